@@ -1,0 +1,7 @@
+"""`python -m diffkiln.export` is `diffkiln-export`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

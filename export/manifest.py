@@ -1,0 +1,114 @@
+"""The manifest of a bundle, and the golden vectors that let another host check its noise."""
+
+import hashlib
+import json
+from importlib import metadata
+from pathlib import Path
+
+import onnx
+
+from ..trainer.diffusion import Denoiser
+from .certificate import Certificate
+from .noise import NOISE_VERSION
+from .reference import reference_noise, reference_words
+from .signatures import Signatures
+
+FORMAT = "diffkiln-bundle"
+FORMAT_VERSION = 1
+DEFAULT_STEPS = 20
+MANIFEST_NAME = "bundle.json"
+
+_GOLDEN = ((0, 0), (1, 0), (1, 1), (2**32 + 7, 0), (2**62, 0))
+_PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime")
+_DTYPE_NAMES = {
+    onnx.TensorProto.UINT8: "uint8",
+    onnx.TensorProto.FLOAT: "float32",
+    onnx.TensorProto.INT64: "int64",
+}
+
+
+def essentials(denoiser: Denoiser, signatures: Signatures, parameters: int) -> dict:
+    """What a host needs to know of the model, whether it has the manifest or one graph."""
+    height, width, channels = signatures.shape
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "image": {
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "dtype": signatures.image_dtype,
+        },
+        "model": {
+            "parameters": parameters,
+            "prediction": denoiser.prediction,
+            "conditioning": "time",
+        },
+        "schedule": denoiser.schedule.describe(),
+        "pixel_mean": list(denoiser.pixel_mean),
+        "pixel_std": list(denoiser.pixel_std),
+        "sampler": {
+            "solver": "ddim",
+            "eta": 0.0,
+            "clip": denoiser.clip,
+            "time_grid": "linear",
+            "default_steps": DEFAULT_STEPS,
+            "max_steps": denoiser.schedule.max_steps,
+        },
+        "noise": {"version": NOISE_VERSION, "golden": [_golden(*pair) for pair in _GOLDEN]},
+        "versions": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def metadata_props(known: dict) -> dict[str, str]:
+    """The essentials as ONNX metadata: JSON text under `diffkiln.` keys."""
+    return {f"diffkiln.{name}": json.dumps(value) for name, value in known.items()}
+
+
+def write_manifest(
+    folder: Path, known: dict, graphs: dict[str, onnx.ModelProto], certificate: Certificate
+) -> None:
+    """Write bundle.json over the files that lie in `folder`, with the SHA-256 of each."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    content = {
+        **known,
+        "graphs": {name: _describe(name, model) for name, model in graphs.items()},
+        "certificate": certificate.to_json(),
+        "files": {path.relative_to(folder).as_posix(): _describe_file(path) for path in files},
+    }
+    (folder / MANIFEST_NAME).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _golden(seed: int, stream: int) -> dict:
+    """Words and numbers at the start of a seed's noise; the numbers are float64."""
+    a, b = reference_words(seed, 2, stream=stream)
+    noise = reference_noise([seed], (1, 1, 4), stream=stream)
+    words = [[int(x), int(y)] for x, y in zip(a, b, strict=True)]
+    return {"seed": seed, "stream": stream, "words": words, "noise": noise.ravel().tolist()}
+
+
+def _describe(name: str, model: onnx.ModelProto) -> dict:
+    return {
+        "file": f"{name}.onnx",
+        "opset": model.opset_import[0].version,
+        "inputs": [_tensor(value) for value in model.graph.input],
+        "outputs": [_tensor(value) for value in model.graph.output],
+    }
+
+
+def _tensor(value: onnx.ValueInfoProto) -> dict:
+    tensor = value.type.tensor_type
+    shape = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
+    return {"name": value.name, "dtype": _DTYPE_NAMES[tensor.elem_type], "shape": shape}
+
+
+def _describe_file(path: Path) -> dict:
+    content = path.read_bytes()
+    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

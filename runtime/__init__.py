@@ -1,0 +1,27 @@
+"""Samples images from an exported bundle, with onnxruntime and without TensorFlow.
+
+    from diffkiln.runtime import Sampler
+
+    images = Sampler("flowers.bundle").sample(16, steps=20, seed=0)
+
+The command `diffkiln-sample` does the same from a shell, and `diffkiln-bench` times it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from .bundle import BundleError
+from .device import DeviceError
+
+if TYPE_CHECKING:
+    from .sampler import Sampler
+
+__all__ = ["BundleError", "DeviceError", "Sampler"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `Sampler` on first use: the commands check their flags before onnxruntime loads."""
+    if name == "Sampler":
+        from .sampler import Sampler
+
+        return Sampler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,27 @@
+"""The ranges of the numbers that a caller chooses, and the check that they are kept."""
+
+import operator
+from typing import Any
+
+import numpy as np
+
+MAX_COUNT = 1_000_000
+MAX_BATCH = 4096
+MAX_THREADS = 1024
+
+# Seeds are int64 in the graphs.
+SEED_END = 2**63
+
+
+def whole(name: str, value: Any, minimum: int, maximum: int) -> int:
+    """Return `value` as an int; ValueError unless it is a whole number in minimum … maximum.
+
+    NumPy's integers are taken; a bool is not, since it is hardly ever meant.
+    """
+    try:
+        number = None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or not minimum <= number <= maximum:
+        raise ValueError(f"{name}={value!r}: expected a whole number from {minimum} to {maximum}")
+    return number

@@ -1,0 +1,150 @@
+"""The flags of a command, and the one line that says what is wrong with one.
+
+absl parses them into a FlagValues of their own, so that importing two commands never makes their
+flags collide.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+
+class UsageError(ValueError):
+    """The command line cannot be used as given."""
+
+
+def bad_flag(name: str, received: object, expected: str) -> UsageError:
+    """Make the error for a flag: what was received, then what was expected and what to do."""
+    return UsageError(f"--{name}={received}: {expected}")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One flag; `default` is text like the user's, and no default makes the value None.
+
+    `parse` makes the value from text or raises ValueError with what was expected; a flag without
+    it is a switch.
+    """
+
+    name: str
+    parse: Callable[[str], Any] | None
+    help: str
+    default: str | None = None
+    required: bool = False
+
+    def describe(self) -> str:
+        """Return the flag's lines in the text of --help."""
+        if self.parse is None:
+            return f"  --{self.name}\n      {self.help}"
+        note = "required" if self.required else f"default: {self.default}"
+        note = f" ({note})" if self.required or self.default is not None else ""
+        return f"  --{self.name}=…\n      {self.help}{note}"
+
+
+def parse_options(options: Sequence[Option], arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the value of each flag by name; UsageError for an unknown, wrong or stray one."""
+    values = flags.FlagValues()
+    for option in options:
+        _define(option, values)
+    try:
+        stray = values(["", *arguments])[1:]
+    except flags.UnrecognizedFlagError as error:
+        names = ", ".join(f"--{option.name}" for option in options)
+        # absl's flagvalue is the whole argument, like --cuont=1.
+        received = error.flagvalue or f"--{error.flagname}"
+        raise UsageError(
+            f"{received}: unknown flag, expected one of {names}; see --help"
+        ) from error
+    except flags.Error as error:
+        raise UsageError(f"{_without_absl_prefix(str(error))}; see --help") from error
+    if stray:
+        raise UsageError(f"{stray[0]}: expected only flags; write --flag=value, and see --help")
+    return {option.name: _value(option, values) for option in options}
+
+
+def _without_absl_prefix(text: str) -> str:
+    missing = re.fullmatch("Missing value for flag (--?.*)", text)
+    if missing:
+        return f"{missing[1]}: no value, expected {missing[1]}=…"
+    return text.removeprefix("flag ").removeprefix("ERROR:: ")
+
+
+def _define(option: Option, values: flags.FlagValues) -> None:
+    if option.parse is None:
+        flags.DEFINE_bool(option.name, False, option.help, flag_values=values)
+    else:
+        parser = _Parser(option.parse)
+        flags.DEFINE(parser, option.name, option.default, option.help, flag_values=values)
+
+
+class _Parser(flags.ArgumentParser):
+    """Lets absl parse with a plain function of text."""
+
+    def __init__(self, function: Callable[[str], Any]) -> None:
+        self._function = function
+
+    def parse(self, argument: Any) -> Any:
+        return self._function(argument)
+
+
+def _value(option: Option, values: flags.FlagValues) -> Any:
+    value = values[option.name].value
+    if option.required and value is None:
+        raise UsageError(f"--{option.name}: missing, expected {option.help}; see --help")
+    return value
+
+
+def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Make a parser of decimal whole numbers from minimum to maximum."""
+
+    def parse(text: str) -> int:
+        # Not int() alone, which also takes "1_6", and refuses very long numbers with other words.
+        number = int(text) if re.fullmatch("[+-]?[0-9]{1,20}", text) else None
+        if number is None or not minimum <= number <= maximum:
+            raise ValueError(f"expected a whole number from {minimum} to {maximum}")
+        return number
+
+    return parse
+
+
+def whole_numbers(minimum: int, maximum: int) -> Callable[[str], tuple[int, ...]]:
+    """Make a parser of whole numbers with commas between them."""
+    parse_one = whole_number(minimum, maximum)
+
+    def parse(text: str) -> tuple[int, ...]:
+        try:
+            return tuple(parse_one(part.strip()) for part in text.split(","))
+        except ValueError as error:
+            raise ValueError(f"{error}, or several with commas between them") from error
+
+    return parse
+
+
+def one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    """Make a parser that takes exactly these words."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def file_path(text: str) -> Path:
+    """Parse a path: anything but nothing."""
+    if not text or "\0" in text:
+        raise ValueError("expected a path")
+    return Path(text)
+
+
+def require_parent(name: str, target: Path) -> None:
+    """UsageError if the folder that `target` is to be written to does not exist."""
+    if not target.absolute().parent.is_dir():
+        raise bad_flag(
+            name, target, f"expected a path in an existing folder; create {target.parent} first"
+        )

@@ -1,0 +1,122 @@
+"""An image depends on its seed alone, in whatever way it is sampled."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diffkiln.runtime import BundleError, DeviceError, Sampler
+
+
+@pytest.fixture(scope="session")
+def sampler(tiny_bundle: Path) -> Sampler:
+    return Sampler(tiny_bundle, device="cpu", max_batch=2)
+
+
+def test_shape_and_dtype(sampler: Sampler) -> None:
+    images = sampler.sample(3, steps=2)
+    assert images.shape == (3, *sampler.bundle.image_shape)
+    assert images.dtype == np.uint8
+    assert sampler.device == "cpu"
+
+
+def test_the_bundle_says_how_many_steps(sampler: Sampler) -> None:
+    steps = sampler.bundle.default_steps
+    assert np.array_equal(sampler.sample(1), sampler.sample(1, steps=steps))
+
+
+def test_an_image_depends_on_its_own_seed_alone(sampler: Sampler) -> None:
+    images = sampler.sample(5, steps=3, seed=3)
+    assert np.array_equal(images[2], sampler.sample(1, steps=3, seed=5)[0])
+    assert not np.array_equal(images[2], images[1])
+
+
+def test_an_image_does_not_depend_on_the_batch(sampler: Sampler, tiny_bundle: Path) -> None:
+    whole = Sampler(tiny_bundle, device="cpu").sample(5, steps=3)
+    assert np.array_equal(whole, sampler.sample(5, steps=3))
+
+
+def test_batches_are_the_samples_in_pieces(sampler: Sampler) -> None:
+    batches = list(sampler.batches(5, steps=2, seed=7))
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+    assert np.array_equal(np.concatenate(batches), sampler.sample(5, steps=2, seed=7))
+
+
+def test_a_trajectory_ends_in_the_sample(sampler: Sampler) -> None:
+    frames = list(sampler.trajectory(3, steps=4, seed=1))
+    assert [step for step, _ in frames] == [0, 1, 2, 3]
+    sample = sampler.sample(3, steps=4, seed=1)
+    # Rounding may tip a pixel where the two graphs add in another order.
+    assert np.abs(frames[-1][1].astype(int) - sample).max() <= 1
+
+
+def test_the_last_seed_is_the_largest_int64(sampler: Sampler) -> None:
+    assert len(sampler.sample(2, steps=1, seed=2**63 - 2)) == 2
+
+
+def test_numpy_integers_are_numbers(sampler: Sampler) -> None:
+    assert len(sampler.sample(np.int64(1), steps=np.uint8(1), seed=np.int32(4))) == 1  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"count": 0}, "count=0: expected a whole number from 1"),
+        ({"count": True}, "count=True"),
+        ({"count": 2.0}, "count=2.0"),
+        ({"count": 1_000_001}, "count=1000001"),
+        ({"steps": 0}, "steps=0: expected a whole number from 1 to"),
+        ({"steps": 10**6}, "steps=1000000"),
+        ({"seed": -1}, "seed=-1: expected a whole number from 0"),
+        ({"count": 2, "seed": 2**63 - 1}, "seed=9223372036854775807: expected .* to 922"),
+    ],
+)
+def test_arguments_out_of_range(sampler: Sampler, arguments: dict, message: str) -> None:
+    for method in (sampler.sample, sampler.batches, sampler.trajectory):
+        with pytest.raises(ValueError, match=message):
+            method(**({"count": 1} | arguments))
+
+
+@pytest.mark.parametrize("settings", [{"threads": 0}, {"max_batch": 0}, {"max_batch": 1.5}])
+def test_settings_out_of_range(tiny_bundle: Path, settings: dict) -> None:
+    with pytest.raises(ValueError, match="expected a whole number from 1"):
+        Sampler(tiny_bundle, device="cpu", **settings)
+
+
+def test_an_unknown_device(tiny_bundle: Path) -> None:
+    with pytest.raises(DeviceError, match="expected one of auto, cpu, cuda"):
+        Sampler(tiny_bundle, device="gpu")
+
+
+def test_several_threads_share_one_sampler(tiny_bundle: Path) -> None:
+    shared = Sampler(tiny_bundle, device="cpu")
+    results: dict[int, np.ndarray] = {}
+
+    def work(seed: int) -> None:
+        results[seed] = shared.sample(1, steps=2, seed=seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    expected = shared.sample(4, steps=2)
+    assert all(np.array_equal(results[seed][0], expected[seed]) for seed in range(4))
+
+
+def test_an_altered_graph_never_reaches_onnxruntime(bundle_copy: Path) -> None:
+    graph = bundle_copy / "sampler.onnx"
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+    with pytest.raises(BundleError, match=r"sampler\.onnx was altered"):
+        Sampler(bundle_copy, device="cpu").sample(1)
+
+
+def test_the_first_use_loads_a_graph(bundle_copy: Path) -> None:
+    (bundle_copy / "noise.onnx").unlink()
+    sampler = Sampler(bundle_copy, device="cpu")
+    assert len(sampler.sample(1, steps=1)) == 1
+    with pytest.raises(BundleError, match=r"noise\.onnx is missing"):
+        next(sampler.trajectory(1, steps=1))

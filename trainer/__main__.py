@@ -1,0 +1,7 @@
+"""`python -m diffkiln.trainer` is `diffkiln-train`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

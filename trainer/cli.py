@@ -1,0 +1,99 @@
+"""The command `diffkiln-train`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from absl import flags
+
+from .command import quiet_native_import, require_flag, run_command
+from .config import PRECISIONS, PREDICTIONS, PRESETS, SCHEDULES, TrainConfig, preset_config
+
+FLAGS = flags.FlagValues()
+
+USAGE = """Train a diffusion model on pictures; what it writes, diffkiln-export reads.
+
+  diffkiln-train --run_dir=run
+  diffkiln-train --run_dir=run --preset=flowers64 --data=folder:photos
+
+The same command again goes on where the last one stopped. Settings left out are the preset's.
+"""
+
+
+def _text(name: str, default: str | None, text: str) -> None:
+    flags.DEFINE_string(name, default, text, flag_values=FLAGS)
+
+
+def _integer(name: str, text: str) -> None:
+    flags.DEFINE_integer(name, None, text, flag_values=FLAGS)
+
+
+def _number(name: str, text: str) -> None:
+    flags.DEFINE_float(name, None, text, flag_values=FLAGS)
+
+
+def _choice(name: str, default: str | None, choices: tuple[str, ...], text: str) -> None:
+    flags.DEFINE_enum(name, default, choices, text, flag_values=FLAGS)
+
+
+_text("run_dir", None, "folder of the run, made if it is not there")
+_choice("preset", "tiny", tuple(PRESETS), "network and recipe that the other flags start from")
+_text("data", None, "tfds:NAME, folder:PATH (JPEG and PNG, any depth) or synthetic")
+_text("data_dir", None, "where tensorflow-datasets finds prepared data")
+_text("split", None, "TFDS split to train on; Oxford Flowers: train+test")
+_text("eval_split", None, "TFDS split to hold out; Oxford Flowers: validation")
+flags.DEFINE_bool("download", False, "let tensorflow-datasets download", flag_values=FLAGS)
+_integer("image_size", "height and width in pixels")
+_integer("batch_size", "images per step")
+_integer("train_steps", "step to train to")
+_number("learning_rate", "Adam's, after the warm-up")
+_integer("warm_up_steps", "steps over which the learning rate rises from 0")
+_integer("ema_half_life_images", "images after which a weight counts half in the average")
+_choice("precision", None, PRECISIONS, "what the network computes in; the mixed ones are for GPUs")
+flags.DEFINE_bool("jit_compile", None, "compile the step with XLA; left out, on a GPU", flag_values=FLAGS)
+_choice("schedule", None, SCHEDULES, "how much noise there is at time t")
+_number("max_signal_rate", "signal rate of the cosine schedule at t = 0")
+_number("min_signal_rate", "signal rate of the cosine schedule at t = 1")
+_choice("prediction", None, PREDICTIONS, "what the network is trained to output")
+_integer("seed", "of weights, order, flips and noise")
+flags.DEFINE_list("widths", None, "channels of each level, such as 48,80,112", flag_values=FLAGS)
+_integer("blocks", "residual blocks per level and direction")
+_integer("patch_size", "pixels of a patch's side that become channels; 1 for none")
+_choice("resume", "auto", ("auto", "never", "must"), "go on with the run that is there")
+_integer("checkpoint_every_steps", "steps between checkpoints")
+_integer("preview_every_steps", "steps between preview grids")
+_integer("log_every_steps", "steps between rows of metrics.csv")
+
+_NOT_SETTINGS = {"run_dir", "preset", "resume", "download", "widths"}
+
+
+@dataclass(frozen=True)
+class _Arguments:
+    run_dir: Path
+    config: TrainConfig
+
+
+def _check() -> _Arguments:
+    run_dir = Path(require_flag(FLAGS, "run_dir"))
+    settings = {name: FLAGS[name].value for name in FLAGS if name not in _NOT_SETTINGS}
+    widths = FLAGS.widths and tuple(_whole_number(width) for width in FLAGS.widths)
+    return _Arguments(run_dir, preset_config(FLAGS.preset, widths=widths, **settings))
+
+
+def _whole_number(text: str) -> int | str:
+    return int(text) if text.strip().isdecimal() else text
+
+
+def _run(arguments: _Arguments) -> None:
+    with quiet_native_import():
+        from .training import train
+    train(arguments.run_dir, arguments.config, resume=FLAGS.resume, download=FLAGS.download)
+
+
+def main() -> int:
+    """Run the command; the exit status."""
+    return run_command("diffkiln-train", USAGE, FLAGS, _check, _run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""What the training and export commands share: flags, exit statuses, and one-line errors."""
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from typing import TypeVar
+
+from absl import flags
+
+from .errors import InputError
+
+Settings = TypeVar("Settings")
+
+USAGE_STATUS = 2
+FAILURE_STATUS = 1
+INTERRUPTED_STATUS = 130
+
+
+def run_command(
+    program: str,
+    usage: str,
+    flag_values: flags.FlagValues,
+    check: Callable[[], Settings],
+    run: Callable[[Settings], None],
+) -> int:
+    """Parse the process's flags, `check` them into settings, `run`; returns the exit status.
+
+    Bad flags end in status 2 and anything else that can go wrong in 1, each with one line on
+    stderr. An error that is none of ours is a defect and keeps its traceback.
+    """
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(f"{usage}\n{flag_values.get_help()}")
+        return 0
+    if "--version" in sys.argv[1:]:
+        print(f"{program} {metadata.version('diffkiln')}")
+        return 0
+    _log_to_stderr(program)
+    try:
+        stray = flag_values(sys.argv)[1:]
+        if stray:
+            raise InputError(f"{stray[0]}: expected only flags, written --flag=value; see --help")
+        settings = check()
+    except (flags.Error, InputError) as error:
+        return _fail(program, _as_flag(error), USAGE_STATUS)
+    try:
+        run(settings)
+    except (InputError, OSError, MemoryError) as error:
+        return _fail(program, error, FAILURE_STATUS)
+    except KeyboardInterrupt:
+        return _fail(program, "interrupted", INTERRUPTED_STATUS)
+    return 0
+
+
+def require_flag(flag_values: flags.FlagValues, name: str) -> str:
+    """The flag's value; InputError where it was not given."""
+    value = flag_values[name].value
+    if not value:
+        raise InputError(f"--{name}: missing, expected {flag_values[name].help}; see --help")
+    return value
+
+
+@contextlib.contextmanager
+def quiet_native_import() -> Iterator[None]:
+    """Hold back what native libraries print to stderr while they load, unless loading fails.
+
+    TensorFlow greets with several lines before its log level can be set; a command that promises one
+    line of error cannot have them. Only for commands: a library's stderr belongs to its host.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _log_to_stderr(program: str) -> None:
+    """Our own warnings only: other libraries' are theirs to print or not."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"{program}: %(message)s"))
+    logging.getLogger("diffkiln").addHandler(handler)
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
+def _as_flag(error: Exception) -> str:
+    """A setting's error in the words of the command line."""
+    text = str(error).removeprefix("flag ")
+    return text if text.startswith("-") or "=" not in text.split(":")[0] else f"--{text}"
+
+
+def _fail(program: str, error: object, status: int) -> int:
+    text = " ".join(str(error).split()) or type(error).__name__
+    print(f"{program}: {text}", file=sys.stderr)
+    return status

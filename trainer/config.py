@@ -1,0 +1,205 @@
+"""Every setting of a training run, checked when it is made, without importing TensorFlow."""
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from .errors import InputError
+
+SCHEDULES = ("cosine", "ddpm_linear", "ddpm_cosine")
+PREDICTIONS = ("noise", "velocity", "image")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+DATA_EXPECTED = "tfds:NAME, folder:PATH or synthetic"
+
+# What may differ when a run goes on: none of these changes what a step computes from its weights.
+CHANGEABLE = frozenset(
+    {"train_steps", "data_dir", "checkpoint_every_steps", "preview_every_steps", "log_every_steps"}
+)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The shape of a U-Net: `widths` are channels per level, each level half the size of the last."""
+
+    image_size: int
+    widths: tuple[int, ...]
+    blocks: int
+    patch_size: int
+    embedding_size: int = 32
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "blocks", "patch_size", "embedding_size", "channels"):
+            _check_integer(name, getattr(self, name), least=1, most=4096)
+        if not self.widths:
+            raise InputError("widths=: expected at least one channel count, such as 32,64")
+        for width in self.widths:
+            _check_integer("widths", width, least=1, most=4096)
+        divisor = self.patch_size * 2 ** (len(self.widths) - 1)
+        if self.image_size % divisor:
+            raise InputError(
+                f"image_size={self.image_size}: expected a multiple of {divisor}, for patch_size="
+                f"{self.patch_size} and {len(self.widths)} levels; choose another size or fewer widths"
+            )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The settings of a run; `diffkiln-train --help` says what each one does.
+
+    Raises InputError, naming the setting, what was received and what was expected.
+    """
+
+    preset: str
+    data: str
+    data_dir: str | None
+    split: str | None
+    eval_split: str | None
+    image_size: int
+    batch_size: int
+    train_steps: int
+    learning_rate: float
+    warm_up_steps: int
+    ema_half_life_images: int
+    precision: str
+    jit_compile: bool | None
+    schedule: str
+    max_signal_rate: float
+    min_signal_rate: float
+    prediction: str
+    seed: int
+    widths: tuple[int, ...]
+    blocks: int
+    patch_size: int
+    checkpoint_every_steps: int
+    preview_every_steps: int
+    log_every_steps: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))
+        _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("schedule", self.schedule, SCHEDULES)
+        _check_choice("prediction", self.prediction, PREDICTIONS)
+        _check_integer("batch_size", self.batch_size, least=1, most=65536)
+        _check_integer("train_steps", self.train_steps, least=1, most=10**9)
+        _check_integer("warm_up_steps", self.warm_up_steps, least=0, most=10**9)
+        _check_integer("ema_half_life_images", self.ema_half_life_images, least=1, most=10**12)
+        _check_integer("seed", self.seed, least=0, most=2**31 - 1)
+        for name in ("checkpoint_every_steps", "preview_every_steps", "log_every_steps"):
+            _check_integer(name, getattr(self, name), least=1, most=10**9)
+        if not (math.isfinite(self.learning_rate) and 0 < self.learning_rate <= 1):
+            raise InputError(f"learning_rate={self.learning_rate}: expected a number in (0, 1]")
+        if not 0 < self.min_signal_rate < self.max_signal_rate <= 1:
+            raise InputError(
+                f"min_signal_rate={self.min_signal_rate}, max_signal_rate={self.max_signal_rate}: "
+                "expected 0 < min_signal_rate < max_signal_rate <= 1"
+            )
+        self._check_data()
+        _ = self.network
+
+    def _check_data(self) -> None:
+        kind, _, name = self.data.partition(":")
+        if not (self.data == "synthetic" or (kind in ("tfds", "folder") and name)):
+            raise InputError(f"data={self.data}: expected {DATA_EXPECTED}")
+        for setting in ("data_dir", "split", "eval_split"):
+            if kind != "tfds" and getattr(self, setting) is not None:
+                raise InputError(
+                    f"{setting}={getattr(self, setting)}: only tfds: data has it, and data="
+                    f"{self.data}; leave it out"
+                )
+
+    @property
+    def network(self) -> NetworkConfig:
+        """The shape of the network."""
+        return NetworkConfig(self.image_size, self.widths, self.blocks, self.patch_size)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> "TrainConfig":
+        """The settings that `to_json` wrote; unknown and missing names raise InputError."""
+        known = {field.name for field in fields(cls)}
+        if known != set(settings):
+            unknown, missing = sorted(set(settings) - known), sorted(known - set(settings))
+            raise InputError(
+                f"unknown settings {unknown}, missing settings {missing}: "
+                "expected the settings of this version of diffkiln"
+            )
+        return cls(**settings)
+
+    def differences(self, other: "TrainConfig") -> list[str]:
+        """What a run of `other` settings could not go on with, as `name: ours, not theirs`."""
+        mine, theirs = asdict(self), asdict(other)
+        return [
+            f"{name}: {mine[name]}, not {theirs[name]}"
+            for name in mine
+            if name not in CHANGEABLE and mine[name] != theirs[name]
+        ]
+
+
+_COMMON: dict[str, Any] = {
+    "data": "synthetic",
+    "data_dir": None,
+    "split": None,
+    "eval_split": None,
+    "precision": "float32",
+    "jit_compile": None,
+    "schedule": "cosine",
+    "max_signal_rate": 0.95,
+    "min_signal_rate": 0.02,
+    "prediction": "velocity",
+    "seed": 0,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "image_size": 32,
+        "batch_size": 32,
+        "train_steps": 1000,
+        "learning_rate": 2e-3,
+        "warm_up_steps": 50,
+        "ema_half_life_images": 10_000,
+        "widths": (32, 64),
+        "blocks": 1,
+        "patch_size": 2,
+        "checkpoint_every_steps": 500,
+        "preview_every_steps": 500,
+        "log_every_steps": 50,
+    },
+    "flowers64": {
+        "image_size": 64,
+        "batch_size": 32,
+        "train_steps": 100_000,
+        "learning_rate": 1e-3,
+        "warm_up_steps": 500,
+        "ema_half_life_images": 50_000,
+        "widths": (48, 80, 112),
+        "blocks": 2,
+        "patch_size": 2,
+        "checkpoint_every_steps": 1000,
+        "preview_every_steps": 2000,
+        "log_every_steps": 100,
+    },
+}
+
+_SPLITS = {"tfds:oxford_flowers102": {"split": "train+test", "eval_split": "validation"}}
+
+
+def preset_config(preset: str, **settings: Any) -> TrainConfig:
+    """The preset's configuration with `settings` over it; a setting of None keeps the preset's."""
+    _check_choice("preset", preset, tuple(PRESETS))
+    given = {name: value for name, value in settings.items() if value is not None}
+    defaults = _SPLITS.get(given.get("data", ""), {})
+    return TrainConfig(preset=preset, **{**_COMMON, **PRESETS[preset], **defaults, **given})
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InputError(f"{name}={value}: expected one of {', '.join(choices)}")
+
+
+def _check_integer(name: str, value: int, *, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InputError(f"{name}={value}: expected a whole number from {least} to {most}")

@@ -1,0 +1,118 @@
+"""The diffusion equations, written once for training, previews and both exports.
+
+Everything here is a pure function of float32 tensors: images, noise and network outputs [N, H, W, C]
+in normalised units (mean 0, standard deviation 1), rates that broadcast against them. With
+signal² + noise² = 1 the three things a network may predict determine each other
+(DDPM, arXiv 2006.11239; velocity, arXiv 2202.00512).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from .errors import InputError
+from .schedule import Schedule
+
+Pair = tuple[tf.Tensor, tf.Tensor]
+
+
+def add_noise(image: tf.Tensor, noise: tf.Tensor, signal_rate: tf.Tensor, noise_rate: tf.Tensor) -> tf.Tensor:
+    """x_t = signal·x_0 + noise·ε (arXiv 2006.11239, equation 4)."""
+    return signal_rate * image + noise_rate * noise
+
+
+def training_target(
+    prediction: str, image: tf.Tensor, noise: tf.Tensor, *, signal_rate: tf.Tensor, noise_rate: tf.Tensor
+) -> tf.Tensor:
+    """What the network is to output: ε, v = signal·ε − noise·x_0, or x_0."""
+    if prediction == "noise":
+        return noise
+    if prediction == "velocity":
+        return signal_rate * noise - noise_rate * image
+    if prediction == "image":
+        return image
+    raise InputError(f"prediction={prediction!r}: expected noise, velocity or image")
+
+
+def split_prediction(
+    prediction: str, output: tf.Tensor, noisy: tf.Tensor, *, signal_rate: tf.Tensor, noise_rate: tf.Tensor
+) -> Pair:
+    """(x̂_0, ε̂) from a network's output at x_t = `noisy`.
+
+    At noise rate 0, where x_t says nothing of ε, an `image` network's ε̂ is 0.
+    """
+    if prediction == "noise":
+        return (noisy - noise_rate * output) / signal_rate, output
+    if prediction == "velocity":
+        return signal_rate * noisy - noise_rate * output, noise_rate * noisy + signal_rate * output
+    if prediction == "image":
+        return output, noise_between(noisy, output, signal_rate=signal_rate, noise_rate=noise_rate)
+    raise InputError(f"prediction={prediction!r}: expected noise, velocity or image")
+
+
+def noise_between(
+    noisy: tf.Tensor, image: tf.Tensor, *, signal_rate: tf.Tensor, noise_rate: tf.Tensor
+) -> tf.Tensor:
+    """ε = (x_t − signal·x_0)/noise."""
+    return (noisy - signal_rate * image) / tf.maximum(noise_rate, 1e-6)
+
+
+def ddim_step(image: tf.Tensor, noise: tf.Tensor, *, signal_rate: tf.Tensor, noise_rate: tf.Tensor) -> tf.Tensor:
+    """x_s = signal(s)·x̂_0 + noise(s)·ε̂: deterministic DDIM (arXiv 2010.02502, equation 12, σ = 0).
+
+    The rates are those of the time s that the step leads to.
+    """
+    return signal_rate * image + noise_rate * noise
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A network with everything that sampling needs to know about it.
+
+    `network` takes noisy images float32 [N, H, W, C] and times float32 [N]. `pixel_mean` and
+    `pixel_std` hold one number per channel, in units where pixels lie in [0, 1].
+    """
+
+    network: Callable[[Sequence[tf.Tensor]], tf.Tensor]
+    schedule: Schedule
+    prediction: str
+    pixel_mean: tuple[float, ...]
+    pixel_std: tuple[float, ...]
+    clip: bool = True
+
+    def __call__(self, noisy: tf.Tensor, time: tf.Tensor) -> Pair:
+        """(x̂_0, ε̂) of images [N, H, W, C] at times [N].
+
+        With `clip`, x̂_0 is held in the range of real pixels and ε̂ follows from what is left of it.
+        """
+        signal_rate, noise_rate = self.schedule.rates(time[:, None, None, None])
+        rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
+        output = self.network([noisy, time])
+        image, noise = split_prediction(self.prediction, output, noisy, **rates)
+        if not self.clip:
+            return image, noise
+        image = tf.clip_by_value(image, self.normalise(0.0), self.normalise(1.0))
+        return image, noise_between(noisy, image, **rates)
+
+    def step(self, step: tf.Tensor, steps: tf.Tensor, noisy: tf.Tensor) -> Pair:
+        """One DDIM step: (x at t_{k+1}, x̂_0) from x at t_k; k and `steps` are int64 []."""
+        time = self.schedule.grid_time(step, steps)
+        image, noise = self(noisy, tf.fill(tf.shape(noisy)[:1], time))
+        signal_rate, noise_rate = self.schedule.rates(self.schedule.grid_time(step + 1, steps))
+        return ddim_step(image, noise, signal_rate=signal_rate, noise_rate=noise_rate), image
+
+    def normalise(self, pixels: tf.Tensor | float) -> tf.Tensor:
+        """Pixels in [0, 1] to normalised units."""
+        return (pixels - tf.constant(self.pixel_mean)) / tf.constant(self.pixel_std)
+
+    def pixels(self, image: tf.Tensor) -> tf.Tensor:
+        """Normalised images to pixels, clipped to [0, 1]."""
+        return tf.clip_by_value(
+            image * tf.constant(self.pixel_std) + tf.constant(self.pixel_mean), 0.0, 1.0
+        )
+
+
+def to_uint8(pixels: tf.Tensor) -> tf.Tensor:
+    """round(255·pixels) as uint8, of pixels in [0, 1]."""
+    return tf.cast(tf.round(pixels * 255.0), tf.uint8)

@@ -1,0 +1,103 @@
+"""Keras layers of the network that Keras does not have, each a few operators in any runtime."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+
+@keras.saving.register_keras_serializable("diffkiln")
+class SpaceToDepth(layers.Layer):
+    """Blocks of `block` × `block` pixels become channels: [N, H, W, C] → [N, H/b, W/b, C·b²]."""
+
+    def __init__(self, block: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.block = block
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Images of height and width divisible by the block."""
+        return tf.nn.space_to_depth(inputs, self.block)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {**super().get_config(), "block": self.block}
+
+
+@keras.saving.register_keras_serializable("diffkiln")
+class DepthToSpace(layers.Layer):
+    """The inverse of `SpaceToDepth`: [N, H, W, C·b²] → [N, H·b, W·b, C]."""
+
+    def __init__(self, block: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.block = block
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Images of a channel count divisible by the squared block."""
+        return tf.nn.depth_to_space(inputs, self.block)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {**super().get_config(), "block": self.block}
+
+
+@keras.saving.register_keras_serializable("diffkiln")
+class NearestUpsampling(layers.Layer):
+    """Every pixel becomes 2 × 2: [N, H, W, C] → [N, 2H, 2W, C].
+
+    Keras's `UpSampling2D` repeats along one axis after the other, for which ONNX has no operator;
+    this one converts to a single Resize.
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Images of a known height and width."""
+        return _repeat_pixels(inputs)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """[N, H, W, C] → [N, 2H, 2W, C]."""
+        batch, height, width, channels = input_shape
+        return (batch, 2 * height, 2 * width, channels)
+
+
+@tf.custom_gradient
+def _repeat_pixels(images: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Nearest-neighbour doubling, whose gradient (the sum over each 2 × 2) XLA has only this way."""
+    size = (2 * images.shape[1], 2 * images.shape[2])
+    doubled = tf.raw_ops.ResizeNearestNeighbor(images=images, size=size)
+    return doubled, lambda upstream: 4 * tf.nn.avg_pool2d(upstream, 2, 2, "VALID")
+
+
+@keras.saving.register_keras_serializable("diffkiln")
+class PixelNorm(layers.Layer):
+    """x / √(mean of x² over the channels), without parameters: the time's scale and shift follow."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Images [N, H, W, C]."""
+        return keras.ops.rms_normalization(inputs, axis=-1, epsilon=1e-4)
+
+
+@keras.saving.register_keras_serializable("diffkiln")
+class TimeEmbedding(layers.Layer):
+    """Times [N] as sinusoids of `size` channels, half sines and half cosines: [N, 1, 1, size].
+
+    The frequencies run geometrically from half a turn over t in [0, 1] to 64 turns.
+    """
+
+    def __init__(self, size: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+
+    def call(self, time: tf.Tensor) -> tf.Tensor:
+        """Times, float [N]."""
+        frequencies = 2 * np.pi * np.geomspace(0.5, 64, self.size // 2)
+        angles = keras.ops.reshape(time, (-1, 1, 1, 1)) * frequencies.astype(np.float32)
+        return keras.ops.concatenate([keras.ops.sin(angles), keras.ops.cos(angles)], axis=-1)
+
+    def compute_output_shape(self, time_shape: tuple) -> tuple:
+        """[N] → [N, 1, 1, size]."""
+        return (*time_shape, 1, 1, self.size)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {**super().get_config(), "size": self.size}

@@ -1,0 +1,48 @@
+"""Preview grids: the same 16 noises, denoised by the averaged network as training goes on."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from .diffusion import Denoiser, to_uint8
+from .run_directory import replacing
+
+PREVIEW_STEPS = 20
+_SIDE = 4
+
+
+class Preview:
+    """Draws the grid of one run."""
+
+    def __init__(self, denoiser: Denoiser, image_size: int) -> None:
+        shape = (_SIDE**2, image_size, image_size, len(denoiser.pixel_mean))
+        self._noise = tf.random.stateless_normal(shape, [0, 0])
+        self._denoiser = denoiser
+        self._sample = tf.function(lambda noise: sample(denoiser, noise, steps=PREVIEW_STEPS))
+
+    def draw(self) -> np.ndarray:
+        """A grid uint8 [4·S, 4·S, C] of sixteen samples."""
+        images = self._sample(self._noise).numpy()
+        _, height, width, channels = images.shape
+        rows = images.reshape(_SIDE, _SIDE, height, width, channels).swapaxes(1, 2)
+        return rows.reshape(_SIDE * height, _SIDE * width, channels)
+
+
+def sample(denoiser: Denoiser, noise: tf.Tensor, *, steps: int) -> tf.Tensor:
+    """DDIM from noise float32 [N, H, W, C] in `steps` steps: images uint8 [N, H, W, C]."""
+    total = tf.constant(steps, tf.int64)
+    _, _, image = tf.while_loop(
+        lambda step, noisy, image: step < total,
+        lambda step, noisy, image: (step + 1, *denoiser.step(step, total, noisy)),
+        (tf.constant(0, tf.int64), noise, tf.zeros_like(noise)),
+    )
+    return to_uint8(denoiser.pixels(image))
+
+
+def save_png(image: np.ndarray, path: Path) -> None:
+    """Write a picture uint8 [H, W, 3], whole or not at all."""
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as part:
+        Image.fromarray(image).save(part, format="PNG")

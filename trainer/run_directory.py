@@ -1,0 +1,142 @@
+"""The run directory: what a training run leaves behind, and what export reads.
+
+    config.json       settings, schema version, package versions, what the data was
+    checkpoints/      resumable state
+    ema.weights.h5    the averaged weights
+    samples/*.png     preview grids;  metrics.csv and logs/ the numbers
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .config import TrainConfig
+from .errors import InputError
+
+SCHEMA_VERSION = 1
+_PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "tensorflow-datasets")
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What the data was: pixel statistics per channel in units where pixels lie in [0, 1].
+
+    `fingerprint` is the SHA-256 of all pixels in order, of training and evaluation.
+    """
+
+    fingerprint: str
+    images: int
+    eval_images: int
+    pixel_mean: tuple[float, ...]
+    pixel_std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of a run by name."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings and data."""
+        return self.path / "config.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Resumable state."""
+        return self.path / "checkpoints"
+
+    @property
+    def ema_weights(self) -> Path:
+        """The averaged weights that export reads."""
+        return self.path / "ema.weights.h5"
+
+    @property
+    def samples(self) -> Path:
+        """Preview grids."""
+        return self.path / "samples"
+
+    @property
+    def metrics(self) -> Path:
+        """One row per logging step."""
+        return self.path / "metrics.csv"
+
+    @property
+    def logs(self) -> Path:
+        """TensorBoard's files."""
+        return self.path / "logs"
+
+    def write_config(self, config: TrainConfig, data: DataSummary) -> None:
+        """Write config.json, whole or not at all."""
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "settings": config.to_json(),
+            "data": asdict(data),
+            "versions": {name: _version(name) for name in _PACKAGES},
+        }
+        with replacing(self.config) as part:
+            part.write_text(json.dumps(content, indent=2) + "\n")
+
+    def read_config(self) -> tuple[TrainConfig, DataSummary]:
+        """The settings and data of an existing run.
+
+        Raises InputError where this is no run directory or one of another schema version.
+        """
+        content = _read_json(self.config)
+        version = content.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise InputError(
+                f"{self.config}: schema_version is {version}, expected {SCHEMA_VERSION}; "
+                "use the version of diffkiln that trained it"
+            )
+        try:
+            data = dict(content["data"])
+            for name in ("pixel_mean", "pixel_std"):
+                data[name] = tuple(float(value) for value in data[name])
+            return TrainConfig.from_json(content["settings"]), DataSummary(**data)
+        except InputError as error:
+            raise InputError(f"{self.config}: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{self.config}: not as diffkiln-train writes it ({error!r}); restore the file"
+            ) from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary sibling to write that takes the place of `path` at the end, or is removed."""
+    part = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent}: no such folder; expected the --run_dir of diffkiln-train")
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path.parent}: holds no config.json; expected the --run_dir of diffkiln-train"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); restore the file") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object; restore the file")
+    return content
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

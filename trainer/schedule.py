@@ -1,0 +1,146 @@
+"""Noise schedules: how much image and how much noise x_t holds at time t.
+
+x_t = signal(t)·x_0 + noise(t)·ε with signal² + noise² = 1; t = 0 is the cleanest image, t = 1 is
+noise (DDPM, arXiv 2006.11239; the continuous cosine form follows Salimans and Ho, arXiv 2202.00512).
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from .errors import InputError
+
+
+class Schedule(Protocol):
+    """What the trainer and the samplers ask of a schedule."""
+
+    def rates(self, time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Signal and noise rate, float32 of the shape of `time`, which lies in [0, 1]."""
+        ...
+
+    def grid_time(self, step: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+        """Time t_k of sampling step k = 0 … steps, float32 []; both arguments are int64 []."""
+        ...
+
+    def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
+        """Training times, float32, from numbers in [0, 1) of the same shape."""
+        ...
+
+    @property
+    def max_steps(self) -> int:
+        """The most sampling steps that make sense."""
+        ...
+
+    def describe(self) -> dict[str, str | float]:
+        """Name and parameters, as a bundle's manifest holds them."""
+        ...
+
+
+@dataclass(frozen=True)
+class CosineSchedule:
+    """angle(t) = (1 − t)·arccos(max_signal_rate) + t·arccos(min_signal_rate), signal = cos(angle)."""
+
+    max_signal_rate: float = 0.95
+    min_signal_rate: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_signal_rate < self.max_signal_rate <= 1:
+            raise InputError(
+                f"min_signal_rate={self.min_signal_rate}, max_signal_rate={self.max_signal_rate}: "
+                "expected 0 < min_signal_rate < max_signal_rate <= 1"
+            )
+
+    def rates(self, time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Signal and noise rate, float32 of the shape of `time`, which lies in [0, 1]."""
+        start, end = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
+        angle = start + time * (end - start)
+        return tf.cos(angle), tf.sin(angle)
+
+    def grid_time(self, step: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+        """t_k = 1 − k/steps, float32 []."""
+        return 1.0 - tf.cast(step, tf.float32) / tf.cast(steps, tf.float32)
+
+    def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
+        """Times uniform in [0, 1)."""
+        return uniform
+
+    @property
+    def max_steps(self) -> int:
+        """Time is continuous; beyond a thousand steps nothing changes that a pixel could show."""
+        return 1000
+
+    def describe(self) -> dict[str, str | float]:
+        """Name and parameters, as a bundle's manifest holds them."""
+        return {
+            "name": "cosine",
+            "max_signal_rate": self.max_signal_rate,
+            "min_signal_rate": self.min_signal_rate,
+        }
+
+
+@dataclass(frozen=True)
+class DiscreteSchedule:
+    """A DDPM schedule of T steps: time n/T stands for the integer n, and ᾱ(0) = 1.
+
+    `alpha_bar` is ᾱ_0 … ᾱ_T, float64 [T + 1], decreasing from 1.
+    """
+
+    name: str
+    alpha_bar: np.ndarray = field(repr=False)
+
+    @property
+    def max_steps(self) -> int:
+        """T: more sampling steps than training steps would repeat some."""
+        return len(self.alpha_bar) - 1
+
+    def describe(self) -> dict[str, str | float]:
+        """Name and parameters, as a bundle's manifest holds them."""
+        return {"name": self.name, "steps": self.max_steps}
+
+    def rates(self, time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """signal = √ᾱ_n and noise = √(1 − ᾱ_n) at n = round(time·T), float32."""
+        index = tf.cast(tf.round(time * float(self.max_steps)), tf.int32)
+        signal = tf.constant(np.sqrt(self.alpha_bar), tf.float32)
+        noise = tf.constant(np.sqrt(1 - self.alpha_bar), tf.float32)
+        return tf.gather(signal, index), tf.gather(noise, index)
+
+    def grid_time(self, step: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+        """n/T with n = round((1 − k/steps)·T) in integers (trailing spacing), float32 []."""
+        total = tf.constant(self.max_steps, tf.int64)
+        index = (2 * (steps - step) * total + steps) // (2 * steps)
+        return tf.cast(index, tf.float32) / float(self.max_steps)
+
+    def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
+        """n/T with n drawn from 1 … T."""
+        total = float(self.max_steps)
+        return (tf.floor(uniform * total) + 1.0) / total
+
+
+def ddpm_linear(total_steps: int = 1000) -> DiscreteSchedule:
+    """β from 1e-4 to 0.02 in equal steps (arXiv 2006.11239, section 4)."""
+    beta = np.linspace(1e-4, 0.02, total_steps)
+    return DiscreteSchedule("ddpm_linear", np.concatenate([[1.0], np.cumprod(1 - beta)]))
+
+
+def ddpm_cosine(total_steps: int = 1000) -> DiscreteSchedule:
+    """ᾱ_n ∝ cos²((n/T + 0.008)/1.008 · π/2), β_n at most 0.999 (arXiv 2102.09672, equation 17)."""
+    angle = (np.arange(total_steps + 1) / total_steps + 0.008) / 1.008 * math.pi / 2
+    ideal = np.cos(angle) ** 2
+    beta = np.minimum(1 - ideal[1:] / ideal[:-1], 0.999)
+    return DiscreteSchedule("ddpm_cosine", np.concatenate([[1.0], np.cumprod(1 - beta)]))
+
+
+def make_schedule(name: str, *, max_signal_rate: float, min_signal_rate: float) -> Schedule:
+    """The schedule of that name: `cosine`, `ddpm_linear` or `ddpm_cosine`.
+
+    The two rates are the ends of `cosine`; the others have their own.
+    """
+    if name == "cosine":
+        return CosineSchedule(max_signal_rate, min_signal_rate)
+    discrete = {"ddpm_linear": ddpm_linear, "ddpm_cosine": ddpm_cosine}
+    if name not in discrete:
+        raise InputError(f"schedule={name!r}: expected cosine, ddpm_linear or ddpm_cosine")
+    return discrete[name]()

@@ -1,0 +1,83 @@
+"""Images of a prepared tensorflow-datasets data set."""
+
+import difflib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image
+
+from .config import TrainConfig
+from .errors import InputError
+from .images import square_rgb
+
+
+def tfds_images(name: str, split: str, config: TrainConfig, *, download: bool) -> np.ndarray:
+    """All images of one split, uint8 [n, image_size, image_size, 3], in their stored order.
+
+    The data set must lie prepared under `config.data_dir` (None: tensorflow-datasets' default), unless
+    `download` allows preparing it. Raises InputError for an unknown name or split, a data set that is
+    not prepared or cannot be downloaded, or one without images.
+    """
+    builder = _prepared_builder(name, config.data_dir, download=download)
+    feature = _image_feature(name, builder)
+    try:
+        examples = builder.as_dataset(split=split).as_numpy_iterator()
+    except (ValueError, KeyError) as error:
+        splits = ", ".join(builder.info.splits)
+        raise InputError(
+            f"split={split}: not a split of tfds:{name}, expected one or a combination of {splits}"
+        ) from error
+    with ThreadPoolExecutor() as pool:
+        squares = pool.map(lambda e: square_rgb(_picture(e[feature]), config.image_size), examples)
+        images = list(squares)
+    if not images:
+        raise InputError(f"split={split}: no images of tfds:{name} in it; choose a larger slice")
+    return np.stack(images)
+
+
+def _prepared_builder(name: str, data_dir: str | None, *, download: bool):
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (ValueError, ImportError, OSError, AttributeError) as error:
+        # DatasetNotFoundError and malformed names are ValueErrors.
+        near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
+        hint = f"; did you mean tfds:{near[0]}?" if near else "; see the tensorflow-datasets catalog"
+        raise InputError(f"data=tfds:{name}: not a known tensorflow-datasets name{hint}") from error
+    if builder.is_prepared():
+        return builder
+    place = builder.data_path.parent.parent
+    if not download:
+        raise InputError(
+            f"data=tfds:{name}: not prepared under {place}; give its place with --data_dir, "
+            "or add --download to download and prepare it there"
+        )
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        # The downloader raises whatever its transport does; all of it means the same to a user.
+        raise InputError(
+            f"data=tfds:{name}: could not be downloaded and prepared under {place} "
+            f"({type(error).__name__}: {_first_line(error)}); check the network, or prepare it "
+            "elsewhere and give its place with --data_dir"
+        ) from error
+    return builder
+
+
+def _image_feature(name: str, builder) -> str:
+    import tensorflow_datasets as tfds
+
+    for key, feature in builder.info.features.items():
+        if isinstance(feature, tfds.features.Image):
+            return key
+    raise InputError(f"data=tfds:{name}: has no image feature; choose a data set of images")
+
+
+def _picture(pixels: np.ndarray) -> Image.Image:
+    """Pillow's image of uint8 [H, W, 1, 3 or 4]."""
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:200]

@@ -1,0 +1,107 @@
+"""The denoising network: a U-Net of residual blocks that knows the time.
+
+DDPM's network (arXiv 2006.11239, appendix B) made quick on a CPU: channel-wise RMS normalisation in
+place of group normalisation and no biases inside the blocks (both as in EDM2, arXiv 2312.02696),
+and optional patching (space-to-depth), which quarters the work of the widest level. The time embedding
+is a 1×1 image run through 1×1 convolutions, so that it has the layout of everything it meets.
+"""
+
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+from .config import NetworkConfig
+from .layers import DepthToSpace, NearestUpsampling, PixelNorm, SpaceToDepth, TimeEmbedding
+
+
+def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
+    """A network of (noisy float32 [N, S, S, C], time float32 [N]) → float32 [N, S, S, C].
+
+    `dtype` is a Keras dtype policy such as `mixed_float16`; the output is float32 under each, and the
+    weights of one load into another.
+    """
+    noisy = keras.Input((config.image_size, config.image_size, config.channels), name="noisy")
+    time = keras.Input((), name="time")
+    blocks = _Blocks(dtype)
+    embedding = blocks.embed(time, config.embedding_size)
+    x = SpaceToDepth(config.patch_size, dtype=dtype)(noisy) if config.patch_size > 1 else noisy
+    x, skips = _down(blocks, x, embedding, config)
+    x = blocks.residual(x, embedding, config.widths[-1])
+    x = blocks.activate(_up(blocks, x, skips, embedding, config))
+    channels = config.channels * config.patch_size**2
+    output = blocks.conv(x, channels, kernel="zeros", bias="zeros", dtype="float32")
+    if config.patch_size > 1:
+        output = DepthToSpace(config.patch_size, dtype="float32")(output)
+    return keras.Model([noisy, time], output, name="unet")
+
+
+def _down(blocks: "_Blocks", x, embedding, config: NetworkConfig):
+    """The narrowing half: its result, and what the widening half joins to its own."""
+    x = blocks.conv(x, config.widths[0], bias="zeros")
+    skips = [x]
+    for level, width in enumerate(config.widths):
+        if level:
+            x = layers.AveragePooling2D(2, dtype=blocks.dtype)(x)
+        for _ in range(config.blocks):
+            x = blocks.residual(x, embedding, width)
+            skips.append(x)
+    return x, skips
+
+
+def _up(blocks: "_Blocks", x, skips: list, embedding, config: NetworkConfig):
+    for level, width in reversed(list(enumerate(config.widths))):
+        for _ in range(config.blocks):
+            x = blocks.residual(blocks.join(x, skips.pop()), embedding, width)
+        if level:
+            x = NearestUpsampling(dtype=blocks.dtype)(x)
+    return blocks.join(x, skips.pop())
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """The pieces that the network repeats, under one dtype policy."""
+
+    dtype: str
+
+    def conv(self, x, width: int, *, size=3, kernel="he_normal", bias: str | None = None, dtype=None):
+        return layers.Conv2D(
+            width,
+            size,
+            padding="same",
+            use_bias=bias is not None,
+            kernel_initializer=kernel,
+            bias_initializer=bias,
+            dtype=dtype or self.dtype,
+        )(x)
+
+    def join(self, x, skip):
+        return layers.Concatenate(dtype=self.dtype)([x, skip])
+
+    def silu(self, x):
+        return layers.Activation("silu", dtype=self.dtype)(x)
+
+    def normalise(self, x):
+        return PixelNorm(dtype=self.dtype)(x)
+
+    def activate(self, x):
+        return self.silu(self.normalise(x))
+
+    def embed(self, time, size: int):
+        x = TimeEmbedding(size, dtype="float32")(time)
+        for _ in range(2):
+            x = self.silu(self.conv(x, 4 * size, size=1, bias="zeros"))
+        return x
+
+    def residual(self, x, embedding, width: int):
+        """x + conv(silu(scale(t)·norm(conv(silu(norm(x)))) + shift(t))), a 1×1 for a new width.
+
+        Scale starts at 1, shift and the last convolution at 0: the block begins as the identity.
+        """
+        skip = x if x.shape[-1] == width else self.conv(x, width, size=1)
+        scale = self.conv(embedding, width, size=1, kernel="zeros", bias="ones")
+        shift = self.conv(embedding, width, size=1, kernel="zeros", bias="zeros")
+        h = self.normalise(self.conv(self.activate(x), width))
+        h = layers.Multiply(dtype=self.dtype)([h, scale])
+        h = self.silu(layers.Add(dtype=self.dtype)([h, shift]))
+        return layers.Add(dtype=self.dtype)([skip, self.conv(h, width, kernel="zeros")])
