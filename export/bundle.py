@@ -40,9 +40,9 @@ def export_bundle(
 
     `network` takes [noisy images float32 [N, H, W, C], times float32 [N] in [0, 1]] and returns
     float32 [N, H, W, C]: the noise, velocity or image by `prediction`. `pixel_mean` and `pixel_std`
-    (one number per channel, in units where pixels lie in [0, 1]) are what its images were normalised
-    with; `schedule` is a `CosineSchedule()` unless given. Images come out as uint8, or float32 in
-    [0, 1]. `bundle` is a folder that is there whole or not at all.
+    (one number per channel, in units where pixels lie in [0, 1]) are what its images were
+    normalised with; `schedule` is a `CosineSchedule()` unless given. Images come out as uint8, or
+    float32 in [0, 1]. `bundle` is a folder that is there whole or not at all.
 
     Raises InputError for settings that do not fit, a `bundle` that exists without `overwrite`, and
     parity worse than the certificate's tolerance.

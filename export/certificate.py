@@ -1,7 +1,7 @@
 """The parity certificate: proof that both baked forms of a sampler are the sampler.
 
-SavedModel and ONNX, as written to disk, run side by side with the float64 reference that drives the same
-network, over several seeds, step counts and batch sizes. A bundle is published only if they agree.
+SavedModel and ONNX, as written to disk, run side by side with the float64 reference that drives the
+same network, over several seeds, step counts and batch sizes. Only if they agree is there a bundle.
 """
 
 from collections.abc import Callable, Iterator
@@ -82,7 +82,9 @@ def certify(
         pixels = reference.from_noise(reference_noise(seeds.tolist(), shape), steps)
         baked = (_unit(sample(seeds, steps)) for sample in (tensorflow_sampler, onnx_sampler))
         runs.append((_quantised(pixels, image_dtype), *baked))
-    expected, from_tensorflow, from_onnx = (np.concatenate(column) for column in zip(*runs, strict=True))
+    expected, from_tensorflow, from_onnx = (
+        np.concatenate(column) for column in zip(*runs, strict=True)
+    )
     certificate = Certificate(
         SEEDS,
         STEPS,
@@ -120,7 +122,9 @@ def _saved_model(path: Path) -> Sampler:
     function = tf.saved_model.load(str(path)).signatures["serving_default"]
 
     def sample(seeds: np.ndarray, steps: int) -> np.ndarray:
-        return function(seeds=tf.constant(seeds), steps=tf.constant(steps, tf.int64))["images"].numpy()
+        return function(seeds=tf.constant(seeds), steps=tf.constant(steps, tf.int64))[
+            "images"
+        ].numpy()
 
     return sample
 
@@ -158,6 +162,6 @@ def _require_parity(certificate: Certificate) -> None:
         if difference.largest > certificate.tolerance * (1 + 1e-9):
             raise InputError(
                 f"parity: {name} differ by up to {difference.largest:.6f}, expected at most "
-                f"{certificate.tolerance:.6f}; nothing was written. Weights that are not finite or a "
-                "network that depends on anything but its two inputs make this"
+                f"{certificate.tolerance:.6f}; nothing was written. Weights that are not finite, "
+                "or a network that depends on more than its two inputs, make this"
             )

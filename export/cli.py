@@ -54,7 +54,9 @@ def _run(arguments: _Arguments) -> None:
     check_bundle_path(bundle, overwrite=FLAGS.overwrite)
     run.read_config()
     if not run.ema_weights.is_file():
-        raise InputError(f"{run.ema_weights}: not there; let diffkiln-train reach a checkpoint first")
+        raise InputError(
+            f"{run.ema_weights}: not there; let diffkiln-train reach a checkpoint first"
+        )
     # Ended from outside, the process must still clear its temporary folder away.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.monotonic()

@@ -21,9 +21,9 @@ MANIFEST_NAME = "bundle.json"
 _GOLDEN = ((0, 0), (1, 0), (1, 1), (2**32 + 7, 0), (2**62, 0))
 _PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime")
 _DTYPE_NAMES = {
-    onnx.TensorProto.UINT8: "uint8",
-    onnx.TensorProto.FLOAT: "float32",
-    onnx.TensorProto.INT64: "int64",
+    int(onnx.TensorProto.UINT8): "uint8",
+    int(onnx.TensorProto.FLOAT): "float32",
+    int(onnx.TensorProto.INT64): "int64",
 }
 
 

@@ -1,8 +1,8 @@
 """Reproducible noise: Threefry-2x32-20 in int64 arithmetic, then Box–Muller.
 
-ONNX's own random operators give other numbers in every runtime. This gives the same ones in all:
-integers of TensorFlow and ONNX alike, from a counter-based generator (Salmon et al., "Parallel random
-numbers: as easy as 1, 2, 3", 2011). The definition, version 1, stands in docs/design.md.
+ONNX's own random operators give other numbers in every runtime. This gives the same ones in all,
+from a counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
+The definition, version 1, stands in docs/design.md.
 """
 
 import math
@@ -33,7 +33,9 @@ def threefry(
     return a, b
 
 
-def gaussian_noise(seeds: tf.Tensor, shape: tuple[int, int, int], *, stream: tf.Tensor) -> tf.Tensor:
+def gaussian_noise(
+    seeds: tf.Tensor, shape: tuple[int, int, int], *, stream: tf.Tensor
+) -> tf.Tensor:
     """Standard normal noise float32 [N, H, W, C] for seeds int64 [N], each at least 0.
 
     `stream` is int64 []: 0 is the initial noise, k + 1 the fresh noise of step k. An image's noise

@@ -1,14 +1,15 @@
 """The ONNX graphs of a bundle.
 
-Converting the loop as a whole leaves the weights outside of it, where onnxruntime can neither prepack
-them nor use its blocked convolutions. So one step is converted flat, and the Loop is made here by
-hand: its body owns the weights as initializers (docs/design.md has the measurements).
+Converting the loop as a whole leaves the weights outside of it, where onnxruntime can neither
+prepack them nor use its blocked convolutions. So one step is converted flat, and the Loop is made
+here by hand: its body owns the weights as initializers (docs/design.md has the measurements).
 """
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnxruntime
@@ -100,11 +101,11 @@ def _loop_body(step: onnx.ModelProto, signatures: Signatures) -> onnx.GraphProto
     return helper.make_graph(body.node, "body", inputs, outputs, body.initializer)
 
 
-def _convert(function: Callable, name: str, outputs_in_order: tuple[str, ...]) -> onnx.ModelProto:
+def _convert(function: Any, name: str, outputs_in_order: tuple[str, ...]) -> onnx.ModelProto:
     """Convert one flat function and tidy it with onnxruntime's portable passes.
 
-    tf2onnx leaves Transposes around products of two computed tensors; onnxruntime's basic level, which
-    keeps to standard operators, moves and cancels them.
+    tf2onnx leaves Transposes around products of two computed tensors; onnxruntime's basic level,
+    which keeps to standard operators, moves and cancels them.
     """
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     converted, _ = tf2onnx.convert.from_function(

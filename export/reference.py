@@ -103,7 +103,9 @@ class ReferenceSampler:
             if self.schedule["name"] == "ddpm_linear":
                 beta = 1e-4 + (0.02 - 1e-4) * (n - 1) / (total - 1)
             else:
-                ideal = [math.cos((m / total + 0.008) / 1.008 * math.pi / 2) ** 2 for m in (n - 1, n)]
+                ideal = [
+                    math.cos((m / total + 0.008) / 1.008 * math.pi / 2) ** 2 for m in (n - 1, n)
+                ]
                 beta = min(1 - ideal[1] / ideal[0], 0.999)
             product *= 1 - beta
         return product

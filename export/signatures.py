@@ -48,9 +48,7 @@ class Signatures:
     @property
     def from_noise(self) -> Callable[..., Tensors]:
         """noise [N, H, W, C], steps int64 [] → images."""
-        return tf.function(
-            self._from_noise, input_signature=[self._images("noise"), self._steps]
-        )
+        return tf.function(self._from_noise, input_signature=[self._images("noise"), self._steps])
 
     @property
     def sampler(self) -> Callable[..., Tensors]:

@@ -76,8 +76,7 @@ def providers_for(device: str) -> list[Provider]:
         return [CPU_PROVIDER]
     reason = obstacle(_examine())
     if reason is not None:
-        _refuse_or_warn(device, reason)
-        return [CPU_PROVIDER]
+        return without_cuda(device, reason)
     return [(CUDA_PROVIDER, _CUDA_OPTIONS), CPU_PROVIDER]
 
 
@@ -90,14 +89,16 @@ def confirm_providers(
     """
     if wanted == [CPU_PROVIDER] or CUDA_PROVIDER in session_providers:
         return list(wanted)
-    _refuse_or_warn(device, obstacle(_examine(tuple(session_providers))) or "onnxruntime refused")
-    return [CPU_PROVIDER]
+    reason = obstacle(_examine(tuple(session_providers)))
+    return without_cuda(device, reason or "onnxruntime fell back to the CPU")
 
 
-def _refuse_or_warn(device: str, reason: str) -> None:
+def without_cuda(device: str, reason: str) -> list[Provider]:
+    """Return the CPU's provider, with a warning; DeviceError if `device` is "cuda"."""
     if device == "cuda":
         raise DeviceError(f"device='cuda' cannot be used: {reason}; or use device='cpu'")
     _warn_once(reason)
+    return [CPU_PROVIDER]
 
 
 @functools.cache

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from .bundle import Bundle, open_bundle
-from .device import CPU_PROVIDER, confirm_providers, providers_for
+from .bundle import Bundle, BundleError, open_bundle
+from .device import CPU_PROVIDER, confirm_providers, providers_for, without_cuda
 from .limits import MAX_BATCH, MAX_COUNT, MAX_THREADS, SEED_END, whole
 from .session import create_session, onnxruntime, run_long, run_session
 
@@ -142,16 +142,25 @@ class Sampler:
     def _session(self, graph: str) -> onnxruntime.InferenceSession:
         with self._lock:
             if graph not in self._sessions:
-                session = create_session(
-                    self._bundle, graph, providers=self._providers, threads=self._threads
-                )
-                self._providers = confirm_providers(
-                    self._wanted_device,
-                    wanted=self._providers,
-                    session_providers=session.get_providers(),
-                )
-                self._sessions[graph] = session
+                self._sessions[graph] = self._load(graph)
             return self._sessions[graph]
+
+    def _load(self, graph: str) -> onnxruntime.InferenceSession:
+        content = self._bundle.graph_bytes(graph)
+        file = self._bundle.path / self._bundle.graphs[graph]
+        try:
+            session = create_session(
+                content, file, providers=self._providers, threads=self._threads
+            )
+        except BundleError as error:
+            if self.device == "cpu":
+                raise
+            self._providers = without_cuda(self._wanted_device, str(error))
+            return create_session(content, file, providers=self._providers, threads=self._threads)
+        self._providers = confirm_providers(
+            self._wanted_device, wanted=self._providers, session_providers=session.get_providers()
+        )
+        return session
 
     def _checked(self, count: int, steps: int | None, seed: int) -> tuple[int, int, int]:
         count = whole("count", count, 1, MAX_COUNT)

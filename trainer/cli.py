@@ -50,7 +50,9 @@ _number("learning_rate", "Adam's, after the warm-up")
 _integer("warm_up_steps", "steps over which the learning rate rises from 0")
 _integer("ema_half_life_images", "images after which a weight counts half in the average")
 _choice("precision", None, PRECISIONS, "what the network computes in; the mixed ones are for GPUs")
-flags.DEFINE_bool("jit_compile", None, "compile the step with XLA; left out, on a GPU", flag_values=FLAGS)
+flags.DEFINE_bool(
+    "jit_compile", None, "compile the step with XLA; left out, on a GPU", flag_values=FLAGS
+)
 _choice("schedule", None, SCHEDULES, "how much noise there is at time t")
 _number("max_signal_rate", "signal rate of the cosine schedule at t = 0")
 _number("min_signal_rate", "signal rate of the cosine schedule at t = 1")

@@ -40,9 +40,7 @@ def run_command(
         return 0
     _log_to_stderr(program)
     try:
-        stray = flag_values(sys.argv)[1:]
-        if stray:
-            raise InputError(f"{stray[0]}: expected only flags, written --flag=value; see --help")
+        _refuse_stray(flag_values(sys.argv)[1:])
         settings = check()
     except (flags.Error, InputError) as error:
         return _fail(program, _as_flag(error), USAGE_STATUS)
@@ -53,6 +51,11 @@ def run_command(
     except KeyboardInterrupt:
         return _fail(program, "interrupted", INTERRUPTED_STATUS)
     return 0
+
+
+def _refuse_stray(arguments: list[str]) -> None:
+    if arguments:
+        raise InputError(f"{arguments[0]}: expected only flags, written --flag=value; see --help")
 
 
 def require_flag(flag_values: flags.FlagValues, name: str) -> str:
@@ -67,8 +70,8 @@ def require_flag(flag_values: flags.FlagValues, name: str) -> str:
 def quiet_native_import() -> Iterator[None]:
     """Hold back what native libraries print to stderr while they load, unless loading fails.
 
-    TensorFlow greets with several lines before its log level can be set; a command that promises one
-    line of error cannot have them. Only for commands: a library's stderr belongs to its host.
+    TensorFlow greets with several lines before its log level can be set; a command that promises
+    one line of error cannot have them. Only for commands: a library's stderr belongs to its host.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

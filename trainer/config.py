@@ -19,7 +19,7 @@ CHANGEABLE = frozenset(
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The shape of a U-Net: `widths` are channels per level, each level half the size of the last."""
+    """The shape of a U-Net: `widths` are channels per level, each half the size of the last."""
 
     image_size: int
     widths: tuple[int, ...]
@@ -39,7 +39,8 @@ class NetworkConfig:
         if self.image_size % divisor:
             raise InputError(
                 f"image_size={self.image_size}: expected a multiple of {divisor}, for patch_size="
-                f"{self.patch_size} and {len(self.widths)} levels; choose another size or fewer widths"
+                f"{self.patch_size} and {len(self.widths)} levels; choose another size, or fewer "
+                "widths"
             )
 
 

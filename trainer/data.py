@@ -34,8 +34,8 @@ class ImageData:
 
     def summary(self) -> DataSummary:
         """Fingerprint, counts, and the training pixels' mean and standard deviation."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.train))
-        digest.update(np.ascontiguousarray(self.evaluation))
+        digest = hashlib.sha256(self.train.tobytes())
+        digest.update(self.evaluation.tobytes())
         mean, std = _pixel_statistics(self.train)
         return DataSummary(digest.hexdigest(), len(self.train), len(self.evaluation), mean, std)
 
@@ -76,7 +76,8 @@ def batches(images: np.ndarray, config: TrainConfig, *, first_step: int) -> tf.d
 
     Every epoch shuffles anew; a batch may span two epochs, so no image is left out.
     """
-    count, batch_size, seed = len(images), config.batch_size, config.seed
+    count, batch_size = len(images), config.batch_size
+    seed, last = tf.constant(config.seed, tf.int64), tf.constant(count - 1, tf.int64)
     with tf.device("cpu"):
         pixels = tf.constant(images)
 
@@ -84,14 +85,13 @@ def batches(images: np.ndarray, config: TrainConfig, *, first_step: int) -> tf.d
         position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
         epoch = position // count
         # The raw operator: its wrapper takes only one key for all positions.
-        key = tf.stack([tf.fill([batch_size], tf.constant(seed, tf.int64)), epoch, epoch], axis=1)
-        last = tf.fill([batch_size], tf.constant(count - 1, tf.int64))
+        key = tf.stack([tf.fill([batch_size], seed), epoch, epoch], axis=1)
         index = tf.raw_ops.RandomIndexShuffle(
-            index=position % count, seed=key, max_index=last, rounds=4
+            index=position % count, seed=key, max_index=tf.fill([batch_size], last), rounds=4
         )
         chosen = tf.gather(pixels, index)
-        heads = tf.random.stateless_uniform([batch_size, 1, 1, 1], [seed, step]) < 0.5
-        return tf.where(heads, chosen, tf.reverse(chosen, [2]))
+        flip = tf.random.stateless_uniform([batch_size, 1, 1, 1], tf.stack([seed, step])) < 0.5
+        return tf.where(flip, tf.reverse(chosen, [2]), chosen)
 
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
     return steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)

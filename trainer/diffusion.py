@@ -1,9 +1,9 @@
 """The diffusion equations, written once for training, previews and both exports.
 
-Everything here is a pure function of float32 tensors: images, noise and network outputs [N, H, W, C]
-in normalised units (mean 0, standard deviation 1), rates that broadcast against them. With
-signal² + noise² = 1 the three things a network may predict determine each other
-(DDPM, arXiv 2006.11239; velocity, arXiv 2202.00512).
+Everything here is a pure function of float32 tensors: images, noise and network outputs
+[N, H, W, C] in normalised units (mean 0, standard deviation 1), rates that broadcast against them.
+With signal² + noise² = 1 the three things a network may predict determine each other (DDPM,
+arXiv 2006.11239; velocity, arXiv 2202.00512).
 """
 
 from collections.abc import Callable, Sequence
@@ -17,13 +17,20 @@ from .schedule import Schedule
 Pair = tuple[tf.Tensor, tf.Tensor]
 
 
-def add_noise(image: tf.Tensor, noise: tf.Tensor, signal_rate: tf.Tensor, noise_rate: tf.Tensor) -> tf.Tensor:
+def add_noise(
+    image: tf.Tensor, noise: tf.Tensor, signal_rate: tf.Tensor, noise_rate: tf.Tensor
+) -> tf.Tensor:
     """x_t = signal·x_0 + noise·ε (arXiv 2006.11239, equation 4)."""
     return signal_rate * image + noise_rate * noise
 
 
 def training_target(
-    prediction: str, image: tf.Tensor, noise: tf.Tensor, *, signal_rate: tf.Tensor, noise_rate: tf.Tensor
+    prediction: str,
+    image: tf.Tensor,
+    noise: tf.Tensor,
+    *,
+    signal_rate: tf.Tensor,
+    noise_rate: tf.Tensor,
 ) -> tf.Tensor:
     """What the network is to output: ε, v = signal·ε − noise·x_0, or x_0."""
     if prediction == "noise":
@@ -36,7 +43,12 @@ def training_target(
 
 
 def split_prediction(
-    prediction: str, output: tf.Tensor, noisy: tf.Tensor, *, signal_rate: tf.Tensor, noise_rate: tf.Tensor
+    prediction: str,
+    output: tf.Tensor,
+    noisy: tf.Tensor,
+    *,
+    signal_rate: tf.Tensor,
+    noise_rate: tf.Tensor,
 ) -> Pair:
     """(x̂_0, ε̂) from a network's output at x_t = `noisy`.
 
@@ -58,7 +70,9 @@ def noise_between(
     return (noisy - signal_rate * image) / tf.maximum(noise_rate, 1e-6)
 
 
-def ddim_step(image: tf.Tensor, noise: tf.Tensor, *, signal_rate: tf.Tensor, noise_rate: tf.Tensor) -> tf.Tensor:
+def ddim_step(
+    image: tf.Tensor, noise: tf.Tensor, *, signal_rate: tf.Tensor, noise_rate: tf.Tensor
+) -> tf.Tensor:
     """x_s = signal(s)·x̂_0 + noise(s)·ε̂: deterministic DDIM (arXiv 2010.02502, equation 12, σ = 0).
 
     The rates are those of the time s that the step leads to.

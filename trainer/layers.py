@@ -1,6 +1,6 @@
 """Keras layers of the network that Keras does not have, each a few operators in any runtime."""
 
-from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -61,8 +61,8 @@ class NearestUpsampling(layers.Layer):
 
 
 @tf.custom_gradient
-def _repeat_pixels(images: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """Nearest-neighbour doubling, whose gradient (the sum over each 2 × 2) XLA has only this way."""
+def _repeat_pixels(images: Any) -> Any:
+    """Nearest-neighbour doubling; XLA has its gradient, the sum over each 2 × 2, only this way."""
     size = (2 * images.shape[1], 2 * images.shape[2])
     doubled = tf.raw_ops.ResizeNearestNeighbor(images=images, size=size)
     return doubled, lambda upstream: 4 * tf.nn.avg_pool2d(upstream, 2, 2, "VALID")
@@ -70,11 +70,13 @@ def _repeat_pixels(images: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], 
 
 @keras.saving.register_keras_serializable("diffkiln")
 class PixelNorm(layers.Layer):
-    """x / √(mean of x² over the channels), without parameters: the time's scale and shift follow."""
+    """x / √(mean of x² over the channels): without parameters, since a scale and shift follow."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Images [N, H, W, C]."""
-        return keras.ops.rms_normalization(inputs, axis=-1, epsilon=1e-4)
+        # Squares in float32: those of float16 would overflow from 256 on.
+        power = tf.reduce_mean(tf.square(tf.cast(inputs, tf.float32)), axis=-1, keepdims=True)
+        return inputs * tf.cast(tf.math.rsqrt(power + 1e-4), inputs.dtype)
 
 
 @keras.saving.register_keras_serializable("diffkiln")
@@ -91,8 +93,8 @@ class TimeEmbedding(layers.Layer):
     def call(self, time: tf.Tensor) -> tf.Tensor:
         """Times, float [N]."""
         frequencies = 2 * np.pi * np.geomspace(0.5, 64, self.size // 2)
-        angles = keras.ops.reshape(time, (-1, 1, 1, 1)) * frequencies.astype(np.float32)
-        return keras.ops.concatenate([keras.ops.sin(angles), keras.ops.cos(angles)], axis=-1)
+        angles = tf.reshape(time, (-1, 1, 1, 1)) * tf.constant(frequencies, tf.float32)
+        return tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)
 
     def compute_output_shape(self, time_shape: tuple) -> tuple:
         """[N] → [N, 1, 1, size]."""

@@ -14,7 +14,7 @@ from .run_directory import RunDirectory, replacing
 
 @dataclass(frozen=True)
 class Row:
-    """One logging step: means since the last one; `eval_loss` is nan where nothing was evaluated."""
+    """One logging step: means since the last; `eval_loss` is nan where nothing is held out."""
 
     step: int
     images: int

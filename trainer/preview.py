@@ -18,7 +18,7 @@ class Preview:
 
     def __init__(self, denoiser: Denoiser, image_size: int) -> None:
         shape = (_SIDE**2, image_size, image_size, len(denoiser.pixel_mean))
-        self._noise = tf.random.stateless_normal(shape, [0, 0])
+        self._noise = tf.random.stateless_normal(shape, (0, 0))
         self._denoiser = denoiser
         self._sample = tf.function(lambda noise: sample(denoiser, noise, steps=PREVIEW_STEPS))
 
@@ -34,8 +34,8 @@ def sample(denoiser: Denoiser, noise: tf.Tensor, *, steps: int) -> tf.Tensor:
     """DDIM from noise float32 [N, H, W, C] in `steps` steps: images uint8 [N, H, W, C]."""
     total = tf.constant(steps, tf.int64)
     _, _, image = tf.while_loop(
-        lambda step, noisy, image: step < total,
-        lambda step, noisy, image: (step + 1, *denoiser.step(step, total, noisy)),
+        lambda step, *_: step < total,
+        lambda step, noisy, _: (step + 1, *denoiser.step(step, total, noisy)),
         (tf.constant(0, tf.int64), noise, tf.zeros_like(noise)),
     )
     return to_uint8(denoiser.pixels(image))

@@ -1,9 +1,9 @@
 """The run directory: what a training run leaves behind, and what export reads.
 
-    config.json       settings, schema version, package versions, what the data was
-    checkpoints/      resumable state
-    ema.weights.h5    the averaged weights
-    samples/*.png     preview grids;  metrics.csv and logs/ the numbers
+config.json       settings, schema version, package versions, what the data was
+checkpoints/      resumable state
+ema.weights.h5    the averaged weights
+samples/*.png     preview grids;  metrics.csv and logs/ the numbers
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Noise schedules: how much image and how much noise x_t holds at time t.
 
-x_t = signal(t)·x_0 + noise(t)·ε with signal² + noise² = 1; t = 0 is the cleanest image, t = 1 is
-noise (DDPM, arXiv 2006.11239; the continuous cosine form follows Salimans and Ho, arXiv 2202.00512).
+x_t = signal(t)·x_0 + noise(t)·ε with signal² + noise² = 1; t = 0 is the cleanest image, t = 1
+is noise (DDPM, arXiv 2006.11239; continuous time as in Salimans and Ho, arXiv 2202.00512).
 """
 
 import math
@@ -41,7 +41,7 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class CosineSchedule:
-    """angle(t) = (1 − t)·arccos(max_signal_rate) + t·arccos(min_signal_rate), signal = cos(angle)."""
+    """angle = (1 − t)·arccos(max_signal_rate) + t·arccos(min_signal_rate), signal = cos(angle)."""
 
     max_signal_rate: float = 0.95
     min_signal_rate: float = 0.02

@@ -1,11 +1,12 @@
 """One training step: noise the images, measure the network's error, move the weights.
 
-The gradient and the update are each one function that XLA can compile (`jit_compile`; left open, it
-does on a GPU: on a CPU TensorFlow's own convolutions outrun what XLA saves between them). All
-randomness comes from the seed and the step's number, so a step gives the same result whenever it is run.
+The gradient and the update are each one function that XLA can compile (`jit_compile`; left open,
+it does on a GPU: on a CPU TensorFlow's own convolutions outrun what XLA saves between them). All
+randomness comes from the seed and the step's number, so a step is the same whenever it is run.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -32,10 +33,9 @@ def make_denoiser(config: TrainConfig, data: DataSummary, network: keras.Model) 
 
 
 def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
-    """Adam with a linear warm-up and gradients clipped to global norm 1; loss scaling for float16."""
-    adam = keras.optimizers.Adam(
-        LinearWarmUp(config.learning_rate, config.warm_up_steps), beta_2=0.99, global_clipnorm=1.0
-    )
+    """Adam with a linear warm-up, gradients clipped to norm 1, loss scaling for float16."""
+    learning_rate: Any = LinearWarmUp(config.learning_rate, config.warm_up_steps)
+    adam = keras.optimizers.Adam(learning_rate, beta_2=0.99, global_clipnorm=1.0)
     if config.precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(adam)
     return adam
@@ -70,7 +70,7 @@ class Trainer:
         self.denoiser = make_denoiser(config, data, self.average)
         self.optimizer = make_optimizer(config)
         self.optimizer.build(self.network.trainable_variables)
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self.step = tf.Variable(tf.constant(0, tf.int64), trainable=False, name="step")
         compiled = config.jit_compile
         if compiled is None:
             compiled = bool(tf.config.list_physical_devices("GPU"))

@@ -2,6 +2,7 @@
 
 import difflib
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,9 +15,9 @@ from .images import square_rgb
 def tfds_images(name: str, split: str, config: TrainConfig, *, download: bool) -> np.ndarray:
     """All images of one split, uint8 [n, image_size, image_size, 3], in their stored order.
 
-    The data set must lie prepared under `config.data_dir` (None: tensorflow-datasets' default), unless
-    `download` allows preparing it. Raises InputError for an unknown name or split, a data set that is
-    not prepared or cannot be downloaded, or one without images.
+    The data set must lie prepared under `config.data_dir` (None: tensorflow-datasets' default),
+    unless `download` allows preparing it. Raises InputError for an unknown name or split, a data
+    set that is not prepared or cannot be downloaded, or one without images.
     """
     builder = _prepared_builder(name, config.data_dir, download=download)
     feature = _image_feature(name, builder)
@@ -35,7 +36,7 @@ def tfds_images(name: str, split: str, config: TrainConfig, *, download: bool) -
     return np.stack(images)
 
 
-def _prepared_builder(name: str, data_dir: str | None, *, download: bool):
+def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any:
     import tensorflow_datasets as tfds
 
     try:
@@ -43,7 +44,9 @@ def _prepared_builder(name: str, data_dir: str | None, *, download: bool):
     except (ValueError, ImportError, OSError, AttributeError) as error:
         # DatasetNotFoundError and malformed names are ValueErrors.
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
-        hint = f"; did you mean tfds:{near[0]}?" if near else "; see the tensorflow-datasets catalog"
+        hint = (
+            f"; did you mean tfds:{near[0]}?" if near else "; see the tensorflow-datasets catalog"
+        )
         raise InputError(f"data=tfds:{name}: not a known tensorflow-datasets name{hint}") from error
     if builder.is_prepared():
         return builder
@@ -65,7 +68,7 @@ def _prepared_builder(name: str, data_dir: str | None, *, download: bool):
     return builder
 
 
-def _image_feature(name: str, builder) -> str:
+def _image_feature(name: str, builder: Any) -> str:
     import tensorflow_datasets as tfds
 
     for key, feature in builder.info.features.items():

@@ -21,7 +21,9 @@ from .run_directory import DataSummary, RunDirectory, replacing
 from .step import Trainer
 
 
-def train(run_dir: Path, config: TrainConfig, *, resume: str = "auto", download: bool = False) -> None:
+def train(
+    run_dir: Path, config: TrainConfig, *, resume: str = "auto", download: bool = False
+) -> None:
     """Train `config` in `run_dir` until `config.train_steps`, or until SIGTERM or SIGINT.
 
     `resume` is `auto` (go on where the run stopped, or begin), `never` or `must`. Raises InputError
@@ -142,7 +144,11 @@ class _Loop:
     def _eval_loss(self) -> float:
         held_out = self.images.evaluation[:256]
         losses = [
-            float(self.trainer.evaluate(tf.constant(held_out[start : start + 64]), tf.constant(start, tf.int64)))
+            float(
+                self.trainer.evaluate(
+                    tf.constant(held_out[start : start + 64]), tf.constant(start, tf.int64)
+                )
+            )
             for start in range(0, len(held_out), 64)
         ]
         return float(np.mean(losses)) if losses else math.nan

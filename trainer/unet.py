@@ -2,11 +2,12 @@
 
 DDPM's network (arXiv 2006.11239, appendix B) made quick on a CPU: channel-wise RMS normalisation in
 place of group normalisation and no biases inside the blocks (both as in EDM2, arXiv 2312.02696),
-and optional patching (space-to-depth), which quarters the work of the widest level. The time embedding
-is a 1×1 image run through 1×1 convolutions, so that it has the layout of everything it meets.
+and optional patching (space-to-depth), which quarters the work of the widest level. The time
+embedding is a 1×1 image run through 1×1 convolutions, so that it has the layout of all it meets.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import layers
@@ -18,8 +19,8 @@ from .layers import DepthToSpace, NearestUpsampling, PixelNorm, SpaceToDepth, Ti
 def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
     """A network of (noisy float32 [N, S, S, C], time float32 [N]) → float32 [N, S, S, C].
 
-    `dtype` is a Keras dtype policy such as `mixed_float16`; the output is float32 under each, and the
-    weights of one load into another.
+    `dtype` is a Keras dtype policy such as `mixed_float16`; the output is float32 under each, and
+    the weights of one load into another.
     """
     noisy = keras.Input((config.image_size, config.image_size, config.channels), name="noisy")
     time = keras.Input((), name="time")
@@ -36,7 +37,7 @@ def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
     return keras.Model([noisy, time], output, name="unet")
 
 
-def _down(blocks: "_Blocks", x, embedding, config: NetworkConfig):
+def _down(blocks: "_Blocks", x: Any, embedding: Any, config: NetworkConfig) -> tuple[Any, list]:
     """The narrowing half: its result, and what the widening half joins to its own."""
     x = blocks.conv(x, config.widths[0], bias="zeros")
     skips = [x]
@@ -49,7 +50,8 @@ def _down(blocks: "_Blocks", x, embedding, config: NetworkConfig):
     return x, skips
 
 
-def _up(blocks: "_Blocks", x, skips: list, embedding, config: NetworkConfig):
+def _up(blocks: "_Blocks", x: Any, skips: list, embedding: Any, config: NetworkConfig) -> Any:
+    """The widening half, which takes from the end of `skips`."""
     for level, width in reversed(list(enumerate(config.widths))):
         for _ in range(config.blocks):
             x = blocks.residual(blocks.join(x, skips.pop()), embedding, width)
@@ -64,36 +66,45 @@ class _Blocks:
 
     dtype: str
 
-    def conv(self, x, width: int, *, size=3, kernel="he_normal", bias: str | None = None, dtype=None):
+    def conv(
+        self,
+        x: Any,
+        width: int,
+        *,
+        size: int = 3,
+        kernel: str = "he_normal",
+        bias: str | None = None,
+        dtype: str | None = None,
+    ) -> Any:
         return layers.Conv2D(
             width,
             size,
             padding="same",
             use_bias=bias is not None,
             kernel_initializer=kernel,
-            bias_initializer=bias,
+            bias_initializer=bias or "zeros",
             dtype=dtype or self.dtype,
         )(x)
 
-    def join(self, x, skip):
+    def join(self, x: Any, skip: Any) -> Any:
         return layers.Concatenate(dtype=self.dtype)([x, skip])
 
-    def silu(self, x):
+    def silu(self, x: Any) -> Any:
         return layers.Activation("silu", dtype=self.dtype)(x)
 
-    def normalise(self, x):
+    def normalise(self, x: Any) -> Any:
         return PixelNorm(dtype=self.dtype)(x)
 
-    def activate(self, x):
+    def activate(self, x: Any) -> Any:
         return self.silu(self.normalise(x))
 
-    def embed(self, time, size: int):
+    def embed(self, time: Any, size: int) -> Any:
         x = TimeEmbedding(size, dtype="float32")(time)
         for _ in range(2):
             x = self.silu(self.conv(x, 4 * size, size=1, bias="zeros"))
         return x
 
-    def residual(self, x, embedding, width: int):
+    def residual(self, x: Any, embedding: Any, width: int) -> Any:
         """x + conv(silu(scale(t)·norm(conv(silu(norm(x)))) + shift(t))), a 1×1 for a new width.
 
         Scale starts at 1, shift and the last convolution at 0: the block begins as the identity.
