@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 import onnx
 
 from ..trainer.config import PREDICTIONS
@@ -15,12 +16,10 @@ from ..trainer.errors import InputError
 from ..trainer.schedule import CosineSchedule, Schedule
 from .certificate import Certificate, certify, make_reference
 from .manifest import essentials, metadata_props, write_manifest
-from .onnx_graphs import GRAPHS, onnx_graphs, set_metadata
-from .paths import check_bundle_path
+from .onnx_graphs import onnx_graphs, set_metadata
+from .options import GRAPHS, IMAGE_DTYPES, check_bundle_path, check_graphs
 from .saved_model import write_saved_model
 from .signatures import Signatures
-
-IMAGE_DTYPES = ("uint8", "float32")
 
 
 def export_bundle(
@@ -51,6 +50,7 @@ def export_bundle(
     check_bundle_path(bundle, overwrite=overwrite)
     shape = _image_shape(network)
     _check_settings(shape[-1], pixel_mean, pixel_std, prediction, graphs, image_dtype)
+    _check_finite(network)
     denoiser = Denoiser(
         network,
         schedule or CosineSchedule(),
@@ -99,10 +99,16 @@ def _check_settings(channels, pixel_mean, pixel_std, prediction, graphs, image_d
         raise InputError(f"prediction={prediction}: expected one of {', '.join(PREDICTIONS)}")
     if image_dtype not in IMAGE_DTYPES:
         raise InputError(f"image_dtype={image_dtype}: expected one of {', '.join(IMAGE_DTYPES)}")
-    if "sampler" not in graphs or set(graphs) - set(GRAPHS):
-        raise InputError(
-            f"graphs={','.join(graphs)}: expected sampler and any others of {', '.join(GRAPHS)}"
-        )
+    check_graphs(graphs)
+
+
+def _check_finite(network: keras.Model) -> None:
+    for variable in network.variables:
+        if not np.isfinite(variable.numpy()).all():
+            raise InputError(
+                f"network: its weight {variable.path} is not finite; export an earlier checkpoint, "
+                "or train again with a lower learning rate"
+            )
 
 
 @contextlib.contextmanager

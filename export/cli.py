@@ -11,7 +11,7 @@ from absl import flags
 from ..trainer.command import quiet_native_import, require_flag, run_command
 from ..trainer.errors import InputError
 from ..trainer.run_directory import RunDirectory
-from .paths import check_bundle_path
+from .options import GRAPHS, IMAGE_DTYPES, check_bundle_path, check_graphs
 
 FLAGS = flags.FlagValues()
 
@@ -26,13 +26,13 @@ flags.DEFINE_bool("overwrite", False, "replace an existing bundle", flag_values=
 flags.DEFINE_enum(
     "image_dtype",
     "uint8",
-    ["uint8", "float32"],
+    IMAGE_DTYPES,
     "of the images that come out: 0 to 255, or 0.0 to 1.0",
     flag_values=FLAGS,
 )
 flags.DEFINE_list(
     "graphs",
-    ["sampler", "from_noise", "denoiser", "noise", "step"],
+    list(GRAPHS),
     "ONNX graphs to write; sampler is always among them",
     flag_values=FLAGS,
 )
@@ -46,6 +46,7 @@ class _Arguments:
 
 def _check() -> _Arguments:
     run_dir, bundle = require_flag(FLAGS, "run_dir"), require_flag(FLAGS, "bundle")
+    check_graphs(FLAGS.graphs)
     return _Arguments(RunDirectory(Path(run_dir)), Path(bundle))
 
 

@@ -19,7 +19,6 @@ from onnx import TensorProto, helper
 from .signatures import Signatures
 
 OPSET = 18
-GRAPHS = ("sampler", "from_noise", "denoiser", "noise", "step")
 BATCH = "N"
 
 _DTYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT, "int64": TensorProto.INT64}

@@ -61,13 +61,13 @@ class ReferenceSampler:
         image = x
         for k in range(steps):
             image, epsilon = self.denoise(x, self._time(k, steps))
-            signal, sigma = self._rates(self._time(k + 1, steps))
+            signal, sigma = self.rates(self._time(k + 1, steps))
             x = signal * image + sigma * epsilon
         return np.clip(image * std + mean, 0, 1)
 
     def denoise(self, x: Array, time: float) -> tuple[Array, Array]:
         """(x̂_0, ε̂) at one time for all images."""
-        signal, sigma = self._rates(time)
+        signal, sigma = self.rates(time)
         times = np.full(len(x), time, np.float32)
         output = np.asarray(self.network(x.astype(np.float32), times), np.float64)
         if self.prediction == "noise":
@@ -88,7 +88,8 @@ class ReferenceSampler:
         total = self.schedule["steps"]
         return math.floor((steps - k) * total / steps + 0.5) / total
 
-    def _rates(self, time: float) -> tuple[float, float]:
+    def rates(self, time: float) -> tuple[float, float]:
+        """Signal and noise rate at a time in [0, 1]."""
         if self.schedule["name"] == "cosine":
             start = math.acos(self.schedule["max_signal_rate"])
             end = math.acos(self.schedule["min_signal_rate"])

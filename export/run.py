@@ -1,5 +1,6 @@
 """From a run directory of the trainer to a bundle."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from ..trainer.schedule import make_schedule
 from ..trainer.unet import build_unet
 from .bundle import export_bundle
 from .certificate import Certificate
-from .onnx_graphs import GRAPHS
+from .options import GRAPHS
 
 
 def export_run(
@@ -50,8 +51,11 @@ def load_network(run: RunDirectory) -> keras.Model:
     config, _ = run.read_config()
     network = build_unet(config.network)
     try:
-        network.load_weights(run.ema_weights)
-    except (ValueError, OSError, KeyError) as error:
+        with warnings.catch_warnings():
+            # Keras only warns where a file lacks weights, and leaves random ones in their place.
+            warnings.simplefilter("error", UserWarning)
+            network.load_weights(run.ema_weights)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{run.ema_weights}: does not hold the weights of this run's network ({reason}); "

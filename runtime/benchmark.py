@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .atomic import atomic_file
+from .bundle import open_bundle
 from .command import Command, checked_steps, load_sampler
 from .device import DEVICES
 from .limits import MAX_BATCH, MAX_THREADS
@@ -177,7 +178,7 @@ def _write_plot(target: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> 
 
 
 def _benchmark(values: Mapping[str, Any]) -> None:
-    steps = checked_steps(values["bundle"], values["steps"])
+    steps = checked_steps(open_bundle(values["bundle"]), values["steps"])
     _require_outputs(values["json"], values["plot"])
     sizes = values["batch_sizes"]
     sampler = load_sampler(

@@ -51,7 +51,6 @@ OPTIONS = (
 class Request:
     """Flags that have been checked, also against the bundle; `ending` "" asks for a folder."""
 
-    bundle: Path
     out: Path
     ending: str
     count: int
@@ -70,16 +69,16 @@ def checked_request(values: Mapping[str, Any]) -> Request:
         raise bad_flag(
             "count", count, f"expected at most {MAX_GRID_COUNT} for a .png; give --out a folder"
         )
+    bundle = open_bundle(values["bundle"])
     request = Request(
-        bundle=values["bundle"],
         out=out,
         ending=ending,
         count=count,
         seed=seed,
-        steps=checked_steps(values["bundle"], values["steps"]),
+        steps=checked_steps(bundle, values["steps"]),
         scale=values["scale"],
     )
-    _require_moderate_size(request)
+    _require_moderate_size(request, bundle.image_shape)
     return request
 
 
@@ -97,8 +96,8 @@ def _checked_ending(out: Path) -> str:
     return ending
 
 
-def _require_moderate_size(request: Request) -> None:
-    height, width, _ = open_bundle(request.bundle).image_shape
+def _require_moderate_size(request: Request, image_shape: tuple[int, int, int]) -> None:
+    height, width, _ = image_shape
     rows, columns = (1, 1) if request.ending == "" else grid_shape(request.count)
     height = (rows * (height + GAP) - GAP) * request.scale
     width = (columns * (width + GAP) - GAP) * request.scale
@@ -144,7 +143,7 @@ def _sample(values: Mapping[str, Any]) -> None:
     request = checked_request(values)
     start = time.perf_counter()
     sampler = load_sampler(
-        request.bundle,
+        values["bundle"],
         device=values["device"],
         threads=values["threads"],
         max_batch=values["max_batch"],

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .bundle import open_bundle
+from .bundle import Bundle
 from .options import Option, UsageError, bad_flag, parse_options
 
 if TYPE_CHECKING:
@@ -67,22 +67,21 @@ class Command:
         return status
 
 
-def checked_steps(bundle: Path, steps: int | None) -> int:
+def checked_steps(bundle: Bundle, steps: int | None) -> int:
     """Return `steps` if the bundle allows so many, or the bundle's default for None.
 
-    Raises BundleError, or UsageError for more steps than the bundle allows.
+    Raises UsageError for more steps than the bundle allows.
     """
-    manifest = open_bundle(bundle)
-    if steps is not None and steps > manifest.max_steps:
+    if steps is not None and steps > bundle.max_steps:
         raise bad_flag(
-            "steps", steps, f"expected at most {manifest.max_steps}, the most of {bundle}"
+            "steps", steps, f"expected at most {bundle.max_steps}, the most of {bundle.path}"
         )
-    return manifest.default_steps if steps is None else steps
+    return bundle.default_steps if steps is None else steps
 
 
 def load_sampler(bundle: Path, **settings: Any) -> "Sampler":
     """Make a Sampler so that onnxruntime writes nothing to this process's stderr."""
-    with _device_discovery_hidden():
+    with device_discovery_hidden():
         from .sampler import Sampler
         from .session import ONLY_FATAL, onnxruntime
     # What it logs from here on also comes as an exception, or is said by our own DeviceError.
@@ -91,7 +90,7 @@ def load_sampler(bundle: Path, **settings: Any) -> "Sampler":
 
 
 @contextlib.contextmanager
-def _device_discovery_hidden() -> Iterator[None]:
+def device_discovery_hidden() -> Iterator[None]:
     """Drop what onnxruntime writes to stderr on import when it finds no GPU it can describe.
 
     It does so from native code before any setting can reach it, so the file descriptor itself is

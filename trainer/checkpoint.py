@@ -42,7 +42,7 @@ class Checkpoints:
             return False
         try:
             self._checkpoint.restore(newest).assert_consumed()
-        except (ValueError, AssertionError, tf.errors.OpError) as error:
+        except (ValueError, AssertionError, IndexError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()[0][:200]
             raise InputError(
                 f"{newest}: cannot be resumed ({reason}); expected a checkpoint of this run's "

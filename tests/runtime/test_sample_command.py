@@ -73,6 +73,16 @@ def test_help_and_version() -> None:
     assert run("--version").stdout.startswith("diffkiln-sample ")
 
 
+def test_only_the_search_for_a_gpu_is_silenced() -> None:
+    code = (
+        "import os; from diffkiln.runtime.command import device_discovery_hidden\n"
+        "with device_discovery_hidden(): os.write(2, b'kept\\n[W] device_discovery.cc: lost\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[0] == "kept"
+    assert ("lost" in done.stderr) == (sys.platform != "linux")
+
+
 def assert_one_line(done: subprocess.CompletedProcess[str], status: int, message: str) -> None:
     assert done.returncode == status
     assert done.stdout == ""

@@ -1,8 +1,20 @@
-"""Where a bundle may be written; checked before anything slow is imported or made."""
+"""What may be asked of an export; checked before anything slow is imported or made."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..trainer.errors import InputError
+
+GRAPHS = ("sampler", "from_noise", "denoiser", "noise", "step")
+IMAGE_DTYPES = ("uint8", "float32")
+
+
+def check_graphs(graphs: Sequence[str]) -> None:
+    """Raise InputError for graphs that do not exist, or without the sampler."""
+    if "sampler" not in graphs or set(graphs) - set(GRAPHS):
+        raise InputError(
+            f"graphs={','.join(graphs)}: expected sampler and any others of {', '.join(GRAPHS)}"
+        )
 
 
 def check_bundle_path(bundle: Path, *, overwrite: bool) -> None:

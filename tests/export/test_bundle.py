@@ -1,0 +1,130 @@
+"""A bundle is whole or absent, and says what it is."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_models import PIXELS, small_bundle, small_network
+
+from diffkiln.export.bundle import export_bundle
+from diffkiln.trainer.errors import InputError
+
+
+def manifest(bundle: Path) -> dict[str, Any]:
+    return json.loads((bundle / "bundle.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_bundle(tmp_path_factory.mktemp("bundle") / "b", graphs=("sampler", "noise"))
+
+
+def test_only_the_graphs_asked_for_are_there(bundle: Path) -> None:
+    assert sorted(path.name for path in bundle.glob("*.onnx")) == ["noise.onnx", "sampler.onnx"]
+    assert list(manifest(bundle)["graphs"]) == ["sampler", "noise"]
+
+
+def test_manifest_has_the_hash_of_every_other_file(bundle: Path) -> None:
+    files = {
+        path.relative_to(bundle).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in bundle.rglob("*")
+        if path.is_file() and path.name != "bundle.json"
+    }
+    assert {name: file["sha256"] for name, file in manifest(bundle)["files"].items()} == files
+
+
+def test_manifest_describes_the_model(bundle: Path) -> None:
+    content = manifest(bundle)
+    assert content["image"] == {"height": 8, "width": 8, "channels": 3, "dtype": "uint8"}
+    assert content["schedule"]["max_signal_rate"] == 0.95
+    assert content["pixel_mean"] == list(PIXELS["pixel_mean"])
+    assert content["model"]["parameters"] == small_network().count_params()
+
+
+def test_certificate_holds_its_tolerance(bundle: Path) -> None:
+    certificate = manifest(bundle)["certificate"]
+    for pair in ("saved_model_to_reference", "onnx_to_reference", "onnx_to_saved_model"):
+        assert certificate[pair]["mean"] <= certificate[pair]["largest"] <= 1 / 255
+
+
+def test_an_existing_bundle_stays_without_overwrite(bundle: Path) -> None:
+    before = (bundle / "bundle.json").read_bytes()
+    with pytest.raises(InputError, match="exists; add --overwrite"):
+        small_bundle(bundle)
+    assert (bundle / "bundle.json").read_bytes() == before
+
+
+def test_overwrite_replaces_a_bundle(tmp_path: Path) -> None:
+    small_bundle(tmp_path / "b", graphs=("sampler", "noise"))
+    small_bundle(tmp_path / "b", overwrite=True, image_dtype="float32")
+    assert manifest(tmp_path / "b")["image"]["dtype"] == "float32"
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    assert not (tmp_path / "b" / "noise.onnx").exists()
+
+
+def test_overwrite_spares_what_is_no_bundle(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(InputError, match="exists and is not a bundle"):
+        small_bundle(tmp_path / "photos", overwrite=True)
+    assert (tmp_path / "photos").is_dir()
+
+
+def test_weights_that_are_not_finite_fail_and_leave_nothing(tmp_path: Path) -> None:
+    network = small_network()
+    network.trainable_variables[0].assign(np.full(network.trainable_variables[0].shape, np.nan))
+    with pytest.raises(InputError, match=r"network: .* not finite"):
+        export_bundle(network, tmp_path / "b", **PIXELS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_is_not_a_function_fails_parity_and_leaves_nothing(tmp_path: Path) -> None:
+    """Every host would draw pictures of its own."""
+
+    class Restless(keras.layers.Layer):
+        def call(self, inputs: tf.Tensor) -> tf.Tensor:
+            return inputs + tf.random.normal([8, 8, 3])
+
+    noisy, time = keras.Input((8, 8, 3)), keras.Input(())
+    with pytest.raises(InputError, match=r"parity: .* differ by up to"):
+        export_bundle(keras.Model([noisy, time], Restless()(noisy)), tmp_path / "b", **PIXELS)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pixel_mean": (0.5,)}, "expected 3 numbers, one per channel"),
+        ({"pixel_std": (0.2, 0.0, 0.2)}, "pixel_std=.*expected numbers above 0"),
+        ({"prediction": "score"}, "prediction=score: expected one of noise, velocity, image"),
+        ({"image_dtype": "int8"}, "image_dtype=int8: expected one of uint8, float32"),
+        ({"graphs": ("noise",)}, "graphs=noise: expected sampler and"),
+        ({"graphs": ("sampler", "poem")}, "graphs=sampler,poem: expected"),
+    ],
+)
+def test_wrong_settings_are_refused(tmp_path: Path, settings: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        small_bundle(tmp_path / "b", **settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_other_inputs_is_refused(tmp_path: Path) -> None:
+    image = keras.Input((8, 8, 3))
+    with pytest.raises(InputError, match="network: has inputs of shapes"):
+        export_bundle(keras.Model(image, image), tmp_path / "b", **PIXELS)
+
+
+def test_dropout_does_not_reach_the_graph(tmp_path: Path) -> None:
+    import onnx
+
+    noisy, time = keras.Input((8, 8, 3)), keras.Input(())
+    hidden = keras.layers.Dropout(0.5)(keras.layers.Conv2D(16, 3, padding="same")(noisy))
+    output = keras.layers.Conv2D(3, 3, padding="same")(hidden)
+    network = keras.Model([noisy, time], output)
+    export_bundle(network, tmp_path / "b", graphs=("sampler", "step"), **PIXELS)
+    step = onnx.load(tmp_path / "b" / "step.onnx")
+    assert not {node.op_type for node in step.graph.node} & {"Dropout", "RandomUniform"}

@@ -1,0 +1,44 @@
+"""A network whose every weight matters, and the bundles made of it."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnxruntime
+import tensorflow as tf
+
+from diffkiln.export.bundle import export_bundle
+from diffkiln.trainer.config import NetworkConfig
+from diffkiln.trainer.unet import build_unet
+
+PIXELS = {"pixel_mean": (0.45, 0.4, 0.3), "pixel_std": (0.3, 0.25, 0.28)}
+
+
+def small_network(seed: int = 0) -> keras.Model:
+    """A U-Net for 8×8 images with random weights, none of them zero."""
+    network = build_unet(NetworkConfig(image_size=8, widths=(16, 32), blocks=1, patch_size=2))
+    for index, variable in enumerate(network.trainable_variables):
+        variable.assign(0.1 * tf.random.stateless_normal(variable.shape, (seed, index)))
+    return network
+
+
+def small_bundle(bundle: Path, **settings: Any) -> Path:
+    """A bundle of `small_network`, of its sampler alone unless `graphs` says more."""
+    export_bundle(small_network(), bundle, **{**PIXELS, "graphs": ("sampler",), **settings})
+    return bundle
+
+
+def run_onnx(path: Path, **tensors: Any) -> list[np.ndarray]:
+    """All outputs of a graph on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return [np.asarray(output) for output in session.run(None, tensors)]
+
+
+def run_saved_model(bundle: Path, signature: str, **tensors: Any) -> dict[str, np.ndarray]:
+    """All outputs of a signature by name."""
+    function = tf.saved_model.load(str(bundle / "saved_model")).signatures[signature]
+    outputs = function(**{name: tf.constant(value) for name, value in tensors.items()})
+    return {name: value.numpy() for name, value in outputs.items()}

@@ -1,0 +1,64 @@
+"""Settings are checked when they are made."""
+
+import json
+from typing import Any
+
+import pytest
+
+from diffkiln.trainer.config import PRESETS, TrainConfig, preset_config
+from diffkiln.trainer.errors import InputError
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_settings_survive_json(preset: str) -> None:
+    config = preset_config(preset)
+    assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_flowers_have_their_splits() -> None:
+    config = preset_config("tiny", data="tfds:oxford_flowers102")
+    assert (config.split, config.eval_split) == ("train+test", "validation")
+
+
+def test_settings_go_over_the_preset() -> None:
+    assert preset_config("tiny", seed=7, batch_size=None).seed == 7
+    assert preset_config("tiny", batch_size=None).batch_size == PRESETS["tiny"]["batch_size"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rate": -1.0}, r"^learning_rate=-1.0: expected a number in \(0, 1\]"),
+        ({"learning_rate": float("nan")}, "^learning_rate=nan: expected"),
+        ({"batch_size": 0}, "^batch_size=0: expected a whole number from 1 to"),
+        ({"train_steps": 10**10}, "^train_steps=10000000000: expected"),
+        ({"precision": "float17"}, "^precision=float17: expected one of float32, mixed_float16"),
+        ({"schedule": "sine"}, "^schedule=sine: expected one of cosine"),
+        ({"prediction": "score"}, "^prediction=score: expected one of noise, velocity, image"),
+        ({"data": "imagenet"}, "^data=imagenet: expected tfds:NAME, folder:PATH or synthetic"),
+        ({"data": "folder:"}, "^data=folder:: expected"),
+        ({"split": "train"}, "^split=train: only tfds: data has it"),
+        ({"image_size": 30}, "^image_size=30: expected a multiple of 4"),
+        ({"widths": ()}, "^widths=: expected at least one"),
+        ({"widths": ("a",)}, "^widths=a: expected a whole number"),
+        ({"seed": True}, "^seed=True: expected a whole number"),
+        ({"max_signal_rate": 1.5}, "max_signal_rate=1.5: expected 0 < min_signal_rate"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        preset_config("tiny", **settings)
+
+
+def test_unknown_and_missing_settings_are_refused() -> None:
+    settings = preset_config("tiny").to_json()
+    settings["colour"] = settings.pop("seed")
+    with pytest.raises(
+        InputError, match=r"unknown settings \['colour'\], missing settings \['seed'\]"
+    ):
+        TrainConfig.from_json(settings)
+
+
+def test_differences_name_what_a_run_cannot_change() -> None:
+    before, after = preset_config("tiny"), preset_config("tiny", seed=3, train_steps=9)
+    assert before.differences(after) == ["seed: 0, not 3"]
