@@ -30,9 +30,6 @@ def create_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = ONLY_FATAL
-    # Threads that spin while they wait win at most a tenth on an idle machine, and lose half of the
-    # speed where anything else runs: another session, the host's own threads.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         # Its own fallback would print on stdout and hide the reason.
         return onnxruntime.InferenceSession(

@@ -158,7 +158,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
         "image_size": 32,
         "batch_size": 32,
-        "train_steps": 1000,
+        "train_steps": 1200,
         "learning_rate": 2e-3,
         "warm_up_steps": 50,
         "ema_half_life_images": 10_000,

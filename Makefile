@@ -1,0 +1,48 @@
+# make demo   train, bake and sample a small model in a few minutes
+# make test   lint, types, layering and all tests
+#
+# Both make a virtual environment first; PYTHON names the interpreter, 3.11 or later.
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= demo
+BIN := $(VENV)/bin
+SOURCES := $(sort $(wildcard trainer/*.py export/*.py runtime/*.py))
+
+.PHONY: demo test environment clean
+
+demo: environment
+	rm -rf $(DEMO)
+	$(BIN)/diffkiln-train --run_dir=$(DEMO)/run
+	$(BIN)/diffkiln-export --run_dir=$(DEMO)/run --bundle=$(DEMO)/flowers.bundle
+	$(BIN)/diffkiln-sample --bundle=$(DEMO)/flowers.bundle --count=36 --steps=20 --scale=4 \
+	  --device=cpu --out=$(DEMO)/flowers.png
+	@echo
+	@echo "The picture is $(DEMO)/flowers.png, the bundle beside it is for other programs."
+
+test: environment
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest
+
+environment: $(VENV)/installed
+
+# Linked file by file ("strict"), so that pyright sees diffkiln as an installed package; a new or
+# renamed file therefore needs the installation again, which the list in build/sources brings about.
+$(VENV)/installed: pyproject.toml constraints.txt build/sources
+	@$(PYTHON) -c 'import sys; v = sys.version_info; \
+	  sys.exit(0 if v >= (3, 11) else f"diffkiln needs Python 3.11 or later, and {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --config-settings editable_mode=strict --editable '.[cpu,train,export,plot,dev]'
+	@touch $@
+
+build/sources: .FORCE
+	@mkdir -p build
+	@echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
+
+.FORCE:
+
+clean:
+	rm -rf $(VENV) $(DEMO) build diffkiln.egg-info
