@@ -8,11 +8,11 @@ import numpy as np
 import onnxruntime
 import tensorflow as tf
 
-from diffkiln.export.bundle import export_bundle
+from diffkiln.export import export_bundle
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.unet import build_unet
 
-PIXELS = {"pixel_mean": (0.45, 0.4, 0.3), "pixel_std": (0.3, 0.25, 0.28)}
+PIXELS: dict[str, Any] = {"pixel_mean": (0.45, 0.4, 0.3), "pixel_std": (0.3, 0.25, 0.28)}
 
 
 def small_network(seed: int = 0) -> keras.Model:

@@ -1,7 +1,10 @@
 """Images of a prepared tensorflow-datasets data set."""
 
+import contextlib
 import difflib
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,12 +63,23 @@ def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any
         builder.download_and_prepare()
     except Exception as error:
         # The downloader raises whatever its transport does; all of it means the same to a user.
+        _clear_partial_downloads(Path(place))
         raise InputError(
             f"data=tfds:{name}: could not be downloaded and prepared under {place} "
             f"({type(error).__name__}: {_first_line(error)}); check the network, or prepare it "
             "elsewhere and give its place with --data_dir"
         ) from error
     return builder
+
+
+def _clear_partial_downloads(data_dir: Path) -> None:
+    """Remove unfinished files and empty folders; what arrived whole is kept for the next try."""
+    for unfinished in data_dir.rglob("*.tmp.*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    folders = [path for path in data_dir.rglob("*") if path.is_dir()]
+    for folder in [*sorted(folders, reverse=True), data_dir]:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _image_feature(name: str, builder: Any) -> str:

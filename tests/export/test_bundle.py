@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from small_models import PIXELS, small_bundle, small_network
 
-from diffkiln.export.bundle import export_bundle
+from diffkiln.export import export_bundle
 from diffkiln.trainer.errors import InputError
 
 
