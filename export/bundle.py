@@ -1,8 +1,8 @@
 """Writing a bundle: everything, checked, in one piece, or nothing."""
 
 import contextlib
-import os
 import shutil
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,8 +26,8 @@ def export_bundle(
     network: keras.Model,
     bundle: Path | str,
     *,
-    pixel_mean: Sequence[float],
-    pixel_std: Sequence[float],
+    pixel_mean: float | Sequence[float],
+    pixel_std: float | Sequence[float],
     schedule: Schedule | None = None,
     prediction: str = "noise",
     clip: bool = True,
@@ -37,26 +37,29 @@ def export_bundle(
 ) -> Certificate:
     """Bake a network into a bundle with a DDIM sampler, and prove the parity of what was written.
 
-    `network` takes [noisy images float32 [N, H, W, C], times float32 [N] in [0, 1]] and returns
+    `network`, a functional Keras model, takes [noisy images float32 [N, H, W, C], times float32 [N]
+    in [0, 1]] and returns
     float32 [N, H, W, C]: the noise, velocity or image by `prediction`. `pixel_mean` and `pixel_std`
-    (one number per channel, in units where pixels lie in [0, 1]) are what its images were
+    (one number, or one per channel, in units where pixels lie in [0, 1]) are what its images were
     normalised with; `schedule` is a `CosineSchedule()` unless given. Images come out as uint8, or
     float32 in [0, 1]. `bundle` is a folder that is there whole or not at all.
 
     Raises InputError for settings that do not fit, a `bundle` that exists without `overwrite`, and
     parity worse than the certificate's tolerance.
     """
-    bundle = Path(bundle)
+    # Resolved, so that a link to a bundle keeps its place and what it leads to is replaced.
+    bundle = Path(bundle).resolve()
     check_bundle_path(bundle, overwrite=overwrite)
-    shape = _image_shape(network)
-    _check_settings(shape[-1], pixel_mean, pixel_std, prediction, graphs, image_dtype)
-    _check_finite(network)
+    check_graphs(graphs)
+    _check_choice("prediction", prediction, PREDICTIONS)
+    _check_choice("image_dtype", image_dtype, IMAGE_DTYPES)
+    shape = image_shape(network)
     denoiser = Denoiser(
         network,
         schedule or CosineSchedule(),
         prediction,
-        tuple(map(float, pixel_mean)),
-        tuple(map(float, pixel_std)),
+        _pixel_numbers("pixel_mean", pixel_mean, shape[-1], least=0),
+        _pixel_numbers("pixel_std", pixel_std, shape[-1], least=1e-6),
         clip=clip,
     )
     signatures = Signatures(denoiser, shape, image_dtype)
@@ -68,8 +71,8 @@ def export_bundle(
             onnx.save(model, folder / f"{name}.onnx")
         write_saved_model(signatures, network, folder / "saved_model")
         certificate = certify(
-            folder / "saved_model",
-            folder / "sampler.onnx",
+            folder,
+            graphs,
             make_reference(denoiser, network),
             shape=shape,
             image_dtype=image_dtype,
@@ -78,58 +81,71 @@ def export_bundle(
     return certificate
 
 
-def _image_shape(network: keras.Model) -> tuple[int, int, int]:
-    """Height, width and channels of a network's first input."""
-    shapes = [tuple(tensor.shape) for tensor in network.inputs]
-    if len(shapes) != 2 or len(shapes[0]) != 4 or shapes[1] != (None,) or None in shapes[0][1:]:
+def image_shape(network: keras.Model) -> tuple[int, int, int]:
+    """Height, width and channels that a network denoises.
+
+    Raises InputError for a network of another kind, or with weights that are not finite.
+    """
+    if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
         raise InputError(
-            f"network: has inputs of shapes {shapes}, expected [(None, H, W, C), (None,)]: "
-            "noisy images of a fixed size, and a time for each"
+            f"network: got {type(network).__name__}, expected a functional keras.Model, whose "
+            "inputs are known; wrap yours in keras.Model(inputs, outputs)"
         )
-    return shapes[0][1:]
-
-
-def _check_settings(channels, pixel_mean, pixel_std, prediction, graphs, image_dtype) -> None:
-    for name, values in (("pixel_mean", pixel_mean), ("pixel_std", pixel_std)):
-        if len(values) != channels:
-            raise InputError(f"{name}={list(values)}: expected {channels} numbers, one per channel")
-    if min(pixel_std) <= 0:
-        raise InputError(f"pixel_std={list(pixel_std)}: expected numbers above 0")
-    if prediction not in PREDICTIONS:
-        raise InputError(f"prediction={prediction}: expected one of {', '.join(PREDICTIONS)}")
-    if image_dtype not in IMAGE_DTYPES:
-        raise InputError(f"image_dtype={image_dtype}: expected one of {', '.join(IMAGE_DTYPES)}")
-    check_graphs(graphs)
-
-
-def _check_finite(network: keras.Model) -> None:
+    inputs = [tuple(tensor.shape) for tensor in network.inputs]
+    outputs = [tuple(tensor.shape) for tensor in network.outputs]
+    fits = len(inputs) == 2 and len(inputs[0]) == 4 and None not in inputs[0][1:]
+    if not fits or inputs[1] != (None,) or outputs != inputs[:1]:
+        raise InputError(
+            f"network: has inputs of shapes {inputs} and outputs of {outputs}, expected "
+            "[(None, H, W, C), (None,)] and [(None, H, W, C)]: noisy images of a fixed size, a "
+            "time for each, and the prediction"
+        )
     for variable in network.variables:
-        if not np.isfinite(variable.numpy()).all():
+        if not np.isfinite(np.asarray(variable.numpy(), np.float32)).all():
             raise InputError(
                 f"network: its weight {variable.path} is not finite; export an earlier checkpoint, "
                 "or train again with a lower learning rate"
             )
+    return inputs[0][1:]
+
+
+def _pixel_numbers(
+    name: str, values: float | Sequence[float], channels: int, *, least: float
+) -> tuple[float, ...]:
+    """One number per channel, each from `least` to 1."""
+    numbers = np.atleast_1d(np.asarray(values, np.float64))
+    numbers = np.repeat(numbers, channels) if numbers.size == 1 else numbers
+    if numbers.shape != (channels,) or not np.all((least <= numbers) & (numbers <= 1)):
+        raise InputError(
+            f"{name}={values}: expected one number, or one for each of {channels} channels, from "
+            f"{least:g} to 1, in units where pixels lie in [0, 1]"
+        )
+    return tuple(numbers.tolist())
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise InputError(f"{name}={value}: expected one of {', '.join(choices)}")
 
 
 @contextlib.contextmanager
 def _published(bundle: Path) -> Iterator[Path]:
     """A temporary sibling to fill that becomes the bundle at the end, or disappears.
 
-    An older bundle steps aside only for the moment of the renaming, and comes back if that fails.
+    An older bundle steps aside only for the moment of the renaming, and comes back if that is as
+    far as it got.
     """
-    part = bundle.with_name(f".{bundle.name}.{os.getpid()}.part")
-    older = bundle.with_name(f".{bundle.name}.{os.getpid()}.old")
+    unique = uuid.uuid4().hex
+    part = bundle.with_name(f".{bundle.name}.{unique}.part")
+    older = bundle.with_name(f".{bundle.name}.{unique}.old")
     part.mkdir()
     try:
         yield part
         if bundle.exists():
             bundle.rename(older)
-        try:
-            part.rename(bundle)
-        except OSError:
-            if older.exists():
-                older.rename(bundle)
-            raise
+        part.rename(bundle)
     finally:
+        if older.exists() and not bundle.exists():
+            older.rename(bundle)
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(older, ignore_errors=True)

@@ -1,5 +1,6 @@
 """The command `diffkiln-export`."""
 
+import shlex
 import signal
 import sys
 import time
@@ -47,19 +48,19 @@ class _Arguments:
 def _check() -> _Arguments:
     run_dir, bundle = require_flag(FLAGS, "run_dir"), require_flag(FLAGS, "bundle")
     check_graphs(FLAGS.graphs)
+    check_bundle_path(Path(bundle), overwrite=FLAGS.overwrite)
     return _Arguments(RunDirectory(Path(run_dir)), Path(bundle))
 
 
 def _run(arguments: _Arguments) -> None:
     run, bundle = arguments.run, arguments.bundle
-    check_bundle_path(bundle, overwrite=FLAGS.overwrite)
     run.read_config()
     if not run.ema_weights.is_file():
         raise InputError(
             f"{run.ema_weights}: not there; let diffkiln-train reach a checkpoint first"
         )
     # Ended from outside, the process must still clear its temporary folder away.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     started = time.monotonic()
     with quiet_native_import():
         from .run import export_run
@@ -73,7 +74,7 @@ def _run(arguments: _Arguments) -> None:
     print(f"Parity over seeds {list(certificate.seeds)}, steps {list(certificate.steps)}:")
     print(certificate.table())
     print(f"Wrote {bundle} in {time.monotonic() - started:.0f} s. Next: ", end="")
-    print(f"diffkiln-sample --bundle={bundle} --out=flowers.png")
+    print(f"diffkiln-sample --bundle={shlex.quote(str(bundle))} --out=flowers.png")
 
 
 def main() -> int:

@@ -2,21 +2,21 @@
 
 import hashlib
 import json
-from importlib import metadata
 from pathlib import Path
 
 import onnx
 
 from ..trainer.diffusion import Denoiser
+from ..trainer.run_directory import package_versions
 from .certificate import Certificate
 from .noise import NOISE_VERSION
+from .options import MANIFEST_NAME
 from .reference import reference_noise, reference_words
 from .signatures import Signatures
 
 FORMAT = "diffkiln-bundle"
 FORMAT_VERSION = 1
 DEFAULT_STEPS = 20
-MANIFEST_NAME = "bundle.json"
 
 _GOLDEN = ((0, 0), (1, 0), (1, 1), (2**32 + 7, 0), (2**62, 0))
 _PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime")
@@ -56,7 +56,7 @@ def essentials(denoiser: Denoiser, signatures: Signatures, parameters: int) -> d
             "max_steps": denoiser.schedule.max_steps,
         },
         "noise": {"version": NOISE_VERSION, "golden": [_golden(*pair) for pair in _GOLDEN]},
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": package_versions(_PACKAGES),
     }
 
 
@@ -105,10 +105,3 @@ def _tensor(value: onnx.ValueInfoProto) -> dict:
 def _describe_file(path: Path) -> dict:
     content = path.read_bytes()
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

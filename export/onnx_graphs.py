@@ -16,6 +16,7 @@ import onnxruntime
 import tf2onnx
 from onnx import TensorProto, helper
 
+from ..trainer.errors import InputError
 from .signatures import Signatures
 
 OPSET = 18
@@ -25,7 +26,7 @@ _DTYPES = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT, "int64": Te
 
 
 def onnx_graphs(signatures: Signatures, names: Iterable[str]) -> dict[str, onnx.ModelProto]:
-    """The graphs of these names (of `GRAPHS`), each a checked model of opset 18."""
+    """The graphs of these names (of `options.GRAPHS`), each a checked model of opset 18."""
     noise = _convert(signatures.noise, "noise", ("noise",))
     step = _convert(signatures.step, "step", ("next_noisy", "images"))
     make = {
@@ -110,12 +111,23 @@ def _convert(function: Any, name: str, outputs_in_order: tuple[str, ...]) -> onn
     converted, _ = tf2onnx.convert.from_function(
         function, input_signature=function.input_signature, opset=OPSET
     )
+    _require_standard_operators(converted)
     model = _basic_passes(converted)
     inputs = [_renamed_batch(value) for value in model.graph.input]
     by_name = {value.name: _renamed_batch(value) for value in model.graph.output}
     outputs = [by_name[output] for output in outputs_in_order]
     graph = helper.make_graph(model.graph.node, name, inputs, outputs, model.graph.initializer)
     return _finished(graph)
+
+
+def _require_standard_operators(model: onnx.ModelProto) -> None:
+    """What tf2onnx has no conversion for, it leaves in the graph under its TensorFlow name."""
+    for node in model.graph.node:
+        if not onnx.defs.has(node.op_type, OPSET, node.domain):
+            raise InputError(
+                f"network: ONNX has no operator for {node.op_type} (at {node.name}); write that "
+                "layer with others"
+            )
 
 
 def _basic_passes(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -7,6 +7,7 @@ from ..trainer.errors import InputError
 
 GRAPHS = ("sampler", "from_noise", "denoiser", "noise", "step")
 IMAGE_DTYPES = ("uint8", "float32")
+MANIFEST_NAME = "bundle.json"
 
 
 def check_graphs(graphs: Sequence[str]) -> None:
@@ -28,5 +29,5 @@ def check_bundle_path(bundle: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise InputError(f"bundle={bundle}: exists; add --overwrite, or choose another path")
     # --overwrite must never cost anyone a folder of something else.
-    if not (bundle / "bundle.json").is_file():
+    if not (bundle / MANIFEST_NAME).is_file():
         raise InputError(f"bundle={bundle}: exists and is not a bundle; choose another path")

@@ -56,14 +56,17 @@ class ReferenceSampler:
 
     def from_noise(self, noise: Array, steps: int) -> Array:
         """Pixels float64 [N, H, W, C] in [0, 1]."""
-        mean, std = np.asarray(self.pixel_mean), np.asarray(self.pixel_std)
         x = np.asarray(noise, np.float64)
         image = x
         for k in range(steps):
             image, epsilon = self.denoise(x, self._time(k, steps))
             signal, sigma = self.rates(self._time(k + 1, steps))
             x = signal * image + sigma * epsilon
-        return np.clip(image * std + mean, 0, 1)
+        return self.pixels(image)
+
+    def pixels(self, image: Array) -> Array:
+        """Pixels in [0, 1] of a normalised image."""
+        return np.clip(image * np.asarray(self.pixel_std) + np.asarray(self.pixel_mean), 0, 1)
 
     def denoise(self, x: Array, time: float) -> tuple[Array, Array]:
         """(x̂_0, ε̂) at one time for all images."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from ..trainer.config import NetworkConfig
 from ..trainer.errors import InputError
 from ..trainer.run_directory import RunDirectory
 from ..trainer.schedule import make_schedule
@@ -30,15 +31,11 @@ def export_run(
     run = RunDirectory(run_dir)
     config, data = run.read_config()
     return export_bundle(
-        load_network(run),
+        load_network(run, config.network),
         bundle,
         pixel_mean=data.pixel_mean,
         pixel_std=data.pixel_std,
-        schedule=make_schedule(
-            config.schedule,
-            max_signal_rate=config.max_signal_rate,
-            min_signal_rate=config.min_signal_rate,
-        ),
+        schedule=make_schedule(config),
         prediction=config.prediction,
         graphs=graphs,
         image_dtype=image_dtype,
@@ -46,10 +43,9 @@ def export_run(
     )
 
 
-def load_network(run: RunDirectory) -> keras.Model:
+def load_network(run: RunDirectory, config: NetworkConfig) -> keras.Model:
     """The run's network with its averaged weights, in float32."""
-    config, _ = run.read_config()
-    network = build_unet(config.network)
+    network = build_unet(config)
     try:
         with warnings.catch_warnings():
             # Keras only warns where a file lacks weights, and leaves random ones in their place.

@@ -1,8 +1,9 @@
 """Resumable state on disk: weights, average, optimizer and step.
 
-The data position and the random numbers follow from the step (see `data` and `step`).
+The data position and the random numbers follow from the step (see `streams`).
 """
 
+import logging
 from pathlib import Path
 
 import tensorflow as tf
@@ -12,11 +13,14 @@ from .step import Trainer
 
 KEPT_CHECKPOINTS = 3
 
+logger = logging.getLogger("diffkiln.trainer")
+
 
 class Checkpoints:
     """The checkpoints of one run; TensorFlow writes each to the side and then renames it."""
 
     def __init__(self, folder: Path, trainer: Trainer) -> None:
+        self._folder = folder
         self._checkpoint = tf.train.Checkpoint(
             network=trainer.network,
             average=trainer.average,
@@ -30,22 +34,44 @@ class Checkpoints:
 
     def save(self) -> None:
         """Write the present state, named by its step."""
-        self._manager.save(checkpoint_number=int(self._trainer.step))
+        try:
+            self._manager.save(checkpoint_number=int(self._trainer.step))
+        except tf.errors.OpError as error:
+            raise OSError(
+                f"{self._folder}: the checkpoint of step {int(self._trainer.step)} could not be "
+                f"written ({_first_line(error)}); make room, and give the same command again"
+            ) from error
 
     def restore(self) -> bool:
-        """Load the newest checkpoint; False where there is none.
+        """Load the newest checkpoint that can be read; False where there is none at all.
 
-        Raises InputError for one that cannot be read or has another shape.
+        Raises InputError where there are some and none of them fits.
         """
-        newest = self._manager.latest_checkpoint
-        if newest is None:
-            return False
-        try:
-            self._checkpoint.restore(newest).assert_consumed()
-        except (ValueError, AssertionError, IndexError, tf.errors.OpError) as error:
-            reason = str(error).strip().splitlines()[0][:200]
+        newest_first = sorted(self._folder.glob("step-*.index"), key=_step_number, reverse=True)
+        reasons = []
+        for index in newest_first:
+            path = index.with_suffix("")
+            try:
+                self._checkpoint.restore(str(path)).assert_consumed()
+            except (ValueError, AssertionError, IndexError, tf.errors.OpError) as error:
+                reasons.append(f"{path} ({_first_line(error)})")
+                continue
+            if reasons:
+                logger.warning(
+                    "cannot be read, going on from %s: %s", path.name, ", ".join(reasons)
+                )
+            return True
+        if reasons:
             raise InputError(
-                f"{newest}: cannot be resumed ({reason}); expected a checkpoint of this run's "
-                "settings; choose another --run_dir, or remove the damaged checkpoint"
-            ) from error
-        return True
+                f"cannot be resumed: {', '.join(reasons)}; expected a checkpoint of this run's "
+                "settings; restore one, or choose another --run_dir"
+            )
+        return False
+
+
+def _step_number(index: Path) -> int:
+    return int(index.stem.removeprefix("step-"))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -8,6 +8,7 @@ from absl import flags
 
 from .command import quiet_native_import, require_flag, run_command
 from .config import PRECISIONS, PREDICTIONS, PRESETS, SCHEDULES, TrainConfig, preset_config
+from .errors import InputError
 
 FLAGS = flags.FlagValues()
 
@@ -49,7 +50,12 @@ _integer("train_steps", "step to train to")
 _number("learning_rate", "Adam's, after the warm-up")
 _integer("warm_up_steps", "steps over which the learning rate rises from 0")
 _integer("ema_half_life_images", "images after which a weight counts half in the average")
-_choice("precision", None, PRECISIONS, "what the network computes in; the mixed ones are for GPUs")
+_choice(
+    "precision",
+    None,
+    PRECISIONS,
+    "what the network computes in",
+)
 flags.DEFINE_bool(
     "jit_compile", None, "compile the step with XLA; left out, on a GPU", flag_values=FLAGS
 )
@@ -77,6 +83,9 @@ class _Arguments:
 
 def _check() -> _Arguments:
     run_dir = Path(require_flag(FLAGS, "run_dir"))
+    if set(str(run_dir)) & set("*?[]\\"):
+        # TensorFlow takes the path of a checkpoint for a pattern.
+        raise InputError(f"run_dir={run_dir}: expected a path without any of * ? [ ] \\")
     settings = {name: FLAGS[name].value for name in FLAGS if name not in _NOT_SETTINGS}
     widths = FLAGS.widths and tuple(_whole_number(width) for width in FLAGS.widths)
     return _Arguments(run_dir, preset_config(FLAGS.preset, widths=widths, **settings))

@@ -1,8 +1,10 @@
 """What the training and export commands share: flags, exit statuses, and one-line errors."""
 
 import contextlib
+import difflib
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -32,8 +34,8 @@ def run_command(
     Bad flags end in status 2 and anything else that can go wrong in 1, each with one line on
     stderr. An error that is none of ours is a defect and keeps its traceback.
     """
-    if {"--help", "-h"} & set(sys.argv[1:]):
-        print(f"{usage}\n{flag_values.get_help()}")
+    if {"--help", "-help", "-h"} & set(sys.argv[1:]):
+        print(f"{usage}\n{_flags_help(flag_values)}")
         return 0
     if "--version" in sys.argv[1:]:
         print(f"{program} {metadata.version('diffkiln')}")
@@ -43,11 +45,15 @@ def run_command(
         _refuse_stray(flag_values(sys.argv)[1:])
         settings = check()
     except (flags.Error, InputError) as error:
-        return _fail(program, _as_flag(error), USAGE_STATUS)
+        return _fail(program, _as_flag(error, flag_values), USAGE_STATUS)
     try:
         run(settings)
     except (InputError, OSError, MemoryError) as error:
         return _fail(program, error, FAILURE_STATUS)
+    except ModuleNotFoundError as error:
+        extra = program.removeprefix("diffkiln-")
+        remedy = f"needs {error.name}, which is not installed: pip install 'diffkiln[{extra},cpu]'"
+        return _fail(program, remedy, FAILURE_STATUS)
     except KeyboardInterrupt:
         return _fail(program, "interrupted", INTERRUPTED_STATUS)
     return 0
@@ -56,6 +62,17 @@ def run_command(
 def _refuse_stray(arguments: list[str]) -> None:
     if arguments:
         raise InputError(f"{arguments[0]}: expected only flags, written --flag=value; see --help")
+
+
+def _flags_help(flag_values: flags.FlagValues) -> str:
+    lines = []
+    for name in flag_values:
+        flag = flag_values[name]
+        choices = "|".join(getattr(flag.parser, "enum_values", None) or [])
+        default = "" if flag.value is None else f" (default: {flag.default_as_str})"
+        text = (flag.help or "").removeprefix(f"<{choices}>: ")
+        lines.append(f"  --{name}={choices or '…'}\n      {text}{default}")
+    return "\n".join(lines)
 
 
 def require_flag(flag_values: flags.FlagValues, name: str) -> str:
@@ -99,9 +116,16 @@ def _log_to_stderr(program: str) -> None:
     logging.getLogger().addHandler(logging.NullHandler())
 
 
-def _as_flag(error: Exception) -> str:
+def _as_flag(error: Exception, flag_values: flags.FlagValues) -> str:
     """A setting's error in the words of the command line."""
-    text = str(error).removeprefix("flag ")
+    if isinstance(error, flags.UnrecognizedFlagError):
+        near = difflib.get_close_matches(error.flagname, list(flag_values))
+        return f"--{error.flagname}: no such flag" + (
+            f"; did you mean --{near[0]}?" if near else "; see --help"
+        )
+    text = re.sub("invalid literal for int.*", "expected a whole number", str(error))
+    text = re.sub("could not convert string to float.*", "expected a number", text)
+    text = text.removeprefix("flag ")
     return text if text.startswith("-") or "=" not in text.split(":")[0] else f"--{text}"
 
 

@@ -9,6 +9,7 @@ from .errors import InputError
 SCHEDULES = ("cosine", "ddpm_linear", "ddpm_cosine")
 PREDICTIONS = ("noise", "velocity", "image")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+MIN_SIGNAL_RATE = 0.001
 DATA_EXPECTED = "tfds:NAME, folder:PATH or synthetic"
 
 # What may differ when a run goes on: none of these changes what a step computes from its weights.
@@ -90,11 +91,8 @@ class TrainConfig:
             _check_integer(name, getattr(self, name), least=1, most=10**9)
         if not (math.isfinite(self.learning_rate) and 0 < self.learning_rate <= 1):
             raise InputError(f"learning_rate={self.learning_rate}: expected a number in (0, 1]")
-        if not 0 < self.min_signal_rate < self.max_signal_rate <= 1:
-            raise InputError(
-                f"min_signal_rate={self.min_signal_rate}, max_signal_rate={self.max_signal_rate}: "
-                "expected 0 < min_signal_rate < max_signal_rate <= 1"
-            )
+        check_signal_rates(self.max_signal_rate, self.min_signal_rate)
+        _check_integer("image_size", self.image_size, least=8, most=4096)
         self._check_data()
         _ = self.network
 
@@ -103,11 +101,13 @@ class TrainConfig:
         if not (self.data == "synthetic" or (kind in ("tfds", "folder") and name)):
             raise InputError(f"data={self.data}: expected {DATA_EXPECTED}")
         for setting in ("data_dir", "split", "eval_split"):
-            if kind != "tfds" and getattr(self, setting) is not None:
+            value = getattr(self, setting)
+            if kind != "tfds" and value is not None:
                 raise InputError(
-                    f"{setting}={getattr(self, setting)}: only tfds: data has it, and data="
-                    f"{self.data}; leave it out"
+                    f"{setting}={value}: only tfds: data has it, and data={self.data}; leave it out"
                 )
+            if value == "":
+                raise InputError(f"{setting}=: empty; give a value or leave it out")
 
     @property
     def network(self) -> NetworkConfig:
@@ -192,8 +192,23 @@ def preset_config(preset: str, **settings: Any) -> TrainConfig:
     """The preset's configuration with `settings` over it; a setting of None keeps the preset's."""
     _check_choice("preset", preset, tuple(PRESETS))
     given = {name: value for name, value in settings.items() if value is not None}
+    for name in ("max_signal_rate", "min_signal_rate"):
+        if name in given and given.get("schedule", "cosine") != "cosine":
+            raise InputError(
+                f"{name}={given[name]}: only the cosine schedule has it, and schedule="
+                f"{given['schedule']}; leave it out"
+            )
     defaults = _SPLITS.get(given.get("data", ""), {})
     return TrainConfig(preset=preset, **{**_COMMON, **PRESETS[preset], **defaults, **given})
+
+
+def check_signal_rates(max_signal_rate: float, min_signal_rate: float) -> None:
+    """Raise InputError for ends of the cosine schedule that float32 cannot tell from 0 or 1."""
+    if not MIN_SIGNAL_RATE <= min_signal_rate < max_signal_rate <= 1:
+        raise InputError(
+            f"min_signal_rate={min_signal_rate}, max_signal_rate={max_signal_rate}: "
+            f"expected {MIN_SIGNAL_RATE} <= min_signal_rate < max_signal_rate <= 1"
+        )
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

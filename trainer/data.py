@@ -16,6 +16,7 @@ from .config import TrainConfig
 from .errors import InputError
 from .folder import folder_images
 from .run_directory import DataSummary
+from .streams import FLIP, stream_seed
 from .synthetic import synthetic_flowers
 from .tfds import tfds_images
 
@@ -45,6 +46,16 @@ def load_images(config: TrainConfig, *, download: bool = False) -> ImageData:
 
     Raises InputError where there are none to be had.
     """
+    data = _read(config, download=download)
+    if not len(data.train):
+        raise InputError(
+            f"data={config.data}: no image is left to train on; expected split="
+            f"{config.split} to hold images that eval_split={config.eval_split} does not"
+        )
+    return data
+
+
+def _read(config: TrainConfig, *, download: bool) -> ImageData:
     kind, _, name = config.data.partition(":")
     size = config.image_size
     if kind == "synthetic":
@@ -90,7 +101,10 @@ def batches(images: np.ndarray, config: TrainConfig, *, first_step: int) -> tf.d
             index=position % count, seed=key, max_index=tf.fill([batch_size], last), rounds=4
         )
         chosen = tf.gather(pixels, index)
-        flip = tf.random.stateless_uniform([batch_size, 1, 1, 1], tf.stack([seed, step])) < 0.5
+        coins = tf.random.stateless_uniform(
+            [batch_size, 1, 1, 1], stream_seed(config.seed, FLIP, step)
+        )
+        flip = coins < 0.5
         return tf.where(flip, tf.reverse(chosen, [2]), chosen)
 
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
@@ -103,7 +117,11 @@ def _none(size: int) -> np.ndarray:
 
 def _pixel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of uint8 images, in units where 255 is 1."""
-    counts = np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(3)])
+    counts = np.zeros((3, 256))
+    for start in range(0, len(images), 512):  # bincount makes int64 of what it counts
+        for channel in range(3):
+            values = images[start : start + 512, ..., channel].ravel()
+            counts[channel] += np.bincount(values, minlength=256)
     weights, levels = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
     mean = weights @ levels
     std = np.sqrt((weights * (levels - mean[:, None]) ** 2).sum(axis=1))

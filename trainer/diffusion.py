@@ -50,10 +50,7 @@ def split_prediction(
     signal_rate: tf.Tensor,
     noise_rate: tf.Tensor,
 ) -> Pair:
-    """(x̂_0, ε̂) from a network's output at x_t = `noisy`.
-
-    At noise rate 0, where x_t says nothing of ε, an `image` network's ε̂ is 0.
-    """
+    """(x̂_0, ε̂) from a network's output at x_t = `noisy`."""
     if prediction == "noise":
         return (noisy - noise_rate * output) / signal_rate, output
     if prediction == "velocity":
@@ -66,18 +63,8 @@ def split_prediction(
 def noise_between(
     noisy: tf.Tensor, image: tf.Tensor, *, signal_rate: tf.Tensor, noise_rate: tf.Tensor
 ) -> tf.Tensor:
-    """ε = (x_t − signal·x_0)/noise."""
-    return (noisy - signal_rate * image) / tf.maximum(noise_rate, 1e-6)
-
-
-def ddim_step(
-    image: tf.Tensor, noise: tf.Tensor, *, signal_rate: tf.Tensor, noise_rate: tf.Tensor
-) -> tf.Tensor:
-    """x_s = signal(s)·x̂_0 + noise(s)·ε̂: deterministic DDIM (arXiv 2010.02502, equation 12, σ = 0).
-
-    The rates are those of the time s that the step leads to.
-    """
-    return signal_rate * image + noise_rate * noise
+    """ε = (x_t − signal·x_0)/noise; 0 at noise rate 0, where x_t says nothing of ε."""
+    return (noisy - signal_rate * image) * tf.math.divide_no_nan(1.0, noise_rate)
 
 
 @dataclass(frozen=True)
@@ -102,7 +89,7 @@ class Denoiser:
         """
         signal_rate, noise_rate = self.schedule.rates(time[:, None, None, None])
         rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
-        output = self.network([noisy, time])
+        output = tf.cast(self.network([noisy, time]), tf.float32)
         image, noise = split_prediction(self.prediction, output, noisy, **rates)
         if not self.clip:
             return image, noise
@@ -110,11 +97,15 @@ class Denoiser:
         return image, noise_between(noisy, image, **rates)
 
     def step(self, step: tf.Tensor, steps: tf.Tensor, noisy: tf.Tensor) -> Pair:
-        """One DDIM step: (x at t_{k+1}, x̂_0) from x at t_k; k and `steps` are int64 []."""
+        """One step: (x at t_{k+1}, x̂_0) from x at t_k; k and `steps` are int64 [].
+
+        Deterministic DDIM (arXiv 2010.02502, equation 12 with σ = 0): the clean image as predicted,
+        with the noise as predicted, at the noise level of the next time.
+        """
         time = self.schedule.grid_time(step, steps)
         image, noise = self(noisy, tf.fill(tf.shape(noisy)[:1], time))
         signal_rate, noise_rate = self.schedule.rates(self.schedule.grid_time(step + 1, steps))
-        return ddim_step(image, noise, signal_rate=signal_rate, noise_rate=noise_rate), image
+        return add_noise(image, noise, signal_rate, noise_rate), image
 
     def normalise(self, pixels: tf.Tensor | float) -> tf.Tensor:
         """Pixels in [0, 1] to normalised units."""

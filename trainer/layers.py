@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
 
-@keras.saving.register_keras_serializable("diffkiln")
 class SpaceToDepth(layers.Layer):
     """Blocks of `block` × `block` pixels become channels: [N, H, W, C] → [N, H/b, W/b, C·b²]."""
 
@@ -20,12 +18,7 @@ class SpaceToDepth(layers.Layer):
         """Images of height and width divisible by the block."""
         return tf.nn.space_to_depth(inputs, self.block)
 
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "block": self.block}
 
-
-@keras.saving.register_keras_serializable("diffkiln")
 class DepthToSpace(layers.Layer):
     """The inverse of `SpaceToDepth`: [N, H, W, C·b²] → [N, H·b, W·b, C]."""
 
@@ -37,12 +30,7 @@ class DepthToSpace(layers.Layer):
         """Images of a channel count divisible by the squared block."""
         return tf.nn.depth_to_space(inputs, self.block)
 
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "block": self.block}
 
-
-@keras.saving.register_keras_serializable("diffkiln")
 class NearestUpsampling(layers.Layer):
     """Every pixel becomes 2 × 2: [N, H, W, C] → [N, 2H, 2W, C].
 
@@ -68,7 +56,6 @@ def _repeat_pixels(images: Any) -> Any:
     return doubled, lambda upstream: 4 * tf.nn.avg_pool2d(upstream, 2, 2, "VALID")
 
 
-@keras.saving.register_keras_serializable("diffkiln")
 class PixelNorm(layers.Layer):
     """x / √(mean of x² over the channels): without parameters, since a scale and shift follow."""
 
@@ -79,7 +66,6 @@ class PixelNorm(layers.Layer):
         return inputs * tf.cast(tf.math.rsqrt(power + 1e-4), inputs.dtype)
 
 
-@keras.saving.register_keras_serializable("diffkiln")
 class TimeEmbedding(layers.Layer):
     """Times [N] as sinusoids of `size` channels, half sines and half cosines: [N, 1, 1, size].
 
@@ -99,7 +85,3 @@ class TimeEmbedding(layers.Layer):
     def compute_output_shape(self, time_shape: tuple) -> tuple:
         """[N] → [N, 1, 1, size]."""
         return (*time_shape, 1, 1, self.size)
-
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "size": self.size}

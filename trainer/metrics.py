@@ -53,13 +53,19 @@ class MetricsLog:
         kept = []
         if self._path.exists():
             with self._path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+                kept = [row for row in csv.DictReader(file) if _is_row_until(row, step)]
         text = io.StringIO()
         writer = csv.DictWriter(text, [field.name for field in fields(Row)])
         writer.writeheader()
         writer.writerows(kept)
         with replacing(self._path) as part:
             part.write_text(text.getvalue())
+
+
+def _is_row_until(row: dict[str, str | None], step: int) -> bool:
+    """Whether this is a row until `step`, and whole: a process that died may leave half of one."""
+    number = row["step"] or ""
+    return number.isdecimal() and int(number) <= step and all(row.values())
 
 
 def progress_bar(total_steps: int, first_step: int) -> tqdm:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from .diffusion import Denoiser, to_uint8
 from .run_directory import replacing
+from .streams import PREVIEW, stream_seed
 
 PREVIEW_STEPS = 20
 _SIDE = 4
@@ -18,7 +19,9 @@ class Preview:
 
     def __init__(self, denoiser: Denoiser, image_size: int) -> None:
         shape = (_SIDE**2, image_size, image_size, len(denoiser.pixel_mean))
-        self._noise = tf.random.stateless_normal(shape, (0, 0))
+        self._noise = tf.random.stateless_normal(
+            shape, stream_seed(0, PREVIEW, tf.constant(0, tf.int64))
+        )
         self._denoiser = denoiser
         self._sample = tf.function(lambda noise: sample(denoiser, noise, steps=PREVIEW_STEPS))
 

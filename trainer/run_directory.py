@@ -8,8 +8,8 @@ samples/*.png     preview grids;  metrics.csv and logs/ the numbers
 
 import contextlib
 import json
-import os
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -73,12 +73,13 @@ class RunDirectory:
         return self.path / "logs"
 
     def write_config(self, config: TrainConfig, data: DataSummary) -> None:
-        """Write config.json, whole or not at all."""
+        """Write config.json, whole or not at all; the versions stay those the run began with."""
+        versions = _read_json(self.config)["versions"] if self.config.exists() else None
         content = {
             "schema_version": SCHEMA_VERSION,
             "settings": config.to_json(),
             "data": asdict(data),
-            "versions": {name: _version(name) for name in _PACKAGES},
+            "versions": versions or package_versions(_PACKAGES),
         }
         with replacing(self.config) as part:
             part.write_text(json.dumps(content, indent=2) + "\n")
@@ -102,7 +103,7 @@ class RunDirectory:
             return TrainConfig.from_json(content["settings"]), DataSummary(**data)
         except InputError as error:
             raise InputError(f"{self.config}: {error}") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 f"{self.config}: not as diffkiln-train writes it ({error!r}); restore the file"
             ) from error
@@ -111,7 +112,7 @@ class RunDirectory:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary sibling to write that takes the place of `path` at the end, or is removed."""
-    part = path.with_name(f".{os.getpid()}.{path.name}")
+    part = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
     try:
         yield part
         part.replace(path)
@@ -133,6 +134,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object; restore the file")
     return content
+
+
+def package_versions(packages: Iterable[str]) -> dict[str, str | None]:
+    """The installed version of each package, None for one that is not installed."""
+    return {name: _version(name) for name in packages}
 
 
 def _version(package: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from .errors import InputError
+from .config import TrainConfig, check_signal_rates
 
 
 class Schedule(Protocol):
@@ -47,11 +47,7 @@ class CosineSchedule:
     min_signal_rate: float = 0.02
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_signal_rate < self.max_signal_rate <= 1:
-            raise InputError(
-                f"min_signal_rate={self.min_signal_rate}, max_signal_rate={self.max_signal_rate}: "
-                "expected 0 < min_signal_rate < max_signal_rate <= 1"
-            )
+        check_signal_rates(self.max_signal_rate, self.min_signal_rate)
 
     def rates(self, time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Signal and noise rate, float32 of the shape of `time`, which lies in [0, 1]."""
@@ -133,14 +129,8 @@ def ddpm_cosine(total_steps: int = 1000) -> DiscreteSchedule:
     return DiscreteSchedule("ddpm_cosine", np.concatenate([[1.0], np.cumprod(1 - beta)]))
 
 
-def make_schedule(name: str, *, max_signal_rate: float, min_signal_rate: float) -> Schedule:
-    """The schedule of that name: `cosine`, `ddpm_linear` or `ddpm_cosine`.
-
-    The two rates are the ends of `cosine`; the others have their own.
-    """
-    if name == "cosine":
-        return CosineSchedule(max_signal_rate, min_signal_rate)
-    discrete = {"ddpm_linear": ddpm_linear, "ddpm_cosine": ddpm_cosine}
-    if name not in discrete:
-        raise InputError(f"schedule={name!r}: expected cosine, ddpm_linear or ddpm_cosine")
-    return discrete[name]()
+def make_schedule(config: TrainConfig) -> Schedule:
+    """The schedule of a run's settings."""
+    if config.schedule == "cosine":
+        return CosineSchedule(config.max_signal_rate, config.min_signal_rate)
+    return {"ddpm_linear": ddpm_linear, "ddpm_cosine": ddpm_cosine}[config.schedule]()

@@ -16,19 +16,13 @@ from .diffusion import Denoiser, add_noise, training_target
 from .ema import ema_decay, update_ema
 from .run_directory import DataSummary
 from .schedule import make_schedule
+from .streams import EVAL_NOISE, EVAL_TIME, NOISE, TIME, stream_seed
 from .unet import build_unet
-
-# Streams of randomness within a step; evaluation has its own so that it never repeats training's.
-_NOISE, _TIME, _EVAL_NOISE, _EVAL_TIME = range(4)
 
 
 def make_denoiser(config: TrainConfig, data: DataSummary, network: keras.Model) -> Denoiser:
     """The network with what the run's settings and data say of it."""
-    schedule = make_schedule(
-        config.schedule,
-        max_signal_rate=config.max_signal_rate,
-        min_signal_rate=config.min_signal_rate,
-    )
+    schedule = make_schedule(config)
     return Denoiser(network, schedule, config.prediction, data.pixel_mean, data.pixel_std)
 
 
@@ -41,7 +35,6 @@ def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
     return adam
 
 
-@keras.saving.register_keras_serializable("diffkiln")
 @dataclass(frozen=True)
 class LinearWarmUp(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate rises in equal steps to `rate` over `steps` steps and stays there."""
@@ -53,10 +46,6 @@ class LinearWarmUp(keras.optimizers.schedules.LearningRateSchedule):
         """Learning rate, float32 [], of the step numbered from 0."""
         done = (tf.cast(step, tf.float32) + 1) / max(self.steps, 1)
         return self.rate * tf.minimum(done, 1.0)
-
-    def get_config(self) -> dict[str, float]:
-        """The constructor's arguments."""
-        return {"rate": self.rate, "steps": self.steps}
 
 
 class Trainer:
@@ -88,7 +77,7 @@ class Trainer:
 
     def _gradient_of(self, images: tf.Tensor, step: tf.Tensor):
         with tf.GradientTape() as tape:
-            loss = self._loss(self.network, images, step, noise=_NOISE, time=_TIME)
+            loss = self._loss(self.network, images, step, noise=NOISE, time=TIME)
             scaled = self.optimizer.scale_loss(loss)
         return loss, tape.gradient(scaled, self.network.trainable_variables)
 
@@ -103,13 +92,17 @@ class Trainer:
 
     def _evaluate(self, images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         """The averaged network's loss on batch `number`, with the same noise every time."""
-        return self._loss(self.average, images, number, noise=_EVAL_NOISE, time=_EVAL_TIME)
+        return self._loss(self.average, images, number, noise=EVAL_NOISE, time=EVAL_TIME)
 
     def _loss(self, network, images: tf.Tensor, step: tf.Tensor, *, noise: int, time: int):
         """Mean squared error of the prediction (arXiv 2006.11239, equation 14, for ε)."""
         image = self.denoiser.normalise(tf.cast(images, tf.float32) / 255)
-        epsilon = tf.random.stateless_normal(tf.shape(image), self._seed(step, noise))
-        uniform = tf.random.stateless_uniform(tf.shape(image)[:1], self._seed(step, time))
+        epsilon = tf.random.stateless_normal(
+            tf.shape(image), stream_seed(self.config.seed, noise, step)
+        )
+        uniform = tf.random.stateless_uniform(
+            tf.shape(image)[:1], stream_seed(self.config.seed, time, step)
+        )
         times = self.denoiser.schedule.training_time(uniform)
         signal_rate, noise_rate = self.denoiser.schedule.rates(times[:, None, None, None])
         noisy = add_noise(image, epsilon, signal_rate, noise_rate)
@@ -117,6 +110,3 @@ class Trainer:
             self.config.prediction, image, epsilon, signal_rate=signal_rate, noise_rate=noise_rate
         )
         return tf.reduce_mean(tf.square(network([noisy, times], training=True) - target))
-
-    def _seed(self, step: tf.Tensor, stream: int) -> tf.Tensor:
-        return tf.stack([tf.constant(self.config.seed, tf.int64), 4 * step + stream])

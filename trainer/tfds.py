@@ -2,7 +2,7 @@
 
 import contextlib
 import difflib
-import shutil
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,19 +24,28 @@ def tfds_images(name: str, split: str, config: TrainConfig, *, download: bool) -
     """
     builder = _prepared_builder(name, config.data_dir, download=download)
     feature = _image_feature(name, builder)
+    splits = ", ".join(builder.info.splits)
     try:
+        count = builder.info.splits[split].num_examples
         examples = builder.as_dataset(split=split).as_numpy_iterator()
-    except (ValueError, KeyError) as error:
-        splits = ", ".join(builder.info.splits)
+    except (ValueError, KeyError, AssertionError) as error:
         raise InputError(
             f"split={split}: not a split of tfds:{name}, expected one or a combination of {splits}"
         ) from error
+    if count < 1:
+        raise InputError(f"split={split}: holds no image of tfds:{name}; choose a larger slice")
+    images = np.empty((count, config.image_size, config.image_size, 3), np.uint8)
+
+    def keep(numbered: tuple[int, dict]) -> None:
+        index, example = numbered
+        images[index] = square_rgb(_picture(example[feature]), config.image_size)
+
     with ThreadPoolExecutor() as pool:
-        squares = pool.map(lambda e: square_rgb(_picture(e[feature]), config.image_size), examples)
-        images = list(squares)
-    if not images:
-        raise InputError(f"split={split}: no images of tfds:{name} in it; choose a larger slice")
-    return np.stack(images)
+        numbered = enumerate(examples)
+        # In portions, so that no more decoded photographs wait than these.
+        while portion := list(itertools.islice(numbered, 256)):
+            list(pool.map(keep, portion))
+    return images
 
 
 def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any:
@@ -53,17 +62,19 @@ def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any
         raise InputError(f"data=tfds:{name}: not a known tensorflow-datasets name{hint}") from error
     if builder.is_prepared():
         return builder
-    place = builder.data_path.parent.parent
+    place = data_dir or builder.data_path
     if not download:
         raise InputError(
             f"data=tfds:{name}: not prepared under {place}; give its place with --data_dir, "
             "or add --download to download and prepare it there"
         )
+    folder = next(p for p in Path(builder.data_path).parents if p.name == builder.name)
+    before = _paths_of(folder)
     try:
         builder.download_and_prepare()
     except Exception as error:
         # The downloader raises whatever its transport does; all of it means the same to a user.
-        _clear_partial_downloads(Path(place))
+        clear_partial_download(folder, before)
         raise InputError(
             f"data=tfds:{name}: could not be downloaded and prepared under {place} "
             f"({type(error).__name__}: {_first_line(error)}); check the network, or prepare it "
@@ -72,14 +83,24 @@ def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any
     return builder
 
 
-def _clear_partial_downloads(data_dir: Path) -> None:
-    """Remove unfinished files and empty folders; what arrived whole is kept for the next try."""
-    for unfinished in data_dir.rglob("*.tmp.*"):
-        shutil.rmtree(unfinished, ignore_errors=True)
-    folders = [path for path in data_dir.rglob("*") if path.is_dir()]
-    for folder in [*sorted(folders, reverse=True), data_dir]:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+def _paths_of(folder: Path) -> set[Path]:
+    """What lies in the data set's folder and in the downloads beside it, and those two."""
+    roots = (folder, folder.parent / "downloads")
+    found = {path for root in roots if root.exists() for path in (root, *root.rglob("*"))}
+    return found | {path for path in (folder.parent,) if path.exists()}
+
+
+def clear_partial_download(folder: Path, before: set[Path]) -> None:
+    """Remove the unfinished files and empty folders of a data set that were not there `before`.
+
+    What arrived whole is kept for the next try.
+    """
+    for path in sorted(_paths_of(folder) - before, reverse=True):
+        if path.is_dir():
+            with contextlib.suppress(OSError):  # not empty
+                path.rmdir()
+        elif ".tmp." in str(path) or ".incomplete" in str(path):
+            path.unlink()
 
 
 def _image_feature(name: str, builder: Any) -> str:

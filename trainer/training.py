@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from .checkpoint import Checkpoints
 from .config import TrainConfig
@@ -31,21 +33,27 @@ def train(
     """
     run = RunDirectory(run_dir)
     exists = check_run_directory(run, config, resume)
+    print(f"Reading {config.data} …", flush=True)
     images = load_images(config, download=download)
     summary = images.summary()
     if exists:
         _check_same_data(run, summary)
     keras.utils.set_random_seed(config.seed)
     trainer = Trainer(config, summary)
+    checkpoints = Checkpoints(run.checkpoints, trainer)
+    if exists:
+        _restore(run, checkpoints, resume)
+    first_step = int(trainer.step)
+    if first_step > config.train_steps:
+        raise InputError(
+            f"train_steps={config.train_steps}: the run is at step {first_step} already; give a "
+            "larger number to go on"
+        )
     for folder in (run.path, run.samples, run.checkpoints):
         folder.mkdir(parents=True, exist_ok=True)
-    checkpoints = Checkpoints(run.checkpoints, trainer)
-    resumed = exists and checkpoints.restore()
     run.write_config(config, summary)
-    first_step = int(trainer.step)
-    print(_opening(config, summary, trainer, first_step if resumed else None), flush=True)
-    loop = _Loop(run, config, images, trainer, checkpoints)
-    loop.run(first_step)
+    print(_opening(config, summary, trainer, first_step), flush=True)
+    _Loop(run, config, images, trainer, checkpoints).run(first_step)
 
 
 def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> bool:
@@ -68,6 +76,17 @@ def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> 
             "give the same settings to go on, or choose a new folder"
         )
     return True
+
+
+def _restore(run: RunDirectory, checkpoints: Checkpoints, resume: str) -> None:
+    """Go on from a checkpoint; a run that ended before its first one may begin again."""
+    if checkpoints.restore():
+        return
+    if resume == "must" or run.ema_weights.exists():
+        raise InputError(
+            f"{run.checkpoints}: holds no checkpoint; expected those of the run in {run.path}; "
+            "restore them, or choose another --run_dir"
+        )
 
 
 def _check_same_data(run: RunDirectory, summary: DataSummary) -> None:
@@ -101,30 +120,33 @@ class _Loop:
     def run(self, first_step: int) -> None:
         step, total = first_step, self.config.train_steps
         data = iter(batches(self.images.train, self.config, first_step=first_step))
-        with progress_bar(total, first_step) as bar, stop_signals() as stop:
-            while step < total and not stop:
-                self.loss.update_state(self.trainer.train(next(data)))
-                step += 1
-                bar.update()
-                if step % self.config.log_every_steps == 0 or step == total:
-                    row = self._log(step)
-                    bar.set_postfix_str(_brief(row), refresh=False)
-                if step % self.config.preview_every_steps == 0 and step < total:
-                    self._draw(step)
-                if step % self.config.checkpoint_every_steps == 0 and step < total:
-                    self._save()
-        self._save()
-        if step >= total:
-            self._draw(step)
+        with stop_signals() as stop:
+            with progress_bar(total, first_step) as bar:
+                while step < total and not stop:
+                    self.loss.update_state(self.trainer.train(next(data)))
+                    step += 1
+                    bar.update()
+                    self._between(step, bar)
+            if step > first_step:
+                self._save(step)
+            if first_step < step == total:
+                self._draw(step)
         print(self._closing(step, stop))
+        if "SIGINT" in stop:
+            raise KeyboardInterrupt
+
+    def _between(self, step: int, bar: tqdm) -> None:
+        """Do what falls due after a step but for the last, which the end of the run sees to."""
+        last = step == self.config.train_steps
+        if step % self.config.log_every_steps == 0 or last:
+            bar.set_postfix_str(_brief(self._log(step)), refresh=False)
+        if step % self.config.preview_every_steps == 0 and not last:
+            self._draw(step)
+        if step % self.config.checkpoint_every_steps == 0 and not last:
+            self._save(step)
 
     def _log(self, step: int) -> Row:
-        loss = float(self.loss.result())
-        if not math.isfinite(loss):
-            raise InputError(
-                f"the loss became {loss} by step {step}: expected a finite number; start again "
-                f"with a lower --learning_rate than {self.config.learning_rate:g}"
-            )
+        loss = self._finite_loss(step)
         now = time.monotonic()
         images = (step - self.logged_step) * self.config.batch_size
         row = Row(
@@ -140,6 +162,16 @@ class _Loop:
         # Evaluation, previews and checkpoints must not count as training time.
         self.logged_step, self.logged_time = step, time.monotonic()
         return row
+
+    def _finite_loss(self, step: int) -> float:
+        """The mean loss since the last row; nothing is ever saved past one that is not finite."""
+        loss = float(np.asarray(self.loss.result()))
+        if not math.isfinite(loss):
+            raise InputError(
+                f"the loss became {loss} by step {step}: expected a finite number; train in a new "
+                f"--run_dir with a lower --learning_rate than {self.config.learning_rate:g}"
+            )
+        return loss
 
     def _eval_loss(self) -> float:
         held_out = self.images.evaluation[:256]
@@ -160,23 +192,19 @@ class _Loop:
         self.metrics.picture(grid, step)
         self.logged_time += time.monotonic() - started
 
-    def _save(self) -> None:
+    def _save(self, step: int) -> None:
+        self._finite_loss(step)
         started = time.monotonic()
         self.checkpoints.save()
         with replacing(self.run_files.ema_weights) as part:
-            # Keras insists on this ending.
-            named = part.with_name(part.name + ".weights.h5")
-            self.trainer.average.save_weights(named)
-            named.replace(part)
+            self.trainer.average.save_weights(part)
         self.logged_time += time.monotonic() - started
 
     def _closing(self, step: int, stop: list[str]) -> str:
         if stop:
             return f"Stopped by {stop[0]} at step {step:,}; the same command goes on from here."
-        return (
-            f"Trained {step:,} steps. Next: diffkiln-export --run_dir={self.run_files.path} "
-            "--bundle=BUNDLE"
-        )
+        run_dir = shlex.quote(str(self.run_files.path))
+        return f"Trained {step:,} steps. Next: diffkiln-export --run_dir={run_dir} --bundle=BUNDLE"
 
 
 @contextlib.contextmanager
@@ -200,12 +228,10 @@ def _brief(row: Row) -> str:
     return f"loss {row.loss:.4f}{held_out}, {row.images_per_second:.0f} images/s"
 
 
-def _opening(
-    config: TrainConfig, data: DataSummary, trainer: Trainer, resumed_step: int | None
-) -> str:
-    start = "from the beginning" if resumed_step is None else f"on from step {resumed_step:,}"
+def _opening(config: TrainConfig, data: DataSummary, trainer: Trainer, first_step: int) -> str:
+    start = f"on from step {first_step:,}" if first_step else "from the beginning"
     return (
-        f"{config.data}: {data.images:,} images of {config.image_size}×{config.image_size} "
+        f"{data.images:,} images of {config.image_size}×{config.image_size} "
         f"({data.eval_images:,} held out); {trainer.network.count_params():,} parameters; "
         f"{config.precision}; {start} to step {config.train_steps:,}."
     )

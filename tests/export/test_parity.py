@@ -80,15 +80,26 @@ def test_steps_driven_by_the_host_are_the_loop(bundle: Path) -> None:
     np.testing.assert_array_equal(images, sampled)
 
 
-@pytest.mark.parametrize("schedule", [ddpm_linear(), ddpm_cosine()], ids=lambda s: s.name)
-@pytest.mark.parametrize("prediction", ["noise", "image"])
-def test_discrete_schedules_agree(tmp_path: Path, schedule: Schedule, prediction: str) -> None:
+@pytest.mark.parametrize(
+    ("schedule", "prediction", "largest"),
+    [
+        (ddpm_linear(), "noise", 1e-3),
+        (ddpm_linear(), "image", 1e-4),
+        (ddpm_cosine(), "image", 1e-4),
+        # noise/signal is 20,000 at n = 1000, and float32 keeps 24 bits.
+        (ddpm_cosine(), "noise", 6e-3),
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_discrete_schedules_agree(
+    tmp_path: Path, schedule: Schedule, prediction: str, largest: float
+) -> None:
     settings = {"schedule": schedule, "prediction": prediction, "image_dtype": "float32"}
     small_bundle(tmp_path / "b", **settings)
     (onnx,) = run_onnx(tmp_path / "b" / "sampler.onnx", seeds=SEEDS, steps=np.array(7, np.int64))
     reference = reference_of(schedule, prediction)
     expected = reference.from_noise(reference_noise(SEEDS.tolist(), (8, 8, 3)), 7)
-    np.testing.assert_allclose(onnx, expected, atol=tolerance(reference, "float32"))
+    np.testing.assert_allclose(onnx, expected, atol=largest)
 
 
 def test_tolerance_widens_only_where_noise_prediction_magnifies() -> None:

@@ -42,7 +42,10 @@ def test_settings_go_over_the_preset() -> None:
         ({"widths": ()}, "^widths=: expected at least one"),
         ({"widths": ("a",)}, "^widths=a: expected a whole number"),
         ({"seed": True}, "^seed=True: expected a whole number"),
-        ({"max_signal_rate": 1.5}, "max_signal_rate=1.5: expected 0 < min_signal_rate"),
+        ({"max_signal_rate": 1.5}, "max_signal_rate=1.5: expected 0.001 <= min_signal_rate"),
+        ({"min_signal_rate": 0.1, "schedule": "ddpm_linear"}, "^min_signal_rate=0.1: only the cos"),
+        ({"data": "tfds:mnist", "split": ""}, "^split=: empty"),
+        ({"image_size": 4}, "^image_size=4: expected a whole number from 8"),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -1,5 +1,7 @@
 """Which images a step gets."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -82,6 +84,15 @@ def test_flat_colour_is_refused() -> None:
 def test_copies_of_held_out_images_are_left_out() -> None:
     kept = without_copies(numbered(6), numbered(6)[[1, 4]])
     assert numbers(kept).tolist() == [0, 2, 3, 5]
+
+
+def test_splits_that_are_the_same_leave_nothing_to_train_on(flowers_dir: Path) -> None:
+    splits = {"split": "validation[:20]", "eval_split": "validation[:20]"}
+    config = preset_config(
+        "tiny", data="tfds:oxford_flowers102", data_dir=str(flowers_dir), **splits
+    )
+    with pytest.raises(InputError, match="no image is left to train on"):
+        load_images(config)
 
 
 def test_synthetic_evaluation_is_held_out() -> None:

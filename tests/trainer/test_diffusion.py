@@ -10,7 +10,6 @@ from diffkiln.trainer.config import PREDICTIONS
 from diffkiln.trainer.diffusion import (
     Denoiser,
     add_noise,
-    ddim_step,
     split_prediction,
     to_uint8,
     training_target,
@@ -43,7 +42,7 @@ def oracle(image: tf.Tensor, prediction: str) -> Any:
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_a_perfect_prediction_splits_into_image_and_noise(prediction: str) -> None:
     image, noise = normal(1), normal(2)
-    noisy = add_noise(image, noise, RATES["signal_rate"], RATES["noise_rate"])
+    noisy = add_noise(image, noise, **RATES)
     target = training_target(prediction, image, noise, **RATES)
     found_image, found_noise = split_prediction(prediction, target, noisy, **RATES)
     # Rates of 0.6 and 0.8 magnify float32 rounding by less than 2.
@@ -51,20 +50,13 @@ def test_a_perfect_prediction_splits_into_image_and_noise(prediction: str) -> No
     np.testing.assert_allclose(found_noise, noise, atol=2e-6)
 
 
-def test_velocity_is_the_papers() -> None:
-    image, noise = normal(1), normal(2)
-    np.testing.assert_array_equal(
-        training_target("velocity", image, noise, **RATES),
-        tf.constant(0.6) * noise - tf.constant(0.8) * image,
-    )
-
-
-def test_ddim_step_is_the_noised_image_of_the_new_time() -> None:
-    image, noise = normal(1), normal(2)
-    np.testing.assert_array_equal(
-        ddim_step(image, noise, **RATES),
-        add_noise(image, noise, tf.constant(0.6), tf.constant(0.8)),
-    )
+def test_targets_are_the_papers() -> None:
+    """x_0 = 1, ε = 2 at signal 0.6 and noise 0.8."""
+    image, noise = tf.constant(1.0), tf.constant(2.0)
+    targets = [float(training_target(p, image, noise, **RATES)) for p in PREDICTIONS]
+    assert PREDICTIONS == ("noise", "velocity", "image")
+    assert targets == pytest.approx([2, 0.6 * 2 - 0.8 * 1, 1])
+    assert float(add_noise(image, noise, **RATES)) == pytest.approx(0.6 * 1 + 0.8 * 2)
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
@@ -96,9 +88,10 @@ def test_without_clipping_the_prediction_stands() -> None:
     np.testing.assert_array_equal(image, 9 * normal(1))
 
 
-def test_discrete_schedule_at_time_zero_stays_finite() -> None:
+def test_without_noise_the_image_is_there_and_the_noise_is_nothing() -> None:
     denoiser = Denoiser(lambda inputs: 0.5 * inputs[0], ddpm_linear(), "image", *PIXELS)
-    assert np.isfinite(denoiser(normal(1), tf.zeros([4]))).all()
+    _, noise = denoiser(normal(1), tf.zeros([4]))
+    np.testing.assert_array_equal(noise, tf.zeros([4, 8, 8, 3]))
 
 
 def test_pixels_undo_normalise() -> None:

@@ -8,6 +8,8 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diffkiln.trainer.config import SCHEDULES as SCHEDULE_NAMES
+from diffkiln.trainer.config import preset_config
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.schedule import (
     CosineSchedule,
@@ -106,10 +108,15 @@ def test_discrete_training_draws_every_integer_but_zero() -> None:
 
 
 def test_wrong_rates_are_refused() -> None:
-    with pytest.raises(InputError, match=r"min_signal_rate=0.9, max_signal_rate=0.5: expected 0 <"):
+    with pytest.raises(InputError, match=r"max_signal_rate=0.5: expected 0.001 <="):
         CosineSchedule(0.5, 0.9)
 
 
-def test_unknown_name_is_refused() -> None:
-    with pytest.raises(InputError, match=r"schedule='sine': expected cosine, ddpm_linear or"):
-        make_schedule("sine", max_signal_rate=0.95, min_signal_rate=0.02)
+def test_rates_that_float32_cannot_hold_are_refused() -> None:
+    with pytest.raises(InputError, match="min_signal_rate=1e-08"):
+        CosineSchedule(0.95, 1e-8)
+
+
+@pytest.mark.parametrize("name", SCHEDULE_NAMES)
+def test_a_run_gets_the_schedule_it_names(name: str) -> None:
+    assert make_schedule(preset_config("tiny", schedule=name)).describe()["name"] == name

@@ -6,21 +6,31 @@ import numpy as np
 
 from diffkiln.trainer.config import preset_config
 from diffkiln.trainer.data import load_images
-from diffkiln.trainer.tfds import _clear_partial_downloads
+from diffkiln.trainer.tfds import clear_partial_download
 
 
-def test_a_failed_download_keeps_only_whole_files(tmp_path: Path) -> None:
+def test_a_failed_download_keeps_whole_files_and_what_was_there(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    (data_dir / "downloads" / "set" / "a.gz.tmp.123").mkdir(parents=True)
-    (data_dir / "downloads" / "set" / "a.gz.tmp.123" / "a.gz").write_bytes(b"half")
-    (data_dir / "set").mkdir()
+    mine = data_dir / "downloads" / "backup.tmp.2024"
+    mine.mkdir(parents=True)
+    (mine / "thesis.txt").write_text("keep me")
+    before = {data_dir, *data_dir.rglob("*")}
+    half = data_dir / "downloads" / "set" / "a.gz.tmp.123" / "a.gz"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
     whole = data_dir / "downloads" / "set" / "b.gz"
     whole.write_bytes(b"whole")
-    _clear_partial_downloads(data_dir)
-    assert [path for path in data_dir.rglob("*") if path.is_file()] == [whole]
-    whole.unlink()
-    _clear_partial_downloads(data_dir)
-    assert not data_dir.exists()
+    (data_dir / "set" / "1.0.0").mkdir(parents=True)
+    clear_partial_download(data_dir / "set", before)
+    files = {path for path in data_dir.rglob("*") if path.is_file()}
+    assert files == {mine / "thesis.txt", whole}
+    assert not (data_dir / "set").exists()
+
+
+def test_a_failed_first_download_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "data" / "downloads" / "set").mkdir(parents=True)
+    clear_partial_download(tmp_path / "data" / "set", set())
+    assert not (tmp_path / "data").exists()
 
 
 def test_real_flowers_are_pictures(flowers_dir: Path) -> None:

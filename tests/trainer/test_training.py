@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -30,6 +31,8 @@ def weights(run_dir: Path) -> dict[str, np.ndarray]:
 
 
 def rows(run_dir: Path) -> list[dict[str, str]]:
+    if not (run_dir / "metrics.csv").exists():
+        return []
     with (run_dir / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -72,25 +75,51 @@ def test_a_run_in_two_parts_ends_in_the_same_weights(command: Command, tmp_path:
 def test_rows_after_the_checkpoint_are_written_once(command: Command, tmp_path: Path) -> None:
     assert train(command, tmp_path / "r", "--train_steps=4", "--log_every_steps=2").returncode == 0
     with (tmp_path / "r" / "metrics.csv").open("a") as file:
-        file.write("6,48,9,9,9,9\n")  # as if the process had died past its checkpoint
+        file.write("6,48,9,9,9,9\n8,6")  # as if the process had died past its checkpoint
     assert train(command, tmp_path / "r", "--train_steps=6", "--log_every_steps=2").returncode == 0
     assert [row["step"] for row in rows(tmp_path / "r")] == ["2", "4", "6"]
 
 
-def test_sigterm_writes_a_checkpoint(tmp_path: Path) -> None:
+def test_a_finished_run_has_nothing_left_to_do(command: Command, tiny_run: Path) -> None:
+    before = (tiny_run / "ema.weights.h5").read_bytes()
+    result = train(command, tiny_run, "--train_steps=40")
+    assert result.returncode == 0, result.stderr
+    assert (tiny_run / "ema.weights.h5").read_bytes() == before
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_ends_with_a_checkpoint_to_go_on_from(
+    command: Command, tmp_path: Path, number: signal.Signals, status: int
+) -> None:
     program = Path(sys.executable).with_name("diffkiln-train")
     run_dir = tmp_path / "r"
     arguments = (f"--run_dir={run_dir}", *TINY, "--train_steps=100000", "--log_every_steps=1")
     process = subprocess.Popen([program, *arguments], stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (run_dir / "metrics.csv").exists():
+    while time.monotonic() < deadline and not (run_dir.exists() and rows(run_dir)):
         time.sleep(0.1)
-    time.sleep(2)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     output, _ = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert "Stopped by SIGTERM at step" in output
-    assert list((run_dir / "checkpoints").glob("step-*.index"))
+    assert process.returncode == status
+    stopped = re.search(f"Stopped by {number.name} at step ([1-9][0-9,]*);", output)
+    assert stopped, output
+    step = int(stopped[1].replace(",", ""))
+    again = train(command, run_dir, f"--train_steps={step + 1}", "--log_every_steps=1")
+    assert f"on from step {step:,} to step" in again.stdout, again.stderr
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_used(
+    command: Command, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "r"
+    first = train(command, run_dir, "--train_steps=4", "--checkpoint_every_steps=2")
+    assert first.returncode == 0, first.stderr
+    (data,) = (run_dir / "checkpoints").glob("step-4.data*")
+    data.write_bytes(data.read_bytes()[:1000])
+    again = train(command, run_dir, "--train_steps=5")
+    assert again.returncode == 0, again.stderr
+    assert "on from step 2" in again.stdout
+    assert "step-4" in again.stderr
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
@@ -161,12 +190,19 @@ class TestRefusals:
         (run_dir / "config.json").write_text(text.replace(fingerprint, "0" * 64))
         self.refused(train(command, run_dir, "--train_steps=50"), 1, "was trained on other data")
 
-    def test_a_damaged_checkpoint(self, command: Command, tiny_run: Path, tmp_path: Path) -> None:
+    def test_checkpoints_that_are_gone(
+        self, command: Command, tiny_run: Path, tmp_path: Path
+    ) -> None:
         run_dir = shutil.copytree(tiny_run, tmp_path / "r")
-        (data,) = (run_dir / "checkpoints").glob("step-40.data*")
-        data.write_bytes(data.read_bytes()[:1000])
+        shutil.rmtree(run_dir / "checkpoints")
+        weights = (run_dir / "ema.weights.h5").read_bytes()
         result = train(command, run_dir, "--train_steps=50")
-        self.refused(result, 1, "step-40: cannot be resumed", "damaged checkpoint")
+        self.refused(result, 1, "holds no checkpoint", "choose another --run_dir")
+        assert (run_dir / "ema.weights.h5").read_bytes() == weights
+
+    def test_fewer_steps_than_it_has(self, command: Command, tiny_run: Path) -> None:
+        result = train(command, tiny_run, "--train_steps=20")
+        self.refused(result, 1, "train_steps=20: the run is at step 40 already")
 
     def test_a_checkpoint_of_another_shape(
         self, command: Command, tiny_run: Path, tmp_path: Path
@@ -175,7 +211,7 @@ class TestRefusals:
         assert other.returncode == 0, other.stderr
         shutil.copy(tiny_run / "config.json", tmp_path / "r" / "config.json")
         result = train(command, tmp_path / "r", "--train_steps=50")
-        self.refused(result, 1, "step-1: cannot be resumed", "choose another --run_dir")
+        self.refused(result, 1, "cannot be resumed: ", "step-1", "choose another --run_dir")
 
     def test_a_foreign_folder(self, command: Command, tmp_path: Path) -> None:
         (tmp_path / "mine.txt").write_text("keep me")
@@ -195,11 +231,12 @@ class TestRefusals:
         [
             ("--preset=nope", 2, ("--preset=nope", "tiny|flowers64")),
             ("--learning_rate=-1", 2, ("--learning_rate=-1.0: expected a number in (0, 1]",)),
-            ("--batch_size=many", 2, ("--batch_size=many",)),
+            ("--batch_size=many", 2, ("--batch_size=many: expected a whole number",)),
+            ("--run_dir=a[1]", 2, ("--run_dir=a[1]: expected a path without any of",)),
             ("--train_steps=0", 2, ("--train_steps=0: expected a whole number from 1",)),
             ("--precision=float17", 2, ("--precision=float17", "mixed_bfloat16")),
             ("--widths=8,x", 2, ("--widths=x: expected a whole number",)),
-            ("--colour=red", 2, ("Unknown command line flag 'colour'",)),
+            ("--colour=red", 2, ("--colour: no such flag",)),
             ("stray", 2, ("stray: expected only flags",)),
             ("--data=pictures", 2, ("--data=pictures: expected tfds:NAME, folder:PATH",)),
             ("--data=tfds:no_such_dataset", 1, ("tfds:no_such_dataset: not a known",)),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from diffkiln.trainer.config import PRECISIONS, NetworkConfig
+from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.layers import (
     DepthToSpace,
     NearestUpsampling,
@@ -57,14 +57,20 @@ def test_output_depends_on_each_images_own_time() -> None:
     assert np.abs(moved[1]).max() > 0
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_output_is_float32_and_weights_move_between_precisions(precision: str) -> None:
+# Relative to the largest output, after a dozen layers of 24, 11 and 8 bits.
+@pytest.mark.parametrize(
+    ("precision", "tolerance"),
+    [("float32", 1e-6), ("mixed_float16", 0.01), ("mixed_bfloat16", 0.1)],
+)
+def test_output_is_float32_and_weights_move_between_precisions(
+    precision: str, tolerance: float
+) -> None:
     mixed, full = build_unet(SMALL, dtype=precision), shaken(build_unet(SMALL))
     mixed.set_weights(full.get_weights())
     output = mixed(inputs())
     assert output.dtype == tf.float32
-    # bfloat16 keeps 8 bits; a dozen layers of them.
-    np.testing.assert_allclose(output, full(inputs()), atol=0.1 * np.abs(full(inputs())).max())
+    expected = full(inputs()).numpy()
+    np.testing.assert_allclose(output, expected, atol=tolerance * np.abs(expected).max())
 
 
 def test_pixel_norm_gives_unit_power_per_pixel() -> None:

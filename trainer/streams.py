@@ -1,0 +1,10 @@
+"""Where each random number of a run comes from: its seed, a purpose and a step, nothing else."""
+
+import tensorflow as tf
+
+NOISE, TIME, FLIP, EVAL_NOISE, EVAL_TIME, PREVIEW = range(6)
+
+
+def stream_seed(seed: int, purpose: int, step: tf.Tensor) -> tf.Tensor:
+    """The seed int64 [2] for TensorFlow's stateless random functions; `step` is int64 []."""
+    return tf.stack([tf.constant(seed, tf.int64), 8 * step + purpose])
