@@ -84,7 +84,8 @@ def export_bundle(
 def image_shape(network: keras.Model) -> tuple[int, int, int]:
     """Height, width and channels that a network denoises.
 
-    Raises InputError for a network of another kind, or with weights that are not finite.
+    Raises InputError for a network of another kind, in half precision, or with weights that are
+    not finite.
     """
     if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
         raise InputError(
@@ -100,6 +101,12 @@ def image_shape(network: keras.Model) -> tuple[int, int, int]:
             "[(None, H, W, C), (None,)] and [(None, H, W, C)]: noisy images of a fixed size, a "
             "time for each, and the prediction"
         )
+    for layer in network.layers:
+        if layer.compute_dtype in ("float16", "bfloat16"):
+            raise InputError(
+                f"network: its layer {layer.name} computes in {layer.compute_dtype}, expected "
+                "float32; build it with that dtype policy and give it the same weights"
+            )
     for variable in network.variables:
         if not np.isfinite(np.asarray(variable.numpy(), np.float32)).all():
             raise InputError(

@@ -9,13 +9,22 @@ The command `diffkiln-sample` does the same from a shell, and `diffkiln-bench` t
 
 from typing import TYPE_CHECKING, Any
 
-from .bundle import BundleError
-from .device import DeviceError
+from .bundle import Bundle, open_bundle
+from .errors import BundleError, DeviceError, DiffkilnError, LibraryError, RunError
 
 if TYPE_CHECKING:
     from .sampler import Sampler
 
-__all__ = ["BundleError", "DeviceError", "Sampler"]
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "DeviceError",
+    "DiffkilnError",
+    "LibraryError",
+    "RunError",
+    "Sampler",
+    "open_bundle",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .atomic import atomic_file
+from .atomic import atomic
 from .bundle import open_bundle
 from .command import Command, checked_steps, load_sampler
 from .device import DEVICES
+from .errors import LibraryError
 from .limits import MAX_BATCH, MAX_THREADS
 from .options import (
     Option,
     bad_flag,
     file_path,
     one_of,
-    require_parent,
+    require_writable,
     whole_number,
     whole_numbers,
 )
@@ -139,22 +140,20 @@ def _milliseconds(task: Callable[[], object]) -> float:
 
 def _require_outputs(json_file: Path | None, plot_file: Path | None) -> None:
     """Complain of an output before the time is spent, not after."""
-    for name, target in (("json", json_file), ("plot", plot_file)):
-        if target is not None:
-            require_parent(name, target)
-            if target.is_dir():
-                raise bad_flag(name, target, "is a folder, expected a file; choose another path")
+    if json_file is not None:
+        require_writable("json", json_file)
     if plot_file is None:
         return
+    require_writable("plot", plot_file)
     if plot_file.suffix.lower() not in PLOT_ENDINGS:
         raise bad_flag("plot", plot_file, f"expected an ending of {', '.join(PLOT_ENDINGS)}")
     if util.find_spec("matplotlib") is None:
-        raise ImportError("--plot needs matplotlib: install diffkiln[plot]")
+        raise LibraryError("--plot needs matplotlib: run pip install 'diffkiln[plot]'")
 
 
 def _write_json(target: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> None:
     text = json.dumps({**about, "rows": [asdict(row) for row in rows]}, indent=2)
-    with atomic_file(target) as temporary:
+    with atomic(target) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
@@ -173,20 +172,21 @@ def _write_plot(target: Path, rows: Sequence[Row], about: Mapping[str, Any]) -> 
     axes.set(xlabel="batch size", ylabel="latency (ms)", xticks=batches, ylim=(0, None))
     axes.set_title(f"{about['bundle']}, {rows[0].steps} steps, {about['device']}")
     axes.legend()
-    with atomic_file(target) as temporary:
+    with atomic(target) as temporary:
         figure.savefig(temporary, format=target.suffix[1:].lower(), dpi=150)
 
 
 def _benchmark(values: Mapping[str, Any]) -> None:
-    steps = checked_steps(open_bundle(values["bundle"]), values["steps"])
+    bundle = open_bundle(values["bundle"])
+    steps = checked_steps(bundle, values["steps"])
     _require_outputs(values["json"], values["plot"])
     sizes = values["batch_sizes"]
     sampler = load_sampler(
-        values["bundle"], device=values["device"], threads=values["threads"], max_batch=max(sizes)
+        bundle, device=values["device"], threads=values["threads"], max_batch=max(sizes)
     )
     settings = {"steps": steps, "rounds": values["rounds"], "compare": values["compare"]}
     rows = [measure(sampler, size, **settings) for size in sizes]
-    about = _about(values["bundle"], sampler.device, values["threads"])
+    about = _about(sampler, values["threads"])
     print(", ".join(f"{key} {value}" for key, value in about.items() if value is not None))
     print(table(rows))
     if values["compare"]:
@@ -197,12 +197,12 @@ def _benchmark(values: Mapping[str, Any]) -> None:
         _write_plot(values["plot"], rows, about)
 
 
-def _about(bundle: Path, device: str, threads: int | None) -> dict[str, Any]:
+def _about(sampler: "Sampler", threads: int | None) -> dict[str, Any]:
     from .session import onnxruntime
 
     return {
-        "bundle": bundle.absolute().name,
-        "device": device,
+        "bundle": sampler.bundle.path.absolute().name,
+        "device": sampler.device,
         "threads": threads,
         "processors": os.cpu_count(),
         "machine": platform.machine(),
@@ -210,18 +210,13 @@ def _about(bundle: Path, device: str, threads: int | None) -> dict[str, Any]:
     }
 
 
-COMMAND = Command(
+main = Command(
     program="diffkiln-bench",
     purpose="Time a bundle on this machine.",
     example="diffkiln-bench --bundle=flowers.bundle --batch_sizes=1,8 --compare",
     options=OPTIONS,
     body=_benchmark,
-)
-
-
-def main() -> int:
-    """Run the console command and return its exit status."""
-    return COMMAND.main()
+).main
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from .errors import BundleError
+
 FORMAT = "diffkiln-bundle"
 FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
@@ -20,16 +22,56 @@ _COPY_AGAIN = "copy the bundle again or export it again"
 Kind = TypeVar("Kind")
 
 
-class BundleError(ValueError):
-    """A bundle is missing, damaged, or not of a kind that this version can read."""
-
-
 @dataclass(frozen=True)
-class FileRecord:
-    """What the manifest says of one file: its SHA-256 in hexadecimal and its size."""
+class Graph:
+    """What the manifest says of a graph: its file, that file's SHA-256 and size, its signature.
 
+    `signature` is like "seeds int64[N], steps int64[] -> images uint8[N, 64, 64, 3]".
+    """
+
+    file: Path
     sha256: str
     size_bytes: int
+    signature: str
+
+    def content(self) -> bytes:
+        """Read the file and check it; BundleError if it is missing or damaged.
+
+        It is read once, so what was checked is what onnxruntime gets.
+        """
+        try:
+            # The size comes first: a truncated file is told apart from an altered one, and neither
+            # a pipe nor a file of any length is read.
+            if not self.file.is_file():
+                raise BundleError(
+                    f"{self.file} is missing, though {MANIFEST} lists it; {_COPY_AGAIN}"
+                )
+            size_bytes = self.file.stat().st_size
+            if size_bytes != self.size_bytes:
+                raise BundleError(
+                    f"{self.file} has {size_bytes} bytes, expected {self.size_bytes}: "
+                    f"{'truncated' if size_bytes < self.size_bytes else 'altered'}; {_COPY_AGAIN}"
+                )
+            content = self.file.read_bytes()
+        except OSError as error:
+            raise BundleError(
+                f"{self.file} cannot be read: {error.strerror}; {_COPY_AGAIN}"
+            ) from error
+        received = hashlib.sha256(content).hexdigest()
+        if received != self.sha256:
+            raise BundleError(
+                f"{self.file} was altered: its SHA-256 is {received}, expected {self.sha256}; "
+                f"{_COPY_AGAIN}"
+            )
+        return content
+
+    def require(self, received: str) -> None:
+        """BundleError unless the signature that onnxruntime found is the manifest's."""
+        if received != self.signature:
+            raise BundleError(
+                f"{self.file} is a graph {received}, expected {self.signature} as {MANIFEST} "
+                f"says; {_EXPORT_AGAIN}"
+            )
 
 
 @dataclass(frozen=True)
@@ -37,7 +79,7 @@ class Bundle:
     """What the runtime needs of a manifest that has been checked.
 
     `image_shape` is (height, width, channels); `image_dtype` is "uint8" or "float32" in [0, 1];
-    `graphs` gives the file of each graph by name, `files` the record of each file.
+    `graphs` are the graphs by name: "sampler", "step", …
     """
 
     path: Path
@@ -45,21 +87,16 @@ class Bundle:
     image_dtype: str
     default_steps: int
     max_steps: int
-    graphs: Mapping[str, str]
-    files: Mapping[str, FileRecord]
+    graphs: Mapping[str, Graph]
 
-    def graph_bytes(self, name: str) -> bytes:
-        """Read the graph `name` ("sampler", "step", …) and check it against its SHA-256.
-
-        The file is read once, so what was checked is what onnxruntime gets.
-        Raises BundleError for a graph the bundle does not hold and for a damaged file.
-        """
+    def graph(self, name: str) -> Graph:
+        """Return the graph `name`; BundleError if the bundle does not hold it."""
         if name not in self.graphs:
             raise BundleError(
                 f"{self.path} holds no graph {name!r}, only {', '.join(sorted(self.graphs))}; "
                 f"{_EXPORT_AGAIN} with --graphs naming {name}"
             )
-        return _checked_bytes(self.path, self.graphs[name], self.files[self.graphs[name]])
+        return self.graphs[name]
 
 
 def open_bundle(path: str | os.PathLike[str]) -> Bundle:
@@ -74,9 +111,24 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
         text = manifest_file.read_bytes()
     except OSError as error:
         raise BundleError(
-            f"{manifest_file} cannot be read: {error.strerror or error}; check its permissions"
+            f"{manifest_file} cannot be read: {error.strerror or error}; check the path and its "
+            "permissions"
         ) from error
     return _bundle(root, _Manifest(manifest_file, _parsed(manifest_file, text)))
+
+
+def signature(inputs: Any, outputs: Any) -> str:
+    """Return in one line what a graph takes and gives, from lists like those in the manifest.
+
+    Raises KeyError or TypeError for anything but lists of objects with name, dtype and shape.
+    """
+    return " -> ".join(
+        ", ".join(
+            f"{entry['name']} {entry['dtype']}[{', '.join(map(str, entry['shape']))}]"
+            for entry in entries
+        )
+        for entries in (inputs, outputs)
+    )
 
 
 def _require_folder(root: Path, manifest_file: Path) -> None:
@@ -135,20 +187,27 @@ class _Manifest:
 def _bundle(root: Path, manifest: _Manifest) -> Bundle:
     _require_version(manifest)
     image, sampler = manifest.section("image"), manifest.section("sampler")
-    files = _files(manifest.section("files"))
     bundle = Bundle(
         path=root,
         image_shape=(image.positive("height"), image.positive("width"), image.positive("channels")),
         image_dtype=image.take("dtype", str, " or ".join(IMAGE_DTYPES)),
         default_steps=sampler.positive("default_steps"),
         max_steps=sampler.positive("max_steps"),
-        graphs=_graphs(manifest.section("graphs"), files),
-        files=files,
+        graphs={name: _graph(root, manifest, name) for name in manifest.section("graphs").values},
     )
     if bundle.image_dtype not in IMAGE_DTYPES:
         raise image.error("dtype", " or ".join(IMAGE_DTYPES))
     if bundle.default_steps > bundle.max_steps:
         raise sampler.error("default_steps", f"at most max_steps, {bundle.max_steps}")
+    if "sampler" not in bundle.graphs:
+        raise manifest.section("graphs").error("sampler", "a graph, since every bundle holds this")
+    images = f"images {bundle.image_dtype}[N, {', '.join(map(str, bundle.image_shape))}]"
+    received = bundle.graphs["sampler"].signature
+    if not received.endswith(f" -> {images}"):
+        raise BundleError(
+            f"{manifest.name}: the graph 'sampler' is {received}, expected {images} as 'image' "
+            f"says; {_EXPORT_AGAIN}"
+        )
     return bundle
 
 
@@ -163,19 +222,20 @@ def _require_version(manifest: _Manifest) -> None:
         )
 
 
-def _files(section: _Manifest) -> dict[str, FileRecord]:
-    records = {}
-    for name in section.values:
-        _require_inside(section, name)
-        entry = section.section(name)
-        sha256 = entry.take("sha256", str, "64 hexadecimal digits")
-        if not re.fullmatch("[0-9a-f]{64}", sha256):
-            raise entry.error("sha256", "64 hexadecimal digits")
-        size_bytes = entry.take("bytes", int, "a size in bytes")
-        if size_bytes < 0:
-            raise entry.error("bytes", "a size in bytes")
-        records[name] = FileRecord(sha256=sha256, size_bytes=size_bytes)
-    return records
+def _graph(root: Path, manifest: _Manifest, name: str) -> Graph:
+    graph = manifest.section("graphs").section(name)
+    file = graph.take("file", str, "a file listed in 'files'")
+    _require_inside(graph, file)
+    record = manifest.section("files").section(file)
+    sha256 = record.take("sha256", str, "64 hexadecimal digits")
+    try:
+        text = signature(graph.values["inputs"], graph.values["outputs"])
+    except (KeyError, TypeError) as error:
+        raise BundleError(
+            f"{graph.name}: 'inputs' or 'outputs' is missing or wrong, expected lists of objects "
+            f"with name, dtype and shape; {_EXPORT_AGAIN}"
+        ) from error
+    return Graph(root / file, sha256, record.positive("bytes"), text)
 
 
 def _require_inside(section: _Manifest, name: str) -> None:
@@ -186,40 +246,3 @@ def _require_inside(section: _Manifest, name: str) -> None:
             f"{section.name}: the path {name!r} leads out of the bundle, expected a relative path "
             f"inside it; do not use this bundle, and {_EXPORT_AGAIN}"
         )
-
-
-def _graphs(section: _Manifest, files: Mapping[str, FileRecord]) -> dict[str, str]:
-    graphs = {}
-    for name in section.values:
-        graph = section.section(name)
-        graphs[name] = graph.take("file", str, "a file listed in 'files'")
-        if graphs[name] not in files:
-            raise graph.error("file", "a file listed in 'files'")
-    if "sampler" not in graphs:
-        raise section.error("sampler", "a graph, since every bundle holds this one")
-    return graphs
-
-
-def _checked_bytes(root: Path, name: str, record: FileRecord) -> bytes:
-    path = root / name
-    try:
-        # The size comes first: a truncated file is told apart from an altered one, and neither a
-        # pipe nor a file of any length is read.
-        if not path.is_file():
-            raise BundleError(f"{path} is missing, though {MANIFEST} lists it; {_COPY_AGAIN}")
-        size_bytes = path.stat().st_size
-        if size_bytes != record.size_bytes:
-            raise BundleError(
-                f"{path} has {size_bytes} bytes, expected {record.size_bytes}: "
-                f"{'truncated' if size_bytes < record.size_bytes else 'altered'}; {_COPY_AGAIN}"
-            )
-        content = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}; {_COPY_AGAIN}") from error
-    received = hashlib.sha256(content).hexdigest()
-    if received != record.sha256:
-        raise BundleError(
-            f"{path} was altered: its SHA-256 is {received}, expected {record.sha256}; "
-            f"{_COPY_AGAIN}"
-        )
-    return content

@@ -1,25 +1,24 @@
 """`diffkiln-sample`: a picture, an animation or a folder of images from a bundle."""
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .bundle import open_bundle
+from .bundle import MANIFEST, Bundle, open_bundle
 from .command import Command, checked_steps, load_sampler
 from .device import DEVICES
-from .images import enlarge, grid, grid_shape, save_folder, save_gif, save_png
+from .errors import BundleError
+from .images import CHANNELS, GAP, enlarge, grid, grid_shape, save_folder, save_gif, save_png
 from .limits import MAX_BATCH, MAX_COUNT, MAX_THREADS, SEED_END
-from .options import Option, bad_flag, file_path, one_of, require_parent, whole_number
+from .options import Option, bad_flag, file_path, one_of, require_writable, whole_number
 
 if TYPE_CHECKING:
     from .sampler import Sampler
 
 MAX_GRID_COUNT = 4096
 MAX_SCALE = 64
-GAP = 2
 
 # A quarter of a gigabyte of pixels: more would not open in a viewer, and may not fit in memory.
 MAX_PIXELS = 2**28
@@ -31,8 +30,8 @@ OPTIONS = (
     Option(
         "out",
         file_path,
-        "what to write: a .png (a grid; one image alone if --count=1), a .gif (the denoising), or "
-        "a new folder of PNGs named by their seeds",
+        "what to write: a .png (a grid; one image alone if --count=1), a .gif (the denoising), "
+        "either replacing what is there, or a new or empty folder for PNGs named by their seeds",
         required=True,
     ),
     Option("count", whole_number(1, MAX_COUNT), "how many images", "16"),
@@ -59,7 +58,7 @@ class Request:
     scale: int
 
 
-def checked_request(values: Mapping[str, Any]) -> Request:
+def checked_request(values: Mapping[str, Any], bundle: Bundle) -> Request:
     """Make the request; UsageError or BundleError if what the flags ask cannot be done."""
     out, count, seed = values["out"], values["count"], values["seed"]
     if seed + count > SEED_END:
@@ -69,7 +68,11 @@ def checked_request(values: Mapping[str, Any]) -> Request:
         raise bad_flag(
             "count", count, f"expected at most {MAX_GRID_COUNT} for a .png; give --out a folder"
         )
-    bundle = open_bundle(values["bundle"])
+    if bundle.image_shape[-1] not in CHANNELS:
+        raise BundleError(
+            f"{bundle.path / MANIFEST}: images have {bundle.image_shape[-1]} channels, expected 1, "
+            "3 or 4 for a picture; use diffkiln.runtime.Sampler for arrays"
+        )
     request = Request(
         out=out,
         ending=ending,
@@ -85,14 +88,8 @@ def checked_request(values: Mapping[str, Any]) -> Request:
 def _checked_ending(out: Path) -> str:
     ending = out.suffix.lower()
     if ending not in ("", ".png", ".gif"):
-        raise bad_flag("out", out, "expected a path ending in .png or .gif, or a folder's name")
-    require_parent("out", out)
-    if ending and out.is_dir():
-        raise bad_flag("out", out, "is a folder, expected a file; choose another path")
-    if not ending and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise bad_flag("out", out, "exists, expected a new or empty folder; choose another path")
-    if not os.access(out.absolute().parent, os.W_OK):
-        raise PermissionError(f"--out={out}: its folder cannot be written to; choose another path")
+        raise bad_flag("out", out, "expected a .png, a .gif, or a folder's name without a dot")
+    require_writable("out", out, folder=not ending)
     return ending
 
 
@@ -135,15 +132,16 @@ def write(request: Request, sampler: "Sampler") -> None:
 
 def _picture(images: Any, scale: int) -> Any:
     """Lay out one image as it is, several as a grid, enlarged."""
-    picture = images[0] if len(images) == 1 else grid(images, gap=GAP)
+    picture = images[0] if len(images) == 1 else grid(images)
     return enlarge(picture[None], scale)[0]
 
 
 def _sample(values: Mapping[str, Any]) -> None:
-    request = checked_request(values)
+    bundle = open_bundle(values["bundle"])
+    request = checked_request(values, bundle)
     start = time.perf_counter()
     sampler = load_sampler(
-        values["bundle"],
+        bundle,
         device=values["device"],
         threads=values["threads"],
         max_batch=values["max_batch"],
@@ -158,15 +156,10 @@ def _sample(values: Mapping[str, Any]) -> None:
     )
 
 
-COMMAND = Command(
+main = Command(
     program="diffkiln-sample",
     purpose="Sample images from an exported bundle.",
     example="diffkiln-sample --bundle=flowers.bundle --count=16 --steps=20 --out=flowers.png",
     options=OPTIONS,
     body=_sample,
-)
-
-
-def main() -> int:
-    """Run the console command and return its exit status."""
-    return COMMAND.main()
+).main

@@ -7,16 +7,16 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .bundle import Bundle
-from .options import Option, UsageError, bad_flag, parse_options
+from .errors import DiffkilnError, UsageError
+from .options import Option, bad_flag, parse_options
 
 if TYPE_CHECKING:
     from .sampler import Sampler
 
-EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILURE, EXIT_USAGE, EXIT_SIGNAL = 1, 2, 128
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,8 @@ class Command:
     body: Callable[[Mapping[str, Any]], None]
 
     def main(self) -> int:
-        """Run with the process's arguments; the exit status is 0, 1, 2 for usage, or 130."""
-        # A polite kill ends like Ctrl-C, which removes what is half-written.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        """Run with the process's arguments; the exit status is 0, 1, 2 for usage, 130 or 143."""
+        signal.signal(signal.SIGTERM, _interrupt)
         try:
             self._run(sys.argv[1:])
         except UsageError as error:
@@ -41,10 +40,11 @@ class Command:
             # The reader of our output has gone; Python's last flush must not complain of it too.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return EXIT_FAILURE
-        except (ValueError, RuntimeError, ImportError, OSError, MemoryError) as error:
+        except (DiffkilnError, OSError, MemoryError) as error:
             return self._fail(error, EXIT_FAILURE)
-        except KeyboardInterrupt:
-            return self._fail("interrupted; nothing was written", EXIT_INTERRUPTED)
+        except KeyboardInterrupt as error:
+            number = error.args[0] if error.args else signal.SIGINT
+            return self._fail("interrupted; nothing was written", EXIT_SIGNAL + number)
         return 0
 
     def _run(self, arguments: Sequence[str]) -> None:
@@ -67,6 +67,11 @@ class Command:
         return status
 
 
+def _interrupt(number: int, _: object) -> None:
+    """End a polite kill like Ctrl-C, which removes what is half-written."""
+    raise KeyboardInterrupt(number)
+
+
 def checked_steps(bundle: Bundle, steps: int | None) -> int:
     """Return `steps` if the bundle allows so many, or the bundle's default for None.
 
@@ -79,7 +84,7 @@ def checked_steps(bundle: Bundle, steps: int | None) -> int:
     return bundle.default_steps if steps is None else steps
 
 
-def load_sampler(bundle: Path, **settings: Any) -> "Sampler":
+def load_sampler(bundle: Bundle, **settings: Any) -> "Sampler":
     """Make a Sampler so that onnxruntime writes nothing to this process's stderr."""
     with device_discovery_hidden():
         from .sampler import Sampler

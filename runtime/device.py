@@ -11,8 +11,9 @@ import io
 import logging
 import re
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+
+from .errors import DeviceError
 
 DEVICES = ("auto", "cpu", "cuda")
 CUDA_PROVIDER = "CUDAExecutionProvider"
@@ -22,114 +23,81 @@ CPU_PROVIDER = "CPUExecutionProvider"
 # would round the convolutions to 10 bits, further from the CPU's pixels than 1/255.
 _CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
 
-Provider = str | tuple[str, dict[str, str]]
+# What onnxruntime shall use for each device, best first.
+PROVIDERS = {"cpu": [CPU_PROVIDER], "cuda": [(CUDA_PROVIDER, _CUDA_OPTIONS), CPU_PROVIDER]}
+
+_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
-class DeviceError(ValueError):
-    """The device asked for does not exist or cannot be used on this machine."""
+def usable_device(device: str) -> str:
+    """Return `device`, or "cpu" for an "auto" that can be seen not to get CUDA.
 
-
-@dataclass(frozen=True)
-class Findings:
-    """What was found of CUDA on this machine, from the outside in.
-
-    `session_providers` is None before a session exists; `unloadable` names the CUDA and cuDNN
-    libraries that onnxruntime.preload_dlls could not load.
-    """
-
-    available_providers: tuple[str, ...]
-    driver_loads: bool
-    gpu_count: int
-    unloadable: tuple[str, ...] = ()
-    session_providers: tuple[str, ...] | None = None
-
-
-def obstacle(findings: Findings) -> str | None:
-    """Name the first thing that keeps CUDA from being used, with its remedy, or None."""
-    if CUDA_PROVIDER not in findings.available_providers:
-        return (
-            "the installed onnxruntime has no CUDA provider; run pip uninstall onnxruntime, which "
-            "owns the same module as onnxruntime-gpu, and then pip install diffkiln[gpu]"
-        )
-    if not findings.driver_loads:
-        return f"the NVIDIA driver ({_driver_library()}) cannot be loaded; install the driver"
-    if findings.gpu_count < 1:
-        return (
-            "the NVIDIA driver shows no GPU; check nvidia-smi, CUDA_VISIBLE_DEVICES and, in a "
-            "container, that it was started with access to the GPU"
-        )
-    if findings.session_providers is not None and CUDA_PROVIDER not in findings.session_providers:
-        missing = ", ".join(findings.unloadable) or "a CUDA or cuDNN library"
-        return f"{missing} cannot be loaded; run pip install diffkiln[gpu], which brings them"
-    return None
-
-
-def providers_for(device: str) -> list[Provider]:
-    """Return the providers onnxruntime shall use for "auto", "cpu" or "cuda", best first.
-
-    "auto" takes CUDA where it can be had and otherwise logs once why not. Raises DeviceError for
-    another name, and for "cuda" where an obstacle can be seen before a session is made.
+    Raises DeviceError for another name, and for a "cuda" that can be seen not to be had.
     """
     if device not in DEVICES:
         raise DeviceError(f"device={device!r}: expected one of {', '.join(DEVICES)}")
     if device == "cpu":
-        return [CPU_PROVIDER]
-    reason = obstacle(_examine())
+        return device
+    import onnxruntime
+
+    gpu_count = _gpu_count()
+    reason = obstacle(onnxruntime.get_available_providers(), gpu_count)
     if reason is not None:
-        return without_cuda(device, reason)
-    return [(CUDA_PROVIDER, _CUDA_OPTIONS), CPU_PROVIDER]
+        return cpu_instead(device, reason, gpu=bool(gpu_count))
+    _unloadable()
+    return device
 
 
-def confirm_providers(
-    device: str, *, wanted: Sequence[Provider], session_providers: Iterable[str]
-) -> list[Provider]:
-    """Return the providers to go on with, now that a session shows which it really got.
+def obstacle(available_providers: Sequence[str], gpu_count: int | None) -> str | None:
+    """Name the first thing that keeps CUDA from being used, with its remedy, or None.
 
-    Raises DeviceError if `device` is "cuda" and the session has fallen back to the CPU.
+    `gpu_count` is None where the NVIDIA driver cannot be loaded.
     """
-    if wanted == [CPU_PROVIDER] or CUDA_PROVIDER in session_providers:
-        return list(wanted)
-    reason = obstacle(_examine(tuple(session_providers)))
-    return without_cuda(device, reason or "onnxruntime fell back to the CPU")
+    if CUDA_PROVIDER not in available_providers:
+        return (
+            "the installed onnxruntime has no CUDA provider; run pip uninstall onnxruntime, then "
+            "pip install 'diffkiln[gpu]'"
+        )
+    if gpu_count is None:
+        return f"the NVIDIA driver ({_DRIVER}) cannot be loaded; install the driver"
+    if gpu_count == 0:
+        return (
+            "the NVIDIA driver shows no GPU; check nvidia-smi, CUDA_VISIBLE_DEVICES and, in a "
+            "container, that it was started with access to the GPU"
+        )
+    return None
 
 
-def without_cuda(device: str, reason: str) -> list[Provider]:
-    """Return the CPU's provider, with a warning; DeviceError if `device` is "cuda"."""
+def require_device(device: str, session_providers: Sequence[str]) -> None:
+    """DeviceError with the reason if a session made for CUDA has fallen back to the CPU."""
+    if device == "cuda" and CUDA_PROVIDER not in session_providers:
+        missing = ", ".join(_unloadable()) or "a CUDA or cuDNN library"
+        raise DeviceError(
+            f"{missing} cannot be loaded; run pip install 'diffkiln[gpu]', which brings them"
+        )
+
+
+def cpu_instead(device: str, reason: str, *, gpu: bool = True) -> str:
+    """Return "cpu" and log why, once: a warning if there is a GPU; DeviceError for "cuda"."""
     if device == "cuda":
         raise DeviceError(f"device='cuda' cannot be used: {reason}; or use device='cpu'")
-    _warn_once(reason)
-    return [CPU_PROVIDER]
+    _log_once(reason, gpu)
+    return "cpu"
 
 
 @functools.cache
-def _warn_once(reason: str) -> None:
-    logging.getLogger("diffkiln.runtime").warning(
-        "device='auto' uses the CPU: %s; device='cpu' asks for the CPU and is silent", reason
-    )
-
-
-def _examine(session_providers: tuple[str, ...] | None = None) -> Findings:
-    import onnxruntime
-
-    available = tuple(onnxruntime.get_available_providers())
-    gpu_count = _gpu_count() if CUDA_PROVIDER in available else None
-    return Findings(
-        available_providers=available,
-        driver_loads=gpu_count is not None,
-        gpu_count=gpu_count or 0,
-        unloadable=_preload() if gpu_count else (),
-        session_providers=session_providers,
-    )
-
-
-def _driver_library() -> str:
-    return "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+def _log_once(reason: str, gpu: bool) -> None:
+    logger = logging.getLogger("diffkiln.runtime")
+    if gpu:
+        logger.warning("using the CPU although there is an NVIDIA GPU: %s", reason)
+    else:
+        logger.info("using the CPU: %s", reason)
 
 
 def _gpu_count() -> int | None:
     """Count the GPUs that the driver shows to this process; None if there is no driver."""
     try:
-        driver = ctypes.CDLL(_driver_library())
+        driver = ctypes.CDLL(_DRIVER)
     except OSError:
         return None
     count = ctypes.c_int(0)
@@ -138,7 +106,8 @@ def _gpu_count() -> int | None:
     return count.value
 
 
-def _preload() -> tuple[str, ...]:
+@functools.cache
+def _unloadable() -> tuple[str, ...]:
     """Load CUDA and cuDNN from their pip packages; the names of those that could not be."""
     import onnxruntime
 

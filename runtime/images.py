@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .atomic import atomic_file, atomic_folder
+from .atomic import atomic
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+CHANNELS = (1, 3, 4)
+GAP = 2
 BACKGROUND = 255
 FRAME_MS = 80
 LAST_FRAME_MS = 2000
@@ -23,7 +25,7 @@ LAST_FRAME_MS = 2000
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
     """`images` as uint8, the same shape; ValueError for another shape, dtype or a NaN."""
-    if images.ndim != 4 or images.shape[-1] not in (1, 3, 4) or 0 in images.shape:
+    if images.ndim != 4 or images.shape[-1] not in CHANNELS or 0 in images.shape:
         raise ValueError(
             f"images of shape {list(images.shape)}: expected [count, height, width, channels] "
             "with 1, 3 or 4 channels and nothing empty"
@@ -37,27 +39,24 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8)
 
 
-def grid_shape(count: int, columns: int | None = None) -> tuple[int, int]:
+def grid_shape(count: int) -> tuple[int, int]:
     """(rows, columns) of a grid of `count` images: as near to a square as it goes."""
-    columns = columns or math.ceil(math.sqrt(count))
+    columns = math.ceil(math.sqrt(count))
     return math.ceil(count / columns), columns
 
 
-def grid(images: np.ndarray, *, columns: int | None = None, gap: int = 2) -> np.ndarray:
+def grid(images: np.ndarray) -> np.ndarray:
     """One picture uint8 [height', width', channels] of all images, row by row.
 
-    `gap` white pixels stand between neighbours; white fills the places left over in the last row.
-    Raises ValueError for fewer than one column or a negative gap.
+    GAP white pixels stand between neighbours; white fills the places left over in the last row.
     """
-    if gap < 0 or (columns is not None and columns < 1):
-        raise ValueError(f"columns={columns}, gap={gap}: expected at least 1 column and gap 0")
     images = to_uint8(images)
     count, height, width, channels = images.shape
-    rows, columns = grid_shape(count, columns)
-    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
+    rows, columns = grid_shape(count)
+    shape = (rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels)
     picture = np.full(shape, BACKGROUND, np.uint8)
     for index, image in enumerate(images):
-        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        top, left = (index // columns) * (height + GAP), (index % columns) * (width + GAP)
         picture[top : top + height, left : left + width] = image
     return picture
 
@@ -70,7 +69,7 @@ def enlarge(images: np.ndarray, scale: int) -> np.ndarray:
 def save_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """Write one image [height, width, channels] as PNG, whole or not at all."""
     picture = _picture(image)
-    with atomic_file(path) as temporary:
+    with atomic(path) as temporary:
         picture.save(temporary, format="PNG")
 
 
@@ -83,7 +82,7 @@ def save_gif(path: str | os.PathLike[str], frames: Iterable[np.ndarray]) -> None
     if not pictures:
         raise ValueError("frames: received none, expected at least one")
     durations = [FRAME_MS] * (len(pictures) - 1) + [LAST_FRAME_MS]
-    with atomic_file(path) as temporary:
+    with atomic(path) as temporary:
         pictures[0].save(
             temporary,
             format="GIF",
@@ -100,10 +99,11 @@ def save_folder(
 ) -> None:
     """Write each image of each batch to a new folder as PNG, named by its seed: 00000007.png.
 
-    The folder appears once every image has been written. Raises FileExistsError if it exists and
-    is not empty.
+    The folder appears once every image has been written. Raises OSError if there is one already
+    that is not empty.
     """
-    with atomic_folder(path) as temporary:
+    with atomic(path) as temporary:
+        temporary.mkdir()
         for batch in batches:
             for image in to_uint8(batch):
                 _picture(image).save(temporary / f"{seed:08d}.png", format="PNG")

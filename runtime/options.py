@@ -4,6 +4,9 @@ absl parses them into a FlagValues of their own, so that importing two commands 
 flags collide.
 """
 
+import contextlib
+import itertools
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,9 +15,7 @@ from typing import Any
 
 from absl import flags
 
-
-class UsageError(ValueError):
-    """The command line cannot be used as given."""
+from .errors import UsageError
 
 
 def bad_flag(name: str, received: object, expected: str) -> UsageError:
@@ -50,6 +51,10 @@ def parse_options(options: Sequence[Option], arguments: Sequence[str]) -> dict[s
     values = flags.FlagValues()
     for option in options:
         _define(option, values)
+        # absl would take the flag that follows for the value of this one.
+        for flag, following in itertools.pairwise([*arguments, "--"]):
+            if option.parse and flag == f"--{option.name}" and following.startswith("--"):
+                raise UsageError(f"{flag}: no value, expected {flag}=…; see --help")
     try:
         stray = values(["", *arguments])[1:]
     except flags.UnrecognizedFlagError as error:
@@ -59,26 +64,22 @@ def parse_options(options: Sequence[Option], arguments: Sequence[str]) -> dict[s
         raise UsageError(
             f"{received}: unknown flag, expected one of {names}; see --help"
         ) from error
-    except flags.Error as error:
-        raise UsageError(f"{_without_absl_prefix(str(error))}; see --help") from error
+    except (flags.Error, ValueError) as error:
+        raise UsageError(f"{str(error).removeprefix('flag ')}; see --help") from error
     if stray:
         raise UsageError(f"{stray[0]}: expected only flags; write --flag=value, and see --help")
     return {option.name: _value(option, values) for option in options}
 
 
-def _without_absl_prefix(text: str) -> str:
-    missing = re.fullmatch("Missing value for flag (--?.*)", text)
-    if missing:
-        return f"{missing[1]}: no value, expected {missing[1]}=…"
-    return text.removeprefix("flag ").removeprefix("ERROR:: ")
-
-
 def _define(option: Option, values: flags.FlagValues) -> None:
-    if option.parse is None:
-        flags.DEFINE_bool(option.name, False, option.help, flag_values=values)
-    else:
-        parser = _Parser(option.parse)
-        flags.DEFINE(parser, option.name, option.default, option.help, flag_values=values)
+    parser = _Parser(option.parse or _switch)
+    flags.DEFINE(parser, option.name, option.default, option.help, flag_values=values)
+    # absl then takes --compare and --nocompare for --compare=true and --compare=false.
+    values[option.name].boolean = option.parse is None
+
+
+def _switch(text: str) -> bool:
+    return one_of(("true", "false"))(text.lower()) == "true"
 
 
 class _Parser(flags.ArgumentParser):
@@ -142,9 +143,22 @@ def file_path(text: str) -> Path:
     return Path(text)
 
 
-def require_parent(name: str, target: Path) -> None:
-    """UsageError if the folder that `target` is to be written to does not exist."""
-    if not target.absolute().parent.is_dir():
-        raise bad_flag(
-            name, target, f"expected a path in an existing folder; create {target.parent} first"
-        )
+def require_writable(name: str, target: Path, *, folder: bool = False) -> None:
+    """UsageError unless a file, which may be replaced, or a new folder can be written there."""
+    real = Path(os.path.realpath(target))
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            real.lstat()  # later Pythons' exists() and is_dir() hide every OSError
+        if not real.parent.is_dir():
+            expected = f"expected a path in an existing folder; create {real.parent} first"
+        elif folder and real.exists() and (not real.is_dir() or any(real.iterdir())):
+            expected = "exists, expected a new or empty folder; choose another path"
+        elif not folder and real.exists() and not real.is_file():
+            expected = "is a folder or a device, expected a file; choose another path"
+        elif not os.access(real.parent, os.W_OK):
+            expected = f"{real.parent} cannot be written to; choose another path"
+        else:
+            return
+    except OSError as error:
+        expected = f"{error.strerror}, expected a path that can be written; choose another"
+    raise bad_flag(name, target, expected)

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from .bundle import Bundle, BundleError, open_bundle
-from .device import CPU_PROVIDER, confirm_providers, providers_for, without_cuda
+from .bundle import Bundle, Graph, open_bundle
+from .device import cpu_instead, usable_device
+from .errors import DeviceError
 from .limits import MAX_BATCH, MAX_COUNT, MAX_THREADS, SEED_END, whole
 from .session import create_session, onnxruntime, run_long, run_session
 
@@ -20,10 +21,11 @@ class Sampler:
         sampler = Sampler("flowers.bundle")
         images = sampler.sample(16, steps=20, seed=0)  # uint8 [16, 64, 64, 3], seeds 0 … 15
 
-    Arguments: `bundle`, the folder that diffkiln-export wrote; `device`, "auto" (CUDA where it can
-    be had, otherwise the CPU and a warning in the log "diffkiln.runtime"), "cpu" or "cuda";
-    `threads`, 1 … 1024, by default as many as there are physical cores; `max_batch`, 1 … 4096, the
-    most images that are computed at once.
+    Arguments: `bundle`, the folder that diffkiln-export wrote, or what open_bundle made of it;
+    `device`, "auto" (CUDA where it can be had, otherwise the CPU, and why in the log
+    "diffkiln.runtime": a warning if there is an NVIDIA GPU), "cpu" or "cuda"; `threads`, 1 … 1024,
+    by default as many as there are physical cores; `max_batch`, 1 … 4096, the most images that are
+    computed at once.
 
     A graph is loaded when it is first used. One sampler may be used by several threads.
     Raises BundleError, DeviceError, or ValueError for an argument out of range.
@@ -31,7 +33,7 @@ class Sampler:
 
     def __init__(
         self,
-        bundle: str | os.PathLike[str],
+        bundle: Bundle | str | os.PathLike[str],
         *,
         device: str = "auto",
         threads: int | None = None,
@@ -39,9 +41,8 @@ class Sampler:
     ) -> None:
         self._threads = 0 if threads is None else whole("threads", threads, 1, MAX_THREADS)
         self._max_batch = whole("max_batch", max_batch, 1, MAX_BATCH)
-        self._bundle = open_bundle(bundle)
-        self._wanted_device = device
-        self._providers = providers_for(device)
+        self._bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+        self._device = usable_device(device)
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
 
@@ -53,7 +54,7 @@ class Sampler:
     @property
     def device(self) -> str:
         """Where the graphs run, "cpu" or "cuda"; final once the first of them has been loaded."""
-        return "cpu" if self._providers == [CPU_PROVIDER] else "cuda"
+        return "cpu" if self._device == "cpu" else "cuda"
 
     def sample(self, count: int, *, steps: int | None = None, seed: int = 0) -> np.ndarray:
         """Sample the images of the seeds seed … seed + count - 1.
@@ -62,7 +63,7 @@ class Sampler:
         in [0, 1]. `count` is 1 … 1,000,000 (take `batches` for more than fit in memory), `steps`
         1 … the bundle's max_steps, by default its default_steps; seed + count is at most 2**63.
 
-        Raises ValueError for an argument out of range, RuntimeError if onnxruntime fails.
+        Raises ValueError for an argument out of range, RunError if onnxruntime fails.
         """
         batches = self.batches(count, steps=steps, seed=seed)
         images = np.empty((count, *self._bundle.image_shape), self._bundle.image_dtype)
@@ -105,33 +106,14 @@ class Sampler:
     def _trajectory(
         self, seed_batches: list[np.ndarray], steps: int
     ) -> Iterator[tuple[int, np.ndarray]]:
-        names = self._carried_names()
-        states = [self._first_state(names, seeds) for seeds in seed_batches]
+        noisy = [self.run("noise", {"seeds": seeds})[0] for seeds in seed_batches]
         for step in range(steps):
             images = []
-            for number, seeds in enumerate(seed_batches):
-                feeds = {"step": _scalar(step), "steps": _scalar(steps), **states[number]}
-                *carried, batch = self._step(feeds, seeds)
-                states[number] = dict(zip(names, carried, strict=True))
-                images.append(batch)
+            for number, batch in enumerate(noisy):
+                feeds = {"step": _scalar(step), "steps": _scalar(steps), "noisy": batch}
+                noisy[number], batch_images = self.run("step", feeds)
+                images.append(batch_images)
             yield step, np.concatenate(images)
-
-    def _carried_names(self) -> list[str]:
-        """Name the inputs of the step graph that its outputs, all but the images, feed again."""
-        session = self._session("step")
-        inputs = [entry.name for entry in session.get_inputs()]
-        own = [name for name in inputs if name not in ("step", "steps", "seeds")]
-        return own[: len(session.get_outputs()) - 1]
-
-    def _first_state(self, names: list[str], seeds: np.ndarray) -> dict[str, np.ndarray]:
-        """Start from the noise, and from zeros for what a multistep solver carries besides."""
-        noise = self.run("noise", {"seeds": seeds})[0]
-        return dict.fromkeys(names, np.zeros_like(noise)) | {names[0]: noise}
-
-    def _step(self, feeds: dict[str, np.ndarray], seeds: np.ndarray) -> list[np.ndarray]:
-        """Make one step; only the graph of a stochastic solver asks for the seeds."""
-        inputs = {entry.name for entry in self._session("step").get_inputs()}
-        return self.run("step", feeds | ({"seeds": seeds} if "seeds" in inputs else {}))
 
     def _seed_batches(self, count: int, seed: int) -> Iterator[np.ndarray]:
         for start in range(seed, seed + count, self._max_batch):
@@ -142,25 +124,17 @@ class Sampler:
     def _session(self, graph: str) -> onnxruntime.InferenceSession:
         with self._lock:
             if graph not in self._sessions:
-                self._sessions[graph] = self._load(graph)
+                self._sessions[graph] = self._load(self._bundle.graph(graph))
+                # The first one decides; another that cannot follow it to CUDA is an error.
+                self._device = self.device
             return self._sessions[graph]
 
-    def _load(self, graph: str) -> onnxruntime.InferenceSession:
-        content = self._bundle.graph_bytes(graph)
-        file = self._bundle.path / self._bundle.graphs[graph]
+    def _load(self, graph: Graph) -> onnxruntime.InferenceSession:
         try:
-            session = create_session(
-                content, file, providers=self._providers, threads=self._threads
-            )
-        except BundleError as error:
-            if self.device == "cpu":
-                raise
-            self._providers = without_cuda(self._wanted_device, str(error))
-            return create_session(content, file, providers=self._providers, threads=self._threads)
-        self._providers = confirm_providers(
-            self._wanted_device, wanted=self._providers, session_providers=session.get_providers()
-        )
-        return session
+            return create_session(graph, device=self.device, threads=self._threads)
+        except DeviceError as error:
+            self._device = cpu_instead(self._device, str(error))
+            return create_session(graph, device=self._device, threads=self._threads)
 
     def _checked(self, count: int, steps: int | None, seed: int) -> tuple[int, int, int]:
         count = whole("count", count, 1, MAX_COUNT)

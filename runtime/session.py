@@ -1,51 +1,64 @@
 """The one place that makes and runs onnxruntime sessions."""
 
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from .bundle import BundleError
-from .device import Provider
+from .bundle import Graph, signature
+from .device import PROVIDERS, require_device
+from .errors import BundleError, DeviceError, LibraryError, RunError
 
 try:
     import onnxruntime
 except ImportError as error:
-    raise ImportError(
-        f"onnxruntime cannot be imported ({error}): install diffkiln[cpu] or diffkiln[gpu]"
+    raise LibraryError(
+        f"onnxruntime cannot be imported ({error}): run pip install 'diffkiln[cpu]' or "
+        "pip install 'diffkiln[gpu]'"
     ) from error
 
 # What a session logs below this severity reaches the caller as an exception anyway.
 ONLY_FATAL = 4
 
+# onnxruntime's arena, CUDA, cuDNN and cuBLAS, and C++: no error type tells these apart.
+_MEMORY_IS_SHORT = re.compile("failed to allocate|out of memory|alloc_failed|bad_alloc", re.I)
 
-def create_session(
-    content: bytes, file: Path, *, providers: Sequence[Provider], threads: int
-) -> onnxruntime.InferenceSession:
-    """Make a session for the content of a graph's file; `threads` 0 means all physical cores.
+_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 
-    Raises BundleError if onnxruntime cannot load it.
+
+def create_session(graph: Graph, *, device: str, threads: int) -> onnxruntime.InferenceSession:
+    """Make a session on "cpu" or "cuda"; `threads` 0 means all physical cores.
+
+    Raises BundleError if the graph is damaged or not what the manifest says, DeviceError with the
+    reason if it does not get CUDA.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = ONLY_FATAL
+    content = graph.content()
     try:
         # Its own fallback would print on stdout and hide the reason.
-        return onnxruntime.InferenceSession(
-            content, options, providers=list(providers), enable_fallback=0
+        session = onnxruntime.InferenceSession(
+            content, options, providers=PROVIDERS[device], enable_fallback=0
         )
     except Exception as error:  # onnxruntime's errors have no other common base
-        raise BundleError(
-            f"{file} cannot be loaded by onnxruntime "
-            f"{onnxruntime.__version__} ({error}); upgrade onnxruntime or export the model again"
+        # With CUDA, a GPU without memory is as likely as a graph that cannot be loaded anywhere.
+        kind = BundleError if device == "cpu" else DeviceError
+        raise kind(
+            f"{graph.file} cannot be loaded by onnxruntime {onnxruntime.__version__} ({error}); "
+            "upgrade onnxruntime or export the model again"
         ) from error
+    require_device(device, session.get_providers())
+    graph.require(signature(_described(session.get_inputs()), _described(session.get_outputs())))
+    return session
 
 
 def run_session(
     session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]
 ) -> list[np.ndarray]:
-    """Return all outputs in the graph's order; RuntimeError carries onnxruntime's reason."""
+    """Return all outputs in the graph's order; RunError carries onnxruntime's reason."""
     return _run(session, feeds, onnxruntime.RunOptions())
 
 
@@ -75,7 +88,17 @@ def _run(
     try:
         return [np.asarray(output) for output in session.run(None, dict(feeds), options)]
     except Exception as error:  # onnxruntime's errors have no other common base
-        raise RuntimeError(
-            f"onnxruntime could not run the graph ({error}); if memory is short, use a smaller "
-            "max_batch"
-        ) from error
+        remedy = (
+            "; memory is short, use a smaller max_batch"
+            if _MEMORY_IS_SHORT.search(str(error))
+            else ""
+        )
+        raise RunError(f"onnxruntime could not run the graph ({error}){remedy}") from error
+
+
+def _described(entries: Sequence[Any]) -> list[dict[str, Any]]:
+    """Describe inputs or outputs as the manifest does."""
+    return [
+        {"name": entry.name, "dtype": _DTYPES.get(entry.type, entry.type), "shape": entry.shape}
+        for entry in entries
+    ]

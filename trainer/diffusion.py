@@ -89,7 +89,7 @@ class Denoiser:
         """
         signal_rate, noise_rate = self.schedule.rates(time[:, None, None, None])
         rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
-        output = tf.cast(self.network([noisy, time]), tf.float32)
+        output = self.network([noisy, time])
         image, noise = split_prediction(self.prediction, output, noisy, **rates)
         if not self.clip:
             return image, noise

@@ -77,6 +77,7 @@ def test_a_plot_is_written(tiny_bundle: Path, tmp_path: Path) -> None:
     [
         ("--plot=latency.bmp", "--plot=latency.bmp: expected an ending of .png, .svg, .pdf"),
         ("--json=no/such/a.json", "--json=no/such/a.json: expected a path in an existing folder"),
+        ("--json=.", "--json=.: is a folder or a device, expected a file"),
         ("--rounds=0", "--rounds=0: expected a whole number"),
     ],
 )

@@ -20,7 +20,16 @@ def manifest() -> dict[str, Any]:
         "format_version": 1,
         "image": {"height": 8, "width": 6, "channels": 3, "dtype": "uint8"},
         "sampler": {"default_steps": 20, "max_steps": 1000},
-        "graphs": {"sampler": {"file": "sampler.onnx"}},
+        "graphs": {
+            "sampler": {
+                "file": "sampler.onnx",
+                "inputs": [
+                    {"name": "seeds", "dtype": "int64", "shape": ["N"]},
+                    {"name": "steps", "dtype": "int64", "shape": []},
+                ],
+                "outputs": [{"name": "images", "dtype": "uint8", "shape": ["N", 8, 6, 3]}],
+            }
+        },
         "files": {
             "sampler.onnx": {"sha256": hashlib.sha256(GRAPH).hexdigest(), "bytes": len(GRAPH)}
         },
@@ -37,7 +46,9 @@ def test_a_sound_manifest_is_read(tmp_path: Path) -> None:
     bundle = open_bundle(write(tmp_path, manifest()))
     assert bundle.image_shape == (8, 6, 3)
     assert (bundle.default_steps, bundle.max_steps) == (20, 1000)
-    assert bundle.graph_bytes("sampler") == GRAPH
+    graph = bundle.graph("sampler")
+    assert graph.content() == GRAPH
+    assert graph.signature == "seeds int64[N], steps int64[] -> images uint8[N, 8, 6, 3]"
 
 
 def test_sections_that_a_host_does_not_need_are_ignored(tmp_path: Path) -> None:
@@ -77,7 +88,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def _with_path(name: str) -> Change:
-    return lambda values: values["files"].update({name: {"sha256": "0" * 64, "bytes": 1}})
+    return lambda values: values["graphs"]["sampler"].update(file=name)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +107,16 @@ def _with_path(name: str) -> Change:
         (lambda v: v["sampler"].update(default_steps=1001), "expected at most max_steps, 1000"),
         (lambda v: v["graphs"].clear(), "'graphs': 'sampler' is missing"),
         (lambda v: v["graphs"]["sampler"].pop("file"), "'file' is missing"),
-        (lambda v: v["files"].clear(), "'sampler.onnx', expected a file listed in 'files'"),
-        (lambda v: v["files"]["sampler.onnx"].update(sha256="ab"), "expected 64 hexadecimal"),
-        (lambda v: v["files"]["sampler.onnx"].update(bytes=-1), "'bytes' is -1, expected a size"),
+        (lambda v: v["files"].clear(), "'sampler.onnx' is missing, expected an object"),
+        (lambda v: v["files"]["sampler.onnx"].update(sha256=7), "expected 64 hexadecimal"),
+        (
+            lambda v: v["files"]["sampler.onnx"].update(bytes=-1),
+            "'bytes' is -1, expected a positive",
+        ),
+        (lambda v: v["image"].update(dtype="float32"), "expected images float32[N, 8, 6, 3]"),
+        (lambda v: v["image"].update(height=9), "expected images uint8[N, 9, 6, 3] as 'image'"),
+        (lambda v: v["graphs"]["sampler"].pop("inputs"), "'inputs' or 'outputs' is missing"),
+        (lambda v: v["graphs"]["sampler"].update(outputs=[3]), "expected lists of objects"),
         (_with_path("../evil"), "'../evil' leads out of the bundle"),
         (_with_path("/etc/passwd"), "leads out of the bundle"),
         (_with_path("a/../../evil"), "leads out of the bundle"),
@@ -128,17 +146,17 @@ def test_a_damaged_graph(tmp_path: Path, content: bytes, message: str) -> None:
     bundle = open_bundle(write(tmp_path, manifest()))
     (tmp_path / "sampler.onnx").write_bytes(content)
     with pytest.raises(BundleError, match=message):
-        bundle.graph_bytes("sampler")
+        bundle.graph("sampler").content()
 
 
 def test_a_graph_file_that_has_gone(tmp_path: Path) -> None:
     bundle = open_bundle(write(tmp_path, manifest()))
     (tmp_path / "sampler.onnx").unlink()
     with pytest.raises(BundleError, match=r"sampler\.onnx is missing, though bundle\.json lists"):
-        bundle.graph_bytes("sampler")
+        bundle.graph("sampler").content()
 
 
 def test_a_graph_that_the_bundle_does_not_hold(tmp_path: Path) -> None:
     bundle = open_bundle(write(tmp_path, manifest()))
     with pytest.raises(BundleError, match=r"holds no graph 'step', only sampler; .* --graphs"):
-        bundle.graph_bytes("step")
+        bundle.graph("step")

@@ -36,5 +36,5 @@ def test_without_onnxruntime_the_extra_is_named(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
     )
-    assert "ImportError: onnxruntime cannot be imported" in done.stderr
-    assert "install diffkiln[cpu] or diffkiln[gpu]" in done.stderr
+    assert "LibraryError: onnxruntime cannot be imported" in done.stderr
+    assert "run pip install 'diffkiln[cpu]' or pip install 'diffkiln[gpu]'" in done.stderr

@@ -1,10 +1,14 @@
 """A wrong flag is answered with one line: the flag, what it got, what was expected."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from diffkiln.runtime.benchmark import OPTIONS as BENCHMARK_OPTIONS
 from diffkiln.runtime.cli import OPTIONS
-from diffkiln.runtime.options import UsageError, parse_options
+from diffkiln.runtime.errors import UsageError
+from diffkiln.runtime.options import parse_options, require_writable
 
 REQUIRED = ["--bundle=b", "--out=o.png"]
 
@@ -62,6 +66,31 @@ def test_a_flag_without_its_value() -> None:
     assert error_of("--count").startswith("--count: no value, expected --count=…")
 
 
+def test_the_next_flag_is_no_value() -> None:
+    with pytest.raises(UsageError, match="--bundle: no value, expected --bundle=…"):
+        parse_options(OPTIONS, ["--bundle", "--out=o.png"])
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("--compare", True),
+        ("--nocompare", False),
+        ("--compare=True", True),
+        ("--compare=false", False),
+    ],
+)
+def test_a_switch(argument: str, value: bool) -> None:
+    assert parse_options(BENCHMARK_OPTIONS, ["--bundle=b", argument])["compare"] is value
+
+
+def test_a_wrong_switch() -> None:
+    with pytest.raises(UsageError, match="--compare=maybe: expected one of true, false; see"):
+        parse_options(BENCHMARK_OPTIONS, ["--bundle=b", "--compare=maybe"])
+    with pytest.raises(UsageError, match="--nocompare=1 does not take an argument; see"):
+        parse_options(BENCHMARK_OPTIONS, ["--bundle=b", "--nocompare=1"])
+
+
 def test_an_empty_path() -> None:
     assert error_of("--bundle=").startswith("--bundle=: expected a path")
 
@@ -75,3 +104,38 @@ def test_a_missing_flag() -> None:
 def test_wrong_batch_sizes(received: str) -> None:
     with pytest.raises(UsageError, match="from 1 to 4096, or several with commas between"):
         parse_options(BENCHMARK_OPTIONS, ["--bundle=b", f"--batch_sizes={received}"])
+
+
+def refusal(target: Path, *, folder: bool = False) -> str:
+    with pytest.raises(UsageError) as caught:
+        require_writable("out", target, folder=folder)
+    return str(caught.value).removeprefix(f"--out={target}: ")
+
+
+def test_a_file_may_be_replaced_and_an_empty_folder_filled(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    require_writable("out", tmp_path / "a.png")
+    require_writable("out", tmp_path / "new", folder=True)
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    assert refusal(tmp_path / ("a" * 300)).endswith(
+        "expected a path that can be written; choose another"
+    )
+
+
+def test_a_device_is_not_replaced() -> None:
+    assert refusal(Path(os.devnull)).startswith("is a folder or a device, expected a file")
+
+
+def test_folders_without_permission(tmp_path: Path) -> None:
+    for mode, part, message in (
+        (0o500, "a.png", f"{tmp_path / 'locked'} cannot be written to; choose another path"),
+        (0o600, "a.png", "Permission denied, expected a path that can be written"),
+        (0o300, "", "Permission denied, expected a path that can be written"),
+    ):
+        (locked := tmp_path / "locked").mkdir(mode)
+        if os.access(locked, os.R_OK | os.W_OK | os.X_OK):
+            pytest.skip("this user may do anything")
+        assert refusal(locked / part, folder=not part).startswith(message)
+        locked.rmdir()

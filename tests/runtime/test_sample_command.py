@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffkiln.runtime import Sampler
+from diffkiln.runtime import Bundle, BundleError, Sampler
+from diffkiln.runtime.cli import OPTIONS, checked_request
+from diffkiln.runtime.device import _gpu_count
 from diffkiln.runtime.images import grid
+from diffkiln.runtime.options import parse_options
 
 COMMAND = [sys.executable, "-m", "diffkiln.runtime"]
 
@@ -62,10 +65,12 @@ def test_a_folder_holds_a_png_per_seed(tiny_bundle: Path, tmp_path: Path) -> Non
     assert names == ["00000000.png", "00000001.png", "00000002.png"]
 
 
-def test_auto_says_why_it_uses_the_cpu(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_auto_is_silent_without_a_gpu(tiny_bundle: Path, tmp_path: Path) -> None:
     done = run(f"--bundle={tiny_bundle}", f"--out={tmp_path / 'a.png'}", "--count=1", "--steps=1")
     assert done.returncode == 0
-    assert ("device cuda" in done.stdout) != ("device='auto' uses the CPU: " in done.stderr)
+    although = "diffkiln-sample: using the CPU although there is an NVIDIA GPU: "
+    gpu_is_unused = bool(_gpu_count()) and "device cuda" not in done.stdout
+    assert done.stderr.startswith(although) if gpu_is_unused else not done.stderr
 
 
 def test_help_and_version() -> None:
@@ -112,10 +117,11 @@ def test_wrong_usage(tiny_bundle: Path, tmp_path: Path, arguments: list[str], me
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        ("a.jpg", "expected a path ending in .png or .gif, or a folder's name"),
+        ("a.jpg", "expected a .png, a .gif, or a folder's name without a dot"),
+        ("flowers.v2", "expected a .png, a .gif, or a folder's name without a dot"),
         ("no/a.png", "expected a path in an existing folder; create"),
         ("full", "exists, expected a new or empty folder"),
-        ("folder.png", "is a folder, expected a file"),
+        ("folder.png", "is a folder or a device, expected a file"),
     ],
 )
 def test_wrong_outputs(tiny_bundle: Path, tmp_path: Path, out: str, message: str) -> None:
@@ -124,6 +130,24 @@ def test_wrong_outputs(tiny_bundle: Path, tmp_path: Path, out: str, message: str
     (tmp_path / "full" / "mine.txt").touch()
     assert_one_line(sample(tiny_bundle, tmp_path / out), 2, message)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.png", "full"]
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_channels_that_no_picture_has(tmp_path: Path, channels: int) -> None:
+    bundle = Bundle(tmp_path, (8, 8, channels), "uint8", default_steps=1, max_steps=1, graphs={})
+    values = parse_options(OPTIONS, ["--bundle=b", f"--out={tmp_path / 'a.png'}"])
+    with pytest.raises(BundleError, match=f"images have {channels} channels, expected 1, 3 or 4"):
+        checked_request(values, bundle)
+
+
+def test_a_defect_keeps_its_traceback() -> None:
+    code = (
+        "from diffkiln.runtime.command import Command; "
+        "Command('program', '', '', (), lambda values: int('defect')).main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
 
 
 def test_a_missing_bundle(tmp_path: Path) -> None:
@@ -160,7 +184,7 @@ def test_an_interruption_leaves_nothing(tiny_bundle: Path, tmp_path: Path, numbe
         time.sleep(0.01)
     process.send_signal(number)
     stderr = process.communicate(timeout=60)[1]
-    assert (process.returncode, stderr.count("\n")) == (130, 1)
+    assert (process.returncode, stderr.count("\n")) == (128 + number, 1)
     assert "interrupted; nothing was written" in stderr
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".*.tmp"))

@@ -1,12 +1,17 @@
 """An image depends on its seed alone, in whatever way it is sampled."""
 
+import json
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
-from diffkiln.runtime import BundleError, DeviceError, Sampler
+from diffkiln.runtime import BundleError, DeviceError, RunError, Sampler, open_bundle
 
 
 @pytest.fixture(scope="session")
@@ -120,3 +125,70 @@ def test_the_first_use_loads_a_graph(bundle_copy: Path) -> None:
     assert len(sampler.sample(1, steps=1)) == 1
     with pytest.raises(BundleError, match=r"noise\.onnx is missing"):
         next(sampler.trajectory(1, steps=1))
+
+
+def test_an_opened_bundle_is_taken(tiny_bundle: Path) -> None:
+    bundle = open_bundle(tiny_bundle)
+    assert Sampler(bundle, device="cpu").bundle is bundle
+
+
+def change_manifest(bundle: Path, change: Callable[[dict], object]) -> None:
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    change(manifest)
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+
+
+def _taller(manifest: dict) -> None:
+    manifest["image"]["height"] += 1
+    manifest["graphs"]["sampler"]["outputs"][0]["shape"][1] += 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            _taller,
+            r"sampler\.onnx is a graph seeds .* as bundle\.json says; export the model again",
+        ),
+        (
+            lambda manifest: manifest["graphs"]["sampler"].update(file="step.onnx"),
+            r"step\.onnx is a graph step int64\[\], .*, expected seeds int64\[N\], ",
+        ),
+    ],
+)
+def test_a_graph_that_is_not_what_the_manifest_says(
+    bundle_copy: Path, change: Callable[[dict], object], message: str
+) -> None:
+    change_manifest(bundle_copy, change)
+    with pytest.raises(BundleError, match=message):
+        Sampler(bundle_copy, device="cpu").sample(1, steps=1)
+
+
+def test_a_graph_gets_other_inputs_than_it_takes(sampler: Sampler) -> None:
+    with pytest.raises(RunError, match="onnxruntime could not run the graph") as caught:
+        sampler.run("noise", {"seeds": np.zeros(1, np.float32)})
+    assert "memory" not in str(caught.value)
+
+
+def test_memory_that_is_short_is_named(tiny_bundle: Path) -> None:
+    pytest.importorskip("resource", reason="Windows has no such limit")
+    code = (
+        "import resource, sys; from diffkiln.runtime import RunError, Sampler; "
+        "sampler = Sampler(sys.argv[1], device='cpu', max_batch=4096); sampler.sample(1, steps=1); "
+        "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize(); "
+        "resource.setrlimit(resource.RLIMIT_AS, (size + 2**26, -1)); sampler.sample(4096, steps=1)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tiny_bundle], capture_output=True, text=True, check=False
+    )
+    assert "RunError" in done.stderr
+    assert "memory is short, use a smaller max_batch" in done.stderr
+
+
+def test_the_first_session_decides_the_device(tiny_bundle: Path) -> None:
+    sampler = Sampler(tiny_bundle, device="cpu")
+    sampler._device = "cuda"  # as if the first session were on a GPU that the next does not get
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("the next session might get CUDA")
+    with pytest.raises(DeviceError, match="device='cuda' cannot be used: "):
+        sampler.sample(1)
