@@ -6,17 +6,14 @@ here by hand: its body owns the weights as initializers (docs/design.md has the 
 """
 
 import logging
-import tempfile
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import onnx
-import onnxruntime
 import tf2onnx
 from onnx import TensorProto, helper
 
-from ..trainer.errors import InputError
+from .graph_passes import require_standard_operators, tidied
 from .signatures import Signatures
 
 OPSET = 18
@@ -102,45 +99,18 @@ def _loop_body(step: onnx.ModelProto, signatures: Signatures) -> onnx.GraphProto
 
 
 def _convert(function: Any, name: str, outputs_in_order: tuple[str, ...]) -> onnx.ModelProto:
-    """Convert one flat function and tidy it with onnxruntime's portable passes.
-
-    tf2onnx leaves Transposes around products of two computed tensors; onnxruntime's basic level,
-    which keeps to standard operators, moves and cancels them.
-    """
+    """Convert one flat function, its outputs in the given order."""
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     converted, _ = tf2onnx.convert.from_function(
         function, input_signature=function.input_signature, opset=OPSET
     )
-    _require_standard_operators(converted)
-    model = _basic_passes(converted)
+    require_standard_operators(converted, OPSET)
+    model = tidied(converted)
     inputs = [_renamed_batch(value) for value in model.graph.input]
     by_name = {value.name: _renamed_batch(value) for value in model.graph.output}
     outputs = [by_name[output] for output in outputs_in_order]
     graph = helper.make_graph(model.graph.node, name, inputs, outputs, model.graph.initializer)
     return _finished(graph)
-
-
-def _require_standard_operators(model: onnx.ModelProto) -> None:
-    """What tf2onnx has no conversion for, it leaves in the graph under its TensorFlow name."""
-    for node in model.graph.node:
-        if not onnx.defs.has(node.op_type, OPSET, node.domain):
-            raise InputError(
-                f"network: ONNX has no operator for {node.op_type} (at {node.name}); write that "
-                "layer with others"
-            )
-
-
-def _basic_passes(model: onnx.ModelProto) -> onnx.ModelProto:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "basic.onnx"
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(path)
-        options.log_severity_level = 4
-        onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        return onnx.load(path)
 
 
 def _prefixed(graph: onnx.GraphProto, prefix: str, *, keep: set[str]) -> onnx.GraphProto:

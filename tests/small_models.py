@@ -15,12 +15,17 @@ from diffkiln.trainer.unet import build_unet
 PIXELS: dict[str, Any] = {"pixel_mean": (0.45, 0.4, 0.3), "pixel_std": (0.3, 0.25, 0.28)}
 
 
-def small_network(seed: int = 0) -> keras.Model:
-    """A U-Net for 8×8 images with random weights, none of them zero."""
-    network = build_unet(NetworkConfig(image_size=8, widths=(16, 32), blocks=1, patch_size=2))
+def with_random_weights(network: keras.Model, seed: int = 0) -> keras.Model:
+    """The network with random weights, none of them zero."""
     for index, variable in enumerate(network.trainable_variables):
         variable.assign(0.1 * tf.random.stateless_normal(variable.shape, (seed, index)))
     return network
+
+
+def small_network() -> keras.Model:
+    """A U-Net for 8×8 images."""
+    shape = NetworkConfig(image_size=8, widths=(16, 32), blocks=1, patch_size=2)
+    return with_random_weights(build_unet(shape))
 
 
 def small_bundle(bundle: Path, **settings: Any) -> Path:

@@ -1,5 +1,6 @@
 """The structure of the ONNX graphs, on which their speed and their portability rest."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from small_models import run_onnx, with_random_weights
 
 from diffkiln.export.onnx_graphs import onnx_graphs
 from diffkiln.export.options import GRAPHS
@@ -27,11 +29,10 @@ INTERFACES = {
 
 @pytest.fixture(scope="module", params=PRESETS)
 def models(request: pytest.FixtureRequest) -> dict[str, onnx.ModelProto]:
-    """The graphs of each preset's network."""
+    """The graphs of each preset's network, of random weights: equal ones would be merged."""
     config = preset_config(request.param)
-    denoiser = Denoiser(
-        build_unet(config.network), CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3
-    )
+    network = with_random_weights(build_unet(config.network))
+    denoiser = Denoiser(network, CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
     shape = (config.image_size, config.image_size, 3)
     return onnx_graphs(Signatures(denoiser, shape, "uint8"), GRAPHS)
 
@@ -110,8 +111,6 @@ def test_seeds_and_steps_have_the_contracts_types(models: dict[str, onnx.ModelPr
 
 
 def test_metadata_alone_describes_the_sampler(tiny_bundle: Path) -> None:
-    import json
-
     model = onnx.load(tiny_bundle / "sampler.onnx")
     properties = {item.key: json.loads(item.value) for item in model.metadata_props}
     manifest = json.loads((tiny_bundle / "bundle.json").read_text())
@@ -120,10 +119,6 @@ def test_metadata_alone_describes_the_sampler(tiny_bundle: Path) -> None:
 
 
 def test_golden_vectors_are_what_the_graph_makes(tiny_bundle: Path) -> None:
-    import json
-
-    from small_models import run_onnx
-
     golden = json.loads((tiny_bundle / "bundle.json").read_text())["noise"]["golden"]
     for case in (case for case in golden if case["stream"] == 0):
         seeds = np.array([case["seed"]], np.int64)

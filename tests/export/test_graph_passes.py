@@ -1,0 +1,55 @@
+"""The passes over a converted graph, on graphs made by hand."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from diffkiln.export.graph_passes import require_standard_operators, tidied
+from diffkiln.trainer.errors import InputError
+
+
+def reshaped_and_transposed(shape: list[int], permutation: list[int]) -> onnx.ModelProto:
+    """x float32 [N, 6] → Relu → Reshape → Transpose → y."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["positive"]),
+        helper.make_node("Reshape", ["positive", "shape"], ["reshaped"]),
+        helper.make_node("Transpose", ["reshaped"], ["y"], name="t", perm=permutation),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 6])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * len(shape))
+    constant = numpy_helper.from_array(np.array(shape, np.int64), "shape")
+    graph = helper.make_graph(nodes, "g", [x], [y], [constant])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+def run(model: onnx.ModelProto) -> np.ndarray:
+    content = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": np.arange(12, dtype=np.float32).reshape(2, 6)})[0])
+
+
+@pytest.mark.parametrize(
+    ("shape", "permutation", "transposes"),
+    [
+        ([-1, 1, 1, 6], [0, 3, 1, 2], 0),
+        ([-1, 6, 1, 1], [0, 2, 3, 1], 0),
+        ([-1, 1, 2, 3], [0, 3, 1, 2], 1),
+        ([0, 1, 1, 6], [3, 0, 1, 2], 1),
+    ],
+)
+def test_only_transposes_that_move_nothing_are_folded(
+    shape: list[int], permutation: list[int], transposes: int
+) -> None:
+    model = reshaped_and_transposed(shape, permutation)
+    tidy = tidied(model)
+    assert sum(node.op_type == "Transpose" for node in tidy.graph.node) == transposes
+    np.testing.assert_array_equal(run(tidy), run(model))
+
+
+def test_an_unknown_operator_is_named() -> None:
+    model = reshaped_and_transposed([-1, 6], [0, 1])
+    model.graph.node[0].op_type, model.graph.node[0].name = "Wonder", "layer/Wonder"
+    with pytest.raises(InputError, match=r"no operator for Wonder \(at layer/Wonder\)"):
+        require_standard_operators(model, 18)
