@@ -3,21 +3,26 @@
 import contextlib
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 import onnx
+import tensorflow as tf
 
-from ..trainer.config import PREDICTIONS
+from ..trainer.config import CONDITIONINGS, PREDICTIONS
 from ..trainer.diffusion import Denoiser
 from ..trainer.errors import InputError
+from ..trainer.sampling import Sampling
 from ..trainer.schedule import CosineSchedule, Schedule
-from .certificate import Certificate, certify, make_reference
+from .certificate import Certificate, certify, reference_of
+from .half_precision import half_precision, require_finite
 from .manifest import essentials, metadata_props, write_manifest
-from .onnx_graphs import onnx_graphs, set_metadata
-from .options import GRAPHS, IMAGE_DTYPES, check_bundle_path, check_graphs
+from .network import adapted, image_shape
+from .onnx_graphs import OnnxExporter, network_graph, set_metadata
+from .options import GRAPHS, check_baking, check_bundle_path, check_choice
+from .reference_noise import reference_noise
 from .saved_model import write_saved_model
 from .signatures import Signatures
 
@@ -30,90 +35,89 @@ def export_bundle(
     pixel_std: float | Sequence[float],
     schedule: Schedule | None = None,
     prediction: str = "noise",
+    conditioning: str = "time",
     clip: bool = True,
+    time_grid: str = "linear",
+    solver: str = "ddim",
+    eta: float = 0.0,
     graphs: Sequence[str] = GRAPHS,
     image_dtype: str = "uint8",
+    precision: str = "float32",
+    unroll_steps: int | None = None,
+    batch_size: int | None = None,
     overwrite: bool = False,
 ) -> Certificate:
-    """Bake a network into a bundle with a DDIM sampler, and prove the parity of what was written.
+    """Bake a network and its sampler into a bundle, and prove the parity of what was written.
 
-    `network`, a functional Keras model, takes [noisy images float32 [N, H, W, C], times float32 [N]
-    in [0, 1]] and returns
-    float32 [N, H, W, C]: the noise, velocity or image by `prediction`. `pixel_mean` and `pixel_std`
-    (one number, or one per channel, in units where pixels lie in [0, 1]) are what its images were
-    normalised with; `schedule` is a `CosineSchedule()` unless given. Images come out as uint8, or
-    float32 in [0, 1]. `bundle` is a folder that is there whole or not at all.
+    `network`, a functional Keras model, takes [noisy images float32 [N, H, W, C], condition [N],
+    [N, 1] or [N, 1, 1, 1]], with 1 to 4 channels, and returns float32 [N, H, W, C]: the noise,
+    velocity or image by `prediction`. The condition, by `conditioning`, is the `time` in [0, 1],
+    the `timestep` n = 1 … T of a discrete schedule, the `noise_variance` noise², the `noise_rate`,
+    or `log_snr` = ln(signal²/noise²). `pixel_mean` and `pixel_std` (one number, or one per channel,
+    in units where pixels lie in [0, 1]) are what its images were normalised with; `schedule` is a
+    `CosineSchedule()` unless given. `clip` holds x̂_0 in the range of pixels.
 
-    Raises InputError for settings that do not fit, a `bundle` that exists without `overwrite`, and
-    parity worse than the certificate's tolerance.
+    `solver` (`ddim`, with η from 0 to 1, or `dpmpp_2m`) and `time_grid` (`linear`, `quadratic`,
+    `karras`) are baked in. `graphs` are the ONNX files; images go in and come out as uint8, or
+    float32 in [0, 1]. With `precision="float16"` their networks have weights and compute in half
+    precision. `unroll_steps` writes that many steps out instead of a Loop, for `batch_size` images
+    if given. `bundle` is a folder that is there whole or not at all.
+
+    Raises InputError for settings that do not fit, a network that ONNX cannot express, a `bundle`
+    that exists without `overwrite`, and parity worse than the certificate's tolerance.
     """
     # Resolved, so that a link to a bundle keeps its place and what it leads to is replaced.
     bundle = Path(bundle).resolve()
     check_bundle_path(bundle, overwrite=overwrite)
-    check_graphs(graphs)
-    _check_choice("prediction", prediction, PREDICTIONS)
-    _check_choice("image_dtype", image_dtype, IMAGE_DTYPES)
+    check_choice("prediction", prediction, PREDICTIONS)
+    check_choice("conditioning", conditioning, CONDITIONINGS)
+    check_baking(
+        {
+            "solver": solver,
+            "eta": eta,
+            "time_grid": time_grid,
+            "graphs": graphs,
+            "image_dtype": image_dtype,
+            "precision": precision,
+            "unroll_steps": unroll_steps,
+            "batch_size": batch_size,
+        }
+    )
     shape = image_shape(network)
     denoiser = Denoiser(
-        network,
+        adapted(network),
         schedule or CosineSchedule(),
         prediction,
         _pixel_numbers("pixel_mean", pixel_mean, shape[-1], least=0),
         _pixel_numbers("pixel_std", pixel_std, shape[-1], least=1e-6),
         clip=clip,
+        conditioning=conditioning,
     )
-    signatures = Signatures(denoiser, shape, image_dtype)
+    signatures = Signatures(Sampling(denoiser, solver, eta, time_grid), shape, image_dtype)
+    plain = network_graph(signatures)
+    flat = half_precision(plain) if precision == "float16" else plain
+    exporter = OnnxExporter(signatures, flat, unroll_steps, batch_size)
     with _published(bundle) as folder:
-        known = essentials(denoiser, signatures, network.count_params())
-        models = onnx_graphs(signatures, graphs)
+        known = essentials(exporter, network.count_params(), precision)
+        models = {name: exporter.graph(name) for name in graphs}
         set_metadata(models["sampler"], metadata_props(known))
+        if precision == "float16":
+            seeds = np.array([0, 1], np.int64)
+            noise = reference_noise(seeds.tolist(), shape).astype(np.float32)
+            require_finite(exporter.graph("step"), noise, seeds)
         for name, model in models.items():
             onnx.save(model, folder / f"{name}.onnx")
         write_saved_model(signatures, network, folder / "saved_model")
         certificate = certify(
-            folder,
-            graphs,
-            make_reference(denoiser, network),
-            shape=shape,
-            image_dtype=image_dtype,
+            folder, graphs, known, reference_of(known, _callable(denoiser.network))
         )
         write_manifest(folder, known, models, certificate)
     return certificate
 
 
-def image_shape(network: keras.Model) -> tuple[int, int, int]:
-    """Height, width and channels that a network denoises.
-
-    Raises InputError for a network of another kind, in half precision, or with weights that are
-    not finite.
-    """
-    if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
-        raise InputError(
-            f"network: got {type(network).__name__}, expected a functional keras.Model, whose "
-            "inputs are known; wrap yours in keras.Model(inputs, outputs)"
-        )
-    inputs = [tuple(tensor.shape) for tensor in network.inputs]
-    outputs = [tuple(tensor.shape) for tensor in network.outputs]
-    fits = len(inputs) == 2 and len(inputs[0]) == 4 and None not in inputs[0][1:]
-    if not fits or inputs[1] != (None,) or outputs != inputs[:1]:
-        raise InputError(
-            f"network: has inputs of shapes {inputs} and outputs of {outputs}, expected "
-            "[(None, H, W, C), (None,)] and [(None, H, W, C)]: noisy images of a fixed size, a "
-            "time for each, and the prediction"
-        )
-    for layer in network.layers:
-        if layer.compute_dtype in ("float16", "bfloat16"):
-            raise InputError(
-                f"network: its layer {layer.name} computes in {layer.compute_dtype}, expected "
-                "float32; build it with that dtype policy and give it the same weights"
-            )
-    for variable in network.variables:
-        if not np.isfinite(np.asarray(variable.numpy(), np.float32)).all():
-            raise InputError(
-                f"network: its weight {variable.path} is not finite; export an earlier checkpoint, "
-                "or train again with a lower learning rate"
-            )
-    return inputs[0][1:]
+def _callable(network: Callable) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    call = tf.function(lambda noisy, condition: network([noisy, condition]), reduce_retracing=True)
+    return lambda noisy, condition: call(tf.constant(noisy), tf.constant(condition)).numpy()
 
 
 def _pixel_numbers(
@@ -128,11 +132,6 @@ def _pixel_numbers(
             f"{least:g} to 1, in units where pixels lie in [0, 1]"
         )
     return tuple(numbers.tolist())
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise InputError(f"{name}={value}: expected one of {', '.join(choices)}")
 
 
 @contextlib.contextmanager

@@ -5,24 +5,24 @@ drives the same network, over several seeds, step counts and batch sizes. Only i
 there a bundle.
 """
 
+import json
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from ..trainer.diffusion import Denoiser
 from ..trainer.errors import InputError
-from .forms import onnx_forms, saved_model_forms
-from .reference import ReferenceSampler, reference_noise
+from .forms import EVERY, Case, Form, onnx_forms, saved_model_forms
+from .reference import ReferenceSampler
+from .reference_noise import reference_noise
 
 SEEDS = (0, 12345, 2**32 + 7)
 STEPS = (1, 20)
+VERIFY_STEPS = (1, 2, 20, 50)
 BATCHES = (1, 5)
 
 # What float32 networks of different kernels drift apart over 20 steps, with room to spare.
@@ -30,6 +30,7 @@ FLOAT_TOLERANCE = 1e-3
 # How far the outputs of one network, of size 1, are apart in different kernels.
 KERNEL_DIFFERENCE = 1e-6
 WIDEST_TOLERANCE = 8 / 255
+HALF_PRECISION_MEAN = 1 / 255
 
 ONNX, SAVED_MODEL = "sampler.onnx", "saved_model serving_default"
 
@@ -44,18 +45,22 @@ class Difference:
 
 @dataclass(frozen=True)
 class Certificate:
-    """How far each form of the bundle is from the reference, and on what they were compared."""
+    """How far each form of the bundle is from the reference, and on what they were compared.
+
+    No largest difference is more than `tolerance`, and no mean more than `mean_tolerance`.
+    """
 
     seeds: tuple[int, ...]
     steps: tuple[int, ...]
     batches: tuple[int, ...]
     tolerance: float
+    mean_tolerance: float
     to_reference: dict[str, Difference]
     onnx_to_saved_model: Difference
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self)
+        return json.loads(json.dumps(asdict(self)))
 
     def comparisons(self) -> Iterator[tuple[str, Difference]]:
         """All comparisons with their names in words."""
@@ -75,82 +80,157 @@ class Certificate:
 def certify(
     bundle: Path,
     graphs: Sequence[str],
+    known: Mapping[str, Any],
     reference: ReferenceSampler,
     *,
-    shape: tuple[int, int, int],
-    image_dtype: str,
+    steps: Sequence[int] = STEPS,
 ) -> Certificate:
     """Run every form there is; InputError where one differs by more than the tolerance.
 
-    The two samplers run on all cases, the other forms on those of the first seed.
+    `known` are the essentials of the manifest. The two samplers run on all cases, the other forms
+    on those of the first seed with the largest batch.
     """
-    settings = (shape, reference.pixels)
-    forms = {**onnx_forms(bundle, graphs, *settings), **saved_model_forms(bundle, *settings)}
-    expected, found = defaultdict(list), defaultdict(list)
-    for seeds, steps in _cases():
-        pixels = reference.from_noise(reference_noise(seeds.tolist(), shape), steps)
-        for name in _forms_of_case(forms, int(seeds[0]), steps):
-            expected[name].append(_unit(pixels, image_dtype))
-            found[name].append(_unit(forms[name](seeds, steps), image_dtype))
+    forms = [*onnx_forms(bundle, graphs, known), *saved_model_forms(bundle, known)]
+    unrolled = known["sampler"].get("unrolled") or {}
+    batches = _with(BATCHES, unrolled.get("batch"))
+    steps = _with(steps, unrolled.get("steps"))
+    found: dict[str, list[np.ndarray]] = {form.name: [] for form in forms}
+    expected: dict[str, list[np.ndarray]] = {form.name: [] for form in forms}
+    apart = []
+    for seeds, count in _cases(batches, steps):
+        truth = _Truth(reference, seeds, count, known["image"])
+        made = {f.name: f.run(truth.case) for f in forms if _runs(f, truth.case, max(batches))}
+        for form in (form for form in forms if form.name in made):
+            found[form.name].append(_unit(made[form.name], form, reference, known))
+            expected[form.name].append(_unit(truth.result(form), form, reference, known))
+        if ONNX in made and SAVED_MODEL in made:
+            apart.append((found[ONNX][-1], found[SAVED_MODEL][-1]))
     certificate = Certificate(
         SEEDS,
-        STEPS,
-        BATCHES,
-        tolerance(reference, image_dtype),
-        {name: _difference(found[name], expected[name]) for name in forms},
-        _difference(found[ONNX], found[SAVED_MODEL]),
+        tuple(steps),
+        tuple(batches),
+        *tolerances(reference, known),
+        {name: _difference(found[name], expected[name]) for name in found},
+        _difference(*zip(*apart, strict=True)),
     )
-    _require_parity(certificate)
+    _require_parity(certificate, {form.name for form in forms if form.kind == "frames"})
     return certificate
 
 
-def tolerance(reference: ReferenceSampler, image_dtype: str) -> float:
-    """The largest difference of a pixel to be had of float32, in units where pixels lie in [0, 1].
+def reference_of(
+    known: Mapping[str, Any], network: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> ReferenceSampler:
+    """The float64 reference of what a manifest's essentials describe.
 
-    Floats: 1e-3. uint8: one level, since rounding may fall to either side. Both are wider where the
-    network predicts noise and almost no signal is left at t = 1, for x̂_0 = (x − noise·ε̂)/signal
-    magnifies every difference by noise/signal: 50 for the default schedule, but 20,000 for
-    `ddpm_cosine`. Beyond 8/255 it would prove nothing.
+    `network` maps noisy images float32 [N, H, W, C] and conditions float32 [N] to its prediction.
     """
-    signal_rate, noise_rate = reference.rates(1.0)
-    magnified = noise_rate / signal_rate if reference.prediction == "noise" else 1.0
-    apart = KERNEL_DIFFERENCE * magnified * max(reference.pixel_std)
-    levels = (math.floor(255 * apart) + 1) / 255
-    return min(levels if image_dtype == "uint8" else max(FLOAT_TOLERANCE, apart), WIDEST_TOLERANCE)
-
-
-def make_reference(denoiser: Denoiser, network: keras.Model) -> ReferenceSampler:
-    """The float64 reference of a denoiser, driving its Keras network."""
-    call = tf.function(lambda noisy, time: network([noisy, time]), reduce_retracing=True)
+    sampler = known["sampler"]
     return ReferenceSampler(
-        lambda noisy, time: call(tf.constant(noisy), tf.constant(time)).numpy(),
-        denoiser.schedule.describe(),
-        denoiser.prediction,
-        denoiser.pixel_mean,
-        denoiser.pixel_std,
-        clip=denoiser.clip,
+        network,
+        known["schedule"],
+        known["model"]["prediction"],
+        known["pixel_mean"],
+        known["pixel_std"],
+        clip=sampler["clip"],
+        conditioning=known["model"]["conditioning"],
+        solver=sampler["solver"],
+        eta=sampler["eta"],
+        time_grid=sampler["time_grid"],
     )
 
 
-def _cases() -> Iterator[tuple[np.ndarray, int]]:
-    for batch in BATCHES:
+def tolerances(reference: ReferenceSampler, known: Mapping[str, Any]) -> tuple[float, float]:
+    """The largest difference of a pixel to be had of the precision, and the largest mean.
+
+    In units where pixels lie in [0, 1]. Floats: 1e-3. uint8: one level, since rounding may fall to
+    either side. Both are wider where the network predicts noise and almost no signal is left at
+    t = 1, for x̂_0 = (x − noise·ε̂)/signal magnifies every difference by noise/signal: 50 for the
+    default schedule, but 20,000 for `ddpm_cosine`. Beyond 8/255 it would prove nothing. Networks in
+    half precision have those 8/255, and a mean of one.
+    """
+    if known["model"]["precision"] == "float16":
+        return WIDEST_TOLERANCE, HALF_PRECISION_MEAN
+    signal_rate, noise_rate = reference.rates(1.0)
+    magnified = noise_rate / signal_rate if known["model"]["prediction"] == "noise" else 1.0
+    apart = KERNEL_DIFFERENCE * magnified * max(reference.pixel_std)
+    levels = (math.floor(255 * apart) + 1) / 255
+    largest = levels if known["image"]["dtype"] == "uint8" else max(FLOAT_TOLERANCE, apart)
+    largest = min(largest, WIDEST_TOLERANCE)
+    return largest, largest
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """What the reference makes of a case; its photographs are pictures of the model itself."""
+
+    reference: ReferenceSampler
+    seeds: np.ndarray
+    steps: int
+    image: Mapping[str, Any]
+
+    @cached_property
+    def noise(self) -> np.ndarray:
+        shape = (self.image["height"], self.image["width"], self.image["channels"])
+        return reference_noise(self.seeds.tolist(), shape)
+
+    @cached_property
+    def all_frames(self) -> np.ndarray:
+        return self.reference.trajectory(self.noise, self.steps, 1, self.seeds.tolist())
+
+    @cached_property
+    def case(self) -> Case:
+        pictures = self.all_frames[-1][::-1]
+        if self.image["dtype"] == "uint8":
+            pictures = np.round(pictures * 255)
+        mask = np.zeros((len(pictures), self.image["height"], self.image["width"], 1), np.uint8)
+        mask[:, :, self.image["width"] // 2 :] = 255
+        return Case(self.seeds, self.steps, pictures.astype(self.image["dtype"]), mask)
+
+    def result(self, form: Form) -> np.ndarray:
+        """What a form should have made."""
+        if form.kind == "images":
+            return self.all_frames[-1]
+        if form.kind == "denoised":
+            return self.reference.denoise(self.noise, 1.0)[0]
+        if form.kind == "frames":
+            return self.all_frames[(self.steps - 1) % EVERY :: EVERY]
+        photographs = self.case.photographs / (255 if self.image["dtype"] == "uint8" else 1)
+        if form.kind == "encoded":
+            return self.reference.encode(photographs, self.steps)
+        given = (self.noise, self.steps, self.seeds.tolist())
+        return self.reference.inpaint(photographs, self.case.mask > 0, *given)
+
+
+def _with(numbers: Sequence[int], another: int | None) -> list[int]:
+    return sorted({*numbers, *([another] if another else [])})
+
+
+def _cases(batches: Sequence[int], steps: Sequence[int]) -> Iterator[tuple[np.ndarray, int]]:
+    for batch in batches:
         for first in SEEDS:
-            for steps in STEPS:
-                yield np.arange(first, first + batch, dtype=np.int64), steps
+            for count in steps:
+                yield np.arange(first, first + batch, dtype=np.int64), count
 
 
-def _forms_of_case(forms: Iterable[str], seed: int, steps: int) -> Iterator[str]:
-    for name in forms:
-        single = "denoise" in name  # one evaluation is a whole sampling of one step
-        if name in (ONNX, SAVED_MODEL) or (seed == SEEDS[0] and (steps == 1 or not single)):
-            yield name
+def _runs(form: Form, case: Case, largest_batch: int) -> bool:
+    if form.name in (ONNX, SAVED_MODEL):
+        return form.takes(case)
+    largest = len(case.seeds) == (form.batch or largest_batch)
+    return form.takes(case) and largest and case.seeds[0] == SEEDS[0]
 
 
-def _unit(images: np.ndarray, image_dtype: str) -> np.ndarray:
-    """Pixels in [0, 1], float64 [n], at the resolution of the bundle's images."""
-    if images.dtype == np.uint8:
-        return images.ravel() / 255
-    return (np.round(images * 255.0) / 255 if image_dtype == "uint8" else images).ravel()
+def _unit(
+    values: np.ndarray, form: Form, reference: ReferenceSampler, known: Mapping[str, Any]
+) -> np.ndarray:
+    """Pixels in [0, 1], float64 [n], as fine as the images are; noise in their units."""
+    if form.kind == "encoded":
+        return (np.asarray(values, np.float64) * np.asarray(reference.pixel_std)).ravel()
+    if form.kind == "denoised":
+        values = reference.pixels(values)
+    if values.dtype == np.uint8:
+        return values.ravel() / 255
+    rounded = known["image"]["dtype"] == "uint8" or form.kind == "frames"
+    return (np.round(values * 255.0) / 255 if rounded else values).ravel()
 
 
 def _difference(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Difference:
@@ -159,11 +239,18 @@ def _difference(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Difference:
     return Difference(float(apart.max()), float(apart.mean()))
 
 
-def _require_parity(certificate: Certificate) -> None:
+def _require_parity(certificate: Certificate, frames: Collection[str]) -> None:
     for name, difference in certificate.comparisons():
-        if difference.largest > certificate.tolerance * (1 + 1e-9):
-            raise InputError(
-                f"parity: {name} differ by up to {difference.largest:.6f}, expected at most "
-                f"{certificate.tolerance:.6f}; nothing was written. Weights that are not finite, "
-                "or a network that depends on more than its two inputs, make this"
-            )
+        # Frames are uint8 whatever the images are, and rounding may fall to either side.
+        least = 1 / 255 if name.split(" to ")[0] in frames else 0.0
+        largest = max(certificate.tolerance, least)
+        for kind, received, limit in (
+            ("largest", difference.largest, largest),
+            ("mean", difference.mean, certificate.mean_tolerance),
+        ):
+            if received > limit * (1 + 1e-9):
+                raise InputError(
+                    f"parity: {name} differ by up to {received:.6f} ({kind}), expected at most "
+                    f"{limit:.6f}; nothing was written. Weights that are not finite, or a network "
+                    "that depends on more than its two inputs, make this"
+                )

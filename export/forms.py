@@ -1,26 +1,56 @@
-"""Every way to get pictures out of a bundle that lies on disk, each behind the same call."""
+"""Every way to run a bundle that lies on disk, each behind the same call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import tensorflow as tf
 
-from .reference import reference_noise
+from .reference_noise import reference_noise
 
-# Pictures from seeds int64 [N] and a number of steps: uint8, or floats in [0, 1].
-Form = Callable[[np.ndarray, int], np.ndarray]
-# All outputs by name, of a graph by name, from its inputs by name.
-Call = Callable[..., dict[str, np.ndarray]]
+# Outputs by name of a graph by name, from inputs by name.
+Call = Callable[..., Mapping[str, np.ndarray]]
 
-_SIGNATURES = {"sampler": "serving_default", "from_noise": "from_noise", "denoiser": "denoise"}
+EVERY = 7
 
 
-def onnx_forms(
-    bundle: Path, graphs: Sequence[str], shape: tuple[int, int, int], to_pixels: Callable
-) -> dict[str, Form]:
-    """The ONNX graphs that lead to pictures, by file name."""
+@dataclass(frozen=True)
+class Case:
+    """What a bundle is run on: seeds int64 [N], a number of steps, and photographs to work on.
+
+    `photographs` are of the bundle's image dtype; `mask` is uint8 [N, H, W, 1].
+    """
+
+    seeds: np.ndarray
+    steps: int
+    photographs: np.ndarray
+    mask: np.ndarray
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to run a bundle.
+
+    `kind` says what comes out: images, frames, inpainted, encoded, or the x̂_0 of `denoised`.
+    `steps` and `batch` are the only numbers it takes, None where any will do.
+    """
+
+    name: str
+    kind: str
+    run: Callable[[Case], np.ndarray]
+    steps: int | None = None
+    batch: int | None = None
+
+    def takes(self, case: Case) -> bool:
+        """Whether it can run on this case."""
+        return self.steps in (None, case.steps) and self.batch in (None, len(case.seeds))
+
+
+def onnx_forms(bundle: Path, graphs: Sequence[str], known: Mapping[str, Any]) -> Iterator[Form]:
+    """The ONNX graphs, of a bundle that its manifest's essentials describe."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     sessions = {
@@ -31,55 +61,83 @@ def onnx_forms(
     }
 
     def call(name: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        outputs = [output.name for output in sessions[name].get_outputs()]
-        values = sessions[name].run(outputs, inputs)
+        session = sessions[name]
+        outputs = [output.name for output in session.get_outputs()]
+        feeds = {value.name: inputs[value.name] for value in session.get_inputs()}
+        values = session.run(outputs, feeds)
         return dict(zip(outputs, map(np.asarray, values), strict=True))
 
-    forms = _forms(call, graphs, shape, to_pixels)
-    return {f"{name}.onnx": form for name, form in forms.items()}
+    unrolled = known["sampler"].get("unrolled") or {}
+    for form in _forms(call, graphs, known):
+        fixed = unrolled if form.name in ("sampler", "from_noise") else {}
+        name = f"{form.name}.onnx"
+        yield Form(name, form.kind, form.run, form.steps or fixed.get("steps"), fixed.get("batch"))
 
 
-def saved_model_forms(
-    bundle: Path, shape: tuple[int, int, int], to_pixels: Callable
-) -> dict[str, Form]:
-    """The signatures of the SavedModel, by name."""
+def saved_model_forms(bundle: Path, known: Mapping[str, Any]) -> Iterator[Form]:
+    """The signatures of the SavedModel."""
     loaded = tf.saved_model.load(str(bundle / "saved_model"))
+    names = {SIGNATURES.get(name, name): name for name in ("sampler", "denoiser")}
+    graphs = [names.get(str(signature), str(signature)) for signature in loaded.signatures]
 
     def call(name: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        tensors = {key: tf.constant(value) for key, value in inputs.items()}
-        outputs = loaded.signatures[_SIGNATURES[name]](**tensors)
+        function = loaded.signatures[SIGNATURES.get(name, name)]
+        wanted = function.structured_input_signature[1]
+        outputs = function(**{key: tf.constant(inputs[key]) for key in wanted})
         return {key: value.numpy() for key, value in outputs.items()}
 
-    forms = _forms(call, tuple(_SIGNATURES), shape, to_pixels)
-    return {f"saved_model {_SIGNATURES[name]}": form for name, form in forms.items()}
+    for form in _forms(call, graphs, known):
+        name = f"saved_model {SIGNATURES.get(form.name, form.name)}"
+        yield Form(name, form.kind, form.run, form.steps)
 
 
-def _forms(
-    call: Call, graphs: Sequence[str], shape: tuple[int, int, int], to_pixels: Callable
-) -> dict[str, Form]:
-    """The graphs that lead to pictures; the denoiser does so for one step only."""
+# What the SavedModel calls a graph, where the names differ.
+SIGNATURES = {"sampler": "serving_default", "denoiser": "denoise"}
 
-    def noise(seeds: np.ndarray) -> np.ndarray:
+
+def _forms(call: Call, graphs: Sequence[str], known: Mapping[str, Any]) -> Iterator[Form]:
+    image = known["image"]
+    shape = (image["height"], image["width"], image["channels"])
+
+    def noise(case: Case) -> np.ndarray:
         if "noise" in graphs:
-            return call("noise", seeds=seeds)["noise"]
-        return reference_noise(seeds.tolist(), shape).astype(np.float32)
+            return call("noise", seeds=case.seeds)["noise"]
+        return reference_noise(case.seeds.tolist(), shape).astype(np.float32)
 
-    def sampler(seeds: np.ndarray, steps: int) -> np.ndarray:
-        return call("sampler", seeds=seeds, steps=np.array(steps))["images"]
+    def whole(name: str, output: str) -> Callable[[Case], np.ndarray]:
+        def run(case: Case) -> np.ndarray:
+            return call(
+                name,
+                seeds=case.seeds,
+                steps=np.array(case.steps),
+                every=np.array(EVERY),
+                images=case.photographs,
+                mask=case.mask,
+                **({"noise": noise(case)} if name == "from_noise" else {}),
+            )[output]
 
-    def from_noise(seeds: np.ndarray, steps: int) -> np.ndarray:
-        return call("from_noise", noise=noise(seeds), steps=np.array(steps))["images"]
+        return run
 
-    def denoiser(seeds: np.ndarray, _: int) -> np.ndarray:
-        time = np.ones(len(seeds), np.float32)
-        return to_pixels(call("denoiser", noisy=noise(seeds), time=time)["image"])
+    def denoised(case: Case) -> np.ndarray:
+        time = np.ones(len(case.seeds), np.float32)
+        return call("denoiser", noisy=noise(case), time=time)["image"]
 
-    def step(seeds: np.ndarray, steps: int) -> np.ndarray:
-        state = {"next_noisy": noise(seeds)}
-        for index in range(steps):
-            scalars = {"step": np.array(index), "steps": np.array(steps)}
-            state = call("step", **scalars, noisy=state["next_noisy"])
-        return state["images"]
+    def stepwise(case: Case) -> np.ndarray:
+        first = noise(case)
+        state = {"noisy": first, "previous_image": np.zeros_like(first), "seeds": case.seeds}
+        made: Mapping[str, np.ndarray] = {}
+        for step in range(case.steps):
+            made = call("step", step=np.array(step), steps=np.array(case.steps), **state)
+            state |= {name: made.get(f"next_{name}", state[name]) for name in state}
+        return made["images"]
 
-    ways = {"sampler": sampler, "from_noise": from_noise, "denoiser": denoiser, "step": step}
-    return {name: form for name, form in ways.items() if name in graphs}
+    forms = (
+        Form("sampler", "images", whole("sampler", "images")),
+        Form("from_noise", "images", whole("from_noise", "images")),
+        Form("denoiser", "denoised", denoised, steps=1),
+        Form("step", "images", stepwise),
+        Form("encode", "encoded", whole("encode", "noise")),
+        Form("trajectory", "frames", whole("trajectory", "frames")),
+        Form("inpaint", "inpainted", whole("inpaint", "inpainted")),
+    )
+    return (form for form in forms if form.name in graphs)

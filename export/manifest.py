@@ -3,16 +3,17 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import onnx
 
-from ..trainer.diffusion import Denoiser
 from ..trainer.run_directory import package_versions
 from .certificate import Certificate
 from .noise import NOISE_VERSION
+from .onnx_graphs import OnnxExporter
 from .options import MANIFEST_NAME
-from .reference import reference_noise, reference_words
-from .signatures import Signatures
+from .reference_noise import reference_noise, reference_words
+from .schema import check_manifest
 
 FORMAT = "diffkiln-bundle"
 FORMAT_VERSION = 1
@@ -27,9 +28,11 @@ _DTYPE_NAMES = {
 }
 
 
-def essentials(denoiser: Denoiser, signatures: Signatures, parameters: int) -> dict:
+def essentials(exporter: OnnxExporter, parameters: int, precision: str) -> dict[str, Any]:
     """What a host needs to know of the model, whether it has the manifest or one graph."""
-    height, width, channels = signatures.shape
+    signatures = exporter.signatures
+    sampling, (height, width, channels) = signatures.sampling, signatures.shape
+    denoiser, steps = sampling.denoiser, exporter.unroll_steps
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -42,18 +45,20 @@ def essentials(denoiser: Denoiser, signatures: Signatures, parameters: int) -> d
         "model": {
             "parameters": parameters,
             "prediction": denoiser.prediction,
-            "conditioning": "time",
+            "conditioning": denoiser.conditioning,
+            "precision": precision,
         },
         "schedule": denoiser.schedule.describe(),
         "pixel_mean": list(denoiser.pixel_mean),
         "pixel_std": list(denoiser.pixel_std),
         "sampler": {
-            "solver": "ddim",
-            "eta": 0.0,
+            "solver": sampling.solver,
+            "eta": sampling.eta,
             "clip": denoiser.clip,
-            "time_grid": "linear",
-            "default_steps": DEFAULT_STEPS,
+            "time_grid": sampling.time_grid,
+            "default_steps": steps or DEFAULT_STEPS,
             "max_steps": denoiser.schedule.max_steps,
+            "unrolled": {"steps": steps, "batch": exporter.batch_size} if steps else None,
         },
         "noise": {"version": NOISE_VERSION, "golden": [_golden(*pair) for pair in _GOLDEN]},
         "versions": package_versions(_PACKAGES),
@@ -74,8 +79,9 @@ def write_manifest(
         **known,
         "graphs": {name: _describe(name, model) for name, model in graphs.items()},
         "certificate": certificate.to_json(),
-        "files": {path.relative_to(folder).as_posix(): _describe_file(path) for path in files},
+        "files": {path.relative_to(folder).as_posix(): describe_file(path) for path in files},
     }
+    check_manifest(content, folder / MANIFEST_NAME)
     (folder / MANIFEST_NAME).write_text(json.dumps(content, indent=2) + "\n")
 
 
@@ -102,6 +108,7 @@ def _tensor(value: onnx.ValueInfoProto) -> dict:
     return {"name": value.name, "dtype": _DTYPE_NAMES[tensor.elem_type], "shape": shape}
 
 
-def _describe_file(path: Path) -> dict:
+def describe_file(path: Path) -> dict[str, Any]:
+    """SHA-256 and size of a file."""
     content = path.read_bytes()
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

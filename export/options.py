@@ -2,19 +2,90 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypedDict
 
+from ..trainer.config import SOLVERS, TIME_GRIDS
 from ..trainer.errors import InputError
 
 GRAPHS = ("sampler", "from_noise", "denoiser", "noise", "step")
+MORE_GRAPHS = ("encode", "trajectory", "inpaint")
+PRECISIONS = ("float32", "float16")
+MAX_UNROLL_STEPS = 200
+MAX_BATCH_SIZE = 4096
 IMAGE_DTYPES = ("uint8", "float32")
 MANIFEST_NAME = "bundle.json"
 
 
-def check_graphs(graphs: Sequence[str]) -> None:
-    """Raise InputError for graphs that do not exist, or without the sampler."""
-    if "sampler" not in graphs or set(graphs) - set(GRAPHS):
+class Baking(TypedDict, total=False):
+    """How a model is baked, whatever it is; `export_bundle` says what each of these means."""
+
+    solver: str
+    eta: float
+    time_grid: str
+    clip: bool
+    graphs: Sequence[str]
+    image_dtype: str
+    precision: str
+    unroll_steps: int | None
+    batch_size: int | None
+    overwrite: bool
+
+
+def check_baking(baking: Baking) -> None:
+    """Raise InputError for settings out of range, or that do not go together."""
+    solver, eta = baking.get("solver", "ddim"), baking.get("eta", 0.0)
+    check_choice("solver", solver, SOLVERS)
+    check_choice("time_grid", baking.get("time_grid", "linear"), TIME_GRIDS)
+    check_choice("image_dtype", baking.get("image_dtype", "uint8"), IMAGE_DTYPES)
+    check_choice("precision", baking.get("precision", "float32"), PRECISIONS)
+    _check_eta(eta, solver)
+    _check_graphs(baking.get("graphs", GRAPHS), inverts=solver == "ddim" and eta == 0)
+    _check_unrolling(baking.get("unroll_steps"), baking.get("batch_size"))
+
+
+def _check_graphs(graphs: Sequence[str], *, inverts: bool) -> None:
+    """Raise InputError for graphs that do not exist, or without the sampler.
+
+    `inverts` says whether the solver is one whose steps encode can take back.
+    """
+    if "sampler" not in graphs or set(graphs) - {*GRAPHS, *MORE_GRAPHS}:
         raise InputError(
-            f"graphs={','.join(graphs)}: expected sampler and any others of {', '.join(GRAPHS)}"
+            f"graphs={','.join(graphs)}: expected sampler and any others of "
+            f"{', '.join(GRAPHS + MORE_GRAPHS)}"
+        )
+    if "encode" in graphs and not inverts:
+        raise InputError(
+            "graphs=encode: only deterministic DDIM can be inverted; leave encode out, or choose "
+            "solver=ddim with eta=0"
+        )
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raise InputError for a value that is none of the choices."""
+    if value not in choices:
+        raise InputError(f"{name}={value}: expected one of {', '.join(choices)}")
+
+
+def _check_eta(eta: float, solver: str) -> None:
+    """Raise InputError for an η that the solver cannot have."""
+    if not 0 <= eta <= 1:
+        raise InputError(f"eta={eta:g}: expected a number from 0 (no fresh noise) to 1 (DDPM)")
+    if eta and solver != "ddim":
+        raise InputError(f"eta={eta:g}: {solver} draws no fresh noise; expected 0, or solver=ddim")
+
+
+def _check_unrolling(unroll_steps: int | None, batch_size: int | None) -> None:
+    """Raise InputError for numbers out of range, and a fixed batch without unrolling."""
+    numbers = (
+        ("unroll_steps", unroll_steps, MAX_UNROLL_STEPS),
+        ("batch_size", batch_size, MAX_BATCH_SIZE),
+    )
+    for name, value, most in numbers:
+        if value is not None and not 1 <= value <= most:
+            raise InputError(f"{name}={value}: expected a whole number from 1 to {most}")
+    if batch_size is not None and unroll_steps is None:
+        raise InputError(
+            f"batch_size={batch_size}: fixes the batch of an unrolled sampler; add unroll_steps"
         )
 
 

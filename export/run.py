@@ -1,8 +1,8 @@
 """From a run directory of the trainer to a bundle."""
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Unpack
 
 import keras
 
@@ -13,33 +13,26 @@ from ..trainer.schedule import make_schedule
 from ..trainer.unet import build_unet
 from .bundle import export_bundle
 from .certificate import Certificate
-from .options import GRAPHS
+from .options import Baking
 
 
-def export_run(
-    run_dir: Path,
-    bundle: Path,
-    *,
-    graphs: Sequence[str] = GRAPHS,
-    image_dtype: str = "uint8",
-    overwrite: bool = False,
-) -> Certificate:
+def export_run(run_dir: Path, bundle: Path, **baking: Unpack[Baking]) -> Certificate:
     """Bake the averaged weights of a run into a bundle, in float32 whatever it was trained in.
 
-    Raises InputError for a folder that is no finished run, and as `export_bundle` does.
+    The settings, and what it raises, are those of `export_bundle`; also InputError for a folder
+    that is no finished run.
     """
     run = RunDirectory(run_dir)
     config, data = run.read_config()
+    rates = config.max_signal_rate, config.min_signal_rate
     return export_bundle(
         load_network(run, config.network),
         bundle,
         pixel_mean=data.pixel_mean,
         pixel_std=data.pixel_std,
-        schedule=make_schedule(config),
+        schedule=make_schedule(config.schedule, *rates),
         prediction=config.prediction,
-        graphs=graphs,
-        image_dtype=image_dtype,
-        overwrite=overwrite,
+        **baking,
     )
 
 
@@ -56,5 +49,22 @@ def load_network(run: RunDirectory, config: NetworkConfig) -> keras.Model:
         raise InputError(
             f"{run.ema_weights}: does not hold the weights of this run's network ({reason}); "
             "restore the file, or train again"
+        ) from error
+    return network
+
+
+def load_keras_file(path: Path) -> keras.Model:
+    """The network of a `.keras` file, read in Keras's safe mode, which runs no code of the file.
+
+    Raises InputError for a file that cannot be read so.
+    """
+    try:
+        network: Any = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever the layers of the file raise
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"network={path}: Keras cannot load it ({reason}); expected a file that model.save "
+            "wrote, of built-in layers or registered ones. For layers of your own call "
+            "diffkiln.export.export_bundle from Python, where they are known"
         ) from error
     return network

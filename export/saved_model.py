@@ -1,4 +1,4 @@
-"""The SavedModel of a bundle: three signatures over one set of weights."""
+"""The SavedModel of a bundle: all signatures over one set of weights."""
 
 from pathlib import Path
 
@@ -17,13 +17,16 @@ class _Weights(tf.Module):
 
 
 def write_saved_model(signatures: Signatures, network: keras.Model, folder: Path) -> None:
-    """Write `serving_default`, `from_noise` and `denoise`; needs nothing of diffkiln to load."""
+    """Write `serving_default` (the sampler), `denoise` and the other loops by their names.
+
+    It needs nothing of diffkiln to load.
+    """
+    functions = {name: process.function for name, process in signatures.processes().items()}
+    functions["serving_default"] = functions.pop("sampler")
     tf.saved_model.save(
         _Weights(network),
         str(folder),
-        signatures={
-            "serving_default": signatures.sampler,
-            "from_noise": signatures.from_noise,
-            "denoise": signatures.denoise,
-        },
+        signatures={**functions, "denoise": signatures.denoise},
+        # Nobody trains a sampler; without their gradients the functions are written much sooner.
+        options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
     )

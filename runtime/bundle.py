@@ -79,7 +79,8 @@ class Bundle:
     """What the runtime needs of a manifest that has been checked.
 
     `image_shape` is (height, width, channels); `image_dtype` is "uint8" or "float32" in [0, 1];
-    `graphs` are the graphs by name: "sampler", "step", …
+    `graphs` are the graphs by name: "sampler", "step", … `unrolled_steps` and `unrolled_batch` are
+    the only numbers that "sampler" and "from_noise" take, None where any will do.
     """
 
     path: Path
@@ -88,6 +89,8 @@ class Bundle:
     default_steps: int
     max_steps: int
     graphs: Mapping[str, Graph]
+    unrolled_steps: int | None = None
+    unrolled_batch: int | None = None
 
     def graph(self, name: str) -> Graph:
         """Return the graph `name`; BundleError if the bundle does not hold it."""
@@ -194,6 +197,7 @@ def _bundle(root: Path, manifest: _Manifest) -> Bundle:
         default_steps=sampler.positive("default_steps"),
         max_steps=sampler.positive("max_steps"),
         graphs={name: _graph(root, manifest, name) for name in manifest.section("graphs").values},
+        **_unrolled(sampler),
     )
     if bundle.image_dtype not in IMAGE_DTYPES:
         raise image.error("dtype", " or ".join(IMAGE_DTYPES))
@@ -201,7 +205,8 @@ def _bundle(root: Path, manifest: _Manifest) -> Bundle:
         raise sampler.error("default_steps", f"at most max_steps, {bundle.max_steps}")
     if "sampler" not in bundle.graphs:
         raise manifest.section("graphs").error("sampler", "a graph, since every bundle holds this")
-    images = f"images {bundle.image_dtype}[N, {', '.join(map(str, bundle.image_shape))}]"
+    batch = bundle.unrolled_batch or "N"
+    images = f"images {bundle.image_dtype}[{batch}, {', '.join(map(str, bundle.image_shape))}]"
     received = bundle.graphs["sampler"].signature
     if not received.endswith(f" -> {images}"):
         raise BundleError(
@@ -209,6 +214,14 @@ def _bundle(root: Path, manifest: _Manifest) -> Bundle:
             f"says; {_EXPORT_AGAIN}"
         )
     return bundle
+
+
+def _unrolled(sampler: _Manifest) -> dict[str, int | None]:
+    if sampler.values.get("unrolled") is None:
+        return {}
+    unrolled = sampler.section("unrolled")
+    batch = None if unrolled.values.get("batch") is None else unrolled.positive("batch")
+    return {"unrolled_steps": unrolled.positive("steps"), "unrolled_batch": batch}
 
 
 def _require_version(manifest: _Manifest) -> None:

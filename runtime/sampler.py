@@ -82,10 +82,11 @@ class Sampler:
         batch.
         """
         count, steps, seed = self._checked(count, steps, seed)
-        return (
-            run_long(self._session("sampler"), {"seeds": seeds, "steps": _scalar(steps)})[0]
-            for seeds in self._seed_batches(count, seed)
-        )
+        fixed = self._bundle.unrolled_steps
+        if fixed not in (None, steps):
+            raise ValueError(f"steps={steps}: this bundle is unrolled for {fixed} steps only")
+        batch = self._bundle.unrolled_batch or self._max_batch
+        return (self._sampled(seeds, steps) for seeds in self._seed_batches(count, seed, batch))
 
     def trajectory(
         self, count: int, *, steps: int | None = None, seed: int = 0
@@ -97,27 +98,41 @@ class Sampler:
         cancel.
         """
         count, steps, seed = self._checked(count, steps, seed)
-        return self._trajectory(list(self._seed_batches(count, seed)), steps)
+        return self._trajectory(list(self._seed_batches(count, seed, self._max_batch)), steps)
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run a graph of the bundle once: its outputs in order, for its inputs by name."""
         return run_session(self._session(graph), feeds)
 
+    def _sampled(self, seeds: np.ndarray, steps: int) -> np.ndarray:
+        # A graph of a fixed batch gets the last seed again and again, and its images are dropped.
+        missing = (self._bundle.unrolled_batch or len(seeds)) - len(seeds)
+        feeds = {"seeds": np.pad(seeds, (0, missing), mode="edge"), "steps": _scalar(steps)}
+        return run_long(self._session("sampler"), feeds)[0][: len(seeds)]
+
     def _trajectory(
         self, seed_batches: list[np.ndarray], steps: int
     ) -> Iterator[tuple[int, np.ndarray]]:
-        noisy = [self.run("noise", {"seeds": seeds})[0] for seeds in seed_batches]
+        states = [self._first_state(seeds) for seeds in seed_batches]
         for step in range(steps):
             images = []
-            for number, batch in enumerate(noisy):
-                feeds = {"step": _scalar(step), "steps": _scalar(steps), "noisy": batch}
-                noisy[number], batch_images = self.run("step", feeds)
+            for number, state in enumerate(states):
+                numbers = {"step": _scalar(step), "steps": _scalar(steps)}
+                *carried, batch_images = self.run("step", {**numbers, **state})
+                states[number] = dict(zip(state, carried, strict=True))
                 images.append(batch_images)
             yield step, np.concatenate(images)
 
-    def _seed_batches(self, count: int, seed: int) -> Iterator[np.ndarray]:
-        for start in range(seed, seed + count, self._max_batch):
-            stop = min(start + self._max_batch, seed + count)
+    def _first_state(self, seeds: np.ndarray) -> dict[str, np.ndarray]:
+        """What "step" takes first, in its order: the noise, the seeds, and zeros for all else."""
+        noise = self.run("noise", {"seeds": seeds})[0]
+        known = {"noisy": noise, "seeds": seeds}
+        names = [entry.name for entry in self._session("step").get_inputs()][2:]
+        return {name: known.get(name, np.zeros_like(noise)) for name in names}
+
+    def _seed_batches(self, count: int, seed: int, batch: int) -> Iterator[np.ndarray]:
+        for start in range(seed, seed + count, batch):
+            stop = min(start + batch, seed + count)
             # Not arange(start, stop): stop may be 2**63, one more than int64 holds.
             yield np.arange(stop - start, dtype=np.int64) + np.int64(start)
 

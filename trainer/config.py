@@ -8,6 +8,9 @@ from .errors import InputError
 
 SCHEDULES = ("cosine", "ddpm_linear", "ddpm_cosine")
 PREDICTIONS = ("noise", "velocity", "image")
+CONDITIONINGS = ("time", "timestep", "noise_variance", "noise_rate", "log_snr")
+SOLVERS = ("ddim", "dpmpp_2m")
+TIME_GRIDS = ("linear", "quadratic", "karras")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 MIN_SIGNAL_RATE = 0.001
 DATA_EXPECTED = "tfds:NAME, folder:PATH or synthetic"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from .errors import InputError
-from .schedule import Schedule
+from .schedule import DiscreteSchedule, Schedule
 
 Pair = tuple[tf.Tensor, tf.Tensor]
 
@@ -71,8 +71,10 @@ def noise_between(
 class Denoiser:
     """A network with everything that sampling needs to know about it.
 
-    `network` takes noisy images float32 [N, H, W, C] and times float32 [N]. `pixel_mean` and
-    `pixel_std` hold one number per channel, in units where pixels lie in [0, 1].
+    `network` takes [noisy images float32 [N, H, W, C], condition float32 [N]]. The condition, of
+    `CONDITIONINGS`, is the time in [0, 1], the `timestep` n = 1 … T of a discrete schedule, noise²,
+    noise, or ln(signal²/noise²). `pixel_mean` and `pixel_std` hold one number per channel, in units
+    where pixels lie in [0, 1].
     """
 
     network: Callable[[Sequence[tf.Tensor]], tf.Tensor]
@@ -81,6 +83,14 @@ class Denoiser:
     pixel_mean: tuple[float, ...]
     pixel_std: tuple[float, ...]
     clip: bool = True
+    conditioning: str = "time"
+
+    def __post_init__(self) -> None:
+        if self.conditioning == "timestep" and not isinstance(self.schedule, DiscreteSchedule):
+            raise InputError(
+                "conditioning=timestep: the cosine schedule's time is continuous; expected another "
+                "conditioning, or the schedule ddpm_linear or ddpm_cosine"
+            )
 
     def __call__(self, noisy: tf.Tensor, time: tf.Tensor) -> Pair:
         """(x̂_0, ε̂) of images [N, H, W, C] at times [N].
@@ -89,23 +99,28 @@ class Denoiser:
         """
         signal_rate, noise_rate = self.schedule.rates(time[:, None, None, None])
         rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
-        output = self.network([noisy, time])
+        condition = self._condition(time, signal_rate, noise_rate)
+        output = self.network([noisy, condition])
         image, noise = split_prediction(self.prediction, output, noisy, **rates)
         if not self.clip:
             return image, noise
         image = tf.clip_by_value(image, self.normalise(0.0), self.normalise(1.0))
         return image, noise_between(noisy, image, **rates)
 
-    def step(self, step: tf.Tensor, steps: tf.Tensor, noisy: tf.Tensor) -> Pair:
-        """One step: (x at t_{k+1}, x̂_0) from x at t_k; k and `steps` are int64 [].
-
-        Deterministic DDIM (arXiv 2010.02502, equation 12 with σ = 0): the clean image as predicted,
-        with the noise as predicted, at the noise level of the next time.
-        """
-        time = self.schedule.grid_time(step, steps)
-        image, noise = self(noisy, tf.fill(tf.shape(noisy)[:1], time))
-        signal_rate, noise_rate = self.schedule.rates(self.schedule.grid_time(step + 1, steps))
-        return add_noise(image, noise, signal_rate, noise_rate), image
+    def _condition(
+        self, time: tf.Tensor, signal_rate: tf.Tensor, noise_rate: tf.Tensor
+    ) -> tf.Tensor:
+        """What the network is told of the noise level, float32 [N]."""
+        if self.conditioning == "time":
+            return time
+        if self.conditioning == "timestep":
+            return tf.round(time * float(self.schedule.max_steps))
+        signal_rate, noise_rate = signal_rate[:, 0, 0, 0], noise_rate[:, 0, 0, 0]
+        if self.conditioning == "noise_variance":
+            return tf.square(noise_rate)
+        if self.conditioning == "noise_rate":
+            return noise_rate
+        return 2.0 * (tf.math.log(signal_rate) - tf.math.log(noise_rate))
 
     def normalise(self, pixels: tf.Tensor | float) -> tf.Tensor:
         """Pixels in [0, 1] to normalised units."""

@@ -8,6 +8,7 @@ from PIL import Image
 
 from .diffusion import Denoiser, to_uint8
 from .run_directory import replacing
+from .sampling import Sampling
 from .streams import PREVIEW, stream_seed
 
 PREVIEW_STEPS = 20
@@ -35,12 +36,14 @@ class Preview:
 
 def sample(denoiser: Denoiser, noise: tf.Tensor, *, steps: int) -> tf.Tensor:
     """DDIM from noise float32 [N, H, W, C] in `steps` steps: images uint8 [N, H, W, C]."""
-    total = tf.constant(steps, tf.int64)
-    _, _, image = tf.while_loop(
-        lambda step, *_: step < total,
-        lambda step, noisy, _: (step + 1, *denoiser.step(step, total, noisy)),
-        (tf.constant(0, tf.int64), noise, tf.zeros_like(noise)),
-    )
+    sampling, total = Sampling(denoiser), tf.constant(steps, tf.int64)
+
+    def body(step: tf.Tensor, noisy: tf.Tensor, _: tf.Tensor):
+        state, image = sampling.step(step, total, {"noisy": noisy})
+        return step + 1, state["noisy"], image
+
+    start = (tf.constant(0, tf.int64), noise, tf.zeros_like(noise))
+    _, _, image = tf.while_loop(lambda step, *_: step < total, body, start)
     return to_uint8(denoiser.pixels(image))
 
 

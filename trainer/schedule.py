@@ -11,7 +11,10 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from .config import TrainConfig, check_signal_rates
+from .config import check_signal_rates
+
+# The ρ that Karras et al. chose (arXiv 2206.00364, section 3).
+KARRAS_RHO = 7
 
 
 class Schedule(Protocol):
@@ -21,7 +24,7 @@ class Schedule(Protocol):
         """Signal and noise rate, float32 of the shape of `time`, which lies in [0, 1]."""
         ...
 
-    def grid_time(self, step: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+    def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
         """Time t_k of sampling step k = 0 … steps, float32 []; both arguments are int64 []."""
         ...
 
@@ -55,9 +58,22 @@ class CosineSchedule:
         angle = start + time * (end - start)
         return tf.cos(angle), tf.sin(angle)
 
-    def grid_time(self, step: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-        """t_k = 1 − k/steps, float32 []."""
-        return 1.0 - tf.cast(step, tf.float32) / tf.cast(steps, tf.float32)
+    def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
+        """t_k of a grid of `TIME_GRIDS`, float32 [], with u = 1 − k/steps.
+
+        `linear`: u. `quadratic`: u². `karras`: where noise/signal is
+        (u·(noise/signal at 1)^(1/7) + (1 − u)·(noise/signal at 0)^(1/7))^7 (arXiv 2206.00364,
+        equation 5).
+        """
+        left = 1.0 - tf.cast(step, tf.float32) / tf.cast(steps, tf.float32)
+        if time_grid == "linear":
+            return left
+        if time_grid == "quadratic":
+            return tf.square(left)
+        start, end = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
+        low, high = (math.tan(angle) ** (1 / KARRAS_RHO) for angle in (start, end))
+        ratio = (low + left * (high - low)) ** KARRAS_RHO
+        return tf.clip_by_value((tf.atan(ratio) - start) / (end - start), 0.0, 1.0)
 
     def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
         """Times uniform in [0, 1)."""
@@ -103,11 +119,30 @@ class DiscreteSchedule:
         noise = tf.constant(np.sqrt(1 - self.alpha_bar), tf.float32)
         return tf.gather(signal, index), tf.gather(noise, index)
 
-    def grid_time(self, step: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-        """n/T with n = round((1 − k/steps)·T) in integers (trailing spacing), float32 []."""
+    def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
+        """n/T of a grid of `TIME_GRIDS`, float32 [], with u = 1 − k/steps.
+
+        `linear` (trailing spacing): n = round(u·T). `quadratic`: n = round(u²·T), both in integers.
+        `karras`: the n whose noise/signal is nearest to u^7 times that of T. n is at least
+        steps − k, since where a grid is finer than the integers it would reach 0 before the end.
+        """
         total = tf.constant(self.max_steps, tf.int64)
-        index = (2 * (steps - step) * total + steps) // (2 * steps)
-        return tf.cast(index, tf.float32) / float(self.max_steps)
+        left = steps - step
+        if time_grid == "linear":
+            index = (2 * left * total + steps) // (2 * steps)
+        elif time_grid == "quadratic":
+            index = (2 * left * left * total + steps * steps) // (2 * steps * steps)
+        else:
+            index = self._karras_index(left, steps)
+        return tf.cast(tf.maximum(index, left), tf.float32) / float(self.max_steps)
+
+    def _karras_index(self, left: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+        # In float64, so that rounding makes no host choose a neighbour of the nearest.
+        ratio = np.sqrt(1 / self.alpha_bar - 1)
+        halfway = tf.constant((ratio[1:] + ratio[:-1]) / 2)
+        share = tf.cast(left, tf.float64) / tf.cast(steps, tf.float64)
+        wanted = share**KARRAS_RHO * ratio[-1]
+        return tf.reduce_sum(tf.cast(halfway < wanted, tf.int64))
 
     def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
         """n/T with n drawn from 1 … T."""
@@ -129,8 +164,10 @@ def ddpm_cosine(total_steps: int = 1000) -> DiscreteSchedule:
     return DiscreteSchedule("ddpm_cosine", np.concatenate([[1.0], np.cumprod(1 - beta)]))
 
 
-def make_schedule(config: TrainConfig) -> Schedule:
-    """The schedule of a run's settings."""
-    if config.schedule == "cosine":
-        return CosineSchedule(config.max_signal_rate, config.min_signal_rate)
-    return {"ddpm_linear": ddpm_linear, "ddpm_cosine": ddpm_cosine}[config.schedule]()
+def make_schedule(
+    name: str, max_signal_rate: float = 0.95, min_signal_rate: float = 0.02
+) -> Schedule:
+    """The schedule of this name, of `SCHEDULES`; the rates are the cosine schedule's."""
+    if name == "cosine":
+        return CosineSchedule(max_signal_rate, min_signal_rate)
+    return {"ddpm_linear": ddpm_linear, "ddpm_cosine": ddpm_cosine}[name]()

@@ -22,7 +22,7 @@ from .unet import build_unet
 
 def make_denoiser(config: TrainConfig, data: DataSummary, network: keras.Model) -> Denoiser:
     """The network with what the run's settings and data say of it."""
-    schedule = make_schedule(config)
+    schedule = make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate)
     return Denoiser(network, schedule, config.prediction, data.pixel_mean, data.pixel_std)
 
 

@@ -54,6 +54,9 @@ def test_certificate_covers_every_form(bundle: Path) -> None:
         "saved_model serving_default",
         "saved_model from_noise",
         "saved_model denoise",
+        "saved_model encode",
+        "saved_model trajectory",
+        "saved_model inpaint",
     }
     assert certificate["tolerance"] == 1 / 255
 

@@ -10,11 +10,13 @@ import onnxruntime
 import pytest
 from small_models import run_onnx, with_random_weights
 
-from diffkiln.export.onnx_graphs import onnx_graphs
+from diffkiln.export.network import adapted
+from diffkiln.export.onnx_graphs import OnnxExporter, network_graph
 from diffkiln.export.options import GRAPHS
 from diffkiln.export.signatures import Signatures
 from diffkiln.trainer.config import PRESETS, preset_config
 from diffkiln.trainer.diffusion import Denoiser
+from diffkiln.trainer.sampling import Sampling
 from diffkiln.trainer.schedule import CosineSchedule
 from diffkiln.trainer.unet import build_unet
 
@@ -32,9 +34,11 @@ def models(request: pytest.FixtureRequest) -> dict[str, onnx.ModelProto]:
     """The graphs of each preset's network, of random weights: equal ones would be merged."""
     config = preset_config(request.param)
     network = with_random_weights(build_unet(config.network))
-    denoiser = Denoiser(network, CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
+    denoiser = Denoiser(adapted(network), CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
     shape = (config.image_size, config.image_size, 3)
-    return onnx_graphs(Signatures(denoiser, shape, "uint8"), GRAPHS)
+    signatures = Signatures(Sampling(denoiser), shape, "uint8")
+    exporter = OnnxExporter(signatures, network_graph(signatures))
+    return {name: exporter.graph(name) for name in GRAPHS}
 
 
 def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffkiln.export.noise import gaussian_noise, threefry
-from diffkiln.export.reference import reference_noise, reference_words
+from diffkiln.export.reference_noise import reference_noise, reference_words
 
 # Random123's published vectors for threefry2x32, 20 rounds: key, counter, words.
 KNOWN_ANSWERS = [

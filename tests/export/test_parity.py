@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from small_models import PIXELS, run_onnx, run_saved_model, small_bundle, small_network
 
-from diffkiln.export.certificate import make_reference, tolerance
+from diffkiln.export.certificate import tolerances
 from diffkiln.export.options import GRAPHS
-from diffkiln.export.reference import ReferenceSampler, reference_noise
-from diffkiln.trainer.diffusion import Denoiser
+from diffkiln.export.reference import ReferenceSampler
+from diffkiln.export.reference_noise import reference_noise
 from diffkiln.trainer.schedule import CosineSchedule, Schedule, ddpm_cosine, ddpm_linear
 
 SEEDS = np.array([0, 7, 2**40], np.int64)
@@ -28,8 +28,18 @@ def reference() -> ReferenceSampler:
 
 def reference_of(schedule: Schedule, prediction: str) -> ReferenceSampler:
     network = small_network()
-    denoiser = Denoiser(network, schedule, prediction, *PIXELS.values())
-    return make_reference(denoiser, network)
+    return ReferenceSampler(
+        lambda noisy, time: network([noisy, time]).numpy(),
+        schedule.describe(),
+        prediction,
+        *PIXELS.values(),
+        clip=True,
+    )
+
+
+def tolerance(reference: ReferenceSampler, dtype: str) -> float:
+    model = {"precision": "float32", "prediction": reference.prediction}
+    return tolerances(reference, {"model": model, "image": {"dtype": dtype}})[0]
 
 
 @pytest.mark.parametrize("batch", [1, 3])

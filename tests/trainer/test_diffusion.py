@@ -15,6 +15,7 @@ from diffkiln.trainer.diffusion import (
     training_target,
 )
 from diffkiln.trainer.errors import InputError
+from diffkiln.trainer.sampling import Sampling
 from diffkiln.trainer.schedule import CosineSchedule, ddpm_linear
 
 RATES: dict[str, Any] = {"signal_rate": tf.constant(0.6), "noise_rate": tf.constant(0.8)}
@@ -64,9 +65,9 @@ def test_targets_are_the_papers() -> None:
 def test_ddim_with_an_oracle_restores_the_image(prediction: str, steps: int) -> None:
     image = tf.clip_by_value(normal(1), -2.0, 2.0)
     denoiser = Denoiser(oracle(image, prediction), CosineSchedule(), prediction, *PIXELS)
-    x, found, total = normal(2), normal(2), tf.constant(steps, tf.int64)
+    state, found, total = {"noisy": normal(2)}, normal(2), tf.constant(steps, tf.int64)
     for k in range(steps):
-        x, found = denoiser.step(tf.constant(k, tf.int64), total, x)
+        state, found = Sampling(denoiser).step(tf.constant(k, tf.int64), total, state)
     # A signal rate of 0.02 magnifies the first step's rounding fifty times.
     np.testing.assert_allclose(found, image, atol=1e-4)
 

@@ -1,0 +1,103 @@
+"""Flat TensorFlow functions to ONNX graphs, and putting graphs together."""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+import tensorflow as tf
+import tf2onnx
+from onnx import TensorProto, helper
+
+from .graph_passes import require_standard_operators, tidied
+
+OPSET = 18
+BATCH = "N"
+
+DTYPES = {
+    "uint8": TensorProto.UINT8,
+    "float32": TensorProto.FLOAT,
+    "int64": TensorProto.INT64,
+    "bool": TensorProto.BOOL,
+}
+
+
+def convert(function: Any) -> onnx.ModelProto:
+    """A tf.function with an input signature as a tidy model of opset 18, N its free dimension."""
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    converted, _ = tf2onnx.convert.from_function(
+        function, input_signature=function.input_signature, opset=OPSET
+    )
+    require_standard_operators(converted, OPSET)
+    graph = tidied(converted).graph
+    for value in (*graph.input, *graph.output):
+        dimensions = value.type.tensor_type.shape.dim
+        if dimensions and not dimensions[0].dim_value:
+            dimensions[0].dim_param = BATCH
+    return finished(graph)
+
+
+def finished(graph: onnx.GraphProto) -> onnx.ModelProto:
+    """The graph as a model that plain onnxruntime reads."""
+    opsets = [helper.make_opsetid("", OPSET)]
+    version = helper.find_min_ir_version_for(opsets)
+    return helper.make_model(
+        graph, opset_imports=opsets, ir_version=version, producer_name="diffkiln"
+    )
+
+
+def tidy(graph: onnx.GraphProto) -> onnx.ModelProto:
+    """The graph cleaned up, as a model."""
+    return finished(tidied(finished(graph)).graph)
+
+
+def value_info(spec: tf.TensorSpec, name: str | None = None) -> onnx.ValueInfoProto:
+    """Declare a tensor; a free first dimension is the batch."""
+    shape = [BATCH if size is None else size for size in spec.shape]
+    return helper.make_tensor_value_info(name or str(spec.name), DTYPES[spec.dtype.name], shape)
+
+
+@dataclass
+class Parts:
+    """Nodes in the order they run, with the constants they use."""
+
+    nodes: list[onnx.NodeProto]
+    constants: list[onnx.TensorProto]
+
+    def __add__(self, other: "Parts") -> "Parts":
+        return Parts(self.nodes + other.nodes, self.constants + other.constants)
+
+
+def parts(
+    model: onnx.ModelProto,
+    prefix: str,
+    names: Mapping[str, str],
+    *,
+    keep: Collection[str] = (),
+) -> Parts:
+    """A copy of a model's nodes and constants, all names prefixed but those that `names` maps.
+
+    Constants of `keep` stay as they are called, and are left out.
+    """
+    renamed = {"": "", **{name: name for name in keep}, **names}
+    graph = onnx.GraphProto()
+    graph.CopyFrom(model.graph)
+    for node in graph.node:
+        node.name = prefix + node.name
+        node.input[:] = [renamed.get(name, prefix + name) for name in node.input]
+        node.output[:] = [renamed.get(name, prefix + name) for name in node.output]
+    constants = [value for value in graph.initializer if value.name not in keep]
+    for constant in constants:
+        constant.name = renamed.get(constant.name, prefix + constant.name)
+    return Parts(list(graph.node), constants)
+
+
+def ancestors(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
+    """The nodes that lead to these outputs, in order."""
+    wanted, found = set(outputs), []
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            wanted.update(node.input)
+            found.append(node)
+    return found[::-1]

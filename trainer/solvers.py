@@ -1,0 +1,112 @@
+"""Solvers: from x at one noise level to x at the next, given what the network sees in it.
+
+One solver is one function. It takes the noise levels around the step, x with the network's
+estimates, the tensors it carries from step to step, and fresh noise where it asked for any; it
+returns x at the next level and what it carries on. `@solver` declares the carried tensors, each of
+the shape of x and zero at first. Its name goes into `config.SOLVERS` too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+State = dict[str, tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Signal and noise rate at one time, float32 []."""
+
+    signal: tf.Tensor
+    noise: tf.Tensor
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Rates at t_{k−1} (t_0 at first), t_k and t_{k+1}; whether k is the first or the last step."""
+
+    previous: Rates
+    current: Rates
+    following: Rates
+    first: tf.Tensor
+    last: tf.Tensor
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """x at t_k with x̂_0 and ε̂ in it, each float32 [N, H, W, C]."""
+
+    noisy: tf.Tensor
+    image: tf.Tensor
+    noise: tf.Tensor
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A step function, the names of what it carries, and whether it can draw fresh noise."""
+
+    update: Callable[..., tuple[tf.Tensor, State]]
+    carried: tuple[str, ...]
+    stochastic: bool
+
+
+SOLVERS: dict[str, Solver] = {}
+
+
+def solver(*, carried: tuple[str, ...] = (), stochastic: bool = False) -> Callable:
+    """Register a step function under its own name."""
+
+    def register(update: Callable[..., tuple[tf.Tensor, State]]):
+        SOLVERS[update.__name__] = Solver(update, carried, stochastic)
+        return update
+
+    return register
+
+
+@solver(stochastic=True)
+def ddim(
+    at: Stage,
+    estimate: Estimate,
+    carried: State,
+    *,
+    eta: float = 0.0,
+    fresh_noise: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, State]:
+    """x_s = signal(s)·x̂_0 + √(noise(s)² − σ²)·ε̂ + σ·z (DDIM, arXiv 2010.02502, equation 12).
+
+    σ = η·noise(s)/noise(t)·√(1 − (signal(t)/signal(s))²), equation 16; `fresh_noise` is z, and
+    needed where `eta` is not 0. η = 1 is DDPM's ancestral step (arXiv 2006.11239, algorithm 2).
+    """
+    t, s = at.current, at.following
+    if eta == 0:
+        return s.signal * estimate.image + s.noise * estimate.noise, carried
+    if fresh_noise is None:
+        raise ValueError(f"fresh_noise=None: expected noise like x, since eta is {eta:g}")
+    # 1 − (signal(t)/signal(s))² without the cancellation of squares that are nearly equal.
+    variance = (s.signal - t.signal) * (s.signal + t.signal) / tf.square(s.signal)
+    sigma = eta * s.noise / t.noise * tf.sqrt(tf.maximum(variance, 0.0))
+    direct = tf.sqrt(tf.maximum((s.noise - sigma) * (s.noise + sigma), 0.0))
+    return s.signal * estimate.image + direct * estimate.noise + sigma * fresh_noise, carried
+
+
+@solver(carried=("previous_image",))
+def dpmpp_2m(at: Stage, estimate: Estimate, carried: State) -> tuple[tf.Tensor, State]:
+    """One step of DPM-Solver++(2M) (arXiv 2211.01095, algorithm 2): second order, one evaluation.
+
+    With λ = ln(signal/noise) and h = λ_s − λ_t,
+    x_s = noise(s)/noise(t)·x_t + signal(s)·(1 − e^−h)·D,
+    D = x̂_0 + h/(2·h_previous)·(x̂_0 − previous x̂_0); the first and the last step have D = x̂_0.
+    """
+    t, s = at.current, at.following
+    slope = tf.math.divide_no_nan(_log_snr_step(t, s), 2.0 * _log_snr_step(at.previous, t))
+    slope = tf.where(at.first | at.last, 0.0, slope)
+    image = estimate.image + slope * (estimate.image - carried["previous_image"])
+    shrink = s.noise / t.noise
+    gain = s.signal - t.signal * shrink  # signal(s)·(1 − e^−h)
+    return shrink * estimate.noisy + gain * image, {"previous_image": estimate.image}
+
+
+def _log_snr_step(t: Rates, s: Rates) -> tf.Tensor:
+    """h = λ_s − λ_t, at most 80 where s is free of noise."""
+    return tf.math.log(s.signal / t.signal) + tf.math.log(t.noise / tf.maximum(s.noise, 1e-30))
