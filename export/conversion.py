@@ -11,6 +11,7 @@ import tf2onnx
 from onnx import TensorProto, helper
 
 from .graph_passes import require_standard_operators, tidied
+from .lowering import custom_operators, lowered_layers
 
 OPSET = 18
 BATCH = "N"
@@ -26,9 +27,13 @@ DTYPES = {
 def convert(function: Any) -> onnx.ModelProto:
     """A tf.function with an input signature as a tidy model of opset 18, N its free dimension."""
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    converted, _ = tf2onnx.convert.from_function(
-        function, input_signature=function.input_signature, opset=OPSET
-    )
+    with lowered_layers():
+        converted, _ = tf2onnx.convert.from_function(
+            function,
+            input_signature=function.input_signature,
+            opset=OPSET,
+            custom_op_handlers=custom_operators(),
+        )
     require_standard_operators(converted, OPSET)
     graph = tidied(converted).graph
     for value in (*graph.input, *graph.output):

@@ -1,0 +1,128 @@
+"""Keras layers in forms that ONNX has one operator for, while a network is converted.
+
+tf2onnx takes `GroupNormalization` apart into some twenty nodes between two Transposes, and nearest
+`UpSampling2D` into Tiles between two more. Inside `lowered_layers` the first leaves a marker in the
+TensorFlow graph that becomes Reshape, InstanceNormalization, Reshape in the layout of the
+convolutions around it, and the second becomes one Resize. The SavedModel keeps Keras's own.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_MARKER = "diffkiln group normalization "
+
+
+@contextlib.contextmanager
+def lowered_layers() -> Iterator[None]:
+    """Have the layers of all Keras models trace in their lowered forms."""
+    lowered = {
+        keras.layers.GroupNormalization: _group_normalization,
+        keras.layers.UpSampling2D: _upsampling,
+    }
+    # On the classes, since layers of the user's own may hold these where no model lists them.
+    kept = {layer: layer.call for layer in lowered}
+    for layer, lower in lowered.items():
+        layer.call = _lowering(layer.call, lower)
+    try:
+        yield
+    finally:
+        for layer, call in kept.items():
+            layer.call = call
+
+
+def custom_operators() -> dict[str, Any]:
+    """How tf2onnx is to convert the marker, and what it has no conversion of."""
+    return {
+        "CheckNumerics": (_convert_marker, []),
+        "Erfc": (_convert_erfc, []),
+    }
+
+
+def _lowering(call: Callable, lower: Callable[..., tf.Tensor | None]) -> Callable:
+    def lowered_call(self: Any, inputs: tf.Tensor) -> tf.Tensor:
+        lowered = lower(self, inputs)
+        return call(self, inputs) if lowered is None else lowered
+
+    return lowered_call
+
+
+def _group_normalization(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
+    """gamma·(x − mean)/√(variance + epsilon) + beta over positions and the channels of a group.
+
+    None for a layer that has its channels in another place, which stays as it is.
+    """
+    rank = len(inputs.shape)
+    channels = inputs.shape[-1]
+    if layer.axis not in (-1, rank - 1) or rank < 3 or channels is None:
+        return None
+    groups = channels if layer.groups == -1 else layer.groups
+    about = {"groups": groups, "epsilon": layer.epsilon}
+    marked = tf.raw_ops.CheckNumerics(tensor=inputs, message=_MARKER + json.dumps(about))
+    if layer.scale:
+        marked = marked * tf.convert_to_tensor(layer.gamma)
+    if layer.center:
+        marked = marked + tf.convert_to_tensor(layer.beta)
+    return marked
+
+
+def _upsampling(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
+    """Nearest-neighbour upsampling by whole numbers, of images of a fixed size."""
+    _, height, width, _ = inputs.shape
+    if layer.interpolation != "nearest" or layer.data_format != "channels_last" or not height:
+        return None
+    size = (height * layer.size[0], width * layer.size[1])
+    # Not tf.image.resize, whose half-pixel rule ONNX has deprecated; by whole numbers all agree.
+    return tf.raw_ops.ResizeNearestNeighbor(images=inputs, size=size)
+
+
+def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
+    """Replace a marker by InstanceNormalization over groups; a CheckNumerics of others by nothing.
+
+    Transposes to channels first and back stand around it, for the clean-up to cancel against those
+    of the convolutions.
+    """
+    message = node.get_attr("message").s.decode()
+    source, outputs, shape = node.input[0], node.output, ctx.get_shape(node.output[0])
+    dtypes, shapes = node.output_dtypes, node.output_shapes
+    if not message.startswith(_MARKER):
+        ctx.remove_node(node.name)
+        ctx.make_node("Identity", [source], outputs=outputs, dtypes=dtypes, shapes=shapes)
+        return
+    about = json.loads(message.removeprefix(_MARKER))
+    groups, rank, channels = about["groups"], len(shape), shape[-1]
+    to_first = [0, rank - 1, *range(1, rank - 1)]
+    to_last = [0, *range(2, rank), 1]
+    ctx.remove_node(node.name)
+
+    def made(operator: str, inputs: list[str], **attributes: Any) -> str:
+        return ctx.make_node(operator, inputs, attr=attributes, dtypes=dtypes).output[0]
+
+    def constant(name: str, values: Any, dtype: Any) -> str:
+        return ctx.make_const(f"{node.name}/{name}", np.array(values, dtype)).output[0]
+
+    first = made("Transpose", [source], perm=to_first)
+    grouped = made("Reshape", [first, constant("groups", [0, groups, -1], np.int64)])
+    ones, zeros = (constant(f"all_{v}", [v] * groups, np.float32) for v in (1, 0))
+    normal = made("InstanceNormalization", [grouped, ones, zeros], epsilon=about["epsilon"])
+    # Only the batch is free in the images of a network.
+    back = [-1, channels, *shape[1:-1]]
+    image = made("Reshape", [normal, constant("image", back, np.int64)])
+    ctx.make_node(
+        "Transpose", [image], attr={"perm": to_last}, outputs=outputs, dtypes=dtypes, shapes=shapes
+    )
+
+
+def _convert_erfc(ctx: Any, node: Any, *_: Any) -> None:
+    """erfc(x) = 1 − erf(x), of the exact GELU."""
+    source, outputs = node.input[0], node.output
+    dtypes, shapes = node.output_dtypes, node.output_shapes
+    ctx.remove_node(node.name)
+    erf = ctx.make_node("Erf", [source], dtypes=dtypes, shapes=shapes).output[0]
+    one = ctx.make_const(f"{node.name}/one", np.array(1, np.float32)).output[0]
+    ctx.make_node("Sub", [one, erf], outputs=outputs, dtypes=dtypes, shapes=shapes)

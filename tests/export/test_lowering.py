@@ -1,0 +1,178 @@
+"""Networks of the usual layers convert to the same numbers, without Transposes between them."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tensorflow as tf
+from keras import layers
+from small_models import with_random_weights
+
+from diffkiln.export.conversion import convert
+
+Layer = Callable[[], Any]
+
+
+def group_normalization(**settings: Any) -> Layer:
+    return lambda: layers.GroupNormalization(**settings)
+
+
+class Normalized(layers.Layer):
+    """A layer of somebody's own that holds another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = layers.GroupNormalization(4)
+
+    def build(self, input_shape: tuple) -> None:
+        self.inner.build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self.inner(inputs)
+
+
+def network(
+    norm: Layer = layers.BatchNormalization,
+    middle: Layer | None = None,
+    upsampling: Layer = layers.UpSampling2D,
+    activation: Any = "swish",
+) -> keras.Model:
+    """A U-Net of two levels for 8×12 images."""
+    noisy, time = keras.Input((8, 12, 3)), keras.Input(())
+    embedding = layers.Conv2D(16, 1)(layers.Reshape((1, 1, 1))(time))
+
+    def block(x: Any) -> Any:
+        x = layers.Activation(activation)(norm()(x) + embedding)
+        return x + layers.Conv2D(16, 3, padding="same")(x)
+
+    first = block(layers.Conv2D(16, 3, padding="same")(noisy))
+    x = block(layers.Conv2D(16, 3, strides=2, padding="same")(first))
+    x = middle()(x) if middle else x
+    x = block(layers.Concatenate()([upsampling()(x), first])[..., :16])
+    model = keras.Model([noisy, time], layers.Conv2D(3, 3, padding="same")(norm()(x)))
+    return with_random_weights(model)
+
+
+def converted(model: keras.Model) -> onnx.ModelProto:
+    specs = [tf.TensorSpec([None, 8, 12, 3], tf.float32, "noisy"), tf.TensorSpec([None], name="t")]
+    function = tf.function(lambda *inputs: {"output": model(inputs)}, input_signature=specs)
+    return convert(function)
+
+
+def check_numbers(model: keras.Model, graph: onnx.ModelProto) -> None:
+    session = onnxruntime.InferenceSession(
+        graph.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    for batch in (1, 3):
+        noisy = np.random.default_rng(batch).standard_normal((batch, 8, 12, 3)).astype(np.float32)
+        time = np.linspace(0, 1, batch, dtype=np.float32)
+        (found,) = session.run(None, {"noisy": noisy, "t": time})
+        expected = model([noisy, time]).numpy()
+        # Float32 kernels of two libraries, relative to outputs of any size.
+        np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def transposes(graph: onnx.ModelProto) -> int:
+    return Counter(node.op_type for node in graph.graph.node)["Transpose"]
+
+
+@pytest.fixture(scope="module")
+def plain() -> int:
+    """How many Transposes the same network has with BatchNormalization."""
+    return transposes(converted(network()))
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        group_normalization(groups=4),
+        group_normalization(groups=1, epsilon=0.1),
+        group_normalization(groups=-1, scale=False),
+        group_normalization(groups=8, center=False, scale=False),
+        Normalized,
+    ],
+    ids=["groups", "one group", "instance", "bare", "inside another layer"],
+)
+def test_group_normalization_costs_no_transposes(norm: Layer, plain: int) -> None:
+    model = network(norm)
+    graph = converted(model)
+    check_numbers(model, graph)
+    assert transposes(graph) == plain
+    assert Counter(node.op_type for node in graph.graph.node)["InstanceNormalization"] == 4
+
+
+@pytest.mark.parametrize(
+    ("upsampling", "operator"),
+    [
+        (lambda: layers.UpSampling2D(2), "Resize"),
+        (lambda: layers.UpSampling2D(2, interpolation="bilinear"), "Resize"),
+        (lambda: layers.Conv2DTranspose(16, 4, strides=2, padding="same"), "ConvTranspose"),
+    ],
+    ids=["nearest", "bilinear", "transposed convolution"],
+)
+def test_upsampling_is_one_operator(upsampling: Layer, operator: str, plain: int) -> None:
+    model = network(upsampling=upsampling)
+    graph = converted(model)
+    check_numbers(model, graph)
+    assert Counter(node.op_type for node in graph.graph.node)[operator] == 1
+    assert transposes(graph) == plain
+
+
+class Attention(layers.Layer):
+    """Softmax attention over positions, written by hand."""
+
+    def build(self, input_shape: tuple) -> None:
+        self.shape = input_shape
+        self.dense = [layers.Dense(input_shape[-1]) for _ in range(3)]
+        for layer in self.dense:
+            layer.build((None, input_shape[1] * input_shape[2], input_shape[-1]))
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        _, height, width, channels = self.shape
+        tokens = tf.reshape(inputs, (-1, height * width, channels))
+        query, key, value = (layer(tokens) for layer in self.dense)
+        weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) / channels**0.5)
+        return inputs + tf.reshape(tf.matmul(weights, value), (-1, height, width, channels))
+
+
+class MultiHead(layers.Layer):
+    """Keras's own attention over positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = layers.MultiHeadAttention(2, 8)
+
+    def build(self, input_shape: tuple) -> None:
+        self.shape = input_shape
+        tokens = (None, input_shape[1] * input_shape[2], input_shape[-1])
+        self.attention.build(tokens, tokens)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        _, height, width, channels = self.shape
+        tokens = tf.reshape(inputs, (-1, height * width, channels))
+        return inputs + tf.reshape(self.attention(tokens, tokens), (-1, height, width, channels))
+
+
+@pytest.mark.parametrize("attention", [Attention, MultiHead])
+def test_attention_converts(attention: Layer) -> None:
+    model = network(middle=attention)
+    check_numbers(model, converted(model))
+
+
+@pytest.mark.parametrize("activation", ["gelu", "mish", "softplus", "elu", "relu"])
+def test_activations_convert(activation: str, plain: int) -> None:
+    model = network(activation=activation)
+    graph = converted(model)
+    check_numbers(model, graph)
+    assert transposes(graph) == plain
+
+
+def test_keras_is_as_it_was_after_conversion() -> None:
+    before = layers.GroupNormalization.call, layers.UpSampling2D.call
+    converted(network(group_normalization(groups=2)))
+    assert (layers.GroupNormalization.call, layers.UpSampling2D.call) == before
