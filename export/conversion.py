@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf2onnx
 from onnx import TensorProto, helper
 
-from .graph_passes import require_standard_operators, tidied
+from .graph_passes import drop_unused, require_standard_operators, tidied
 from .lowering import custom_operators, lowered_layers
 
 OPSET = 18
@@ -54,6 +54,10 @@ def finished(graph: onnx.GraphProto) -> onnx.ModelProto:
 
 def tidy(graph: onnx.GraphProto) -> onnx.ModelProto:
     """The graph cleaned up, as a model."""
+    if any(value.data_type == TensorProto.FLOAT16 for value in graph.initializer):
+        # The CPU has few operators for float16; onnxruntime would write its Casts into the file.
+        drop_unused(graph)
+        return finished(graph)
     return finished(tidied(finished(graph)).graph)
 
 

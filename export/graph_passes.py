@@ -64,10 +64,10 @@ def _fold_transposes_of_reshapes(graph: onnx.GraphProto) -> None:
         graph.initializer.append(numpy_helper.from_array(target[permutation], name))
         folded = onnx.helper.make_node("Reshape", [reshape.input[0], name], node.output, node.name)
         node.CopyFrom(folded)
-    _drop_unused(graph)
+    drop_unused(graph)
 
 
-def _drop_unused(graph: onnx.GraphProto) -> None:
+def drop_unused(graph: onnx.GraphProto) -> None:
     """Remove nodes whose outputs nothing takes any more, and constants likewise."""
     wanted = {value.name for value in graph.output}
     for node in reversed(graph.node):

@@ -5,11 +5,15 @@ import warnings
 import numpy as np
 import onnx
 import onnxruntime
+from onnx import numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 from ..trainer.errors import InputError
 
 _STEPS = 20
+_LARGEST = 65504.0
+_WITH_WEIGHTS = ("Conv", "Gather", "Gemm", "MatMul")
 
 # Sums over whole images overflow or lose digits in half precision, and angles lose theirs: these
 # compute in float32, between Casts.
@@ -29,30 +33,41 @@ _IN_FLOAT32 = (
 def half_precision(network: onnx.ModelProto) -> onnx.ModelProto:
     """The graph noisy, condition → prediction with float16 inside; inputs and output as they were.
 
-    What follows from the condition alone stays in float32: it is small, and a timestep of 1000 or
-    the frequencies of an embedding need its digits.
+    What becomes of the condition before weights meet it stays in float32: the frequencies of an
+    embedding need its digits. Raises InputError for weights beyond float16's range.
     """
+    for value in network.graph.initializer:
+        if value.data_type == onnx.TensorProto.FLOAT:
+            _require_half(value)
     copy = onnx.ModelProto()
     copy.CopyFrom(network)
     with warnings.catch_warnings():
         # Weights too small for half precision become zero, which the certificate judges.
         warnings.simplefilter("ignore", UserWarning)
-        return convert_float_to_float16(
+        half: onnx.ModelProto = convert_float_to_float16(
             copy,
             keep_io_types=True,
             op_block_list=list(_IN_FLOAT32),
             node_block_list=_of_condition(copy.graph),
         )
+    OnnxModel.graph_topological_sort(half.graph)
+    return half
+
+
+def _require_half(weights: onnx.TensorProto) -> None:
+    largest = float(np.abs(numpy_helper.to_array(weights)).max(initial=0))
+    if largest > _LARGEST:
+        raise InputError(
+            f"precision=float16: the network's weights {weights.name} reach {largest:g}, expected "
+            f"at most {_LARGEST:g}; nothing was written. Export with precision=float32"
+        )
 
 
 def _of_condition(graph: onnx.GraphProto) -> list[str]:
-    """Names of the nodes that descend from the condition and not from the images."""
-    images, condition, names = {"noisy"}, {"condition"}, []
+    """Names of the nodes that descend from the condition, up to the first that have weights."""
+    condition, names = {"condition"}, []
     for node in graph.node:
-        inputs = set(node.input)
-        if inputs & images:
-            images.update(node.output)
-        elif inputs & condition:
+        if set(node.input) & condition and node.op_type not in _WITH_WEIGHTS:
             condition.update(node.output)
             names.append(node.name)
     return names

@@ -71,7 +71,7 @@ def check_numbers(model: keras.Model, graph: onnx.ModelProto) -> None:
     for batch in (1, 3):
         noisy = np.random.default_rng(batch).standard_normal((batch, 8, 12, 3)).astype(np.float32)
         time = np.linspace(0, 1, batch, dtype=np.float32)
-        (found,) = session.run(None, {"noisy": noisy, "t": time})
+        found = np.asarray(session.run(None, {"noisy": noisy, "t": time})[0])
         expected = model([noisy, time]).numpy()
         # Float32 kernels of two libraries, relative to outputs of any size.
         np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
