@@ -1,0 +1,147 @@
+"""What the way of baking costs: the same sampler in several forms, timed turn by turn.
+
+    python benchmarks/baking.py --preset=flowers64 --batch=8
+
+Prints medians of pairwise ratios to the hand-made Loop, so less than 1 is faster; and for each
+solver the Loop over as many bare calls of the denoiser.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import tensorflow as tf
+import tf2onnx
+from absl import app, flags
+
+from diffkiln.export.conversion import OPSET
+from diffkiln.export.lowering import custom_operators, lowered_layers
+from diffkiln.export.network import adapted, image_shape
+from diffkiln.export.onnx_graphs import OnnxExporter, network_graph
+from diffkiln.export.signatures import Signatures
+from diffkiln.trainer.config import PRESETS, preset_config
+from diffkiln.trainer.diffusion import Denoiser
+from diffkiln.trainer.sampling import Sampling
+from diffkiln.trainer.schedule import CosineSchedule
+from diffkiln.trainer.unet import build_unet
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("preset", "flowers64", list(PRESETS), "the network")
+flags.DEFINE_integer("batch", 8, "images at once")
+flags.DEFINE_integer("steps", 10, "steps of the sampler")
+flags.DEFINE_integer("rounds", 7, "how often each form is timed")
+
+Task = Callable[[], object]
+
+
+def random_network() -> keras.Model:
+    """The preset's network; equal weights would be merged, so they are random."""
+    network = build_unet(preset_config(FLAGS.preset).network)
+    for index, variable in enumerate(network.trainable_variables):
+        variable.assign(0.05 * tf.random.stateless_normal(variable.shape, (0, index)))
+    return network
+
+
+def exporter(network: keras.Model, solver: str = "ddim", eta: float = 0.0, **settings: int):
+    """An exporter of the network with this solver."""
+    denoiser = Denoiser(adapted(network), CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
+    signatures = Signatures(Sampling(denoiser, solver, eta), image_shape(network), "uint8")
+    return OnnxExporter(signatures, network_graph(signatures), **settings)
+
+
+def onnx_task(model: onnx.ModelProto, feeds: dict[str, np.ndarray], calls: int = 1) -> Task:
+    """Run a graph `calls` times."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    given = {value.name: feeds[value.name] for value in session.get_inputs()}
+    return lambda: [session.run(None, given) for _ in range(calls)]
+
+
+def weights_outside(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The Loop with its weights in the graph around it."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    (loop,) = (node for node in copy.graph.node if node.op_type == "Loop")
+    body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
+    copy.graph.initializer.extend(body.initializer)
+    del body.initializer[:]
+    return copy
+
+
+def converted_loop(made: OnnxExporter) -> onnx.ModelProto:
+    """What tf2onnx makes of the same loop in TensorFlow."""
+    function = made.signatures.from_noise.function
+    with lowered_layers():
+        model, _ = tf2onnx.convert.from_function(
+            function,
+            input_signature=function.input_signature,
+            opset=OPSET,
+            custom_op_handlers=custom_operators(),
+        )
+    return model
+
+
+def ratios(tasks: dict[str, Task], base: str) -> dict[str, float]:
+    """Median of the pairwise ratios of each task to `base`, all taking turns."""
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    for task in tasks.values():
+        task()
+    for _ in range(FLAGS.rounds):
+        for name, task in tasks.items():
+            started = time.perf_counter()
+            task()
+            times[name].append(time.perf_counter() - started)
+    return {
+        name: statistics.median(a / b for a, b in zip(values, times[base], strict=True))
+        for name, values in times.items()
+    }
+
+
+def main(_: list[str]) -> None:
+    """Print both tables."""
+    network = random_network()
+    made, steps = exporter(network), FLAGS.steps
+    shape = (FLAGS.batch, *image_shape(network))
+    noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    feeds = {
+        "noise": noise,
+        "noisy": noise,
+        "steps": np.array(steps),
+        "time": np.full(FLAGS.batch, 0.5, np.float32),
+        "seeds": np.arange(FLAGS.batch),
+    }
+    looped = made.graph("from_noise")
+    unrolled = exporter(network, unroll_steps=steps).graph("from_noise")
+    bare = onnx_task(made.graph("denoiser"), feeds, calls=steps)
+    in_tensorflow, total = made.signatures.from_noise.function, tf.constant(steps, tf.int64)
+    forms: dict[str, Task] = {
+        "hand-made Loop": onnx_task(looped, feeds),
+        "unrolled": onnx_task(unrolled, feeds),
+        "bare denoiser calls": bare,
+        "Loop, weights outside": onnx_task(weights_outside(looped), feeds),
+        "tf2onnx on tf.while_loop": onnx_task(converted_loop(made), feeds),
+        "tf.while_loop in TensorFlow": lambda: in_tensorflow(tf.constant(noise), total),
+    }
+    print(f"{FLAGS.preset}, batch {FLAGS.batch}, {steps} steps")
+    for name, ratio in ratios(forms, "hand-made Loop").items():
+        print(f"  {name:30} {ratio:5.2f}")
+    print("Loop over bare denoiser calls, by solver")
+    solvers = {
+        "ddim": looped,
+        "ddim, eta 1": exporter(network, eta=1.0).graph("from_noise"),
+        "dpmpp_2m": exporter(network, "dpmpp_2m").graph("from_noise"),
+    }
+    tasks = {name: onnx_task(model, feeds) for name, model in solvers.items()}
+    for name, ratio in ratios({"bare": bare, **tasks}, "bare").items():
+        print(f"  {name:30} {ratio:5.2f}")
+
+
+if __name__ == "__main__":
+    app.run(main)
