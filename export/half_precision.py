@@ -188,13 +188,13 @@ def require_finite(step: onnx.ModelProto, noise: np.ndarray, seeds: np.ndarray) 
 
 
 def _all_values(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """A session of the model with every value of its graph as an output."""
+    """A session of the step with every value of its network as an output too."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    named = {value.name for value in copy.graph.output}
     for node in copy.graph.node:
+        # The solver around it is float32, and may divide by zero where a Where drops it.
         copy.graph.output.extend(
-            onnx.ValueInfoProto(name=name) for name in node.output if name and name not in named
+            onnx.ValueInfoProto(name=name) for name in node.output if name.startswith("network")
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

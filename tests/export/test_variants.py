@@ -188,6 +188,11 @@ def test_half_precision_halves_the_weights_and_nothing_else(tmp_path: Path) -> N
     assert onnx.TensorProto.FLOAT16 in {types.get(name) for name in kernels}
 
 
+def test_half_precision_with_a_solver_that_divides_by_nothing_at_first(tmp_path: Path) -> None:
+    export_bundle(network(), tmp_path / "b", precision="float16", solver="dpmpp_2m", **PIXELS)
+    assert Sampler(tmp_path / "b", device="cpu").sample(1, steps=3).any()
+
+
 def test_an_overflow_in_half_precision_is_refused_by_name(tmp_path: Path) -> None:
     noisy, time = keras.Input((4, 4, 3)), keras.Input(())
     huge = layers.Conv2D(8, 1, name="huge")
