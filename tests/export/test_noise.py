@@ -26,7 +26,8 @@ GOLDEN = [
 
 def words(key: tuple[int, int], counter: tuple[int, int]) -> tuple[int, int]:
     def pair(values: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.constant(values[0], tf.int64), tf.constant(values[1], tf.int64)
+        first, second = np.array(values, np.uint32).astype(np.int32)
+        return tf.constant(first), tf.constant(second)
 
     a, b = threefry(pair(key), pair(counter))
     return int(a), int(b)
