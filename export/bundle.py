@@ -64,7 +64,8 @@ def export_bundle(
     if given. `bundle` is a folder that is there whole or not at all.
 
     Raises InputError for settings that do not fit, a network that ONNX cannot express, a `bundle`
-    that exists without `overwrite`, and parity worse than the certificate's tolerance.
+    that exists without `overwrite`, and parity worse than the certificate's tolerance; OSError if
+    the bundle cannot be written.
     """
     # Resolved, so that a link to a bundle keeps its place and what it leads to is replaced.
     bundle = Path(bundle).resolve()
@@ -150,6 +151,10 @@ def _published(bundle: Path) -> Iterator[Path]:
         if bundle.exists():
             bundle.rename(older)
         part.rename(bundle)
+    except OSError as error:
+        raise OSError(
+            f"bundle={bundle}: could not be written, and nothing of it is left: {error}"
+        ) from error
     finally:
         if older.exists() and not bundle.exists():
             older.rename(bundle)

@@ -1,10 +1,12 @@
 """Flat TensorFlow functions to ONNX graphs, and putting graphs together."""
 
+import contextlib
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import onnx
 import tensorflow as tf
 import tf2onnx
@@ -26,8 +28,9 @@ DTYPES = {
 
 def convert(function: Any) -> onnx.ModelProto:
     """A tf.function with an input signature as a tidy model of opset 18, N its free dimension."""
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    with lowered_layers():
+    # What it cannot convert it leaves in the graph, and is named by the exception below.
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    with lowered_layers(), _named_operations():
         converted, _ = tf2onnx.convert.from_function(
             function,
             input_signature=function.input_signature,
@@ -41,6 +44,24 @@ def convert(function: Any) -> onnx.ModelProto:
         if dimensions and not dimensions[0].dim_value:
             dimensions[0].dim_param = BATCH
     return finished(graph)
+
+
+@contextlib.contextmanager
+def _named_operations() -> Iterator[None]:
+    """Have what is not a layer, such as `keras.ops.erfinv`, trace under its name as layers do."""
+    call = keras.Operation.__call__
+
+    def named_call(self: Any, *arguments: Any, **settings: Any) -> Any:
+        if isinstance(self, keras.Layer):
+            return call(self, *arguments, **settings)
+        with tf.name_scope(self.name):
+            return call(self, *arguments, **settings)
+
+    keras.Operation.__call__ = named_call
+    try:
+        yield
+    finally:
+        keras.Operation.__call__ = call
 
 
 def finished(graph: onnx.GraphProto) -> onnx.ModelProto:

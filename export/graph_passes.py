@@ -6,6 +6,7 @@ from pathlib import Path
 import onnx
 import onnxruntime
 from onnx import numpy_helper
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 
 from ..trainer.errors import InputError
 
@@ -17,9 +18,11 @@ def require_standard_operators(model: onnx.ModelProto, opset: int) -> None:
     """
     for node in model.graph.node:
         if not onnx.defs.has(node.op_type, opset, node.domain):
+            # The first name is the model's, the last the operator's.
+            layer = "/".join(node.name.split("/")[1:-1]) or node.name
             raise InputError(
-                f"network: ONNX has no operator for {node.op_type} (at {node.name}); write that "
-                "layer with others"
+                f"network: its layer {layer} has the operator {node.op_type}, for which ONNX has "
+                "none; write that layer with others"
             )
 
 
@@ -35,9 +38,12 @@ def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(path)
         options.log_severity_level = 4
-        onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except InvalidProtobuf as error:  # as onnxruntime calls a full disk
+            raise OSError(f"{path}: could not be written; free some space: {error}") from error
         basic = onnx.load(path)
     _fold_transposes_of_reshapes(basic.graph)
     return basic

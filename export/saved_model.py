@@ -19,14 +19,14 @@ class _Weights(tf.Module):
 def write_saved_model(signatures: Signatures, network: keras.Model, folder: Path) -> None:
     """Write `serving_default` (the sampler), `denoise` and the other loops by their names.
 
-    It needs nothing of diffkiln to load.
+    It needs nothing of diffkiln to load. Raises OSError if it cannot be written.
     """
     functions = {name: process.function for name, process in signatures.processes().items()}
     functions["serving_default"] = functions.pop("sampler")
-    tf.saved_model.save(
-        _Weights(network),
-        str(folder),
-        signatures={**functions, "denoise": signatures.denoise},
-        # Nobody trains a sampler; without their gradients the functions are written much sooner.
-        options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
-    )
+    # Nobody trains a sampler; without their gradients the functions are written much sooner.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    signatures_by_name = {**functions, "denoise": signatures.denoise}
+    try:
+        tf.saved_model.save(_Weights(network), str(folder), signatures_by_name, options)
+    except tf.errors.OpError as error:  # a full disk among others
+        raise OSError(error.message) from error

@@ -1,6 +1,7 @@
 """`diffkiln-export` as a user meets it."""
 
 import json
+import resource
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY, Command
+from small_models import small_network
+
+PROGRAM = Path(sys.executable).with_name("diffkiln-export")
 
 
 def refused(result: subprocess.CompletedProcess[str], status: int, *words: str) -> None:
@@ -38,9 +42,8 @@ def test_float_images(command: Command, tiny_run: Path, tmp_path: Path) -> None:
 
 
 def test_ended_from_outside_it_leaves_nothing(tiny_run: Path, tmp_path: Path) -> None:
-    program = Path(sys.executable).with_name("diffkiln-export")
     arguments = (f"--run_dir={tiny_run}", f"--bundle={tmp_path / 'b'}")
-    process = subprocess.Popen([program, *arguments], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([PROGRAM, *arguments], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not list(tmp_path.iterdir()):
         time.sleep(0.05)
@@ -48,6 +51,30 @@ def test_ended_from_outside_it_leaves_nothing(tiny_run: Path, tmp_path: Path) ->
     process.communicate(timeout=60)
     assert process.returncode == 143
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras
+@pytest.mark.parametrize(
+    ("room", "words"),
+    [
+        (4_000, "basic.onnx: could not be written; free some space"),
+        # Room for the ONNX graph, but not for the SavedModel.
+        (500_000, "b: could not be written, and nothing of it is left"),
+    ],
+)
+def test_with_no_room_left_it_leaves_nothing(tmp_path: Path, room: int, words: str) -> None:
+    small_network().save(tmp_path / "net.keras")
+    flags = ("--pixel_mean=0.5", "--pixel_std=0.3", "--graphs=sampler")
+    result = subprocess.run(
+        [PROGRAM, f"--network={tmp_path / 'net.keras'}", f"--bundle={tmp_path / 'b'}", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        # No file may grow beyond this, as on a disk that is full there.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
+    )
+    refused(result, 1, words)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.keras"]
 
 
 def test_an_empty_folder(command: Command, tmp_path: Path) -> None:

@@ -122,8 +122,14 @@ def test_tolerance_widens_only_where_noise_prediction_magnifies() -> None:
     )
 
 
-def test_an_image_does_not_depend_on_its_batch(bundle: Path) -> None:
-    steps = np.array(3, np.int64)
-    (alone,) = run_onnx(bundle / "sampler.onnx", seeds=SEEDS[2:], steps=steps)
-    (among,) = run_onnx(bundle / "sampler.onnx", seeds=SEEDS, steps=steps)
-    np.testing.assert_allclose(among[2], alone[0], atol=1e-5)
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_an_image_does_not_depend_on_its_batch(tmp_path: Path, eta: float) -> None:
+    sampler = small_bundle(tmp_path / "b", prediction="velocity", eta=eta) / "sampler.onnx"
+    steps = np.array(20, np.int64)
+    seeds = np.array([0, 7, 2**40, 2**62, 5, 12345, 2**31, 2**32 + 1], np.int64)
+    (together,) = run_onnx(sampler, seeds=seeds, steps=steps)
+    (reversed_order,) = run_onnx(sampler, seeds=seeds[::-1].copy(), steps=steps)
+    np.testing.assert_array_equal(reversed_order[::-1], together)
+    for index, seed in enumerate(seeds):
+        (alone,) = run_onnx(sampler, seeds=np.array([seed]), steps=steps)
+        np.testing.assert_array_equal(alone[0], together[index])
