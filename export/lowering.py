@@ -55,14 +55,14 @@ def _lowering(call: Callable, lower: Callable[..., tf.Tensor | None]) -> Callabl
 def _group_normalization(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     """gamma·(x − mean)/√(variance + epsilon) + beta over positions and the channels of a group.
 
-    None for a layer that has its channels in another place, which stays as it is.
+    None for a layer that has its channels in another place, or is given images whose size is free;
+    it stays as it is.
     """
-    rank = len(inputs.shape)
-    channels = inputs.shape[-1]
-    if layer.axis not in (-1, rank - 1) or rank < 3 or channels is None:
+    _, *image = inputs.shape
+    if layer.axis not in (-1, len(image)) or len(image) < 2 or None in image:
         return None
-    groups = channels if layer.groups == -1 else layer.groups
-    about = {"groups": groups, "epsilon": layer.epsilon}
+    groups = image[-1] if layer.groups == -1 else layer.groups
+    about = {"groups": groups, "epsilon": layer.epsilon, "image": image}
     marked = tf.raw_ops.CheckNumerics(tensor=inputs, message=_MARKER + json.dumps(about))
     if layer.scale:
         marked = marked * tf.convert_to_tensor(layer.gamma)
@@ -74,7 +74,9 @@ def _group_normalization(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
 def _upsampling(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:
     """Nearest-neighbour upsampling by whole numbers, of images of a fixed size."""
     _, height, width, _ = inputs.shape
-    if layer.interpolation != "nearest" or layer.data_format != "channels_last" or not height:
+    if layer.interpolation != "nearest" or layer.data_format != "channels_last":
+        return None
+    if height is None or width is None:
         return None
     size = (height * layer.size[0], width * layer.size[1])
     # Not tf.image.resize, whose half-pixel rule ONNX has deprecated; by whole numbers all agree.
@@ -88,14 +90,16 @@ def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
     of the convolutions.
     """
     message = node.get_attr("message").s.decode()
-    source, outputs, shape = node.input[0], node.output, ctx.get_shape(node.output[0])
+    source, outputs = node.input[0], node.output
     dtypes, shapes = node.output_dtypes, node.output_shapes
     if not message.startswith(_MARKER):
         ctx.remove_node(node.name)
         ctx.make_node("Identity", [source], outputs=outputs, dtypes=dtypes, shapes=shapes)
         return
     about = json.loads(message.removeprefix(_MARKER))
-    groups, rank, channels = about["groups"], len(shape), shape[-1]
+    # As TensorFlow knew it: tf2onnx forgets the size of what bilinear upsampling makes.
+    groups, (*size, channels) = about["groups"], about["image"]
+    rank = len(size) + 2
     to_first = [0, rank - 1, *range(1, rank - 1)]
     to_last = [0, *range(2, rank), 1]
     ctx.remove_node(node.name)
@@ -110,8 +114,7 @@ def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
     grouped = made("Reshape", [first, constant("groups", [0, groups, -1], np.int64)])
     ones, zeros = (constant(f"all_{v}", [v] * groups, np.float32) for v in (1, 0))
     normal = made("InstanceNormalization", [grouped, ones, zeros], epsilon=about["epsilon"])
-    # Only the batch is free in the images of a network.
-    back = [-1, channels, *shape[1:-1]]
+    back = [-1, channels, *size]
     image = made("Reshape", [normal, constant("image", back, np.int64)])
     ctx.make_node(
         "Transpose", [image], attr={"perm": to_last}, outputs=outputs, dtypes=dtypes, shapes=shapes
