@@ -9,16 +9,17 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from ..trainer.errors import InputError
-from .forms import EVERY, Case, Form, onnx_forms, saved_model_forms
+from .cuda_check import CudaCheck, check_cuda
+from .forms import Case, Form, onnx_forms, saved_model_forms
 from .reference import ReferenceSampler
-from .reference_noise import reference_noise
+from .truth import Truth
 
 SEEDS = (0, 12345, 2**32 + 7)
 STEPS = (1, 20)
@@ -47,7 +48,8 @@ class Difference:
 class Certificate:
     """How far each form of the bundle is from the reference, and on what they were compared.
 
-    No largest difference is more than `tolerance`, and no mean more than `mean_tolerance`.
+    No largest difference is more than `tolerance`, and no mean more than `mean_tolerance`. `cuda`
+    says what of each ONNX graph a GPU has no kernels for.
     """
 
     seeds: tuple[int, ...]
@@ -57,6 +59,7 @@ class Certificate:
     mean_tolerance: float
     to_reference: dict[str, Difference]
     onnx_to_saved_model: Difference
+    cuda: dict[str, CudaCheck]
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -74,7 +77,16 @@ class Certificate:
             f"  {name:50} largest {255 * d.largest:6.3f}/255   mean {255 * d.mean:8.5f}/255"
             for name, d in self.comparisons()
         ]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._cuda_lines()])
+
+    def _cuda_lines(self) -> Iterator[str]:
+        for name, check in self.cuda.items():
+            for fallback in check.fallbacks:
+                yield f"  {name}.onnx on CUDA: no kernel for {fallback}"
+            if check.noise_nodes:
+                yield f"  {name}.onnx on CUDA: the CPU draws fresh noise, copied in each step"
+        if not any(check.fallbacks for check in self.cuda.values()):
+            yield "  All operators of the network and the steps have CUDA kernels in onnxruntime."
 
 
 def certify(
@@ -98,7 +110,7 @@ def certify(
     expected: dict[str, list[np.ndarray]] = {form.name: [] for form in forms}
     apart = []
     for seeds, count in _cases(batches, steps):
-        truth = _Truth(reference, seeds, count, known["image"])
+        truth = Truth(reference, seeds, count, known["image"])
         made = {f.name: f.run(truth.case) for f in forms if _runs(f, truth.case, max(batches))}
         for form in (form for form in forms if form.name in made):
             found[form.name].append(_unit(made[form.name], form, reference, known))
@@ -112,9 +124,22 @@ def certify(
         *tolerances(reference, known),
         {name: _difference(found[name], expected[name]) for name in found},
         _difference(*zip(*apart, strict=True)),
+        _checked_for_cuda(bundle, graphs, known),
     )
     _require_parity(certificate, {form.name for form in forms if form.kind == "frames"})
     return certificate
+
+
+def _checked_for_cuda(
+    bundle: Path, graphs: Sequence[str], known: Mapping[str, Any]
+) -> dict[str, CudaCheck]:
+    """The graphs that take steps; noise is drawn once, before them."""
+    pixels = known["image"]["height"] * known["image"]["width"]
+    return {
+        name: check_cuda(onnx.load(bundle / f"{name}.onnx"), pixels)
+        for name in graphs
+        if name != "noise"
+    }
 
 
 def reference_of(
@@ -157,48 +182,6 @@ def tolerances(reference: ReferenceSampler, known: Mapping[str, Any]) -> tuple[f
     largest = levels if known["image"]["dtype"] == "uint8" else max(FLOAT_TOLERANCE, apart)
     largest = min(largest, WIDEST_TOLERANCE)
     return largest, largest
-
-
-@dataclass(frozen=True)
-class _Truth:
-    """What the reference makes of a case; its photographs are pictures of the model itself."""
-
-    reference: ReferenceSampler
-    seeds: np.ndarray
-    steps: int
-    image: Mapping[str, Any]
-
-    @cached_property
-    def noise(self) -> np.ndarray:
-        shape = (self.image["height"], self.image["width"], self.image["channels"])
-        return reference_noise(self.seeds.tolist(), shape)
-
-    @cached_property
-    def all_frames(self) -> np.ndarray:
-        return self.reference.trajectory(self.noise, self.steps, 1, self.seeds.tolist())
-
-    @cached_property
-    def case(self) -> Case:
-        pictures = self.all_frames[-1][::-1]
-        if self.image["dtype"] == "uint8":
-            pictures = np.round(pictures * 255)
-        mask = np.zeros((len(pictures), self.image["height"], self.image["width"], 1), np.uint8)
-        mask[:, :, self.image["width"] // 2 :] = 255
-        return Case(self.seeds, self.steps, pictures.astype(self.image["dtype"]), mask)
-
-    def result(self, form: Form) -> np.ndarray:
-        """What a form should have made."""
-        if form.kind == "images":
-            return self.all_frames[-1]
-        if form.kind == "denoised":
-            return self.reference.denoise(self.noise, 1.0)[0]
-        if form.kind == "frames":
-            return self.all_frames[(self.steps - 1) % EVERY :: EVERY]
-        photographs = self.case.photographs / (255 if self.image["dtype"] == "uint8" else 1)
-        if form.kind == "encoded":
-            return self.reference.encode(photographs, self.steps)
-        given = (self.noise, self.steps, self.seeds.tolist())
-        return self.reference.inpaint(photographs, self.case.mask > 0, *given)
 
 
 def _with(numbers: Sequence[int], another: int | None) -> list[int]:

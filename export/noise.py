@@ -14,6 +14,9 @@ ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 PARITY = 0x1BD11BDA
 INITIAL_STREAM = 0
 
+# In the names of the nodes that make the words.
+NOISE_SCOPE = "threefry"
+
 
 def threefry(
     key: tuple[tf.Tensor, tf.Tensor], counter: tuple[tf.Tensor, tf.Tensor]
@@ -43,11 +46,12 @@ def gaussian_noise(
     depends on its own seed and the stream alone.
     """
     count = math.prod(shape)
-    key = (_low_word(seeds)[:, None], _low_word(seeds // 2**32)[:, None])
-    positions = tf.range((count + 1) // 2)[None, :]
-    a, b = threefry(key, (positions, _low_word(stream)))
-    radius = tf.sqrt(-2.0 * tf.math.log((_top_24_bits(a) + 1.0) * 2.0**-24))
-    angle = _top_24_bits(b) * 2.0**-24 * (2 * math.pi)
+    with tf.name_scope(NOISE_SCOPE):
+        key = (_low_word(seeds)[:, None], _low_word(seeds // 2**32)[:, None])
+        positions = tf.range((count + 1) // 2)[None, :]
+        a, b = map(_top_24_bits, threefry(key, (positions, _low_word(stream))))
+    radius = tf.sqrt(-2.0 * tf.math.log((a + 1.0) * 2.0**-24))
+    angle = b * 2.0**-24 * (2 * math.pi)
     pairs = tf.stack([radius * tf.cos(angle), radius * tf.sin(angle)], axis=-1)
     numbers = tf.reshape(pairs, (-1, 2 * ((count + 1) // 2)))[:, :count]
     return tf.reshape(numbers, (-1, *shape))

@@ -54,7 +54,8 @@ ACTIVATIONS = ("relu", "swish", "gelu", "tanh", "elu", "softplus", "leaky_relu",
 def drawn_network(draw: Draw) -> keras.Model:
     """A U-Net of one or two levels, perhaps with attention at its lowest."""
     height, width = (4 * draw(st.integers(1, 3)) for _ in range(2))
-    noisy = keras.Input((height, width, draw(st.integers(1, 4))))
+    channels = draw(st.integers(1, 4))
+    noisy = keras.Input((height, width, channels))
     condition = keras.Input(draw(st.sampled_from([(), (1,), (1, 1, 1)])))
     features = 2 * draw(st.integers(2, 8))
     embedding = layers.Dense(features, activation="tanh")(layers.Reshape((1, 1, 1))(condition))
@@ -74,13 +75,13 @@ def drawn_network(draw: Draw) -> keras.Model:
             lower = lower + layers.Reshape((height // 2, width // 2, features))(tokens)
         upper = UP[draw(st.sampled_from(sorted(UP)))](features)(block(lower))
         x = block(layers.Dense(features)(layers.Concatenate()([upper, x])))
-    made = keras.Model([noisy, condition], layers.Conv2D(noisy.shape[-1], 3, padding="same")(x))
+    made = keras.Model([noisy, condition], layers.Conv2D(channels, 3, padding="same")(x))
     return with_random_weights(made, draw(st.integers(0, 99)))
 
 
 def drawn_sampling(draw: Draw, network: keras.Model) -> Sampling:
     """The network under any of the settings of `export_bundle`."""
-    channels = network.inputs[0].shape[-1]
+    channels = image_shape(network)[-1]
     conditioning = draw(st.sampled_from(CONDITIONINGS))
     discrete = conditioning == "timestep" or draw(st.booleans())
     solver, eta = draw(st.sampled_from([("ddim", 0.0), ("ddim", 0.7), ("dpmpp_2m", 0.0)]))
