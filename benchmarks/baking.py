@@ -15,11 +15,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import tensorflow as tf
-import tf2onnx
 from absl import app, flags
 
-from diffkiln.export.conversion import OPSET
-from diffkiln.export.lowering import custom_operators, lowered_layers
+from diffkiln.export.conversion import convert_only
 from diffkiln.export.network import adapted, image_shape
 from diffkiln.export.onnx_graphs import OnnxExporter, network_graph
 from diffkiln.export.signatures import Signatures
@@ -77,15 +75,7 @@ def weights_outside(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def converted_loop(made: OnnxExporter) -> onnx.ModelProto:
     """What tf2onnx makes of the same loop in TensorFlow."""
-    function = made.signatures.from_noise.function
-    with lowered_layers():
-        model, _ = tf2onnx.convert.from_function(
-            function,
-            input_signature=function.input_signature,
-            opset=OPSET,
-            custom_op_handlers=custom_operators(),
-        )
-    return model
+    return convert_only(made.signatures.from_noise.function)
 
 
 def ratios(tasks: dict[str, Task], base: str) -> dict[str, float]:

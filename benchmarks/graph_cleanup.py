@@ -1,16 +1,17 @@
 """What cleaning up the converted step is worth: the same graph by several tools, interleaved.
 
     python benchmarks/graph_cleanup.py --preset=flowers64
+    python benchmarks/graph_cleanup.py --preset=flowers64 --attention
 
-A row for each tool: nodes and Transposes left, the tool's own seconds, the median of pairwise
-ratios (time of this graph over time of the one that the exporter writes) at batch 1 and 8, and the
-largest difference of an output from the graph as converted. onnxslim and onnxoptimizer are
-not among this project's requirements: their rows are there if they can be imported.
+With `--attention` the network has attention wherever its images shrink. A row for each tool: nodes
+and Transposes left, the tool's own seconds, the median of pairwise ratios (time of this graph over
+time of the one that the exporter writes) at batch 1 and 8, and the largest difference of an output
+from the graph as converted. onnxslim and onnxoptimizer are not among this project's requirements:
+their rows are there if they can be imported.
 """
 
 import importlib
 import importlib.util
-import logging
 import os
 import statistics
 import time
@@ -19,16 +20,15 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import numpy as np
 import onnx
 import onnxruntime
 import tensorflow as tf
-import tf2onnx
 from absl import app, flags
 
-from diffkiln.export.conversion import OPSET
-from diffkiln.export.graph_passes import tidied
-from diffkiln.export.lowering import custom_operators, lowered_layers
+from diffkiln.export.conversion import OPSET, convert_only
+from diffkiln.export.graph_passes import tidied, with_fewer_transposes
 from diffkiln.export.network import adapted
 from diffkiln.export.signatures import Signatures
 from diffkiln.trainer.config import PRESETS, preset_config
@@ -41,9 +41,10 @@ Model = onnx.ModelProto
 
 FLAGS = flags.FLAGS
 BATCHES = (1, 8)
-OURS = "tidied"
+OURS = "exporter"
 
 flags.DEFINE_enum("preset", "flowers64", list(PRESETS), "network")
+flags.DEFINE_bool("attention", False, "add attention to the network")
 flags.DEFINE_integer("rounds", 15, "times that every graph runs", lower_bound=1)
 flags.DEFINE_integer("threads", 1, "threads of onnxruntime", lower_bound=1)
 
@@ -52,21 +53,33 @@ def converted_step() -> tuple[Model, tuple[int, ...]]:
     """One step of the preset's sampler as tf2onnx makes it, and the shape of an image."""
     config = preset_config(FLAGS.preset)
     network = build_unet(config.network)
+    if FLAGS.attention:
+        network = with_attention(network)
     # Zeros and ones would be folded or merged, as no trained weights are.
     for index, weights in enumerate(network.trainable_variables):
         weights.assign(0.1 * tf.random.stateless_normal(weights.shape, (0, index)))
     shape = (config.image_size, config.image_size, 3)
     denoiser = Denoiser(adapted(network), CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
     step = Signatures(Sampling(denoiser), shape, "uint8").processes()["sampler"].step_function
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    with lowered_layers():
-        model, _ = tf2onnx.convert.from_function(
-            step,
-            input_signature=step.input_signature,
-            opset=OPSET,
-            custom_op_handlers=custom_operators(),
-        )
-    return model, shape
+    return convert_only(step), shape
+
+
+def with_attention(network: keras.Model) -> keras.Model:
+    """The network with attention wherever the image shrinks, of four heads."""
+
+    def cloned(layer: keras.Layer) -> keras.Layer:
+        return layer
+
+    def call(layer: keras.Layer, *arguments: Any, **settings: Any) -> Any:
+        image = layer(*arguments, **settings)
+        if not isinstance(layer, keras.layers.AveragePooling2D):
+            return image
+        height, width, channels = image.shape[1:]
+        tokens = keras.layers.Reshape((height * width, channels))(image)
+        attended = keras.layers.MultiHeadAttention(4, channels // 4)(tokens, tokens)
+        return image + keras.layers.Reshape((height, width, channels))(attended)
+
+    return keras.models.clone_model(network, clone_function=cloned, call_function=call)
 
 
 def slimmed(model: Model) -> Model:
@@ -80,7 +93,11 @@ def optimised(model: Model) -> Model:
 
 
 def tools() -> dict[str, Callable[[Model], Model]]:
-    made: dict[str, Callable[[Model], Model]] = {OURS: tidied, "as converted": lambda model: model}
+    made: dict[str, Callable[[Model], Model]] = {
+        OURS: lambda model: with_fewer_transposes(tidied(model)),
+        "tidied": tidied,
+        "as converted": lambda model: model,
+    }
     if importlib.util.find_spec("onnxslim"):
         made["onnxslim"] = slimmed
         made["tidied, onnxslim"] = lambda model: slimmed(tidied(model))

@@ -12,8 +12,13 @@ import tensorflow as tf
 import tf2onnx
 from onnx import TensorProto, helper
 
-from .graph_passes import drop_unused, require_standard_operators, tidied
-from .lowering import custom_operators, lowered_layers
+from .graph_passes import (
+    drop_unused,
+    require_standard_operators,
+    tidied,
+    with_fewer_transposes,
+)
+from .lowering import KEPT_EINSUM, custom_operators, lowered_layers
 
 OPSET = 18
 BATCH = "N"
@@ -28,7 +33,19 @@ DTYPES = {
 
 def convert(function: Any) -> onnx.ModelProto:
     """A tf.function with an input signature as a tidy model of opset 18, N its free dimension."""
-    # What it cannot convert it leaves in the graph, and is named by the exception below.
+    converted = convert_only(function)
+    require_standard_operators(converted, OPSET)
+    graph = with_fewer_transposes(tidied(converted)).graph
+    for value in (*graph.input, *graph.output):
+        dimensions = value.type.tensor_type.shape.dim
+        if dimensions and not dimensions[0].dim_value:
+            dimensions[0].dim_param = BATCH
+    return finished(graph)
+
+
+def convert_only(function: Any) -> onnx.ModelProto:
+    """A tf.function with an input signature as tf2onnx makes it of layers in lowered forms."""
+    # What it cannot convert it leaves in the graph, where `require_standard_operators` finds it.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     with lowered_layers(), _named_operations():
         converted, _ = tf2onnx.convert.from_function(
@@ -37,13 +54,9 @@ def convert(function: Any) -> onnx.ModelProto:
             opset=OPSET,
             custom_op_handlers=custom_operators(),
         )
-    require_standard_operators(converted, OPSET)
-    graph = tidied(converted).graph
-    for value in (*graph.input, *graph.output):
-        dimensions = value.type.tensor_type.shape.dim
-        if dimensions and not dimensions[0].dim_value:
-            dimensions[0].dim_param = BATCH
-    return finished(graph)
+    for node in converted.graph.node:
+        node.op_type = "Einsum" if node.op_type == KEPT_EINSUM else node.op_type
+    return converted
 
 
 @contextlib.contextmanager

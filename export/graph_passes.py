@@ -5,10 +5,10 @@ from pathlib import Path
 
 import onnx
 import onnxruntime
-from onnx import numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 
 from ..trainer.errors import InputError
+from .layout_rules import without_transposes
 
 
 def require_standard_operators(model: onnx.ModelProto, opset: int) -> None:
@@ -30,12 +30,32 @@ def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without the Transposes that converting from NHWC to NCHW leaves.
 
     tf2onnx leaves them around products of two computed tensors. onnxruntime's basic level, which
-    keeps to standard operators, moves and cancels all but those of 1×1 images.
+    keeps to standard operators, moves and cancels most.
     """
+    return _optimised(model, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC)
+
+
+def with_fewer_transposes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its Transposes put off, if onnxruntime then makes fewer of them."""
+    other = without_transposes(model)
+    drop_unused(other.graph)
+    other = tidied(other)
+    return min((other, model), key=transposes_made)
+
+
+def transposes_made(model: onnx.ModelProto) -> int:
+    """How many Transposes onnxruntime makes: not those that it does inside of matrix products."""
+    made = _optimised(model, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED)
+    return sum(node.op_type == "Transpose" for node in made.graph.node)
+
+
+def _optimised(
+    model: onnx.ModelProto, level: onnxruntime.GraphOptimizationLevel
+) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "basic.onnx"
+        path = Path(folder) / "optimised.onnx"
         options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.graph_optimization_level = level
         options.optimized_model_filepath = str(path)
         options.log_severity_level = 4
         try:
@@ -44,33 +64,7 @@ def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
             )
         except InvalidProtobuf as error:  # as onnxruntime calls a full disk
             raise OSError(f"{path}: could not be written; free some space: {error}") from error
-        basic = onnx.load(path)
-    _fold_transposes_of_reshapes(basic.graph)
-    return basic
-
-
-def _fold_transposes_of_reshapes(graph: onnx.GraphProto) -> None:
-    """Reshape to [-1, 1, 1, C], then Transpose to [-1, C, 1, 1]: a single Reshape to the latter.
-
-    Moving dimensions of size 1 about the others leaves every number in its place.
-    """
-    constants = {value.name: value for value in graph.initializer}
-    producers = {output: node for node in graph.node for output in node.output}
-    for node in [node for node in graph.node if node.op_type == "Transpose"]:
-        reshape = producers.get(node.input[0])
-        if reshape is None or reshape.op_type != "Reshape" or reshape.input[1] not in constants:
-            continue
-        target = numpy_helper.to_array(constants[reshape.input[1]])
-        permutation = list(node.attribute[0].ints)
-        moved = [axis for axis in permutation if target[axis] != 1]
-        # A 0 copies a dimension by its position, which the permutation would change.
-        if moved != sorted(moved) or 0 in target:
-            continue
-        name = f"{node.name}/shape"
-        graph.initializer.append(numpy_helper.from_array(target[permutation], name))
-        folded = onnx.helper.make_node("Reshape", [reshape.input[0], name], node.output, node.name)
-        node.CopyFrom(folded)
-    drop_unused(graph)
+        return onnx.load(path)
 
 
 def drop_unused(graph: onnx.GraphProto) -> None:

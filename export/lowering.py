@@ -17,6 +17,9 @@ import tensorflow as tf
 
 _MARKER = "diffkiln group normalization "
 
+# What an Einsum is called while tf2onnx is at work.
+KEPT_EINSUM = "KeptEinsum"
+
 
 @contextlib.contextmanager
 def lowered_layers() -> Iterator[None]:
@@ -40,6 +43,7 @@ def custom_operators() -> dict[str, Any]:
     """How tf2onnx is to convert the marker, and what it has no conversion of."""
     return {
         "CheckNumerics": (_convert_marker, []),
+        "Einsum": (_convert_einsum, []),
         "Erfc": (_convert_erfc, []),
     }
 
@@ -129,3 +133,20 @@ def _convert_erfc(ctx: Any, node: Any, *_: Any) -> None:
     erf = ctx.make_node("Erf", [source], dtypes=dtypes, shapes=shapes).output[0]
     one = ctx.make_const(f"{node.name}/one", np.array(1, np.float32)).output[0]
     ctx.make_node("Sub", [one, erf], outputs=outputs, dtypes=dtypes, shapes=shapes)
+
+
+def _convert_einsum(ctx: Any, node: Any, *_: Any) -> None:
+    """Weights over the last axis by MatMul, and others by ONNX's own Einsum.
+
+    tf2onnx reads capital letters as small ones, and takes sums apart into Transposes.
+    """
+    inputs, equation, outputs = list(node.input), node.get_attr("equation").s, node.output
+    dtypes, shapes, last = node.output_dtypes, node.output_shapes, node.inputs[-1]
+    taken, _, made = equation.decode().partition("->")
+    image, _, weights = taken.partition(",")
+    dense = len(weights) == 2 and image[-1:] + made[-1:] == weights and image[:-1] == made[:-1]
+    kind, attributes = KEPT_EINSUM, {"equation": equation}
+    if dense and last.is_const():
+        kind, attributes = "MatMul", {}
+    ctx.remove_node(node.name)
+    ctx.make_node(kind, inputs, attr=attributes, outputs=outputs, dtypes=dtypes, shapes=shapes)

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from diffkiln.export.graph_passes import require_standard_operators, tidied
+from diffkiln.export.graph_passes import require_standard_operators, with_fewer_transposes
 from diffkiln.trainer.errors import InputError
 
 
@@ -43,7 +43,7 @@ def test_only_transposes_that_move_nothing_are_folded(
     shape: list[int], permutation: list[int], transposes: int
 ) -> None:
     model = reshaped_and_transposed(shape, permutation)
-    tidy = tidied(model)
+    tidy = with_fewer_transposes(model)
     assert sum(node.op_type == "Transpose" for node in tidy.graph.node) == transposes
     np.testing.assert_array_equal(run(tidy), run(model))
 
@@ -51,5 +51,5 @@ def test_only_transposes_that_move_nothing_are_folded(
 def test_an_unknown_operator_is_named() -> None:
     model = reshaped_and_transposed([-1, 6], [0, 1])
     model.graph.node[0].op_type, model.graph.node[0].name = "Wonder", "layer/Wonder"
-    with pytest.raises(InputError, match=r"no operator for Wonder \(at layer/Wonder\)"):
+    with pytest.raises(InputError, match="has the operator Wonder, for which ONNX has none"):
         require_standard_operators(model, 18)

@@ -38,7 +38,6 @@ class Normalized(layers.Layer):
 
 def network(
     norm: Layer = layers.BatchNormalization,
-    middle: Layer | None = None,
     upsampling: Layer = layers.UpSampling2D,
     activation: Any = "swish",
 ) -> keras.Model:
@@ -52,7 +51,6 @@ def network(
 
     first = block(layers.Conv2D(16, 3, padding="same")(noisy))
     x = block(layers.Conv2D(16, 3, strides=2, padding="same")(first))
-    x = middle()(x) if middle else x
     x = block(layers.Concatenate()([upsampling()(x), first])[..., :16])
     model = keras.Model([noisy, time], layers.Conv2D(3, 3, padding="same")(norm()(x)))
     return with_random_weights(model)
@@ -121,47 +119,6 @@ def test_upsampling_is_one_operator(upsampling: Layer, operator: str, plain: int
     check_numbers(model, graph)
     assert Counter(node.op_type for node in graph.graph.node)[operator] == 1
     assert transposes(graph) == plain
-
-
-class Attention(layers.Layer):
-    """Softmax attention over positions, written by hand."""
-
-    def build(self, input_shape: tuple) -> None:
-        self.shape = input_shape
-        self.dense = [layers.Dense(input_shape[-1]) for _ in range(3)]
-        for layer in self.dense:
-            layer.build((None, input_shape[1] * input_shape[2], input_shape[-1]))
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        _, height, width, channels = self.shape
-        tokens = tf.reshape(inputs, (-1, height * width, channels))
-        query, key, value = (layer(tokens) for layer in self.dense)
-        weights = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) / channels**0.5)
-        return inputs + tf.reshape(tf.matmul(weights, value), (-1, height, width, channels))
-
-
-class MultiHead(layers.Layer):
-    """Keras's own attention over positions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.attention = layers.MultiHeadAttention(2, 8)
-
-    def build(self, input_shape: tuple) -> None:
-        self.shape = input_shape
-        tokens = (None, input_shape[1] * input_shape[2], input_shape[-1])
-        self.attention.build(tokens, tokens)
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        _, height, width, channels = self.shape
-        tokens = tf.reshape(inputs, (-1, height * width, channels))
-        return inputs + tf.reshape(self.attention(tokens, tokens), (-1, height, width, channels))
-
-
-@pytest.mark.parametrize("attention", [Attention, MultiHead])
-def test_attention_converts(attention: Layer) -> None:
-    model = network(middle=attention)
-    check_numbers(model, converted(model))
 
 
 @pytest.mark.parametrize("activation", ["gelu", "mish", "softplus", "elu", "relu"])

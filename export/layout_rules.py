@@ -1,0 +1,184 @@
+"""Transposes put off until something needs them, so that most of them are never made.
+
+Images lie channels first in ONNX and channels last in Keras. Between convolutions the Transposes
+cancel; attention, which makes tokens of images, leaves some on each side, and more where its
+products want a factor the other way round. So pointwise operators, and reshaping that keeps
+channels apart from positions, take values as they lie; matrix products over channels become 1×1
+convolutions, and products of two computed tensors transpose their factors themselves.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+from onnx import helper, shape_inference
+
+from .layout import Layout, Shape, Stored
+from .layout_products import POINTWISE, einsum, matrix_product
+
+# The size of the batch, in products of sizes: a prime larger than any size of an image.
+_FREE = 2**31 - 1
+
+
+def without_transposes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph with its Transposes put off; one that has graphs inside stays as it is."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    if any(attribute.HasField("g") for node in copy.graph.node for attribute in node.attribute):
+        return copy
+    layout = Layout(copy.graph, shape_inference.infer_shapes(model, data_prop=True).graph)
+    for node in copy.graph.node:
+        rule = _RULES.get(node.op_type)
+        if not (rule and rule(layout, node)):
+            layout.add(node, [layout.settled(name) for name in node.input], list(node.output))
+    for output in copy.graph.output:
+        name = layout.settled(output.name)
+        if name != output.name:
+            layout.append("Identity", [name], output.name)
+    del copy.graph.node[:], copy.graph.value_info[:]
+    copy.graph.node.extend(layout.nodes)
+    copy.graph.initializer.extend(layout.new_constants)
+    return copy
+
+
+def _transpose(layout: Layout, node: onnx.NodeProto) -> bool:
+    if node.input[0] not in layout.shapes:
+        return False
+    source, permutation = layout.lying(node.input[0]), node.attribute[0].ints
+    order = tuple(source.order[axis] for axis in permutation)
+    layout.keep(node.output[0], Stored(source.name, order))
+    return True
+
+
+def _pointwise(layout: Layout, node: onnx.NodeProto) -> bool:
+    moved = layout.moved(node.input)
+    if not moved:
+        return False
+    order = moved[0].order
+    inputs = [layout.lying_in(name, order) for name in node.input]
+    if None in inputs or len(layout.shapes.get(node.output[0], ())) != len(order):
+        return False
+    layout.add(node, [name or "" for name in inputs], [layout.output(node.output[0], order)])
+    return True
+
+
+def _reshape(layout: Layout, node: onnx.NodeProto) -> bool:
+    """Reshape a value as it lies, where axes that become one lie beside each other in order."""
+    source, value = layout.rows.get(node.input[0], node.input[0]), node.output[0]
+    before, after = layout.shapes.get(source), layout.shapes.get(value)
+    if before is None or after is None or before.count(None) > 1:
+        return False
+    if len(after) == 2 < len(before) and _width(layout, value) == before[-1] is not None:
+        layout.rows[value] = source
+        return True
+    stored, groups = layout.lying(source), _groups(before, after)
+    if groups is None:
+        return False
+    placed = []
+    for axes, becoming in groups:
+        places = [stored.order[axis] for axis in axes]
+        if places != list(range(places[0], places[0] + len(places))):
+            return False
+        placed.append((places[0], becoming))
+    lying = [axis for _, becoming in sorted(placed) for axis in becoming]
+    order = tuple(lying.index(axis) for axis in range(len(after)))
+    target = layout.target([after[axis] for axis in lying], value)
+    layout.make("Reshape", [stored.name, target], value, order)
+    return True
+
+
+def _groups(before: Shape, after: Shape) -> list[tuple[list[int], list[int]]] | None:
+    """Axes of one shape and those of another that hold the same numbers, in the least groups."""
+    sizes = [[_FREE if size is None else size for size in shape] for shape in (before, after)]
+    free = max(before.count(None), after.count(None))
+    if free > 1 or math.prod(sizes[0]) != math.prod(sizes[1]) or not before or not after:
+        return None
+    groups: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(before) and j < len(after):
+        group = ([i], [j])
+        products = [sizes[0][i], sizes[1][j]]
+        i, j = i + 1, j + 1
+        while products[0] != products[1]:
+            side = 0 if products[0] < products[1] else 1
+            axis = (i, j)[side]
+            if axis == len(sizes[side]):
+                return None
+            group[side].append(axis)
+            products[side] *= sizes[side][axis]
+            i, j = (i + 1, j) if side == 0 else (i, j + 1)
+        groups.append(group)
+    # What is left on either side has size 1.
+    groups[-1][0].extend(range(i, len(before)))
+    groups[-1][1].extend(range(j, len(after)))
+    return groups
+
+
+def _width(layout: Layout, matrix: str) -> int | None:
+    """Columns of a matrix, as the weights that it meets have rows, or as known."""
+    for node in layout.takers.get(matrix, ()):
+        if node.op_type == "MatMul" and node.input[1] in layout.constants:
+            return len(layout.constants[node.input[1]])
+    return layout.shapes[matrix][1]
+
+
+def _along_axis(layout: Layout, node: onnx.NodeProto) -> bool:
+    """Concat, Softmax and Split, of values that lie in one order."""
+    moved = layout.moved(node.input[:1])
+    if not moved:
+        return False
+    order, rank = moved[0].order, len(moved[0].order)
+    values = list(node.input) if node.op_type == "Concat" else list(node.input[:1])
+    inputs = [layout.lying_in(name, order) for name in values]
+    axis = next((a.i for a in node.attribute if a.name == "axis"), -1)
+    # Other kernels than the last axis's are slow.
+    if None in inputs or (node.op_type == "Softmax" and order[axis] != rank - 1):
+        return False
+    changed = onnx.NodeProto()
+    changed.CopyFrom(node)
+    kept = [attribute for attribute in node.attribute if attribute.name != "axis"]
+    del changed.attribute[:]
+    changed.attribute.extend([*kept, helper.make_attribute("axis", order[axis])])
+    outputs = [layout.output(name, order) for name in node.output]
+    layout.add(changed, [*(name or "" for name in inputs), *node.input[len(values) :]], outputs)
+    return True
+
+
+def _slice(layout: Layout, node: onnx.NodeProto) -> bool:
+    moved = layout.moved(node.input[:1])
+    if not moved or len(node.input) < 4 or node.input[3] not in layout.constants:
+        return False
+    stored, value = moved[0], node.output[0]
+    axes = [stored.order[int(axis)] for axis in layout.constants[node.input[3]]]
+    name = layout.constant(np.array(axes, np.int64), value)
+    inputs = [stored.name, *node.input[1:3], name, *node.input[4:]]
+    layout.add(node, inputs, [layout.output(value, stored.order)])
+    return True
+
+
+def _squeeze(layout: Layout, node: onnx.NodeProto) -> bool:
+    moved = layout.moved(node.input[:1])
+    if not moved or len(node.input) < 2 or node.input[1] not in layout.constants:
+        return False
+    stored, value = moved[0], node.output[0]
+    rank = len(stored.order)
+    gone = {int(axis) % rank for axis in layout.constants[node.input[1]]}
+    left = [stored.order[axis] for axis in range(rank) if axis not in gone]
+    order = tuple(sorted(left).index(axis) for axis in left)
+    axes = np.array(sorted(stored.order[axis] for axis in gone), np.int64)
+    name = layout.constant(axes, value)
+    layout.make("Squeeze", [stored.name, name], value, order)
+    return True
+
+
+_RULES: dict[str, Callable[[Layout, onnx.NodeProto], bool]] = {
+    **dict.fromkeys(POINTWISE, _pointwise),
+    **dict.fromkeys(("Concat", "Softmax", "Split"), _along_axis),
+    "Einsum": einsum,
+    "MatMul": matrix_product,
+    "Reshape": _reshape,
+    "Slice": _slice,
+    "Squeeze": _squeeze,
+    "Transpose": _transpose,
+}
