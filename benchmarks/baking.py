@@ -3,12 +3,12 @@
     python benchmarks/baking.py --preset=flowers64 --batch=8
 
 Prints medians of pairwise ratios to the hand-made Loop, so less than 1 is faster; and for each
-solver the Loop over as many bare calls of the denoiser.
+solver the Loop over as many bare calls of the denoiser. OpenVINO and diffusers have rows where they
+are installed (the `bench` extra); the latter's network is its own, so its time is per multiply-add.
 """
 
 import statistics
 import time
-from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -16,6 +16,7 @@ import onnx
 import onnxruntime
 import tensorflow as tf
 from absl import app, flags
+from other_runtimes import Task, diffusers_task, is_installed, multiply_adds, openvino_task
 
 from diffkiln.export.conversion import convert_only
 from diffkiln.export.network import adapted, image_shape
@@ -33,7 +34,7 @@ flags.DEFINE_integer("batch", 8, "images at once")
 flags.DEFINE_integer("steps", 10, "steps of the sampler")
 flags.DEFINE_integer("rounds", 7, "how often each form is timed")
 
-Task = Callable[[], object]
+DIFFUSERS = "diffusers, per multiply-add"
 
 
 def random_network() -> keras.Model:
@@ -85,6 +86,7 @@ def ratios(tasks: dict[str, Task], base: str) -> dict[str, float]:
         task()
     for _ in range(FLAGS.rounds):
         for name, task in tasks.items():
+            time.sleep(0.05)  # threads of the task before may spin on for a while
             started = time.perf_counter()
             task()
             times[name].append(time.perf_counter() - started)
@@ -119,9 +121,15 @@ def main(_: list[str]) -> None:
         "tf2onnx on tf.while_loop": onnx_task(converted_loop(made), feeds),
         "tf.while_loop in TensorFlow": lambda: in_tensorflow(tf.constant(noise), total),
     }
+    if is_installed("openvino"):
+        forms["OpenVINO, denoiser calls"] = openvino_task(made.graph("denoiser"), feeds, steps)
+    config, ours, theirs = preset_config(FLAGS.preset), multiply_adds(network), 1
+    if is_installed("torch", "diffusers"):
+        pipeline = (config.widths, shape, config.patch_size, config.blocks, steps)
+        forms[DIFFUSERS], theirs = diffusers_task(*pipeline)
     print(f"{FLAGS.preset}, batch {FLAGS.batch}, {steps} steps")
     for name, ratio in ratios(forms, "hand-made Loop").items():
-        print(f"  {name:30} {ratio:5.2f}")
+        print(f"  {name:30} {ratio * ours / theirs if name == DIFFUSERS else ratio:5.2f}")
     print("Loop over bare denoiser calls, by solver")
     solvers = {
         "ddim": looped,
