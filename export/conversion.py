@@ -13,9 +13,9 @@ import tf2onnx
 from onnx import TensorProto, helper
 
 from .graph_passes import (
-    drop_unused,
     require_standard_operators,
     tidied,
+    widen_channel_constants,
     with_fewer_transposes,
 )
 from .lowering import KEPT_EINSUM, custom_operators, lowered_layers
@@ -88,9 +88,9 @@ def finished(graph: onnx.GraphProto) -> onnx.ModelProto:
 
 def tidy(graph: onnx.GraphProto) -> onnx.ModelProto:
     """The graph cleaned up, as a model."""
+    widen_channel_constants(graph)
     if any(value.data_type == TensorProto.FLOAT16 for value in graph.initializer):
         # The CPU has few operators for float16; onnxruntime would write its Casts into the file.
-        drop_unused(graph)
         return finished(graph)
     return finished(tidied(finished(graph)).graph)
 

@@ -6,7 +6,11 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from diffkiln.export.graph_passes import require_standard_operators, with_fewer_transposes
+from diffkiln.export.graph_passes import (
+    require_standard_operators,
+    widen_channel_constants,
+    with_fewer_transposes,
+)
 from diffkiln.trainer.errors import InputError
 
 
@@ -53,3 +57,24 @@ def test_an_unknown_operator_is_named() -> None:
     model.graph.node[0].op_type, model.graph.node[0].name = "Wonder", "layer/Wonder"
     with pytest.raises(InputError, match="has the operator Wonder, for which ONNX has none"):
         require_standard_operators(model, 18)
+
+
+def test_a_number_per_channel_becomes_a_row_of_the_image() -> None:
+    nodes = [
+        helper.make_node("Mul", ["x", "std"], ["scaled"]),
+        helper.make_node("Add", ["mean", "scaled"], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4, 5, 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4, 5, 3])
+    std, mean = np.array([0.5, 0.25, 0.3], np.float32), np.array([[[[1, 2, 3]]]], np.float32)
+    constants = [numpy_helper.from_array(std, "std"), numpy_helper.from_array(mean, "mean")]
+    graph = helper.make_graph(nodes, "g", [x], [y], constants)
+    widen_channel_constants(graph)
+    assert [list(value.dims) for value in graph.initializer] == [[5, 3], [5, 3]]
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    images = np.random.default_rng(0).random((2, 4, 5, 3), np.float32)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    found = np.asarray(session.run(None, {"x": images})[0])
+    np.testing.assert_array_equal(found, images * std + mean)
