@@ -57,7 +57,7 @@ def test_ended_from_outside_it_leaves_nothing(tiny_run: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("room", "words"),
     [
-        (4_000, "basic.onnx: could not be written; free some space"),
+        (4_000, "optimised.onnx: could not be written; free some space"),
         # Room for the ONNX graph, but not for the SavedModel.
         (100_000, "b: could not be written, and nothing of it is left"),
     ],

@@ -178,12 +178,19 @@ def test_a_graph_that_onnxruntime_cannot_load(bundle_copy: Path, tmp_path: Path)
 def test_an_interruption_leaves_nothing(tiny_bundle: Path, tmp_path: Path, number: int) -> None:
     arguments = [f"--bundle={tiny_bundle}", f"--out={tmp_path / 'out'}", "--device=cpu"]
     process = subprocess.Popen(
-        [*COMMAND, *arguments, "--count=1000000"], stderr=subprocess.PIPE, text=True
+        [*COMMAND, *arguments, "--count=1000000"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's jobs in the background ignore interruptions, and would hand that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    while not list(tmp_path.glob(".*.tmp/*.png")) and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(number)
-    stderr = process.communicate(timeout=60)[1]
+    try:
+        while not list(tmp_path.glob(".*.tmp/*.png")) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(number)
+        stderr = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
     assert (process.returncode, stderr.count("\n")) == (128 + number, 1)
     assert "interrupted; nothing was written" in stderr
     assert not (tmp_path / "out").exists()
