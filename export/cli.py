@@ -49,6 +49,7 @@ flags.DEFINE_string("bundle", None, "folder to write the bundle to", flag_values
 flags.DEFINE_bool("overwrite", False, "replace an existing bundle", flag_values=FLAGS)
 flags.DEFINE_bool("verify", False, "check an existing bundle, and write nothing", flag_values=FLAGS)
 flags.DEFINE_string("run_dir", None, "folder of a diffkiln-train run", flag_values=FLAGS)
+_choice("weights", "latest", ("latest", "best"), "of --run_dir: those of the lowest held-out loss")
 
 flags.DEFINE_string("network", None, "a .keras file, instead of --run_dir", flag_values=FLAGS)
 flags.DEFINE_list(
@@ -149,15 +150,17 @@ def _numbers(name: str, texts: Any) -> tuple[float, ...]:
 
 def _export_run(run: RunDirectory, bundle: Path, baking: Any) -> None:
     run.read_config()
-    if not run.ema_weights.is_file():
+    weights = run.best_weights if FLAGS.weights == "best" else run.ema_weights
+    if not weights.is_file():
+        with_data = ", with images held out," if FLAGS.weights == "best" else ""
         raise InputError(
-            f"{run.ema_weights}: not there; let diffkiln-train reach a checkpoint first"
+            f"{weights}: not there; let diffkiln-train{with_data} reach a checkpoint first"
         )
     _clear_away_when_ended()
     started = time.monotonic()
     with quiet_native_import():
         from .run import export_run
-    _report(export_run(run.path, bundle, **baking), bundle, started)
+    _report(export_run(run.path, bundle, weights=FLAGS.weights, **baking), bundle, started)
 
 
 def _export_network(network: Path, bundle: Path, settings: dict[str, Any]) -> None:

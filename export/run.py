@@ -1,32 +1,32 @@
 """From a run directory of the trainer to a bundle."""
 
-import warnings
 from pathlib import Path
 from typing import Any, Unpack
 
 import keras
 
-from ..trainer.config import NetworkConfig
 from ..trainer.errors import InputError
 from ..trainer.run_directory import RunDirectory
 from ..trainer.schedule import make_schedule
-from ..trainer.unet import build_unet
+from ..trainer.weights import load_network
 from .bundle import export_bundle
 from .certificate import Certificate
 from .options import Baking
 
 
-def export_run(run_dir: Path, bundle: Path, **baking: Unpack[Baking]) -> Certificate:
+def export_run(
+    run_dir: Path, bundle: Path, *, weights: str = "latest", **baking: Unpack[Baking]
+) -> Certificate:
     """Bake the averaged weights of a run into a bundle, in float32 whatever it was trained in.
 
-    The settings, and what it raises, are those of `export_bundle`; also InputError for a folder
-    that is no finished run.
+    `weights` are the `latest` or the `best` that it saved. The other settings, and what it raises,
+    are those of `export_bundle`; also InputError for a folder that is no finished run.
     """
     run = RunDirectory(run_dir)
     config, data = run.read_config()
     rates = config.max_signal_rate, config.min_signal_rate
     return export_bundle(
-        load_network(run, config.network),
+        load_network(run.best_weights if weights == "best" else run.ema_weights, config.network),
         bundle,
         pixel_mean=data.pixel_mean,
         pixel_std=data.pixel_std,
@@ -34,23 +34,6 @@ def export_run(run_dir: Path, bundle: Path, **baking: Unpack[Baking]) -> Certifi
         prediction=config.prediction,
         **baking,
     )
-
-
-def load_network(run: RunDirectory, config: NetworkConfig) -> keras.Model:
-    """The run's network with its averaged weights, in float32."""
-    network = build_unet(config)
-    try:
-        with warnings.catch_warnings():
-            # Keras only warns where a file lacks weights, and leaves random ones in their place.
-            warnings.simplefilter("error", UserWarning)
-            network.load_weights(run.ema_weights)
-    except (ValueError, OSError, KeyError, UserWarning) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{run.ema_weights}: does not hold the weights of this run's network ({reason}); "
-            "restore the file, or train again"
-        ) from error
-    return network
 
 
 def load_keras_file(path: Path) -> keras.Model:

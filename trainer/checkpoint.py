@@ -4,14 +4,14 @@ The data position and the random numbers follow from the step (see `streams`).
 """
 
 import logging
+import shutil
 from pathlib import Path
 
 import tensorflow as tf
 
 from .errors import InputError
+from .run_directory import replacing
 from .step import Trainer
-
-KEPT_CHECKPOINTS = 3
 
 logger = logging.getLogger("diffkiln.trainer")
 
@@ -28,7 +28,10 @@ class Checkpoints:
             step=trainer.step,
         )
         self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(folder), max_to_keep=KEPT_CHECKPOINTS, checkpoint_name="step"
+            self._checkpoint,
+            str(folder),
+            max_to_keep=trainer.config.keep_checkpoints,
+            checkpoint_name="step",
         )
         self._trainer = trainer
 
@@ -41,6 +44,19 @@ class Checkpoints:
                 f"{self._folder}: the checkpoint of step {int(self._trainer.step)} could not be "
                 f"written ({_first_line(error)}); make room, and give the same command again"
             ) from error
+
+    def keep_newest_as_best(self) -> None:
+        """Keep the newest checkpoint as `best/step-N` too, however many follow it."""
+        newest = Path(self._manager.latest_checkpoint)
+        best = self._folder / "best"
+        best.mkdir(exist_ok=True)
+        earlier = set(best.iterdir())
+        for file in self._folder.glob(f"{newest.name}.*"):
+            with replacing(best / file.name) as part:
+                shutil.copyfile(file, part)
+            earlier.discard(best / file.name)
+        for file in earlier:
+            file.unlink()
 
     def restore(self) -> bool:
         """Load the newest checkpoint that can be read; False where there is none at all.

@@ -7,7 +7,17 @@ from pathlib import Path
 from absl import flags
 
 from .command import quiet_native_import, require_flag, run_command
-from .config import PRECISIONS, PREDICTIONS, PRESETS, SCHEDULES, TrainConfig, preset_config
+from .config import (
+    LEARNING_RATE_DECAYS,
+    LOSS_WEIGHTINGS,
+    PRECISIONS,
+    PREDICTIONS,
+    PRESETS,
+    SCHEDULES,
+    TIME_SAMPLINGS,
+    TrainConfig,
+    preset_config,
+)
 from .errors import InputError
 
 FLAGS = flags.FlagValues()
@@ -48,7 +58,17 @@ _integer("image_size", "height and width in pixels")
 _integer("batch_size", "images per step")
 _integer("train_steps", "step to train to")
 _number("learning_rate", "Adam's, after the warm-up")
+_choice(
+    "learning_rate_decay",
+    None,
+    LEARNING_RATE_DECAYS,
+    "after the warm-up: none, as 1/sqrt(step), or along a cosine to 0 at --train_steps",
+)
 _integer("warm_up_steps", "steps over which the learning rate rises from 0")
+_number("weight_decay", "share of a weight taken off, times the learning rate, in each step")
+_number("gradient_clip_norm", "largest norm of a gradient")
+_choice("loss_weighting", None, LOSS_WEIGHTINGS, "what errors at different noise levels count")
+_choice("time_sampling", None, TIME_SAMPLINGS, "how the times of a batch are drawn")
 _integer("ema_half_life_images", "images after which a weight counts half in the average")
 _choice(
     "precision",
@@ -68,6 +88,8 @@ flags.DEFINE_list("widths", None, "channels of each level, such as 48,80,112", f
 _integer("blocks", "residual blocks per level and direction")
 _integer("patch_size", "pixels of a patch's side that become channels; 1 for none")
 _choice("resume", "auto", ("auto", "never", "must"), "go on with the run that is there")
+_text("init_from", None, "run or bundle whose weights a new run begins with")
+_integer("keep_checkpoints", "newest checkpoints to keep, beside the best")
 _integer("checkpoint_every_steps", "steps between checkpoints")
 _integer("preview_every_steps", "steps between preview grids")
 _integer("log_every_steps", "steps between rows of metrics.csv")

@@ -11,14 +11,35 @@ PREDICTIONS = ("noise", "velocity", "image")
 CONDITIONINGS = ("time", "timestep", "noise_variance", "noise_rate", "log_snr")
 SOLVERS = ("ddim", "dpmpp_2m")
 TIME_GRIDS = ("linear", "quadratic", "karras")
+LOSS_WEIGHTINGS = ("uniform", "velocity", "min_snr")
+TIME_SAMPLINGS = ("uniform", "stratified")
+LEARNING_RATE_DECAYS = ("constant", "inverse_sqrt", "cosine")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 MIN_SIGNAL_RATE = 0.001
 DATA_EXPECTED = "tfds:NAME, folder:PATH or synthetic"
 
 # What may differ when a run goes on: none of these changes what a step computes from its weights.
 CHANGEABLE = frozenset(
-    {"train_steps", "data_dir", "checkpoint_every_steps", "preview_every_steps", "log_every_steps"}
+    {
+        "train_steps",
+        "data_dir",
+        "checkpoint_every_steps",
+        "preview_every_steps",
+        "log_every_steps",
+        "keep_checkpoints",
+    }
 )
+
+# What settings were before they could be chosen, for the runs of those days.
+FORMERLY: dict[str, Any] = {
+    "learning_rate_decay": "constant",
+    "weight_decay": 0.0,
+    "gradient_clip_norm": 1.0,
+    "loss_weighting": "uniform",
+    "time_sampling": "uniform",
+    "init_from": None,
+    "keep_checkpoints": 3,
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +85,12 @@ class TrainConfig:
     batch_size: int
     train_steps: int
     learning_rate: float
+    learning_rate_decay: str
     warm_up_steps: int
+    weight_decay: float
+    gradient_clip_norm: float
+    loss_weighting: str
+    time_sampling: str
     ema_half_life_images: int
     precision: str
     jit_compile: bool | None
@@ -76,6 +102,8 @@ class TrainConfig:
     widths: tuple[int, ...]
     blocks: int
     patch_size: int
+    init_from: str | None
+    keep_checkpoints: int
     checkpoint_every_steps: int
     preview_every_steps: int
     log_every_steps: int
@@ -85,6 +113,9 @@ class TrainConfig:
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("schedule", self.schedule, SCHEDULES)
         _check_choice("prediction", self.prediction, PREDICTIONS)
+        _check_choice("loss_weighting", self.loss_weighting, LOSS_WEIGHTINGS)
+        _check_choice("time_sampling", self.time_sampling, TIME_SAMPLINGS)
+        _check_choice("learning_rate_decay", self.learning_rate_decay, LEARNING_RATE_DECAYS)
         _check_integer("batch_size", self.batch_size, least=1, most=65536)
         _check_integer("train_steps", self.train_steps, least=1, most=10**9)
         _check_integer("warm_up_steps", self.warm_up_steps, least=0, most=10**9)
@@ -92,12 +123,32 @@ class TrainConfig:
         _check_integer("seed", self.seed, least=0, most=2**31 - 1)
         for name in ("checkpoint_every_steps", "preview_every_steps", "log_every_steps"):
             _check_integer(name, getattr(self, name), least=1, most=10**9)
-        if not (math.isfinite(self.learning_rate) and 0 < self.learning_rate <= 1):
-            raise InputError(f"learning_rate={self.learning_rate}: expected a number in (0, 1]")
+        _check_integer("keep_checkpoints", self.keep_checkpoints, least=1, most=10**6)
+        self._check_optimizer()
         check_signal_rates(self.max_signal_rate, self.min_signal_rate)
         _check_integer("image_size", self.image_size, least=8, most=4096)
         self._check_data()
         _ = self.network
+
+    def _check_optimizer(self) -> None:
+        if not 0 < self.learning_rate <= 1:
+            raise InputError(f"learning_rate={self.learning_rate}: expected a number in (0, 1]")
+        if not 0 <= self.weight_decay < 1:
+            raise InputError(f"weight_decay={self.weight_decay}: expected a number in [0, 1)")
+        if not 0 < self.gradient_clip_norm < math.inf:
+            raise InputError(
+                f"gradient_clip_norm={self.gradient_clip_norm}: expected a number above 0"
+            )
+        if self.learning_rate_decay == "inverse_sqrt" and not self.warm_up_steps:
+            raise InputError(
+                "warm_up_steps=0: learning_rate_decay=inverse_sqrt begins where the warm-up ends; "
+                "expected at least 1"
+            )
+        if self.learning_rate_decay == "cosine" and self.warm_up_steps >= self.train_steps:
+            raise InputError(
+                f"warm_up_steps={self.warm_up_steps}: expected less than train_steps="
+                f"{self.train_steps}, over which learning_rate_decay=cosine falls to 0"
+            )
 
     def _check_data(self) -> None:
         kind, _, name = self.data.partition(":")
@@ -123,7 +174,11 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> "TrainConfig":
-        """The settings that `to_json` wrote; unknown and missing names raise InputError."""
+        """The settings that `to_json` wrote; unknown and missing names raise InputError.
+
+        Missing ones that older versions did not have are what they used to be.
+        """
+        settings = {**FORMERLY, **settings}
         known = {field.name for field in fields(cls)}
         if known != set(settings):
             unknown, missing = sorted(set(settings) - known), sorted(known - set(settings))
@@ -136,10 +191,14 @@ class TrainConfig:
     def differences(self, other: "TrainConfig") -> list[str]:
         """What a run of `other` settings could not go on with, as `name: ours, not theirs`."""
         mine, theirs = asdict(self), asdict(other)
+        # A cosine ends at the last step, so another last step would be another learning rate.
+        changeable = CHANGEABLE - (
+            {"train_steps"} if self.learning_rate_decay == "cosine" else set()
+        )
         return [
             f"{name}: {mine[name]}, not {theirs[name]}"
             for name in mine
-            if name not in CHANGEABLE and mine[name] != theirs[name]
+            if name not in changeable and mine[name] != theirs[name]
         ]
 
 
@@ -155,6 +214,7 @@ _COMMON: dict[str, Any] = {
     "min_signal_rate": 0.02,
     "prediction": "velocity",
     "seed": 0,
+    **FORMERLY,
 }
 
 PRESETS: dict[str, dict[str, Any]] = {

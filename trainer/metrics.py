@@ -3,25 +3,46 @@
 import csv
 import io
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from .run_directory import RunDirectory, replacing
+from .step_metrics import TIME_PARTS
 
 
 @dataclass(frozen=True)
 class Row:
-    """One logging step: means since the last; `eval_loss` is nan where nothing is held out."""
+    """One logging step: means since the last one; nan where there is nothing to measure.
+
+    `loss_by_time` are the mean losses in equal parts of t in [0, 1]. `input_wait_ms` is how long a
+    step waited for its images.
+    """
 
     step: int
     images: int
     loss: float
     eval_loss: float
+    loss_by_time: tuple[float, ...]
+    gradient_norm: float
     learning_rate: float
+    loss_scale: float
     images_per_second: float
+    input_wait_ms: float
+
+    def columns(self) -> dict[str, float]:
+        """All numbers by the names that metrics.csv has for them."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "loss_by_time"}
+        by_time = zip(_TIME_COLUMNS, self.loss_by_time, strict=True)
+        return {**values, **dict(by_time)}
+
+
+_TIME_COLUMNS = tuple(
+    f"loss_t{part / TIME_PARTS:.1f}-{(part + 1) / TIME_PARTS:.1f}" for part in range(TIME_PARTS)
+)
+COLUMNS = (*(f.name for f in fields(Row) if f.name != "loss_by_time"), *_TIME_COLUMNS)
 
 
 class MetricsLog:
@@ -34,10 +55,11 @@ class MetricsLog:
 
     def write(self, row: Row) -> None:
         """Add one row."""
+        columns = row.columns()
         with self._path.open("a", newline="") as file:
-            csv.DictWriter(file, asdict(row)).writerow(asdict(row))
+            csv.DictWriter(file, COLUMNS).writerow(columns)
         with self._writer.as_default(step=row.step):
-            for name, value in asdict(row).items():
+            for name, value in columns.items():
                 if name != "step" and not np.isnan(value):
                     tf.summary.scalar(name, value)
         self._writer.flush()
@@ -55,7 +77,7 @@ class MetricsLog:
             with self._path.open(newline="") as file:
                 kept = [row for row in csv.DictReader(file) if _is_row_until(row, step)]
         text = io.StringIO()
-        writer = csv.DictWriter(text, [field.name for field in fields(Row)])
+        writer = csv.DictWriter(text, COLUMNS)
         writer.writeheader()
         writer.writerows(kept)
         with replacing(self._path) as part:

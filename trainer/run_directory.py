@@ -2,7 +2,7 @@
 
 config.json       settings, schema version, package versions, what the data was
 checkpoints/      resumable state
-ema.weights.h5    the averaged weights
+ema.weights.h5    the averaged weights;  best.weights.h5 and best.json those of the best step
 samples/*.png     preview grids;  metrics.csv and logs/ the numbers
 """
 
@@ -37,6 +37,14 @@ class DataSummary:
 
 
 @dataclass(frozen=True)
+class Best:
+    """The step whose averaged weights had the lowest held-out loss of all that were saved."""
+
+    step: int
+    eval_loss: float
+
+
+@dataclass(frozen=True)
 class RunDirectory:
     """The files of a run by name."""
 
@@ -56,6 +64,16 @@ class RunDirectory:
     def ema_weights(self) -> Path:
         """The averaged weights that export reads."""
         return self.path / "ema.weights.h5"
+
+    @property
+    def best_weights(self) -> Path:
+        """The averaged weights of the step that `best` names."""
+        return self.path / "best.weights.h5"
+
+    @property
+    def best(self) -> Path:
+        """Which step was best."""
+        return self.path / "best.json"
 
     @property
     def samples(self) -> Path:
@@ -83,6 +101,22 @@ class RunDirectory:
         }
         with replacing(self.config) as part:
             part.write_text(json.dumps(content, indent=2) + "\n")
+
+    def write_best(self, best: Best) -> None:
+        """Write best.json, whole or not at all."""
+        with replacing(self.best) as part:
+            part.write_text(json.dumps(asdict(best), indent=2) + "\n")
+
+    def read_best(self) -> Best | None:
+        """The best step so far, None before there is one."""
+        if not self.best.exists():
+            return None
+        try:
+            return Best(**_read_json(self.best))
+        except TypeError as error:
+            raise InputError(
+                f"{self.best}: not as diffkiln-train writes it ({error}); remove the file"
+            ) from error
 
     def read_config(self) -> tuple[TrainConfig, DataSummary]:
         """The settings and data of an existing run.

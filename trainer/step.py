@@ -5,17 +5,19 @@ it does on a GPU: on a CPU TensorFlow's own convolutions outrun what XLA saves b
 randomness comes from the seed and the step's number, so a step is the same whenever it is run.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from .config import TrainConfig
 from .diffusion import Denoiser, add_noise, training_target
 from .ema import ema_decay, update_ema
+from .recipe import LearningRate, loss_weight, stratified
 from .run_directory import DataSummary
 from .schedule import make_schedule
+from .step_metrics import StepMetrics
 from .streams import EVAL_NOISE, EVAL_TIME, NOISE, TIME, stream_seed
 from .unet import build_unet
 
@@ -27,25 +29,22 @@ def make_denoiser(config: TrainConfig, data: DataSummary, network: keras.Model) 
 
 
 def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
-    """Adam with a linear warm-up, gradients clipped to norm 1, loss scaling for float16."""
-    learning_rate: Any = LinearWarmUp(config.learning_rate, config.warm_up_steps)
-    adam = keras.optimizers.Adam(learning_rate, beta_2=0.99, global_clipnorm=1.0)
+    """Adam with clipped gradients and decoupled weight decay; loss scaling for float16."""
+    rate: Any = LearningRate(
+        config.learning_rate,
+        warm_up_steps=config.warm_up_steps,
+        decay=config.learning_rate_decay,
+        total_steps=config.train_steps,
+    )
+    adam = keras.optimizers.Adam(
+        rate,
+        beta_2=0.99,
+        global_clipnorm=config.gradient_clip_norm,
+        weight_decay=config.weight_decay or None,
+    )
     if config.precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(adam)
     return adam
-
-
-@dataclass(frozen=True)
-class LinearWarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate rises in equal steps to `rate` over `steps` steps and stays there."""
-
-    rate: float
-    steps: int
-
-    def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        """Learning rate, float32 [], of the step numbered from 0."""
-        done = (tf.cast(step, tf.float32) + 1) / max(self.steps, 1)
-        return self.rate * tf.minimum(done, 1.0)
 
 
 class Trainer:
@@ -60,6 +59,7 @@ class Trainer:
         self.optimizer = make_optimizer(config)
         self.optimizer.build(self.network.trainable_variables)
         self.step = tf.Variable(tf.constant(0, tf.int64), trainable=False, name="step")
+        self.metrics = StepMetrics()
         compiled = config.jit_compile
         if compiled is None:
             compiled = bool(tf.config.list_physical_devices("GPU"))
@@ -67,19 +67,34 @@ class Trainer:
         self._update = tf.function(self._update_with, jit_compile=compiled)
         self.evaluate = tf.function(self._evaluate, reduce_retracing=True)
 
+    def begin_with(self, weights: list[np.ndarray]) -> None:
+        """Give network and average these weights, in the order of their variables."""
+        self.network.set_weights(weights)
+        self.average.set_weights(weights)
+
     @tf.function
-    def train(self, images: tf.Tensor) -> tf.Tensor:
-        """One step on images uint8 [B, S, S, C]; the loss, float32 []."""
-        loss, gradients = self._gradient(images, self.step)
+    def train(self, images: tf.Tensor) -> None:
+        """One step on images uint8 [B, S, S, C]; `metrics` has what came of it."""
+        losses, times, gradients = self._gradient(images, self.step)
+        norm = tf.linalg.global_norm(gradients) / self._loss_scale()
         self._update(gradients)
+        self.metrics.update(self.step, losses, times, norm)
         self.step.assign_add(1)
-        return loss
+
+    @property
+    def loss_scale(self) -> float:
+        """What the loss is multiplied with against underflow; 1 but for mixed_float16."""
+        return float(np.asarray(self._loss_scale()))
+
+    def _loss_scale(self) -> tf.Tensor:
+        # Keras scales its own constant, so that its scale need not be known.
+        return tf.convert_to_tensor(self.optimizer.scale_loss(tf.constant(1.0)))
 
     def _gradient_of(self, images: tf.Tensor, step: tf.Tensor):
         with tf.GradientTape() as tape:
-            loss = self._loss(self.network, images, step, noise=NOISE, time=TIME)
-            scaled = self.optimizer.scale_loss(loss)
-        return loss, tape.gradient(scaled, self.network.trainable_variables)
+            losses, times = self._losses(self.network, images, step, noise=NOISE, time=TIME)
+            scaled = self.optimizer.scale_loss(tf.reduce_mean(losses))
+        return losses, times, tape.gradient(scaled, self.network.trainable_variables)
 
     def _update_with(self, gradients: list[tf.Tensor]) -> None:
         self.optimizer.apply(gradients, self.network.trainable_variables)
@@ -92,21 +107,29 @@ class Trainer:
 
     def _evaluate(self, images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         """The averaged network's loss on batch `number`, with the same noise every time."""
-        return self._loss(self.average, images, number, noise=EVAL_NOISE, time=EVAL_TIME)
+        losses, _ = self._losses(self.average, images, number, noise=EVAL_NOISE, time=EVAL_TIME)
+        return tf.reduce_mean(losses)
 
-    def _loss(self, network, images: tf.Tensor, step: tf.Tensor, *, noise: int, time: int):
-        """Mean squared error of the prediction (arXiv 2006.11239, equation 14, for ε)."""
-        image = self.denoiser.normalise(tf.cast(images, tf.float32) / 255)
-        epsilon = tf.random.stateless_normal(
-            tf.shape(image), stream_seed(self.config.seed, noise, step)
-        )
+    def _losses(self, network, images: tf.Tensor, step: tf.Tensor, *, noise: int, time: int):
+        """Weighted mean squared error of each prediction, and its time, both float32 [B].
+
+        arXiv 2006.11239, equation 14, for ε.
+        """
+        denoiser, config = self.denoiser, self.config
+        image = denoiser.normalise(tf.cast(images, tf.float32) / 255)
+        epsilon = tf.random.stateless_normal(tf.shape(image), stream_seed(config.seed, noise, step))
         uniform = tf.random.stateless_uniform(
-            tf.shape(image)[:1], stream_seed(self.config.seed, time, step)
+            tf.shape(image)[:1], stream_seed(config.seed, time, step)
         )
-        times = self.denoiser.schedule.training_time(uniform)
-        signal_rate, noise_rate = self.denoiser.schedule.rates(times[:, None, None, None])
-        noisy = add_noise(image, epsilon, signal_rate, noise_rate)
-        target = training_target(
-            self.config.prediction, image, epsilon, signal_rate=signal_rate, noise_rate=noise_rate
+        if config.time_sampling == "stratified":
+            uniform = stratified(uniform)
+        times = denoiser.schedule.training_time(uniform)
+        signal_rate, noise_rate = denoiser.schedule.rates(times[:, None, None, None])
+        rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
+        noisy = add_noise(image, epsilon, **rates)
+        target = training_target(config.prediction, image, epsilon, **rates)
+        error = tf.reduce_mean(
+            tf.square(network([noisy, times], training=True) - target), [1, 2, 3]
         )
-        return tf.reduce_mean(tf.square(network([noisy, times], training=True) - target))
+        weight = loss_weight(config.loss_weighting, config.prediction, **rates)
+        return error * weight[:, 0, 0, 0], times

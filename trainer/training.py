@@ -3,6 +3,7 @@
 import contextlib
 import math
 import shlex
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -19,8 +20,9 @@ from .data import ImageData, batches, load_images
 from .errors import InputError
 from .metrics import MetricsLog, Row, progress_bar
 from .preview import Preview, save_png
-from .run_directory import DataSummary, RunDirectory, replacing
+from .run_directory import Best, DataSummary, RunDirectory, replacing
 from .step import Trainer
+from .weights import initial_weights
 
 
 def train(
@@ -41,8 +43,9 @@ def train(
     keras.utils.set_random_seed(config.seed)
     trainer = Trainer(config, summary)
     checkpoints = Checkpoints(run.checkpoints, trainer)
-    if exists:
-        _restore(run, checkpoints, resume)
+    restored = exists and _restore(run, checkpoints, resume)
+    if config.init_from and not restored:
+        trainer.begin_with(initial_weights(Path(config.init_from), config, trainer.average))
     first_step = int(trainer.step)
     if first_step > config.train_steps:
         raise InputError(
@@ -78,15 +81,16 @@ def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> 
     return True
 
 
-def _restore(run: RunDirectory, checkpoints: Checkpoints, resume: str) -> None:
-    """Go on from a checkpoint; a run that ended before its first one may begin again."""
+def _restore(run: RunDirectory, checkpoints: Checkpoints, resume: str) -> bool:
+    """Go on from a checkpoint; False for a run that ended before its first one."""
     if checkpoints.restore():
-        return
+        return True
     if resume == "must" or run.ema_weights.exists():
         raise InputError(
             f"{run.checkpoints}: holds no checkpoint; expected those of the run in {run.path}; "
             "restore them, or choose another --run_dir"
         )
+    return False
 
 
 def _check_same_data(run: RunDirectory, summary: DataSummary) -> None:
@@ -114,8 +118,8 @@ class _Loop:
         self.trainer, self.checkpoints = trainer, checkpoints
         self.preview = Preview(trainer.denoiser, config.image_size)
         self.metrics = MetricsLog(run, first_step=int(trainer.step))
-        self.loss = keras.metrics.Mean()
         self.logged_step, self.logged_time = int(trainer.step), time.monotonic()
+        self.waited = 0.0
 
     def run(self, first_step: int) -> None:
         step, total = first_step, self.config.train_steps
@@ -123,7 +127,7 @@ class _Loop:
         with stop_signals() as stop:
             with progress_bar(total, first_step) as bar:
                 while step < total and not stop:
-                    self.loss.update_state(self.trainer.train(next(data)))
+                    self.trainer.train(self._next(data))
                     step += 1
                     bar.update()
                     self._between(step, bar)
@@ -134,6 +138,12 @@ class _Loop:
         print(self._closing(step, stop))
         if "SIGINT" in stop:
             raise KeyboardInterrupt
+
+    def _next(self, data: Iterator[tf.Tensor]) -> tf.Tensor:
+        started = time.monotonic()
+        images = next(data)
+        self.waited += time.monotonic() - started
+        return images
 
     def _between(self, step: int, bar: tqdm) -> None:
         """Do what falls due after a step but for the last, which the end of the run sees to."""
@@ -146,32 +156,38 @@ class _Loop:
             self._save(step)
 
     def _log(self, step: int) -> Row:
-        loss = self._finite_loss(step)
-        now = time.monotonic()
-        images = (step - self.logged_step) * self.config.batch_size
+        self._require_finite()
+        means = self.trainer.metrics.take()
+        now, steps = time.monotonic(), step - self.logged_step
         row = Row(
             step=step,
             images=step * self.config.batch_size,
-            loss=loss,
+            loss=means.loss,
             eval_loss=self._eval_loss(),
+            loss_by_time=means.loss_by_time,
+            gradient_norm=means.gradient_norm,
             learning_rate=float(self.trainer.optimizer.learning_rate),
-            images_per_second=images / (now - self.logged_time),
+            loss_scale=self.trainer.loss_scale,
+            images_per_second=steps * self.config.batch_size / (now - self.logged_time),
+            input_wait_ms=1000 * self.waited / steps,
         )
         self.metrics.write(row)
-        self.loss.reset_state()
         # Evaluation, previews and checkpoints must not count as training time.
-        self.logged_step, self.logged_time = step, time.monotonic()
+        self.logged_step, self.logged_time, self.waited = step, time.monotonic(), 0.0
         return row
 
-    def _finite_loss(self, step: int) -> float:
-        """The mean loss since the last row; nothing is ever saved past one that is not finite."""
-        loss = float(np.asarray(self.loss.result()))
-        if not math.isfinite(loss):
-            raise InputError(
-                f"the loss became {loss} by step {step}: expected a finite number; train in a new "
-                f"--run_dir with a lower --learning_rate than {self.config.learning_rate:g}"
+    def _require_finite(self) -> None:
+        """Stop where the loss is not finite any more; nothing is ever saved past that."""
+        broken = self.trainer.metrics.breakdown
+        if broken:
+            kept = (
+                "the checkpoint before it is kept; " if self.run_files.ema_weights.exists() else ""
             )
-        return loss
+            raise InputError(
+                f"the loss was not finite in step {broken.step:,}, at time t = {broken.time:.3f}: "
+                f"expected a finite number; {kept}train in a new --run_dir with a lower "
+                f"--learning_rate than {self.config.learning_rate:g}"
+            )
 
     def _eval_loss(self) -> float:
         held_out = self.images.evaluation[:256]
@@ -193,18 +209,34 @@ class _Loop:
         self.logged_time += time.monotonic() - started
 
     def _save(self, step: int) -> None:
-        self._finite_loss(step)
+        self._require_finite()
         started = time.monotonic()
         self.checkpoints.save()
         with replacing(self.run_files.ema_weights) as part:
             self.trainer.average.save_weights(part)
+        self._keep_if_best(step)
         self.logged_time += time.monotonic() - started
+
+    def _keep_if_best(self, step: int) -> None:
+        best, loss = self.run_files.read_best(), self._eval_loss()
+        if not math.isnan(loss) and (best is None or loss < best.eval_loss):
+            self.checkpoints.keep_newest_as_best()
+            with replacing(self.run_files.best_weights) as part:
+                shutil.copyfile(self.run_files.ema_weights, part)
+            self.run_files.write_best(Best(step, loss))
 
     def _closing(self, step: int, stop: list[str]) -> str:
         if stop:
             return f"Stopped by {stop[0]} at step {step:,}; the same command goes on from here."
         run_dir = shlex.quote(str(self.run_files.path))
-        return f"Trained {step:,} steps. Next: diffkiln-export --run_dir={run_dir} --bundle=BUNDLE"
+        best, weights, lower = self.run_files.read_best(), "", ""
+        if best and best.step < step:
+            weights = " --weights=best"
+            lower = f" The held-out loss was lowest at step {best.step:,}."
+        return (
+            f"Trained {step:,} steps.{lower} Next: "
+            f"diffkiln-export --run_dir={run_dir}{weights} --bundle=BUNDLE"
+        )
 
 
 @contextlib.contextmanager
@@ -229,7 +261,8 @@ def _brief(row: Row) -> str:
 
 
 def _opening(config: TrainConfig, data: DataSummary, trainer: Trainer, first_step: int) -> str:
-    start = f"on from step {first_step:,}" if first_step else "from the beginning"
+    begun = f"with the weights of {config.init_from}" if config.init_from else "from the beginning"
+    start = f"on from step {first_step:,}" if first_step else begun
     return (
         f"{data.images:,} images of {config.image_size}×{config.image_size} "
         f"({data.eval_images:,} held out); {trainer.network.count_params():,} parameters; "

@@ -1,6 +1,5 @@
 """Training as real processes: progress, resuming, and what a run refuses."""
 
-import csv
 import json
 import re
 import shutil
@@ -10,35 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from conftest import TINY, Command
 from PIL import Image
-
-
-def weights(run_dir: Path) -> dict[str, np.ndarray]:
-    """All weights of a run's average by name."""
-    found: dict[str, np.ndarray] = {}
-
-    def keep(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[name] = item[()]
-
-    with h5py.File(run_dir / "ema.weights.h5") as file:
-        file.visititems(keep)
-    return found
-
-
-def rows(run_dir: Path) -> list[dict[str, str]]:
-    if not (run_dir / "metrics.csv").exists():
-        return []
-    with (run_dir / "metrics.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def train(command: Command, run_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return command("diffkiln-train", f"--run_dir={run_dir}", *TINY, *arguments)
+from training_runs import rows, train, weights
 
 
 def test_a_run_leaves_what_the_contract_says(tiny_run: Path) -> None:
