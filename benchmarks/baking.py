@@ -16,13 +16,14 @@ import onnx
 import onnxruntime
 import tensorflow as tf
 from absl import app, flags
-from other_runtimes import Task, diffusers_task, is_installed, multiply_adds, openvino_task
+from other_runtimes import Task, diffusers_task, is_installed, openvino_task
 
 from diffkiln.export.conversion import convert_only
 from diffkiln.export.network import adapted, image_shape
 from diffkiln.export.onnx_graphs import OnnxExporter, network_graph
 from diffkiln.export.signatures import Signatures
 from diffkiln.trainer.config import PRESETS, preset_config
+from diffkiln.trainer.describe import multiply_adds
 from diffkiln.trainer.diffusion import Denoiser
 from diffkiln.trainer.sampling import Sampling
 from diffkiln.trainer.schedule import CosineSchedule

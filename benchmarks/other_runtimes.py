@@ -5,11 +5,9 @@ pip install '.[bench]'
 
 import importlib
 import importlib.util
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import onnx
 
@@ -62,17 +60,6 @@ def diffusers_task(
             return pipeline(batch_size=batch, num_inference_steps=steps, output_type="np")
 
     return run, _multiply_adds_of_torch(torch, network)
-
-
-def multiply_adds(network: keras.Model) -> int:
-    """Multiply-adds of a network's convolutions for one image."""
-    convolutions: list[Any] = [
-        layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)
-    ]
-    return sum(
-        math.prod(layer.output.shape[1:]) * math.prod(layer.kernel.shape[:3])
-        for layer in convolutions
-    )
 
 
 def _multiply_adds_of_torch(torch: Any, network: Any) -> int:

@@ -17,9 +17,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
-from other_runtimes import multiply_adds
 
 from diffkiln.trainer.config import PRECISIONS, PRESETS, preset_config
+from diffkiln.trainer.describe import multiply_adds
 from diffkiln.trainer.run_directory import DataSummary
 from diffkiln.trainer.step import Trainer
 

@@ -126,7 +126,8 @@ def certify(
         _difference(*zip(*apart, strict=True)),
         _checked_for_cuda(bundle, graphs, known),
     )
-    _require_parity(certificate, {form.name for form in forms if form.kind == "frames"})
+    frames = {form.name for form in forms if form.kind == "frames"}
+    _require_parity(certificate, frames, known["model"]["precision"])
     return certificate
 
 
@@ -222,7 +223,13 @@ def _difference(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Difference:
     return Difference(float(apart.max()), float(apart.mean()))
 
 
-def _require_parity(certificate: Certificate, frames: Collection[str]) -> None:
+def _require_parity(certificate: Certificate, frames: Collection[str], precision: str) -> None:
+    remedy = (
+        "Half precision is too coarse for it: export with precision=float32"
+        if precision == "float16"
+        else "Weights that are not finite, or a network that depends on more than its two inputs, "
+        "make this"
+    )
     for name, difference in certificate.comparisons():
         # Frames are uint8 whatever the images are, and rounding may fall to either side.
         least = 1 / 255 if name.split(" to ")[0] in frames else 0.0
@@ -234,6 +241,5 @@ def _require_parity(certificate: Certificate, frames: Collection[str]) -> None:
             if received > limit * (1 + 1e-9):
                 raise InputError(
                     f"parity: {name} differ by up to {received:.6f} ({kind}), expected at most "
-                    f"{limit:.6f}; nothing was written. Weights that are not finite, or a network "
-                    "that depends on more than its two inputs, make this"
+                    f"{limit:.6f}; nothing was written. {remedy}"
                 )

@@ -27,7 +27,8 @@ USAGE = """Train a diffusion model on pictures; what it writes, diffkiln-export 
   diffkiln-train --run_dir=run
   diffkiln-train --run_dir=run --preset=flowers64 --data=folder:photos
 
-The same command again goes on where the last one stopped. Settings left out are the preset's.
+The same command again goes on where the last one stopped. Settings left out are the preset's;
+--describe says what they come to.
 """
 
 
@@ -93,8 +94,9 @@ _integer("keep_checkpoints", "newest checkpoints to keep, beside the best")
 _integer("checkpoint_every_steps", "steps between checkpoints")
 _integer("preview_every_steps", "steps between preview grids")
 _integer("log_every_steps", "steps between rows of metrics.csv")
+flags.DEFINE_bool("describe", False, "say what would run, and run nothing", flag_values=FLAGS)
 
-_NOT_SETTINGS = {"run_dir", "preset", "resume", "download", "widths"}
+_NOT_SETTINGS = {"run_dir", "preset", "resume", "download", "widths", "describe"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,11 @@ def _whole_number(text: str) -> int | str:
 
 def _run(arguments: _Arguments) -> None:
     with quiet_native_import():
+        from .describe import describe
         from .training import train
+    if FLAGS.describe:
+        print(describe(arguments.run_dir, arguments.config, resume=FLAGS.resume))
+        return
     train(arguments.run_dir, arguments.config, resume=FLAGS.resume, download=FLAGS.download)
 
 

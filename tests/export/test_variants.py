@@ -204,6 +204,18 @@ def test_an_overflow_in_half_precision_is_refused_by_name(tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
+def test_half_precision_that_is_too_coarse_says_so(tmp_path: Path) -> None:
+    """Where all is taken for noise, x̂_0 at t = 1 is the rounding of half precision, 157 times."""
+    noisy, time = keras.Input((8, 8, 3)), keras.Input(())
+    same = layers.Conv2D(3, 1, use_bias=False)
+    model = keras.Model([noisy, time], same(noisy))
+    same.set_weights([np.eye(3, dtype=np.float32)[None, None]])
+    settings = {**PIXELS, "schedule": ddpm_linear(), "precision": "float16", "graphs": ("sampler",)}
+    with pytest.raises(InputError, match=r"Half precision is too coarse .* precision=float32"):
+        export_bundle(model, tmp_path / "b", **settings)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_sound_bundle_is_verified(everything: Path) -> None:
     certificate = verify_bundle(everything)
     assert certificate.steps == (1, 2, 20, 50)

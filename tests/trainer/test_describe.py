@@ -1,0 +1,41 @@
+"""What --describe says, without training."""
+
+from pathlib import Path
+
+from conftest import TINY, Command
+
+from diffkiln.trainer.config import NetworkConfig
+from diffkiln.trainer.describe import levels, multiply_adds
+from diffkiln.trainer.unet import build_unet
+
+
+def test_multiply_adds_are_those_of_every_convolution() -> None:
+    network = build_unet(NetworkConfig(image_size=8, widths=(4,), blocks=1, patch_size=2))
+    embedding = 32 * 128 + 128 * 128
+    # For each of three blocks: scale and shift of the embedding, and two 3×3 convolutions.
+    of_blocks = sum(2 * 128 * 4 + 16 * 9 * (4 * width + 16) for width in (4, 4, 8))
+    # At 4×4: from 12 channels of patches to 4, the 1×1 of the block that joins, and back to 12.
+    others = 16 * (9 * 12 * 4 + 8 * 4 + 9 * 8 * 12)
+    assert multiply_adds(network) == embedding + of_blocks + others
+
+
+def test_levels_hold_all_parameters() -> None:
+    network = build_unet(NetworkConfig(image_size=16, widths=(8, 16), blocks=1, patch_size=2))
+    assert [level.size for level in levels(network)] == ["16×16", "8×8", "4×4", "1×1"]
+    assert sum(level.parameters for level in levels(network)) == network.count_params()
+
+
+def test_nothing_is_made(command: Command, tmp_path: Path) -> None:
+    result = command("diffkiln-train", f"--run_dir={tmp_path / 'r'}", *TINY, "--describe")
+    assert result.returncode == 0, result.stderr
+    assert "405,420" in result.stdout
+    assert f"{tmp_path / 'r'} would begin" in result.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_there_is_found(command: Command, tiny_run: Path) -> None:
+    flags = (f"--run_dir={tiny_run}", *TINY, "--describe")
+    assert "would go on from step-40" in command("diffkiln-train", *flags).stdout
+    other = command("diffkiln-train", *flags, "--seed=9")
+    assert "would be refused: run_dir=" in other.stdout
+    assert "(seed: 0, not 9)" in other.stdout

@@ -1,0 +1,137 @@
+"""What a run would be: its network in numbers, and its settings in words, without training."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from .config import TrainConfig
+from .errors import InputError
+from .run_directory import RunDirectory
+from .training import check_run_directory
+from .unet import build_unet
+
+# Weights, gradients, their average and Adam's two moments, all float32.
+_BYTES_PER_PARAMETER = 5 * 4
+
+
+@dataclass(frozen=True)
+class Level:
+    """The layers whose images have one size; `multiply_adds` and `values` are for one image.
+
+    `values` are the numbers that all layers put out, which a step keeps for its backward pass.
+    """
+
+    size: str
+    channels: int
+    convolutions: int
+    parameters: int
+    multiply_adds: int
+    values: int
+
+
+def levels(network: keras.Model) -> list[Level]:
+    """The network's layers by the size of their images, the largest first."""
+    by_size: dict[tuple[int, int], list[Any]] = {}
+    for layer in network.layers:
+        shape = layer.output.shape
+        if len(shape) == 4:
+            by_size.setdefault((shape[1], shape[2]), []).append(layer)
+    return [_level(size, by_size[size]) for size in sorted(by_size, reverse=True)]
+
+
+def _level(size: tuple[int, int], layers: list[Any]) -> Level:
+    convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
+    return Level(
+        "×".join(map(str, size)),
+        max(layer.output.shape[-1] for layer in layers),
+        len(convolutions),
+        sum(layer.count_params() for layer in layers),
+        sum(math.prod(size) * math.prod(layer.kernel.shape) for layer in convolutions),
+        sum(math.prod(layer.output.shape[1:]) for layer in layers),
+    )
+
+
+def multiply_adds(network: keras.Model) -> int:
+    """Multiply-adds of a network's convolutions for one image."""
+    return sum(level.multiply_adds for level in levels(network))
+
+
+def describe(run_dir: Path, config: TrainConfig, *, resume: str = "auto") -> str:
+    """The network as a table, the memory it needs, and what `train` would do."""
+    network = build_unet(config.network, dtype=config.precision)
+    plan = _plan(run_dir, config, resume)
+    return "\n".join([*_table(network), "", *_memory(network, config), *plan])
+
+
+def _table(network: keras.Model) -> Iterator[str]:
+    rows = [
+        (level.size, level.channels, level.convolutions, level.parameters, level.multiply_adds)
+        for level in levels(network)
+    ]
+    convolutions = sum(level.convolutions for level in levels(network))
+    total = ("all", "", convolutions, network.count_params(), multiply_adds(network))
+    yield _line("images", "channels", "convolutions", "parameters", "multiply-adds")
+    yield from (_line(*row) for row in (*rows, total))
+
+
+def _line(*cells: str | int) -> str:
+    texts = [cell if isinstance(cell, str) else f"{cell:,}" for cell in cells]
+    return "".join(
+        f"{text:>{width}}" for text, width in zip(texts, (9, 10, 14, 13, 17), strict=True)
+    )
+
+
+def _memory(network: keras.Model, config: TrainConfig) -> Iterator[str]:
+    size = 4 if config.precision == "float32" else 2
+    values = sum(level.values for level in levels(network)) * config.batch_size * size
+    kept = network.count_params() * _BYTES_PER_PARAMETER
+    yield (
+        f"memory    {_megabytes(kept)} for weights, gradients, average and Adam's moments; "
+        f"up to {_megabytes(values)} for what {config.batch_size} images leave in the network"
+    )
+
+
+def _plan(run_dir: Path, config: TrainConfig, resume: str) -> Iterator[str]:
+    images = config.train_steps * config.batch_size
+    split = f", {config.split}" if config.split else ""
+    held_out = f", {config.eval_split} held out" if config.eval_split else ""
+    yield f"data      {config.data}{split}{held_out}"
+    yield (
+        f"steps     {config.train_steps:,} of {config.batch_size} images, {images:,} in all; "
+        f"prediction {config.prediction}, schedule {config.schedule}, "
+        f"loss weighting {config.loss_weighting}, times {config.time_sampling}"
+    )
+    yield (
+        f"Adam      learning rate {config.learning_rate:g} after {config.warm_up_steps:,} steps, "
+        f"then {config.learning_rate_decay}; weight decay {config.weight_decay:g}, "
+        f"gradients clipped to {config.gradient_clip_norm:g}"
+    )
+    devices = [device.name.removeprefix("/physical_device:") for device in _devices()]
+    yield f"device    {', '.join(devices)} in {config.precision}"
+    yield f"run       {_state(run_dir, config, resume)}"
+
+
+def _devices() -> list[Any]:
+    return tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("CPU")
+
+
+def _state(run_dir: Path, config: TrainConfig, resume: str) -> str:
+    run = RunDirectory(run_dir)
+    try:
+        exists = check_run_directory(run, config, resume)
+    except InputError as error:
+        return f"would be refused: {error}"
+    newest = tf.train.latest_checkpoint(str(run.checkpoints)) if exists else None
+    if newest:
+        return f"{run_dir} would go on from {Path(newest).name}"
+    begun = f", with the weights of {config.init_from}" if config.init_from else ""
+    return f"{run_dir} would begin{begun}"
+
+
+def _megabytes(count: float) -> str:
+    return f"{count / 1e6:,.0f} MB"
