@@ -2,7 +2,7 @@
 
     python benchmarks/recipes.py --steps=1200
 
-All runs see the same images, noises and times in the same order, so they cost the same and their
+All runs of a seed see the same images and noises in the same order and cost the same, so their
 numbers can be compared. The measure is the averaged network's error as velocity, on held-out
 images and stratified times, whatever it was trained with. A second seed shows what is chance.
 """
@@ -45,7 +45,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "weight decay 0.01": {"weight_decay": 0.01},
     "gradients not clipped": {"gradient_clip_norm": 1e6},
     "no warm-up": {"warm_up_steps": 0},
-    "EMA half-life ×4": {"ema_half_life_images": 40_000},
+    "EMA half-life of 40,000 images": {"ema_half_life_images": 40_000},
 }
 
 
@@ -61,9 +61,9 @@ def trained(config: TrainConfig, images: ImageData) -> Trainer:
 def velocity_error(trainer: Trainer, images: np.ndarray) -> float:
     """Mean squared error of v on all images, each at four times."""
     denoiser = trainer.denoiser
-    image = denoiser.normalise(tf.cast(np.repeat(images, 4, axis=0), tf.float32) / 255)
-    count = int(image.shape[0])
-    noise = tf.random.stateless_normal(image.shape, (7, 7))
+    repeated = np.repeat(images, 4, axis=0)
+    image, count = denoiser.normalise(tf.cast(repeated, tf.float32) / 255), len(repeated)
+    noise = tf.random.stateless_normal(repeated.shape, (7, 7))
     times = stratified(tf.fill([count], 0.5 / count))[:, None, None, None]
     signal_rate, noise_rate = denoiser.schedule.rates(times)
     rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}

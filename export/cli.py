@@ -26,6 +26,7 @@ from .options import (
     IMAGE_DTYPES,
     MORE_GRAPHS,
     PRECISIONS,
+    WEIGHTS,
     Baking,
     check_baking,
     check_bundle_path,
@@ -49,7 +50,7 @@ flags.DEFINE_string("bundle", None, "folder to write the bundle to", flag_values
 flags.DEFINE_bool("overwrite", False, "replace an existing bundle", flag_values=FLAGS)
 flags.DEFINE_bool("verify", False, "check an existing bundle, and write nothing", flag_values=FLAGS)
 flags.DEFINE_string("run_dir", None, "folder of a diffkiln-train run", flag_values=FLAGS)
-_choice("weights", "latest", ("latest", "best"), "of --run_dir: those of the lowest held-out loss")
+_choice("weights", None, WEIGHTS, "of --run_dir: best has the lowest held-out loss; or else latest")
 
 flags.DEFINE_string("network", None, "a .keras file, instead of --run_dir", flag_values=FLAGS)
 flags.DEFINE_list(
@@ -114,6 +115,10 @@ def _check() -> Task:
     if FLAGS.run_dir is not None:
         _refuse_network_flags()
         return lambda: _export_run(RunDirectory(Path(FLAGS.run_dir)), bundle, baking)
+    if FLAGS.weights is not None:
+        raise InputError(
+            f"--weights={FLAGS.weights}: only a run has several; leave it out, or give --run_dir"
+        )
     network, settings = Path(FLAGS.network), _network_settings()
     return lambda: _export_network(network, bundle, {**settings, **baking})
 
@@ -160,7 +165,9 @@ def _export_run(run: RunDirectory, bundle: Path, baking: Any) -> None:
     started = time.monotonic()
     with quiet_native_import():
         from .run import export_run
-    _report(export_run(run.path, bundle, weights=FLAGS.weights, **baking), bundle, started)
+    _report(
+        export_run(run.path, bundle, weights=FLAGS.weights or "latest", **baking), bundle, started
+    )
 
 
 def _export_network(network: Path, bundle: Path, settings: dict[str, Any]) -> None:

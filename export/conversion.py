@@ -13,6 +13,7 @@ import tf2onnx
 from onnx import TensorProto, helper
 
 from .graph_passes import (
+    nodes_of,
     require_standard_operators,
     tidied,
     widen_channel_constants,
@@ -54,7 +55,7 @@ def convert_only(function: Any) -> onnx.ModelProto:
             opset=OPSET,
             custom_op_handlers=custom_operators(),
         )
-    for node in converted.graph.node:
+    for node in nodes_of(converted.graph):
         node.op_type = "Einsum" if node.op_type == KEPT_EINSUM else node.op_type
     return converted
 

@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ def require_standard_operators(model: onnx.ModelProto, opset: int) -> None:
 
     What tf2onnx has no conversion for, it leaves in the graph under its TensorFlow name.
     """
-    for node in model.graph.node:
+    for node in nodes_of(model.graph):
         if not onnx.defs.has(node.op_type, opset, node.domain):
             # The first name is the model's, the last the operator's.
             layer = "/".join(node.name.split("/")[1:-1]) or node.name
@@ -29,6 +30,15 @@ def require_standard_operators(model: onnx.ModelProto, opset: int) -> None:
                 f"network: its layer {layer} has the operator {node.op_type}, for which ONNX has "
                 "none; write that layer with others"
             )
+
+
+def nodes_of(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of all graphs inside it."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from nodes_of(attribute.g)
 
 
 def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -41,7 +51,7 @@ def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_fewer_transposes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its Transposes put off, if onnxruntime then makes fewer of them."""
+    """The model with its Transposes put off, unless onnxruntime then makes more of them."""
     other = without_transposes(model)
     drop_unused(other.graph)
     other = tidied(other)
@@ -90,7 +100,7 @@ def widen_channel_constants(graph: onnx.GraphProto) -> None:
         for position, name in enumerate(node.input):
             if name in constants and images and 1 < math.prod(constants[name].dims) <= 4:
                 values, (*_, width, channels) = numpy_helper.to_array(constants[name]), images[0]
-                if values.shape[-1] == channels and width:
+                if width and values.size == values.shape[-1] == channels:
                     row = np.tile(values.reshape(1, channels), (width, 1))
                     node.input[position] = f"{name}/row{width}"
                     widened[node.input[position]] = numpy_helper.from_array(

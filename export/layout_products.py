@@ -7,7 +7,7 @@ import onnx
 
 from .layout import Layout
 
-_LETTERS = "abcdefghij"
+_LETTERS = "ABCDEFGHIJ"
 
 # fmt: off
 POINTWISE = (
@@ -34,7 +34,8 @@ def matrix_product(layout: Layout, node: onnx.NodeProto) -> bool:
     if weights.ndim != 2 or source not in layout.shapes:
         return False
     if left in layout.rows:
-        layout.rows[value] = value = f"{value}/unflattened"
+        layout.rows[value] = f"{value}/unflattened"
+        value = layout.rows[value]
         layout.shapes[value] = (*layout.shapes[source][:-1], weights.shape[1])
     stored = layout.lying(source)
     if not stored.channels_first:

@@ -45,7 +45,9 @@ def without_transposes(model: onnx.ModelProto) -> onnx.ModelProto:
 def _transpose(layout: Layout, node: onnx.NodeProto) -> bool:
     if node.input[0] not in layout.shapes:
         return False
-    source, permutation = layout.lying(node.input[0]), node.attribute[0].ints
+    source = layout.lying(node.input[0])
+    backwards = range(len(source.order))[::-1]
+    permutation = node.attribute[0].ints if node.attribute else backwards
     order = tuple(source.order[axis] for axis in permutation)
     layout.keep(node.output[0], Stored(source.name, order))
     return True
@@ -118,8 +120,9 @@ def _groups(before: Shape, after: Shape) -> list[tuple[list[int], list[int]]] | 
 def _width(layout: Layout, matrix: str) -> int | None:
     """Columns of a matrix, as the weights that it meets have rows, or as known."""
     for node in layout.takers.get(matrix, ()):
-        if node.op_type == "MatMul" and node.input[1] in layout.constants:
-            return len(layout.constants[node.input[1]])
+        weights = layout.constants.get(node.input[-1])
+        if node.op_type == "MatMul" and weights is not None and weights.ndim == 2:
+            return len(weights)
     return layout.shapes[matrix][1]
 
 
@@ -131,7 +134,8 @@ def _along_axis(layout: Layout, node: onnx.NodeProto) -> bool:
     order, rank = moved[0].order, len(moved[0].order)
     values = list(node.input) if node.op_type == "Concat" else list(node.input[:1])
     inputs = [layout.lying_in(name, order) for name in values]
-    axis = next((a.i for a in node.attribute if a.name == "axis"), -1)
+    default = 0 if node.op_type == "Split" else -1
+    axis = next((a.i for a in node.attribute if a.name == "axis"), default)
     # Other kernels than the last axis's are slow.
     if None in inputs or (node.op_type == "Softmax" and order[axis] != rank - 1):
         return False

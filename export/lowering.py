@@ -145,6 +145,8 @@ def _convert_einsum(ctx: Any, node: Any, *_: Any) -> None:
     taken, _, made = equation.decode().partition("->")
     image, _, weights = taken.partition(",")
     dense = len(weights) == 2 and image[-1:] + made[-1:] == weights and image[:-1] == made[:-1]
+    letters = [*image.replace("...", ""), weights[-1:]]
+    dense = dense and len(set(letters)) == len(letters)  # none twice, as on a diagonal
     kind, attributes = KEPT_EINSUM, {"equation": equation}
     if dense and last.is_const():
         kind, attributes = "MatMul", {}

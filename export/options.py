@@ -12,6 +12,7 @@ MORE_GRAPHS = ("encode", "trajectory", "inpaint")
 PRECISIONS = ("float32", "float16")
 MAX_UNROLL_STEPS = 200
 MAX_BATCH_SIZE = 4096
+WEIGHTS = ("latest", "best")
 IMAGE_DTYPES = ("uint8", "float32")
 MANIFEST_NAME = "bundle.json"
 

@@ -11,7 +11,7 @@ from ..trainer.schedule import make_schedule
 from ..trainer.weights import load_network
 from .bundle import export_bundle
 from .certificate import Certificate
-from .options import Baking
+from .options import WEIGHTS, Baking, check_choice
 
 
 def export_run(
@@ -22,6 +22,7 @@ def export_run(
     `weights` are the `latest` or the `best` that it saved. The other settings, and what it raises,
     are those of `export_bundle`; also InputError for a folder that is no finished run.
     """
+    check_choice("weights", weights, WEIGHTS)
     run = RunDirectory(run_dir)
     config, data = run.read_config()
     rates = config.max_signal_rate, config.min_signal_rate

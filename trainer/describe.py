@@ -37,7 +37,8 @@ class Level:
 def levels(network: keras.Model) -> list[Level]:
     """The network's layers by the size of their images, the largest first."""
     by_size: dict[tuple[int, int], list[Any]] = {}
-    for layer in network.layers:
+    layers: list[Any] = network.layers
+    for layer in layers:
         shape = layer.output.shape
         if len(shape) == 4:
             by_size.setdefault((shape[1], shape[2]), []).append(layer)
@@ -45,7 +46,7 @@ def levels(network: keras.Model) -> list[Level]:
 
 
 def _level(size: tuple[int, int], layers: list[Any]) -> Level:
-    convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
+    convolutions: list[Any] = [x for x in layers if isinstance(x, keras.layers.Conv2D)]
     return Level(
         "×".join(map(str, size)),
         max(layer.output.shape[-1] for layer in layers),

@@ -77,7 +77,7 @@ class MetricsLog:
             with self._path.open(newline="") as file:
                 kept = [row for row in csv.DictReader(file) if _is_row_until(row, step)]
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS)
+        writer = csv.DictWriter(text, COLUMNS, restval="nan")
         writer.writeheader()
         writer.writerows(kept)
         with replacing(self._path) as part:

@@ -78,8 +78,9 @@ class Trainer:
         losses, times, gradients = self._gradient(images, self.step)
         norm = tf.linalg.global_norm(gradients) / self._loss_scale()
         self._update(gradients)
-        self.metrics.update(self.step, losses, times, norm)
         self.step.assign_add(1)
+        scaled = self.config.precision == "mixed_float16"
+        self.metrics.update(self.step, losses, times, norm, skips_overflow=scaled)
 
     @property
     def loss_scale(self) -> float:

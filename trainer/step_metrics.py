@@ -21,7 +21,10 @@ class Means:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The first step whose loss was not finite, and the time t of the image that made it so."""
+    """The first step, counted from 1, that was not finite, and the time t of an image in it.
+
+    It is one whose loss was not finite, or else the one of the largest loss.
+    """
 
     step: int
     time: float
@@ -37,18 +40,26 @@ class StepMetrics:
         self._broken_time = tf.Variable(tf.constant(0.0), trainable=False)
 
     def update(
-        self, step: tf.Tensor, losses: tf.Tensor, times: tf.Tensor, gradient_norm: tf.Tensor
+        self,
+        step: tf.Tensor,
+        losses: tf.Tensor,
+        times: tf.Tensor,
+        gradient_norm: tf.Tensor,
+        *,
+        skips_overflow: bool = False,
     ) -> None:
-        """Take in one step: losses and times float32 [B], the norm of its gradient []."""
+        """Take in a step, counted from 1: losses and times float32 [B], the gradient's norm [].
+
+        `skips_overflow` says that a gradient which is not finite changes no weight.
+        """
         self._loss.update_state(losses)
         self._by_time.update_state(losses, times)
-        # An overflow of half precision skips its step, and is no part of the mean.
         finite = tf.math.is_finite(gradient_norm)
         norm = tf.where(finite, gradient_norm, 0.0)
         self._norm.update_state(norm, sample_weight=tf.cast(finite, tf.float32))
-        broken = tf.logical_not(tf.math.is_finite(losses))
-        first = tf.reduce_any(broken) & (self._broken_step < 0)
-        worst = tf.gather(times, tf.argmax(tf.cast(broken, tf.int32)))
+        sound = tf.reduce_all(tf.math.is_finite(losses)) & (finite | skips_overflow)
+        first = tf.logical_not(sound) & (self._broken_step < 0)
+        worst = tf.gather(times, tf.argmax(tf.where(tf.math.is_finite(losses), losses, math.inf)))
         self._broken_step.assign(tf.where(first, step, self._broken_step))
         self._broken_time.assign(tf.where(first, worst, self._broken_time))
 

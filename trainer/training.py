@@ -133,6 +133,8 @@ class _Loop:
                     self._between(step, bar)
             if step > first_step:
                 self._save(step)
+            elif step:
+                self._keep_average(step)  # which a run that was killed may not have come to
             if first_step < step == total:
                 self._draw(step)
         print(self._closing(step, stop))
@@ -184,9 +186,9 @@ class _Loop:
                 "the checkpoint before it is kept; " if self.run_files.ema_weights.exists() else ""
             )
             raise InputError(
-                f"the loss was not finite in step {broken.step:,}, at time t = {broken.time:.3f}: "
-                f"expected a finite number; {kept}train in a new --run_dir with a lower "
-                f"--learning_rate than {self.config.learning_rate:g}"
+                f"the loss or its gradient was not finite in step {broken.step:,}, at time t = "
+                f"{broken.time:.3f}: expected finite numbers; {kept}train in a new --run_dir with "
+                f"a lower --learning_rate than {self.config.learning_rate:g}"
             )
 
     def _eval_loss(self) -> float:
@@ -212,12 +214,13 @@ class _Loop:
         self._require_finite()
         started = time.monotonic()
         self.checkpoints.save()
-        with replacing(self.run_files.ema_weights) as part:
-            self.trainer.average.save_weights(part)
-        self._keep_if_best(step)
+        self._keep_average(step)
         self.logged_time += time.monotonic() - started
 
-    def _keep_if_best(self, step: int) -> None:
+    def _keep_average(self, step: int) -> None:
+        """Write the average for export, and once more if it is the best so far."""
+        with replacing(self.run_files.ema_weights) as part:
+            self.trainer.average.save_weights(part)
         best, loss = self.run_files.read_best(), self._eval_loss()
         if not math.isnan(loss) and (best is None or loss < best.eval_loss):
             self.checkpoints.keep_newest_as_best()

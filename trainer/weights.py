@@ -72,6 +72,7 @@ def _of_run(source: Path, config: TrainConfig) -> list[np.ndarray]:
 def _of_bundle(source: Path, config: TrainConfig) -> list[np.ndarray]:
     try:
         model: dict[str, Any] = json.loads((source / "bundle.json").read_text())["model"]
+        prediction, conditioning = model["prediction"], model["conditioning"]
         reader = tf.train.load_checkpoint(str(source / "saved_model" / "variables" / "variables"))
         count = len([name for name in reader.get_variable_to_shape_map() if "weights/" in name])
         weights = [
@@ -84,8 +85,8 @@ def _of_bundle(source: Path, config: TrainConfig) -> list[np.ndarray]:
             f"init_from={source}: cannot be read as a bundle ({reason}); expected one that "
             "diffkiln-export wrote, with its saved_model"
         ) from error
-    _require_same(source, "prediction", model.get("prediction"), config.prediction)
-    _require_same(source, "conditioning", model.get("conditioning"), "time")
+    _require_same(source, "prediction", prediction, config.prediction)
+    _require_same(source, "conditioning", conditioning, "time")
     return weights
 
 

@@ -73,6 +73,14 @@ def keras_heads(x: Any) -> Any:
     return image(layers.MultiHeadAttention(4, CHANNELS // 4)(x, x))
 
 
+def windows_of_heads(x: Any) -> Any:
+    """Heads that see one half of the image each, so that products have three axes before them."""
+    x = layers.Reshape((2, POSITIONS // 2, 3, 2, CHANNELS // 2))(layers.Dense(3 * CHANNELS)(x))
+    parts: Any = ops.transpose(x, (3, 0, 1, 4, 2, 5))
+    heads = ops.transpose(weighted(parts[0], parts[1], parts[2]), (0, 1, 3, 2, 4))
+    return layers.Dense(CHANNELS)(image(heads))
+
+
 def scores_with_a_bias(x: Any) -> Any:
     """A learned number for each pair of positions, and values narrower than the image."""
     x = tokens(x)
@@ -109,6 +117,7 @@ class DenseByLetters(layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         x = tf.einsum("bhwc,cd->bhwd", inputs, self.weights_by_letters)
+        x = x + tf.einsum("bhwd,dd->bhwd", x, self.weights_by_letters)
         return tf.einsum("bhwd->bwhd", x) + tf.einsum("bhwd->bd", x)[:, None, None]
 
     def compute_output_shape(self, shape: tuple) -> tuple:
@@ -205,7 +214,8 @@ def dense_by_letters(x: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "middle", [transformer_block, across_channels, reshaped_across, dense_by_letters]
+    "middle",
+    [transformer_block, across_channels, reshaped_across, dense_by_letters, windows_of_heads],
 )
 def test_what_needs_transposes_still_converts(middle: Middle) -> None:
     model = network(middle)

@@ -78,3 +78,13 @@ def test_a_number_per_channel_becomes_a_row_of_the_image() -> None:
     )
     found = np.asarray(session.run(None, {"x": images})[0])
     np.testing.assert_array_equal(found, images * std + mean)
+
+
+def test_a_constant_along_another_axis_stays_as_it_is() -> None:
+    node = helper.make_node("Mul", ["x", "scale"], ["y"])
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4, 2, 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4, 2, 3])
+    scale = numpy_helper.from_array(np.ones((1, 4, 1, 1), np.float32), "scale")
+    graph = helper.make_graph([node], "g", [x], [y], [scale])
+    widen_channel_constants(graph)
+    assert [value.name for value in graph.initializer] == ["scale"]

@@ -9,10 +9,20 @@ from diffkiln.trainer.step_metrics import Breakdown, StepMetrics
 
 
 def update(
-    metrics: StepMetrics, step: int, losses: list[float], times: list[float], norm: float = 1.0
+    metrics: StepMetrics,
+    step: int,
+    losses: list[float],
+    times: list[float],
+    norm: float = 1.0,
+    *,
+    skips_overflow: bool = False,
 ) -> None:
     metrics.update(
-        tf.constant(step, tf.int64), tf.constant(losses), tf.constant(times), tf.constant(norm)
+        tf.constant(step, tf.int64),
+        tf.constant(losses),
+        tf.constant(times),
+        tf.constant(norm),
+        skips_overflow=skips_overflow,
     )
 
 
@@ -29,9 +39,16 @@ def test_means_are_over_all_steps_and_begin_anew() -> None:
 
 def test_an_overflow_is_no_part_of_the_gradients_mean() -> None:
     metrics = StepMetrics()
-    update(metrics, 0, [1.0], [0.5], norm=math.inf)
-    update(metrics, 1, [1.0], [0.5], norm=3.0)
+    update(metrics, 1, [1.0], [0.5], norm=math.inf, skips_overflow=True)
+    update(metrics, 2, [1.0], [0.5], norm=3.0)
     assert metrics.take().gradient_norm == 3.0
+    assert metrics.breakdown is None
+
+
+def test_a_gradient_that_is_not_finite_breaks_the_run_where_it_is_applied() -> None:
+    metrics = StepMetrics()
+    update(metrics, 3, [1.0, 4.0], [0.5, 0.25], norm=math.nan)
+    assert metrics.breakdown == Breakdown(3, 0.25)
 
 
 def test_the_first_loss_that_is_not_finite_is_remembered() -> None:
