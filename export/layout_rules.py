@@ -149,12 +149,20 @@ def _along_axis(layout: Layout, node: onnx.NodeProto) -> bool:
     return True
 
 
-def _slice(layout: Layout, node: onnx.NodeProto) -> bool:
+def _axes(layout: Layout, node: onnx.NodeProto, position: int) -> tuple[Stored, list[int]] | None:
+    """How a node's first input lies, if moved, and its axes there, given by another input."""
     moved = layout.moved(node.input[:1])
-    if not moved or len(node.input) < 4 or node.input[3] not in layout.constants:
+    if not moved or len(node.input) <= position or node.input[position] not in layout.constants:
+        return None
+    axes = layout.constants[node.input[position]]
+    return moved[0], [moved[0].order[int(axis)] for axis in axes]
+
+
+def _slice(layout: Layout, node: onnx.NodeProto) -> bool:
+    found, value = _axes(layout, node, 3), node.output[0]
+    if found is None:
         return False
-    stored, value = moved[0], node.output[0]
-    axes = [stored.order[int(axis)] for axis in layout.constants[node.input[3]]]
+    stored, axes = found
     name = layout.constant(np.array(axes, np.int64), value)
     inputs = [stored.name, *node.input[1:3], name, *node.input[4:]]
     layout.add(node, inputs, [layout.output(value, stored.order)])
@@ -162,16 +170,13 @@ def _slice(layout: Layout, node: onnx.NodeProto) -> bool:
 
 
 def _squeeze(layout: Layout, node: onnx.NodeProto) -> bool:
-    moved = layout.moved(node.input[:1])
-    if not moved or len(node.input) < 2 or node.input[1] not in layout.constants:
+    found, value = _axes(layout, node, 1), node.output[0]
+    if found is None:
         return False
-    stored, value = moved[0], node.output[0]
-    rank = len(stored.order)
-    gone = {int(axis) % rank for axis in layout.constants[node.input[1]]}
-    left = [stored.order[axis] for axis in range(rank) if axis not in gone]
+    stored, gone = found
+    left = [axis for axis in stored.order if axis not in gone]
     order = tuple(sorted(left).index(axis) for axis in left)
-    axes = np.array(sorted(stored.order[axis] for axis in gone), np.int64)
-    name = layout.constant(axes, value)
+    name = layout.constant(np.array(sorted(gone), np.int64), value)
     layout.make("Squeeze", [stored.name, name], value, order)
     return True
 

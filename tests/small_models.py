@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import onnxruntime
 import tensorflow as tf
+from keras import layers
 
 from diffkiln.export import export_bundle
 from diffkiln.trainer.config import NetworkConfig
@@ -26,6 +27,20 @@ def small_network() -> keras.Model:
     """A U-Net for 8×8 images."""
     shape = NetworkConfig(image_size=8, widths=(16, 32), blocks=1, patch_size=2)
     return with_random_weights(build_unet(shape))
+
+
+def conditioned_network(
+    shape: tuple[int, int, int] = (4, 6, 3), condition: tuple[int, ...] = (), dtype: str = "float32"
+) -> keras.Model:
+    """Two convolutions that are told the condition."""
+    noisy, level = keras.Input(shape), keras.Input(condition, dtype=dtype)
+    embedding = layers.Reshape((1, 1, -1))(layers.Reshape((1,))(level))
+    if dtype == "int32":
+        embedding = layers.Reshape((1, 1, 8))(layers.Embedding(1001, 8)(level))
+    x = layers.Conv2D(8, 3, padding="same")(noisy) + layers.Conv2D(8, 1)(embedding)
+    return with_random_weights(
+        keras.Model([noisy, level], layers.Conv2D(shape[-1], 3, padding="same")(keras.ops.tanh(x)))
+    )
 
 
 def small_bundle(bundle: Path, **settings: Any) -> Path:

@@ -1,6 +1,6 @@
 """How a network is taught: which times, how much each counts, how fast the weights move.
 
-Pure functions, so that each can be compared with what its paper says.
+Each is by itself, so that it can be compared with what its paper says.
 """
 
 import math
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from .errors import InputError
 
-# Where signal²/noise² stops counting (Min-SNR, arXiv 2303.09556, section 3.4).
+# Where signal²/noise² stops counting (Min-SNR, arXiv 2303.09556).
 MIN_SNR_GAMMA = 5.0
 
 
@@ -22,7 +22,7 @@ def loss_weight(
     The squared errors of ε, v and x_0 are one error on three scales: that of x_0 is noise²/signal²
     that of ε, and noise² that of v. `uniform` takes each as it is. `velocity` makes of each the
     error of v. `min_snr` makes of each min(signal²/noise², 5) times the error of x_0
-    (arXiv 2303.09556, equation 7).
+    (arXiv 2303.09556).
     """
     ones, signal, noise = tf.ones_like(signal_rate), tf.square(signal_rate), tf.square(noise_rate)
     if weighting == "uniform":
@@ -44,7 +44,7 @@ def stratified(uniform: tf.Tensor) -> tf.Tensor:
     """One number in each of N equal parts of [0, 1), float32 [N], from as many uniform ones.
 
     The first alone is used: (u + i/N) mod 1, the low-discrepancy sampler of variational diffusion
-    models (arXiv 2107.00630, appendix I.1). Each number is uniform by itself.
+    models (arXiv 2107.00630). Each number is uniform by itself.
     """
     count = tf.shape(uniform)[0]
     steps = tf.range(count, dtype=tf.float32) / tf.cast(count, tf.float32)

@@ -65,7 +65,7 @@ class StepMetrics:
 
     @property
     def breakdown(self) -> Breakdown | None:
-        """Where the loss stopped being finite, None if it never did."""
+        """Where the loss or its gradient stopped being finite, None if neither did."""
         step = int(self._broken_step.numpy())
         return None if step < 0 else Breakdown(step, float(self._broken_time.numpy()))
 

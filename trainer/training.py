@@ -179,7 +179,7 @@ class _Loop:
         return row
 
     def _require_finite(self) -> None:
-        """Stop where the loss is not finite any more; nothing is ever saved past that."""
+        """Stop where loss or gradient are not finite any more; nothing is ever saved past that."""
         broken = self.trainer.metrics.breakdown
         if broken:
             kept = (

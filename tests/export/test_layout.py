@@ -133,10 +133,19 @@ def along_axis(graph: Graph) -> None:
     name = graph.value(2)
     shape = graph.shapes[name]
     axis = graph.draw(st.integers(1, len(shape) - 1))
-    operator = graph.draw(st.sampled_from(["Concat", "Softmax", "Slice", "ReduceMean", "Squeeze"]))
+    operator = graph.draw(
+        st.sampled_from(["Concat", "Softmax", "Slice", "Split", "ReduceMean", "Squeeze"])
+    )
     index = graph.constant(np.array([axis], np.int64))
     if operator == "Softmax":
         graph.add(operator, [name], shape, axis=axis)
+    elif operator == "Split":
+        sizes = graph.constant(np.array([1, shape[axis] - 1], np.int64))
+        name_of_rest = f"rest{len(graph.nodes)}"
+        graph.add(operator, [name, sizes], (*shape[:axis], 1, *shape[axis + 1 :]), axis=axis)
+        graph.nodes[-1].output.append(name_of_rest)
+        if shape[axis] > 1:
+            graph.shapes[name_of_rest] = (*shape[:axis], shape[axis] - 1, *shape[axis + 1 :])
     elif operator == "Concat":
         joined = (*shape[:axis], 2 * shape[axis], *shape[axis + 1 :])
         graph.add(operator, [name, name], joined, axis=axis)

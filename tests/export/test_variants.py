@@ -12,9 +12,15 @@ import keras
 import numpy as np
 import onnx
 import pytest
-from conftest import Command
 from keras import layers
-from small_models import PIXELS, run_onnx, run_saved_model, small_bundle, with_random_weights
+from small_models import (
+    PIXELS,
+    conditioned_network,
+    run_onnx,
+    run_saved_model,
+    small_bundle,
+    with_random_weights,
+)
 
 from diffkiln.export import export_bundle
 from diffkiln.export.options import GRAPHS
@@ -24,20 +30,6 @@ from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.schedule import ddpm_linear
 
 SEEDS = np.array([3, 2**40], np.int64)
-
-
-def network(
-    shape: tuple[int, int, int] = (4, 6, 3), condition: tuple[int, ...] = (), dtype: str = "float32"
-) -> keras.Model:
-    """Two convolutions that are told the condition."""
-    noisy, level = keras.Input(shape), keras.Input(condition, dtype=dtype)
-    embedding = layers.Reshape((1, 1, -1))(layers.Reshape((1,))(level))
-    if dtype == "int32":
-        embedding = layers.Reshape((1, 1, 8))(layers.Embedding(1001, 8)(level))
-    x = layers.Conv2D(8, 3, padding="same")(noisy) + layers.Conv2D(8, 1)(embedding)
-    return with_random_weights(
-        keras.Model([noisy, level], layers.Conv2D(shape[-1], 3, padding="same")(keras.ops.tanh(x)))
-    )
 
 
 def manifest(bundle: Path) -> dict[str, Any]:
@@ -57,7 +49,7 @@ def test_any_shape_and_conditioning(
     tmp_path: Path, shape: tuple[int, int, int], condition: tuple[int, ...], settings: dict
 ) -> None:
     pixels = {"pixel_mean": 0.5, "pixel_std": 0.25}
-    export_bundle(network(shape, condition), tmp_path / "b", **pixels, **settings)
+    export_bundle(conditioned_network(shape, condition), tmp_path / "b", **pixels, **settings)
     images = Sampler(tmp_path / "b", device="cpu").sample(2, steps=3)
     assert images.shape == (2, *shape)
     assert manifest(tmp_path / "b")["model"]["conditioning"] == settings.get("conditioning", "time")
@@ -65,7 +57,7 @@ def test_any_shape_and_conditioning(
 
 def test_an_embedding_of_integer_timesteps(tmp_path: Path) -> None:
     settings = {"schedule": ddpm_linear(), "conditioning": "timestep", "time_grid": "quadratic"}
-    net = network(dtype="int32")
+    net = conditioned_network(dtype="int32")
     export_bundle(net, tmp_path / "b", graphs=("sampler", "denoiser"), **PIXELS, **settings)
     noisy = np.zeros((1, 4, 6, 3), np.float32)
     time = np.array([0.25], np.float32)
@@ -123,7 +115,7 @@ def test_encoded_pictures_are_drawn_again(tiny_bundle: Path) -> None:
 
 def test_stochastic_sampling_is_reproducible_and_steps_draw_anew(tmp_path: Path) -> None:
     graphs = ("sampler", "from_noise", "noise", "step")
-    export_bundle(network(), tmp_path / "b", eta=1.0, graphs=graphs, **PIXELS)
+    export_bundle(conditioned_network(), tmp_path / "b", eta=1.0, graphs=graphs, **PIXELS)
     (noise,) = run_onnx(tmp_path / "b" / "noise.onnx", seeds=SEEDS)
     steps = np.array(6)
     (sampled,) = run_onnx(tmp_path / "b" / "sampler.onnx", seeds=SEEDS, steps=steps)
@@ -143,7 +135,7 @@ def test_stochastic_sampling_is_reproducible_and_steps_draw_anew(tmp_path: Path)
 @pytest.mark.parametrize("settings", [{"eta": 0.7}, {"solver": "dpmpp_2m"}])
 def test_stepwise_sampling_carries_what_the_solver_does(tmp_path: Path, settings: dict) -> None:
     graphs = ("sampler", "noise", "step")
-    export_bundle(network(), tmp_path / "b", graphs=graphs, **PIXELS, **settings)
+    export_bundle(conditioned_network(), tmp_path / "b", graphs=graphs, **PIXELS, **settings)
     sampler = Sampler(tmp_path / "b", device="cpu", max_batch=2)
     *_, (_, last) = sampler.trajectory(3, steps=5, seed=9)
     assert np.abs(last.astype(int) - sampler.sample(3, steps=5, seed=9)).max() <= 1
@@ -189,7 +181,9 @@ def test_half_precision_halves_the_weights_and_nothing_else(tmp_path: Path) -> N
 
 
 def test_half_precision_with_a_solver_that_divides_by_nothing_at_first(tmp_path: Path) -> None:
-    export_bundle(network(), tmp_path / "b", precision="float16", solver="dpmpp_2m", **PIXELS)
+    export_bundle(
+        conditioned_network(), tmp_path / "b", precision="float16", solver="dpmpp_2m", **PIXELS
+    )
     assert Sampler(tmp_path / "b", device="cpu").sample(1, steps=3).any()
 
 
@@ -241,72 +235,5 @@ def test_settings_that_do_not_go_together_are_refused(
     tmp_path: Path, settings: dict, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        export_bundle(network(), tmp_path / "b", **PIXELS, **settings)
+        export_bundle(conditioned_network(), tmp_path / "b", **PIXELS, **settings)
     assert not list(tmp_path.iterdir())
-
-
-# Keras saves variables through a signature that NumPy 2 deprecates.
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_a_keras_file_from_the_command_line(command: Command, tmp_path: Path) -> None:
-    network().save(tmp_path / "net.keras")
-    flags = (
-        f"--network={tmp_path / 'net.keras'}",
-        f"--bundle={tmp_path / 'b'}",
-        "--pixel_mean=0.5,0.4,0.5",
-        "--pixel_std=0.25",
-        "--prediction=velocity",
-        "--schedule=ddpm_cosine",
-        "--conditioning=noise_rate",
-        "--solver=dpmpp_2m",
-        "--time_grid=karras",
-        "--graphs=sampler,trajectory",
-    )
-    result = command("diffkiln-export", *flags)
-    assert result.returncode == 0, result.stderr
-    content = manifest(tmp_path / "b")
-    assert (content["sampler"]["solver"], content["sampler"]["time_grid"]) == ("dpmpp_2m", "karras")
-    verified = command("diffkiln-export", "--verify", f"--bundle={tmp_path / 'b'}")
-    assert verified.returncode == 0, verified.stderr
-    assert "trajectory.onnx to float64 reference" in verified.stdout
-
-
-@pytest.mark.parametrize(
-    ("flags", "status", "words"),
-    [
-        (("--network=no.keras", "--pixel_mean=0.5", "--pixel_std=0.5"), 1, "no.keras: no such"),
-        (("--network=no.keras", "--pixel_std=0.5"), 2, "--pixel_mean: missing"),
-        (("--network=no.keras", "--pixel_mean=grey", "--pixel_std=1"), 2, "--pixel_mean=grey"),
-        (("--run_dir=r", "--prediction=noise"), 2, "--prediction=noise: the run knows its own"),
-        (("--run_dir=r", "--network=n.keras"), 2, "or else --network"),
-        (("--run_dir=r", "--eta=2"), 2, "--eta=2: expected a number from 0"),
-        (("--verify",), 1, "b does not exist"),
-    ],
-)
-def test_wrong_flags(
-    command: Command, tmp_path: Path, flags: tuple[str, ...], status: int, words: str
-) -> None:
-    result = command("diffkiln-export", f"--bundle={tmp_path / 'b'}", *flags)
-    assert result.returncode == status
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-    assert words in result.stderr
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_file_that_keras_cannot_load_is_refused(command: Command, tmp_path: Path) -> None:
-    (tmp_path / "net.keras").write_bytes(b"no network")
-    flags = ("--pixel_mean=0.5", "--pixel_std=0.5", f"--bundle={tmp_path / 'b'}")
-    result = command("diffkiln-export", f"--network={tmp_path / 'net.keras'}", *flags)
-    assert result.returncode == 1
-    assert "Keras cannot load it" in result.stderr
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-
-
-def test_an_altered_bundle_is_not_verified(command: Command, bundle_copy: Path) -> None:
-    file = next((bundle_copy / "saved_model" / "variables").glob("*.data*"))
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 255
-    file.write_bytes(content)
-    result = command("diffkiln-export", "--verify", f"--bundle={bundle_copy}")
-    assert result.returncode == 1
-    assert file.name in result.stderr
-    assert "as bundle.json says" in result.stderr

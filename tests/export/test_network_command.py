@@ -1,0 +1,75 @@
+"""Networks of `.keras` files, and bundles that exist, on the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Command
+from small_models import conditioned_network
+
+
+# Keras saves variables through a signature that NumPy 2 deprecates.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_keras_file_from_the_command_line(command: Command, tmp_path: Path) -> None:
+    conditioned_network().save(tmp_path / "net.keras")
+    flags = (
+        f"--network={tmp_path / 'net.keras'}",
+        f"--bundle={tmp_path / 'b'}",
+        "--pixel_mean=0.5,0.4,0.5",
+        "--pixel_std=0.25",
+        "--prediction=velocity",
+        "--schedule=ddpm_cosine",
+        "--conditioning=noise_rate",
+        "--solver=dpmpp_2m",
+        "--time_grid=karras",
+        "--graphs=sampler,trajectory",
+    )
+    result = command("diffkiln-export", *flags)
+    assert result.returncode == 0, result.stderr
+    content = json.loads((tmp_path / "b" / "bundle.json").read_text())
+    assert (content["sampler"]["solver"], content["sampler"]["time_grid"]) == ("dpmpp_2m", "karras")
+    verified = command("diffkiln-export", "--verify", f"--bundle={tmp_path / 'b'}")
+    assert verified.returncode == 0, verified.stderr
+    assert "trajectory.onnx to float64 reference" in verified.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "words"),
+    [
+        (("--network=no.keras", "--pixel_mean=0.5", "--pixel_std=0.5"), 1, "no.keras: no such"),
+        (("--network=no.keras", "--pixel_std=0.5"), 2, "--pixel_mean: missing"),
+        (("--network=no.keras", "--pixel_mean=grey", "--pixel_std=1"), 2, "--pixel_mean=grey"),
+        (("--run_dir=r", "--prediction=noise"), 2, "--prediction=noise: the run knows its own"),
+        (("--run_dir=r", "--network=n.keras"), 2, "or else --network"),
+        (("--run_dir=r", "--eta=2"), 2, "--eta=2: expected a number from 0"),
+        (("--verify",), 1, "b does not exist"),
+    ],
+)
+def test_wrong_flags(
+    command: Command, tmp_path: Path, flags: tuple[str, ...], status: int, words: str
+) -> None:
+    result = command("diffkiln-export", f"--bundle={tmp_path / 'b'}", *flags)
+    assert result.returncode == status
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert words in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_keras_cannot_load_is_refused(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "net.keras").write_bytes(b"no network")
+    flags = ("--pixel_mean=0.5", "--pixel_std=0.5", f"--bundle={tmp_path / 'b'}")
+    result = command("diffkiln-export", f"--network={tmp_path / 'net.keras'}", *flags)
+    assert result.returncode == 1
+    assert "Keras cannot load it" in result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+def test_an_altered_bundle_is_not_verified(command: Command, bundle_copy: Path) -> None:
+    file = next((bundle_copy / "saved_model" / "variables").glob("*.data*"))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+    result = command("diffkiln-export", "--verify", f"--bundle={bundle_copy}")
+    assert result.returncode == 1
+    assert file.name in result.stderr
+    assert "as bundle.json says" in result.stderr
