@@ -1,6 +1,7 @@
 """What the way of baking costs: the same sampler in several forms, timed turn by turn.
 
     python benchmarks/baking.py --preset=flowers64 --batch=8
+    python benchmarks/baking.py --widths=32,64,96,128 --patch_size=1
 
 Prints medians of pairwise ratios to the hand-made Loop, so less than 1 is faster; and for each
 solver the Loop over as many bare calls of the denoiser. OpenVINO and diffusers have rows where they
@@ -22,7 +23,7 @@ from diffkiln.export.conversion import convert_only
 from diffkiln.export.network import adapted, image_shape
 from diffkiln.export.onnx_graphs import OnnxExporter, network_graph
 from diffkiln.export.signatures import Signatures
-from diffkiln.trainer.config import PRESETS, preset_config
+from diffkiln.trainer.config import PRESETS, TrainConfig, preset_config
 from diffkiln.trainer.describe import multiply_adds
 from diffkiln.trainer.diffusion import Denoiser
 from diffkiln.trainer.sampling import Sampling
@@ -31,6 +32,8 @@ from diffkiln.trainer.unet import build_unet
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("preset", "flowers64", list(PRESETS), "the network")
+flags.DEFINE_list("widths", None, "other channels of each level than the preset's")
+flags.DEFINE_integer("patch_size", None, "another one than the preset's")
 flags.DEFINE_integer("batch", 8, "images at once")
 flags.DEFINE_integer("steps", 10, "steps of the sampler")
 flags.DEFINE_integer("rounds", 7, "how often each form is timed")
@@ -38,9 +41,15 @@ flags.DEFINE_integer("rounds", 7, "how often each form is timed")
 DIFFUSERS = "diffusers, per multiply-add"
 
 
+def configuration() -> TrainConfig:
+    """The preset's, with the flags over it."""
+    widths = FLAGS.widths and tuple(map(int, FLAGS.widths))
+    return preset_config(FLAGS.preset, widths=widths, patch_size=FLAGS.patch_size)
+
+
 def random_network() -> keras.Model:
-    """The preset's network; equal weights would be merged, so they are random."""
-    network = build_unet(preset_config(FLAGS.preset).network)
+    """The network to bake; equal weights would be merged, so they are random."""
+    network = build_unet(configuration().network)
     for index, variable in enumerate(network.trainable_variables):
         variable.assign(0.05 * tf.random.stateless_normal(variable.shape, (0, index)))
     return network
@@ -124,11 +133,12 @@ def main(_: list[str]) -> None:
     }
     if is_installed("openvino"):
         forms["OpenVINO, denoiser calls"] = openvino_task(made.graph("denoiser"), feeds, steps)
-    config, ours, theirs = preset_config(FLAGS.preset), multiply_adds(network), 1
+    config, ours, theirs = configuration(), multiply_adds(network), 1
     if is_installed("torch", "diffusers"):
         pipeline = (config.widths, shape, config.patch_size, config.blocks, steps)
         forms[DIFFUSERS], theirs = diffusers_task(*pipeline)
-    print(f"{FLAGS.preset}, batch {FLAGS.batch}, {steps} steps")
+    size = f"{ours / 1e9:.2f} G multiply-adds"
+    print(f"{FLAGS.preset}, {size}, batch {FLAGS.batch}, {steps} steps")
     for name, ratio in ratios(forms, "hand-made Loop").items():
         print(f"  {name:30} {ratio * ours / theirs if name == DIFFUSERS else ratio:5.2f}")
     print("Loop over bare denoiser calls, by solver")
