@@ -1,13 +1,16 @@
 """The command `diffkiln-train`."""
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from absl import flags
 
+from .cluster import cluster_from_environment
 from .command import quiet_native_import, require_flag, run_command
 from .config import (
+    DISTRIBUTIONS,
     LEARNING_RATE_DECAYS,
     LOSS_WEIGHTINGS,
     PRECISIONS,
@@ -88,6 +91,13 @@ _integer("seed", "of weights, order, flips and noise")
 flags.DEFINE_list("widths", None, "channels of each level, such as 48,80,112", flag_values=FLAGS)
 _integer("blocks", "residual blocks per level and direction")
 _integer("patch_size", "pixels of a patch's side that become channels; 1 for none")
+_choice(
+    "distribute",
+    None,
+    DISTRIBUTIONS,
+    "train on one device, on all of this machine, or as the worker that TF_CONFIG names",
+)
+_number("worker_timeout_s", "seconds to wait for the other workers at the start")
 _choice("resume", "auto", ("auto", "never", "must"), "go on with the run that is there")
 _text("init_from", None, "run or bundle whose weights a new run begins with")
 _integer("keep_checkpoints", "newest checkpoints to keep, beside the best")
@@ -112,7 +122,15 @@ def _check() -> _Arguments:
         raise InputError(f"run_dir={run_dir}: expected a path without any of * ? [ ] \\")
     settings = {name: FLAGS[name].value for name in FLAGS if name not in _NOT_SETTINGS}
     widths = FLAGS.widths and tuple(_whole_number(width) for width in FLAGS.widths)
-    return _Arguments(run_dir, preset_config(FLAGS.preset, widths=widths, **settings))
+    config = preset_config(FLAGS.preset, widths=widths, **settings)
+    if config.distribute == "multi_worker":
+        workers = len(cluster_from_environment().workers)
+        if config.batch_size % workers:
+            raise InputError(
+                f"batch_size={config.batch_size}: expected a multiple of {workers}, the number of "
+                "workers in TF_CONFIG"
+            )
+    return _Arguments(run_dir, config)
 
 
 def _whole_number(text: str) -> int | str:
@@ -131,7 +149,14 @@ def _run(arguments: _Arguments) -> None:
 
 def main() -> int:
     """Run the command; the exit status."""
-    return run_command("diffkiln-train", USAGE, FLAGS, _check, _run)
+    status = run_command("diffkiln-train", USAGE, FLAGS, _check, _run)
+    if FLAGS.is_parsed() and FLAGS.distribute == "multi_worker":
+        # At an orderly exit TensorFlow's servers wait for each other for seconds, and say of those
+        # which have gone that they crashed. All that was to be written has been.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ TIME_GRIDS = ("linear", "quadratic", "karras")
 LOSS_WEIGHTINGS = ("uniform", "velocity", "min_snr")
 TIME_SAMPLINGS = ("uniform", "stratified")
 LEARNING_RATE_DECAYS = ("constant", "inverse_sqrt", "cosine")
+DISTRIBUTIONS = ("none", "mirrored", "multi_worker")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 MIN_SIGNAL_RATE = 0.001
 DATA_EXPECTED = "tfds:NAME, folder:PATH or synthetic"
@@ -27,6 +28,8 @@ CHANGEABLE = frozenset(
         "preview_every_steps",
         "log_every_steps",
         "keep_checkpoints",
+        "distribute",
+        "worker_timeout_s",
     }
 )
 
@@ -39,6 +42,8 @@ FORMERLY: dict[str, Any] = {
     "time_sampling": "uniform",
     "init_from": None,
     "keep_checkpoints": 3,
+    "distribute": "none",
+    "worker_timeout_s": 300.0,
 }
 
 
@@ -107,6 +112,8 @@ class TrainConfig:
     checkpoint_every_steps: int
     preview_every_steps: int
     log_every_steps: int
+    distribute: str
+    worker_timeout_s: float
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -115,6 +122,7 @@ class TrainConfig:
         _check_choice("prediction", self.prediction, PREDICTIONS)
         _check_choice("loss_weighting", self.loss_weighting, LOSS_WEIGHTINGS)
         _check_choice("time_sampling", self.time_sampling, TIME_SAMPLINGS)
+        _check_choice("distribute", self.distribute, DISTRIBUTIONS)
         _check_choice("learning_rate_decay", self.learning_rate_decay, LEARNING_RATE_DECAYS)
         _check_integer("batch_size", self.batch_size, least=1, most=65536)
         _check_integer("train_steps", self.train_steps, least=1, most=10**9)
@@ -124,6 +132,10 @@ class TrainConfig:
         for name in ("checkpoint_every_steps", "preview_every_steps", "log_every_steps"):
             _check_integer(name, getattr(self, name), least=1, most=10**9)
         _check_integer("keep_checkpoints", self.keep_checkpoints, least=1, most=10**6)
+        if not 0 < self.worker_timeout_s < math.inf:
+            raise InputError(
+                f"worker_timeout_s={self.worker_timeout_s}: expected a number of seconds above 0"
+            )
         self._check_optimizer()
         check_signal_rates(self.max_signal_rate, self.min_signal_rate)
         _check_integer("image_size", self.image_size, least=8, most=4096)

@@ -82,12 +82,16 @@ def without_copies(images: np.ndarray, held_out: np.ndarray) -> np.ndarray:
     return images[kept]
 
 
-def batches(images: np.ndarray, config: TrainConfig, *, first_step: int) -> tf.data.Dataset:
+def batches(
+    images: np.ndarray, config: TrainConfig, *, first_step: int, shard: tuple[int, int] = (0, 1)
+) -> tf.data.Dataset:
     """Batches uint8 [B, S, S, 3], flipped at random, of steps `first_step`, `first_step` + 1, …
 
-    Every epoch shuffles anew; a batch may span two epochs, so no image is left out.
+    `shard` is (k, n) for the k-th of n equal parts of each batch, uint8 [B / n, S, S, 3]. Every
+    epoch shuffles anew; a batch may span two epochs, so no image is left out.
     """
     count, batch_size = len(images), config.batch_size
+    part, rows = shard[0], batch_size // shard[1]
     seed, last = tf.constant(config.seed, tf.int64), tf.constant(count - 1, tf.int64)
     with tf.device("cpu"):
         pixels = tf.constant(images)
@@ -100,15 +104,20 @@ def batches(images: np.ndarray, config: TrainConfig, *, first_step: int) -> tf.d
         index = tf.raw_ops.RandomIndexShuffle(
             index=position % count, seed=key, max_index=tf.fill([batch_size], last), rounds=4
         )
-        chosen = tf.gather(pixels, index)
+        own = slice(part * rows, (part + 1) * rows)
+        chosen = tf.gather(pixels, index[own])
         coins = tf.random.stateless_uniform(
             [batch_size, 1, 1, 1], stream_seed(config.seed, FLIP, step)
         )
-        flip = coins < 0.5
+        flip = coins[own] < 0.5
         return tf.where(flip, tf.reverse(chosen, [2]), chosen)
 
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-    return steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+    options = tf.data.Options()
+    # Nothing is left to tune, and the tuner's thread can hold up the end of a run for ten seconds.
+    options.autotune.enabled = False
+    prepared = steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+    return prepared.with_options(options)
 
 
 def _none(size: int) -> np.ndarray:

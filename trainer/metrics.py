@@ -90,13 +90,14 @@ def _is_row_until(row: dict[str, str | None], step: int) -> bool:
     return number.isdecimal() and int(number) <= step and all(row.values())
 
 
-def progress_bar(total_steps: int, first_step: int) -> tqdm:
+def progress_bar(total_steps: int, first_step: int, *, shown: bool = True) -> tqdm:
     """A bar with loss, images per second and time to go; a log file gets a line now and then."""
     interactive = sys.stderr.isatty()
     return tqdm(
         total=total_steps,
         initial=first_step,
         unit="step",
+        disable=not shown,
         dynamic_ncols=interactive,
         mininterval=0.2 if interactive else 30,
         smoothing=0.05,

@@ -2,7 +2,8 @@
 
 The gradient and the update are each one function that XLA can compile (`jit_compile`; left open,
 it does on a GPU: on a CPU TensorFlow's own convolutions outrun what XLA saves between them). All
-randomness comes from the seed and the step's number, so a step is the same whenever it is run.
+randomness comes from the seed and the step's number, so a step is the same whenever it is run, and
+on as many devices as it may be (see `replicas`).
 """
 
 from typing import Any
@@ -15,6 +16,7 @@ from .config import TrainConfig
 from .diffusion import Denoiser, add_noise, training_target
 from .ema import ema_decay, update_ema
 from .recipe import LearningRate, loss_weight, stratified
+from .replicas import Replicas, make_replicas
 from .run_directory import DataSummary
 from .schedule import make_schedule
 from .step_metrics import StepMetrics
@@ -28,6 +30,16 @@ def make_denoiser(config: TrainConfig, data: DataSummary, network: keras.Model) 
     return Denoiser(network, schedule, config.prediction, data.pixel_mean, data.pixel_std)
 
 
+class _Adam(keras.optimizers.Adam):
+    """Adam for gradients that are sums over all replicas already.
+
+    Keras adds them up after clipping, which would clip each replica's own.
+    """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple]) -> list[tuple]:
+        return grads_and_vars
+
+
 def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
     """Adam with clipped gradients and decoupled weight decay; loss scaling for float16."""
     rate: Any = LearningRate(
@@ -36,11 +48,12 @@ def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
         decay=config.learning_rate_decay,
         total_steps=config.train_steps,
     )
-    adam = keras.optimizers.Adam(
+    adam = _Adam(
         rate,
         beta_2=0.99,
         global_clipnorm=config.gradient_clip_norm,
         weight_decay=config.weight_decay or None,
+        name="adam",
     )
     if config.precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(adam)
@@ -50,15 +63,19 @@ def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
 class Trainer:
     """The variables of a run and the functions that change them."""
 
-    def __init__(self, config: TrainConfig, data: DataSummary) -> None:
+    def __init__(
+        self, config: TrainConfig, data: DataSummary, replicas: Replicas | None = None
+    ) -> None:
         self.config = config
-        self.network = build_unet(config.network, dtype=config.precision)
-        self.average = build_unet(config.network)
-        self.average.set_weights(self.network.get_weights())
-        self.denoiser = make_denoiser(config, data, self.average)
-        self.optimizer = make_optimizer(config)
-        self.optimizer.build(self.network.trainable_variables)
+        self.replicas = replicas or make_replicas("none")
+        with self.replicas.strategy.scope():
+            self.network = build_unet(config.network, dtype=config.precision)
+            self.average = build_unet(config.network)
+            self.average.set_weights(self.network.get_weights())
+            self.optimizer = make_optimizer(config)
+            self.optimizer.build(self.network.trainable_variables)
         self.step = tf.Variable(tf.constant(0, tf.int64), trainable=False, name="step")
+        self.denoiser = make_denoiser(config, data, self.average)
         self.metrics = StepMetrics()
         compiled = config.jit_compile
         if compiled is None:
@@ -74,13 +91,29 @@ class Trainer:
 
     @tf.function
     def train(self, images: tf.Tensor) -> None:
-        """One step on images uint8 [B, S, S, C]; `metrics` has what came of it."""
-        losses, times, gradients = self._gradient(images, self.step)
-        norm = tf.linalg.global_norm(gradients) / self._loss_scale()
-        self._update(gradients)
+        """One step on this worker's part of the batch, images uint8 [B / workers, S, S, C].
+
+        `metrics` has what came of it, on all replicas together.
+        """
+        losses, times, norm = self.replicas.run(self._train_replica, images)
+        if not self.replicas.is_default:
+            self._move_average()
         self.step.assign_add(1)
         scaled = self.config.precision == "mixed_float16"
         self.metrics.update(self.step, losses, times, norm, skips_overflow=scaled)
+
+    def _train_replica(self, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Losses and times float32 [B] of the whole batch, and the norm of its gradient."""
+        replicas = self.replicas
+        losses, times, gradients = self._gradient(replicas.rows_here(images), self.step)
+        gradients = replicas.total(gradients)
+        norm = tf.linalg.global_norm(gradients) / self._loss_scale()
+        if replicas.is_default:
+            self._update(gradients)
+        else:
+            # Variables on several devices can be changed neither by XLA nor in a nested function.
+            self.optimizer.apply(gradients, self.network.trainable_variables)
+        return replicas.gathered(losses), replicas.gathered(times), norm
 
     @property
     def loss_scale(self) -> float:
@@ -92,13 +125,22 @@ class Trainer:
         return tf.convert_to_tensor(self.optimizer.scale_loss(tf.constant(1.0)))
 
     def _gradient_of(self, images: tf.Tensor, step: tf.Tensor):
+        """Losses and times of this replica's images, and their part of the batch's gradient."""
+        draws = map(
+            self.replicas.rows,
+            self._draws(tf.constant(self.config.batch_size), step, noise=NOISE, time=TIME),
+        )
         with tf.GradientTape() as tape:
-            losses, times = self._losses(self.network, images, step, noise=NOISE, time=TIME)
-            scaled = self.optimizer.scale_loss(tf.reduce_mean(losses))
+            losses, times = self._losses(self.network, images, *draws)
+            mean = tf.reduce_mean(losses) / self.replicas.count
+            scaled = self.optimizer.scale_loss(mean)
         return losses, times, tape.gradient(scaled, self.network.trainable_variables)
 
     def _update_with(self, gradients: list[tf.Tensor]) -> None:
         self.optimizer.apply(gradients, self.network.trainable_variables)
+        self._move_average()
+
+    def _move_average(self) -> None:
         decay = ema_decay(
             (self.step + 1) * self.config.batch_size,
             batch_size=self.config.batch_size,
@@ -108,22 +150,28 @@ class Trainer:
 
     def _evaluate(self, images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         """The averaged network's loss on batch `number`, with the same noise every time."""
-        losses, _ = self._losses(self.average, images, number, noise=EVAL_NOISE, time=EVAL_TIME)
+        draws = self._draws(tf.shape(images)[0], number, noise=EVAL_NOISE, time=EVAL_TIME)
+        losses, _ = self._losses(self.average, images, *draws)
         return tf.reduce_mean(losses)
 
-    def _losses(self, network, images: tf.Tensor, step: tf.Tensor, *, noise: int, time: int):
-        """Weighted mean squared error of each prediction, and its time, both float32 [B].
+    def _draws(self, images: tf.Tensor, step: tf.Tensor, *, noise: int, time: int):
+        """Noise float32 [N, S, S, C] and numbers in [0, 1), float32 [N], of a batch of N images."""
+        config = self.config
+        size, channels = config.image_size, len(self.denoiser.pixel_mean)
+        shape = tf.stack([images, size, size, channels])
+        epsilon = tf.random.stateless_normal(shape, stream_seed(config.seed, noise, step))
+        uniform = tf.random.stateless_uniform(shape[:1], stream_seed(config.seed, time, step))
+        if config.time_sampling == "stratified":
+            uniform = stratified(uniform)
+        return epsilon, uniform
+
+    def _losses(self, network, images: tf.Tensor, epsilon: tf.Tensor, uniform: tf.Tensor):
+        """Weighted mean squared error of each prediction, and its time, both float32 [N].
 
         arXiv 2006.11239, equation 14, for ε.
         """
         denoiser, config = self.denoiser, self.config
         image = denoiser.normalise(tf.cast(images, tf.float32) / 255)
-        epsilon = tf.random.stateless_normal(tf.shape(image), stream_seed(config.seed, noise, step))
-        uniform = tf.random.stateless_uniform(
-            tf.shape(image)[:1], stream_seed(config.seed, time, step)
-        )
-        if config.time_sampling == "stratified":
-            uniform = stratified(uniform)
         times = denoiser.schedule.training_time(uniform)
         signal_rate, noise_rate = denoiser.schedule.rates(times[:, None, None, None])
         rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}

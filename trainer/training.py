@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -20,6 +21,7 @@ from .data import ImageData, batches, load_images
 from .errors import InputError
 from .metrics import MetricsLog, Row, progress_bar
 from .preview import Preview, save_png
+from .replicas import make_replicas
 from .run_directory import Best, DataSummary, RunDirectory, replacing
 from .step import Trainer
 from .weights import initial_weights
@@ -35,13 +37,15 @@ def train(
     """
     run = RunDirectory(run_dir)
     exists = check_run_directory(run, config, resume)
+    replicas = make_replicas(config.distribute, worker_timeout_s=config.worker_timeout_s)
+    replicas.check_batch(config.batch_size)
     print(f"Reading {config.data} …", flush=True)
     images = load_images(config, download=download)
     summary = images.summary()
     if exists:
         _check_same_data(run, summary)
     keras.utils.set_random_seed(config.seed)
-    trainer = Trainer(config, summary)
+    trainer = Trainer(config, summary, replicas)
     checkpoints = Checkpoints(run.checkpoints, trainer)
     restored = exists and _restore(run, checkpoints, resume)
     if config.init_from and not restored:
@@ -52,11 +56,16 @@ def train(
             f"train_steps={config.train_steps}: the run is at step {first_step} already; give a "
             "larger number to go on"
         )
-    for folder in (run.path, run.samples, run.checkpoints):
-        folder.mkdir(parents=True, exist_ok=True)
-    run.write_config(config, summary)
-    print(_opening(config, summary, trainer, first_step), flush=True)
-    _Loop(run, config, images, trainer, checkpoints).run(first_step)
+    with replicas.naming_lost_workers():
+        replicas.require_same(
+            data=summary, settings=replace(config, data_dir=None), step=first_step
+        )
+        if replicas.is_chief:
+            for folder in (run.path, run.samples, run.checkpoints):
+                folder.mkdir(parents=True, exist_ok=True)
+            run.write_config(config, summary)
+        print(_opening(config, summary, trainer, first_step), flush=True)
+        _Loop(run, config, images, trainer, checkpoints).run(first_step)
 
 
 def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> bool:
@@ -116,30 +125,38 @@ class _Loop:
     ) -> None:
         self.run_files, self.config, self.images = run, config, images
         self.trainer, self.checkpoints = trainer, checkpoints
-        self.preview = Preview(trainer.denoiser, config.image_size)
-        self.metrics = MetricsLog(run, first_step=int(trainer.step))
+        self.replicas = trainer.replicas
+        if self.replicas.is_chief:
+            self.preview = Preview(trainer.denoiser, config.image_size)
+            self.metrics = MetricsLog(run, first_step=int(trainer.step))
         self.logged_step, self.logged_time = int(trainer.step), time.monotonic()
         self.waited = 0.0
 
     def run(self, first_step: int) -> None:
         step, total = first_step, self.config.train_steps
-        data = iter(batches(self.images.train, self.config, first_step=first_step))
+        shard = (self.replicas.worker, self.replicas.workers)
+        data = iter(batches(self.images.train, self.config, first_step=first_step, shard=shard))
         with stop_signals() as stop:
-            with progress_bar(total, first_step) as bar:
-                while step < total and not stop:
+            with progress_bar(total, first_step, shown=self.replicas.is_chief) as bar:
+                while step < total and not self.replicas.any(bool(stop)):
                     self.trainer.train(self._next(data))
                     step += 1
                     bar.update()
                     self._between(step, bar)
-            if step > first_step:
-                self._save(step)
-            elif step:
-                self._keep_average(step)  # which a run that was killed may not have come to
-            if first_step < step == total:
-                self._draw(step)
+            if self.replicas.is_chief:
+                self._end(step, first_step)
+            self.replicas.part()
         print(self._closing(step, stop))
         if "SIGINT" in stop:
             raise KeyboardInterrupt
+
+    def _end(self, step: int, first_step: int) -> None:
+        if step > first_step:
+            self._save(step)
+        elif step:
+            self._keep_average(step)  # which a run that was killed may not have come to
+        if first_step < step == self.config.train_steps:
+            self._draw(step)
 
     def _next(self, data: Iterator[tf.Tensor]) -> tf.Tensor:
         started = time.monotonic()
@@ -149,6 +166,8 @@ class _Loop:
 
     def _between(self, step: int, bar: tqdm) -> None:
         """Do what falls due after a step but for the last, which the end of the run sees to."""
+        if not self.replicas.is_chief:
+            return
         last = step == self.config.train_steps
         if step % self.config.log_every_steps == 0 or last:
             bar.set_postfix_str(_brief(self._log(step)), refresh=False)
@@ -229,8 +248,9 @@ class _Loop:
             self.run_files.write_best(Best(step, loss))
 
     def _closing(self, step: int, stop: list[str]) -> str:
-        if stop:
-            return f"Stopped by {stop[0]} at step {step:,}; the same command goes on from here."
+        if stop or step < self.config.train_steps:
+            reason = stop[0] if stop else "another worker"
+            return f"Stopped by {reason} at step {step:,}; the same command goes on from here."
         run_dir = shlex.quote(str(self.run_files.path))
         best, weights, lower = self.run_files.read_best(), "", ""
         if best and best.step < step:
