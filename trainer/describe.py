@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from .cluster import cluster_from_environment
 from .config import TrainConfig
 from .errors import InputError
 from .run_directory import RunDirectory
@@ -113,8 +114,20 @@ def _plan(run_dir: Path, config: TrainConfig, resume: str) -> Iterator[str]:
         f"gradients clipped to {config.gradient_clip_norm:g}"
     )
     devices = [device.name.removeprefix("/physical_device:") for device in _devices()]
-    yield f"device    {', '.join(devices)} in {config.precision}"
+    yield f"device    {_place(config, devices)} in {config.precision}"
     yield f"run       {_state(run_dir, config, resume)}"
+
+
+def _place(config: TrainConfig, devices: list[str]) -> str:
+    if config.distribute == "none":
+        return devices[0]
+    if config.distribute == "mirrored":
+        return ", ".join(devices)
+    cluster = cluster_from_environment()
+    return (
+        f"{', '.join(devices)} of worker {cluster.index} in {len(cluster.workers)} "
+        f"({', '.join(cluster.workers)})"
+    )
 
 
 def _devices() -> list[Any]:

@@ -1,0 +1,161 @@
+"""What training costs beside its gradients, and against a plain Keras `train_step`.
+
+    python benchmarks/training_throughput.py --preset=tiny
+
+Ways to train one network on batches of one size take turns: this project's loop with all it does
+between steps (data, average, metrics, a row and an evaluation each --log_every_steps); a Keras model
+with a `train_step` in the manner of Keras's DDIM example, without XLA; and a bare gradient and Adam
+step on one batch that never changes, without XLA and with. Prints medians of pairwise ratios of
+images per second, then what a preview and a checkpoint cost in steps, and how memory grew.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import tensorflow as tf
+from absl import app, flags
+
+from diffkiln.trainer.checkpoint import Checkpoints
+from diffkiln.trainer.config import PRECISIONS, PRESETS, TrainConfig, preset_config
+from diffkiln.trainer.data import batches, load_images
+from diffkiln.trainer.metrics import progress_bar
+from diffkiln.trainer.run_directory import RunDirectory
+from diffkiln.trainer.step import Trainer
+from diffkiln.trainer.training import TrainingLoop
+from diffkiln.trainer.unet import build_unet
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("preset", "tiny", list(PRESETS), "network and batch")
+flags.DEFINE_enum("precision", "float32", list(PRECISIONS), "what the networks compute in")
+flags.DEFINE_integer("steps", 50, "steps of each turn", lower_bound=1)
+flags.DEFINE_integer("rounds", 7, "turns", lower_bound=1)
+
+Turn = Callable[[], object]
+
+
+class PlainModel(keras.Model):
+    """Noise, predict, compare, Adam, and an average: everything in one `train_step`."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self.normalizer = keras.layers.Normalization()
+        self.network = build_unet(config.network, dtype=config.precision)
+        self.average = keras.models.clone_model(self.network)
+        self.loss_tracker = keras.metrics.Mean(name="loss")
+
+    def train_step(self, images: tf.Tensor) -> dict[str, Any]:
+        """One step on images float32 [B, S, S, C] in [0, 1]."""
+        count = tf.shape(images)[0]
+        images = self.normalizer(images)
+        noises = tf.random.normal(tf.shape(images))
+        times = tf.random.uniform((count,))
+        angles = (tf.acos(0.95) + times * (tf.acos(0.02) - tf.acos(0.95)))[:, None, None, None]
+        signals, noise_rates = tf.cos(angles), tf.sin(angles)
+        noisy = signals * images + noise_rates * noises
+        with tf.GradientTape() as tape:
+            predicted = self.network([noisy, times], training=True)
+            target = signals * noises - noise_rates * images
+            loss = tf.reduce_mean(tf.square(predicted - target))
+        weights = self.network.trainable_weights
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        self.loss_tracker.update_state(loss)
+        for mean, weight in zip(self.average.weights, self.network.weights, strict=True):
+            mean.assign(0.999 * mean + 0.001 * weight)
+        return {"loss": self.loss_tracker.result()}
+
+
+def plain_turn(config: TrainConfig, images: Any) -> Turn:
+    """Steps of `PlainModel` under `fit`, on images cached in memory."""
+    model = PlainModel(config)
+    pixels = images.take(range(len(images)))
+    model.normalizer.adapt(pixels[:256] / 255.0)
+    model.compile(optimizer=keras.optimizers.AdamW(1e-3, weight_decay=1e-4), jit_compile=False)
+    data = tf.data.Dataset.from_tensor_slices(pixels).cache().repeat().shuffle(2048)
+    data = data.map(lambda image: tf.cast(image, tf.float32) / 255, num_parallel_calls=2)
+    data = data.batch(config.batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return lambda: model.fit(data, steps_per_epoch=FLAGS.steps, epochs=1, verbose=0)
+
+
+def bare_turn(config: TrainConfig, images: Any, *, jit_compile: bool) -> Turn:
+    """A gradient and Adam's step on one batch, and nothing else."""
+    network = build_unet(config.network, dtype=config.precision)
+    optimizer = keras.optimizers.Adam(1e-3)
+    optimizer.build(network.trainable_variables)
+    image = tf.constant(images.take(range(config.batch_size)) / 127.5 - 1, tf.float32)
+    times = tf.linspace(0.0, 1.0, config.batch_size)
+
+    @tf.function(jit_compile=jit_compile)
+    def step() -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(network([image, times], training=True) - image))
+        gradients = tape.gradient(loss, network.trainable_variables)
+        optimizer.apply(gradients, network.trainable_variables)
+        return loss
+
+    return lambda: [step() for _ in range(FLAGS.steps)][-1].numpy()
+
+
+def our_turns(loop: TrainingLoop, config: TrainConfig, images: Any) -> Turn:
+    """The project's own steps, with what falls due between them."""
+    data, bar = iter(batches(images, config, first_step=0)), progress_bar(10**6, 0, shown=False)
+    numbers: Iterator[int] = iter(range(1, 10**6))
+    return lambda: [loop.advance(next(numbers), data, bar) for _ in range(FLAGS.steps)]
+
+
+def seconds(turn: Turn) -> float:
+    started = time.perf_counter()
+    turn()
+    return time.perf_counter() - started
+
+
+def resident_megabytes() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def compare(turns: dict[str, Turn], ours: str) -> float:
+    """Print each way's images per second over ours; the seconds of a step of ours."""
+    for turn in turns.values():
+        turn()
+    rounds = [{name: seconds(turn) for name, turn in turns.items()} for _ in range(FLAGS.rounds)]
+    for name in turns:
+        ratio = statistics.median(times[name] / times[ours] for times in rounds)
+        print(f"  our images a second over those of {name:40} {ratio:5.2f}")
+    return statistics.median(times[ours] for times in rounds) / FLAGS.steps
+
+
+def main(_: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        config = preset_config(FLAGS.preset, precision=FLAGS.precision)
+        run = RunDirectory(Path(folder))
+        images = load_images(config, cache_dir=run.cache)
+        trainer = Trainer(config, images.summary())
+        loop = TrainingLoop(run, config, images, trainer, Checkpoints(run.checkpoints, trainer))
+        print(f"{FLAGS.preset}, {FLAGS.precision}, batch {config.batch_size}")
+        turns = {
+            "this loop itself": our_turns(loop, config, images.train),
+            "a plain Keras train_step": plain_turn(config, images.train),
+            "a bare step on one batch": bare_turn(config, images.train, jit_compile=False),
+            "a bare step on one batch, XLA": bare_turn(config, images.train, jit_compile=True),
+        }
+        step = compare(turns, "this loop itself")
+        for name, turn in {"preview": loop.draw, "checkpoint": loop.save}.items():
+            turn(1)
+            cost = statistics.median(seconds(lambda turn=turn: turn(1)) for _ in range(5))
+            print(f"  a {name} takes as long as {cost / step:.1f} steps")
+        before = resident_megabytes()
+        for _ in range(2000 // FLAGS.steps):
+            turns["this loop itself"]()
+        print(f"  memory: {before:.0f} MB, 2,000 steps later {resident_megabytes():.0f} MB")
+
+
+if __name__ == "__main__":
+    app.run(main)
