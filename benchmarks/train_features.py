@@ -1,0 +1,140 @@
+"""Train the small network whose features KID compares pictures by, on Oxford Flowers' labels.
+
+    python benchmarks/train_features.py --data_dir=DATA --out=trainer/flower_features.npz
+
+It sees train and test, without the pictures that validation holds too, and is measured on
+validation. What is stored are its convolutions, with the normalisation folded in: the layer that
+names the species is dropped. Afterwards the SHA-256 it prints belongs into trainer/features.py.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import app, flags
+
+from diffkiln.trainer.config import preset_config
+from diffkiln.trainer.flower_network import INPUT_SIZE, POOLED, STRIDES, features, prepared
+from diffkiln.trainer.tfds import tfds_images
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("data_dir", None, "where oxford_flowers102 lies prepared", required=True)
+flags.DEFINE_string("out", "trainer/flower_features.npz", "file to write")
+flags.DEFINE_integer("epochs", 60, "times that every picture is seen", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "of weights, order and augmentation")
+
+DATA = "oxford_flowers102"
+SPECIES = 102
+WIDTHS = (24, 32, 48, 48, 64)
+BATCH_SIZE = 64
+# Pictures are read this much larger, and cropped to the network's input at random.
+CROPPED_FROM = INPUT_SIZE + 8
+
+
+def labelled(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures uint8 [n, 72, 72, 3] and species int64 [n]."""
+    config = preset_config(
+        "tiny", data=f"tfds:{DATA}", data_dir=FLAGS.data_dir, image_size=CROPPED_FROM
+    )
+    images = tfds_images(DATA, split, config, download=False)
+    undecoded = {"image": tfds.decode.SkipDecoding()}
+    builder = tfds.builder(DATA, data_dir=FLAGS.data_dir)
+    examples = builder.as_dataset(split=split, decoders=undecoded).as_numpy_iterator()
+    return images, np.array([example["label"] for example in examples])
+
+
+def augmented(image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    size = (INPUT_SIZE, INPUT_SIZE, 3)
+    image = tf.image.stateless_random_crop(tf.cast(image, tf.float32), size, seed + (0, 1))
+    image = tf.image.stateless_random_flip_left_right(image, seed + (0, 2))
+    image = tf.image.stateless_random_brightness(image, 40.0, seed + (0, 3))
+    image = tf.image.stateless_random_contrast(image, 0.8, 1.25, seed + (0, 4))
+    return prepared(tf.clip_by_value(image, 0.0, 255.0)), label
+
+
+def batches(images: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
+    """Batches of one epoch after another, for ever."""
+    with tf.device("cpu"):
+        pictures, species = tf.constant(images), tf.constant(labels)
+    order = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=FLAGS.seed).repeat()
+
+    def example(number: tf.Tensor, index: tf.Tensor):
+        seed = tf.stack([tf.constant(FLAGS.seed, tf.int64), 8 * number])
+        return augmented(pictures[index], species[index], seed)
+
+    examples = order.enumerate().map(example, num_parallel_calls=2)
+    return examples.batch(BATCH_SIZE, drop_remainder=True).prefetch(4)
+
+
+def classifier() -> keras.Model:
+    x = first = keras.Input((INPUT_SIZE, INPUT_SIZE, 3))
+    for width, stride, pool in zip(WIDTHS, STRIDES, POOLED, strict=True):
+        x = keras.layers.Conv2D(width, 3, strides=stride, padding="same", use_bias=False)(x)
+        x = keras.layers.BatchNormalization(momentum=0.97)(x)
+        x = keras.layers.ReLU()(x)
+        x = keras.layers.MaxPooling2D(2)(x) if pool else x
+    x = keras.layers.Dropout(0.1)(keras.layers.GlobalAveragePooling2D(name="features")(x))
+    return keras.Model(first, keras.layers.Dense(SPECIES)(x))
+
+
+def folded(network: keras.Model) -> dict[str, np.ndarray]:
+    """Kernels and biases of the convolutions with their normalisation in them: γ/σ·W, β − γ/σ·μ."""
+    layers: list[Any] = network.layers
+    convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
+    normalisations = [x for x in layers if isinstance(x, keras.layers.BatchNormalization)]
+    weights = {}
+    for index, (convolution, norm) in enumerate(zip(convolutions, normalisations, strict=True)):
+        gamma, beta, mean, variance = norm.get_weights()
+        scale = gamma / np.sqrt(variance + norm.epsilon)
+        weights[f"kernel_{index}"] = convolution.get_weights()[0] * scale
+        weights[f"bias_{index}"] = beta - scale * mean
+    return weights
+
+
+def scaled(weights: dict[str, np.ndarray], images: np.ndarray) -> dict[str, np.ndarray]:
+    """The same with features x for which x·x/d, which the kernel takes a cube of, has mean 1."""
+    seen = features(images, weights)
+    factor = 1 / np.sqrt(np.mean(np.square(seen)))
+    last = len(WIDTHS) - 1
+    change = {f"{name}_{last}": weights[f"{name}_{last}"] * factor for name in ("kernel", "bias")}
+    return {name: values.astype(np.float16) for name, values in {**weights, **change}.items()}
+
+
+def main(_: list[str]) -> None:
+    keras.utils.set_random_seed(FLAGS.seed)
+    images, labels = labelled("train+test")
+    held_out, held_out_labels = labelled("validation")
+    known = {image.tobytes() for image in held_out}
+    kept = np.array([image.tobytes() not in known for image in images])
+    images, labels = images[kept], labels[kept]
+    middle = slice((CROPPED_FROM - INPUT_SIZE) // 2, (CROPPED_FROM + INPUT_SIZE) // 2)
+    held_out = held_out[:, middle, middle]
+    network, steps = classifier(), len(images) // BATCH_SIZE
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, FLAGS.epochs * steps, warmup_target=4e-3, warmup_steps=steps
+    )
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+    network.compile(keras.optimizers.AdamW(rate, weight_decay=0.01), loss, metrics=["accuracy"])
+    data = batches(images, labels).map(lambda x, y: (x, tf.one_hot(y, SPECIES)))
+    check = (prepared(tf.cast(held_out, tf.float32)), tf.one_hot(held_out_labels, SPECIES))
+    network.fit(
+        data,
+        epochs=FLAGS.epochs,
+        steps_per_epoch=steps,
+        validation_data=check,
+        validation_batch_size=255,
+        verbose=2,
+    )
+    weights = scaled(folded(network), held_out)
+    np.savez(FLAGS.out, **weights)
+    content = Path(FLAGS.out).read_bytes()
+    print(f"{len(images):,} pictures, {len(held_out):,} held out; {len(content):,} bytes")
+    print(f"SHA-256 {hashlib.sha256(content).hexdigest()}")
+
+
+if __name__ == "__main__":
+    app.run(main)

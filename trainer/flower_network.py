@@ -1,0 +1,38 @@
+"""A small convolutional network that was taught to tell species of flowers, without its last layer.
+
+`benchmarks/train_features.py` trains it and folds its normalisation into the convolutions.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+INPUT_SIZE = 64
+# Of each 3×3 convolution: its stride, and whether its result is halved once more.
+STRIDES = (2, 1, 1, 1, 1)
+POOLED = (False, True, True, False, False)
+
+
+def prepared(pixels: tf.Tensor) -> tf.Tensor:
+    """What the network sees of pixels float32 in [0, 255]."""
+    return pixels / 127.5 - 1.0
+
+
+def features(images: NDArray[np.uint8], weights: Mapping[str, np.ndarray]) -> NDArray[np.float32]:
+    """Features float32 [N, d] of images uint8 [N, S, S, 3], resized to `INPUT_SIZE`.
+
+    `weights` are `kernel_k` [3, 3, C, D] and `bias_k` [D] of each convolution k.
+    """
+    size = (INPUT_SIZE, INPUT_SIZE)
+    # Antialiased, since a large picture must not look sharper than a small one.
+    pixels = tf.image.resize(tf.cast(images, tf.float32), size, antialias=True)
+    x = prepared(pixels)
+    for index, (stride, pool) in enumerate(zip(STRIDES, POOLED, strict=True)):
+        kernel, bias = (
+            tf.cast(weights[f"{name}_{index}"], tf.float32) for name in ("kernel", "bias")
+        )
+        x = tf.nn.relu(tf.nn.conv2d(x, kernel, stride, "SAME") + bias)
+        x = tf.nn.max_pool2d(x, 2, 2, "VALID") if pool else x
+    return tf.reduce_mean(x, [1, 2]).numpy()
