@@ -42,17 +42,19 @@ def labelled(split: str) -> tuple[np.ndarray, np.ndarray]:
     )
     images = tfds_images(DATA, split, config, download=False)
     undecoded = {"image": tfds.decode.SkipDecoding()}
-    builder = tfds.builder(DATA, data_dir=FLAGS.data_dir)
+    builder: Any = tfds.builder(DATA, data_dir=FLAGS.data_dir)
     examples = builder.as_dataset(split=split, decoders=undecoded).as_numpy_iterator()
     return images, np.array([example["label"] for example in examples])
 
 
-def augmented(image: tf.Tensor, label: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def augmented(image: tf.Tensor, label: tf.Tensor, number: tf.Tensor):
+    """What the network sees of picture `number` in the order of training, and its species."""
     size = (INPUT_SIZE, INPUT_SIZE, 3)
-    image = tf.image.stateless_random_crop(tf.cast(image, tf.float32), size, seed + (0, 1))
-    image = tf.image.stateless_random_flip_left_right(image, seed + (0, 2))
-    image = tf.image.stateless_random_brightness(image, 40.0, seed + (0, 3))
-    image = tf.image.stateless_random_contrast(image, 0.8, 1.25, seed + (0, 4))
+    seeds = [tf.stack([tf.constant(FLAGS.seed, tf.int64), 8 * number + k]) for k in range(1, 5)]
+    image = tf.image.stateless_random_crop(tf.cast(image, tf.float32), size, seeds[0])
+    image = tf.image.stateless_random_flip_left_right(image, seeds[1])
+    image = tf.image.stateless_random_brightness(image, 40.0, seeds[2])
+    image = tf.image.stateless_random_contrast(image, 0.8, 1.25, seeds[3])
     return prepared(tf.clip_by_value(image, 0.0, 255.0)), label
 
 
@@ -63,8 +65,7 @@ def batches(images: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
     order = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=FLAGS.seed).repeat()
 
     def example(number: tf.Tensor, index: tf.Tensor):
-        seed = tf.stack([tf.constant(FLAGS.seed, tf.int64), 8 * number])
-        return augmented(pictures[index], species[index], seed)
+        return augmented(pictures[index], species[index], number)
 
     examples = order.enumerate().map(example, num_parallel_calls=2)
     return examples.batch(BATCH_SIZE, drop_remainder=True).prefetch(4)
@@ -113,8 +114,9 @@ def main(_: list[str]) -> None:
     images, labels = images[kept], labels[kept]
     middle = slice((CROPPED_FROM - INPUT_SIZE) // 2, (CROPPED_FROM + INPUT_SIZE) // 2)
     held_out = held_out[:, middle, middle]
-    network, steps = classifier(), len(images) // BATCH_SIZE
-    rate = keras.optimizers.schedules.CosineDecay(
+    steps = len(images) // BATCH_SIZE
+    network: Any = classifier()
+    rate: Any = keras.optimizers.schedules.CosineDecay(
         0.0, FLAGS.epochs * steps, warmup_target=4e-3, warmup_steps=steps
     )
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
@@ -130,7 +132,7 @@ def main(_: list[str]) -> None:
         verbose=2,
     )
     weights = scaled(folded(network), held_out)
-    np.savez(FLAGS.out, **weights)
+    np.savez(FLAGS.out, allow_pickle=False, **weights)
     content = Path(FLAGS.out).read_bytes()
     print(f"{len(images):,} pictures, {len(held_out):,} held out; {len(content):,} bytes")
     print(f"SHA-256 {hashlib.sha256(content).hexdigest()}")

@@ -104,6 +104,9 @@ _integer("keep_checkpoints", "newest checkpoints to keep, beside the best")
 _integer("checkpoint_every_steps", "steps between checkpoints")
 _integer("preview_every_steps", "steps between preview grids")
 _integer("log_every_steps", "steps between rows of metrics.csv")
+_integer("kid_every_steps", "steps between measurements of the samples' KID; left out, none")
+_integer("kid_images", "samples to measure KID of")
+_text("kid_weights", None, "InceptionV3's weights for KID, Keras's notop file; nothing is fetched")
 flags.DEFINE_bool("describe", False, "say what would run, and run nothing", flag_values=FLAGS)
 
 _NOT_SETTINGS = {"run_dir", "preset", "resume", "download", "widths", "describe"}

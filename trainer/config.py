@@ -30,6 +30,9 @@ CHANGEABLE = frozenset(
         "keep_checkpoints",
         "distribute",
         "worker_timeout_s",
+        "kid_every_steps",
+        "kid_images",
+        "kid_weights",
     }
 )
 
@@ -44,6 +47,9 @@ FORMERLY: dict[str, Any] = {
     "keep_checkpoints": 3,
     "distribute": "none",
     "worker_timeout_s": 300.0,
+    "kid_every_steps": None,
+    "kid_images": 512,
+    "kid_weights": None,
 }
 
 
@@ -114,6 +120,9 @@ class TrainConfig:
     log_every_steps: int
     distribute: str
     worker_timeout_s: float
+    kid_every_steps: int | None
+    kid_images: int
+    kid_weights: str | None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -136,11 +145,25 @@ class TrainConfig:
             raise InputError(
                 f"worker_timeout_s={self.worker_timeout_s}: expected a number of seconds above 0"
             )
+        self._check_kid()
         self._check_optimizer()
         check_signal_rates(self.max_signal_rate, self.min_signal_rate)
         _check_integer("image_size", self.image_size, least=8, most=4096)
         self._check_data()
         _ = self.network
+
+    def _check_kid(self) -> None:
+        # Half of the images is a subset, and a subset has pairs.
+        _check_integer("kid_images", self.kid_images, least=4, most=10**6)
+        if self.kid_weights == "":
+            raise InputError("kid_weights=: empty; give a file or leave it out")
+        if self.kid_every_steps is not None:
+            _check_integer("kid_every_steps", self.kid_every_steps, least=1, most=10**9)
+        elif self.kid_weights is not None:
+            raise InputError(
+                f"kid_weights={self.kid_weights}: only KID reads them; expected kid_every_steps "
+                "beside it; give that, or leave both out"
+            )
 
     def _check_optimizer(self) -> None:
         if not 0 < self.learning_rate <= 1:

@@ -25,6 +25,8 @@ class Row:
     images: int
     loss: float
     eval_loss: float
+    kid: float
+    kid_standard_error: float
     loss_by_time: tuple[float, ...]
     gradient_norm: float
     learning_rate: float

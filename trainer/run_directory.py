@@ -38,10 +38,22 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class Best:
-    """The step whose averaged weights had the lowest held-out loss of all that were saved."""
+    """The step whose averaged weights were best of all that were saved: lowest by `measure`.
+
+    That is `eval_loss`, the loss on held-out images, or `kid`, by the features of `extractor`.
+    """
 
     step: int
-    eval_loss: float
+    eval_loss: float | None
+    measure: str = "eval_loss"
+    kid: float | None = None
+    extractor: str | None = None
+
+    def beats(self, other: "Best | None") -> bool:
+        """Whether this one is better; what was measured in another way begins the choice anew."""
+        if other is None or (other.measure, other.extractor) != (self.measure, self.extractor):
+            return True
+        return getattr(self, self.measure) < getattr(other, self.measure)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from .data import ImageData, batches, load_images
 from .errors import InputError
 from .metrics import MetricsLog, Row, progress_bar
 from .preview import Preview, save_png
+from .quality import Quality
 from .replicas import make_replicas
-from .run_directory import Best, DataSummary, RunDirectory, replacing
+from .run_directory import DataSummary, RunDirectory, replacing
 from .step import Trainer
 from .weights import initial_weights
 
@@ -56,6 +57,7 @@ def train(
             f"train_steps={config.train_steps}: the run is at step {first_step} already; give a "
             "larger number to go on"
         )
+    quality = Quality(config, images, trainer.denoiser)
     with replicas.naming_lost_workers():
         replicas.require_same(
             data=summary, settings=replace(config, data_dir=None), step=first_step
@@ -64,8 +66,8 @@ def train(
             for folder in (run.path, run.samples, run.checkpoints):
                 folder.mkdir(parents=True, exist_ok=True)
             run.write_config(config, summary)
-        print(_opening(config, summary, trainer, first_step), flush=True)
-        _Loop(run, config, images, trainer, checkpoints).run(first_step)
+        print(f"{_opening(config, summary, trainer, first_step)}{quality}", flush=True)
+        _Loop(run, config, images, trainer, checkpoints, quality).run(first_step)
 
 
 def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> bool:
@@ -122,9 +124,10 @@ class _Loop:
         images: ImageData,
         trainer: Trainer,
         checkpoints: Checkpoints,
+        quality: Quality,
     ) -> None:
         self.run_files, self.config, self.images = run, config, images
-        self.trainer, self.checkpoints = trainer, checkpoints
+        self.trainer, self.checkpoints, self.quality = trainer, checkpoints, quality
         self.replicas = trainer.replicas
         if self.replicas.is_chief:
             self.preview = Preview(trainer.denoiser, config.image_size)
@@ -168,23 +171,27 @@ class _Loop:
         """Do what falls due after a step but for the last, which the end of the run sees to."""
         if not self.replicas.is_chief:
             return
-        last = step == self.config.train_steps
-        if step % self.config.log_every_steps == 0 or last:
+        last, measured = step == self.config.train_steps, self.quality.due(step)
+        if step % self.config.log_every_steps == 0 or last or measured:
             bar.set_postfix_str(_brief(self._log(step)), refresh=False)
         if step % self.config.preview_every_steps == 0 and not last:
             self._draw(step)
-        if step % self.config.checkpoint_every_steps == 0 and not last:
+        # What was measured is saved too, for it may be the best.
+        if (step % self.config.checkpoint_every_steps == 0 or measured) and not last:
             self._save(step)
 
     def _log(self, step: int) -> Row:
         self._require_finite()
         means = self.trainer.metrics.take()
         now, steps = time.monotonic(), step - self.logged_step
+        distance = self.quality.at(step)
         row = Row(
             step=step,
             images=step * self.config.batch_size,
             loss=means.loss,
             eval_loss=self._eval_loss(),
+            kid=distance.mean,
+            kid_standard_error=distance.standard_error,
             loss_by_time=means.loss_by_time,
             gradient_norm=means.gradient_norm,
             learning_rate=float(self.trainer.optimizer.learning_rate),
@@ -240,12 +247,12 @@ class _Loop:
         """Write the average for export, and once more if it is the best so far."""
         with replacing(self.run_files.ema_weights) as part:
             self.trainer.average.save_weights(part)
-        best, loss = self.run_files.read_best(), self._eval_loss()
-        if not math.isnan(loss) and (best is None or loss < best.eval_loss):
+        best = self.quality.candidate(step, self._eval_loss())
+        if best and best.beats(self.run_files.read_best()):
             self.checkpoints.keep_newest_as_best()
             with replacing(self.run_files.best_weights) as part:
                 shutil.copyfile(self.run_files.ema_weights, part)
-            self.run_files.write_best(Best(step, loss))
+            self.run_files.write_best(best)
 
     def _closing(self, step: int, stop: list[str]) -> str:
         if stop or step < self.config.train_steps:
@@ -255,7 +262,8 @@ class _Loop:
         best, weights, lower = self.run_files.read_best(), "", ""
         if best and best.step < step:
             weights = " --weights=best"
-            lower = f" The held-out loss was lowest at step {best.step:,}."
+            measure = "KID" if best.measure == "kid" else "The held-out loss"
+            lower = f" {measure} was lowest at step {best.step:,}."
         return (
             f"Trained {step:,} steps.{lower} Next: "
             f"diffkiln-export --run_dir={run_dir}{weights} --bundle=BUNDLE"
