@@ -24,7 +24,7 @@ from .flower_network import features
 INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 INCEPTION_SIZE = 299
 FLOWER_FILE = "flower_features.npz"
-FLOWER_SHA256 = "2dab0cfa65ab933015d6e00cab88a4ab0d42f96f12b52097e306ce0532affab1"
+FLOWER_SHA256 = "48b6c6db3aae947213483653bce400b3b382723f3678f1ff22957396d0ab3099"
 _BATCH = 32
 
 
