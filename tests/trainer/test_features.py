@@ -30,6 +30,9 @@ from diffkiln.trainer.tfds import tfds_images
 
 Pictures = NDArray[np.uint8]
 
+# Keras reads variables in a way that NumPy will give up one day.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 
 @pytest.fixture(scope="module")
 def shipped() -> FeatureExtractor:
@@ -96,7 +99,7 @@ def flowers(flowers_dir: Path) -> dict[str, Pictures]:
     )
     return {
         split: tfds_images("oxford_flowers102", split, config, download=False)
-        for split in ("validation", "test[:1000]")
+        for split in ("validation[:600]", "train[:600]")
     }
 
 
@@ -109,16 +112,14 @@ def test_flowers_are_nearer_to_flowers_than_anything_else(
         return kid(shipped(images), shipped(held_out))
 
     same = distance(others)
-    print(f"flowers {same}")
     for name, images in {
         "blurred by 1 pixel": blurred(others, 1),
         "blurred by 2 pixels": blurred(others, 2),
-        "noise": noise(1000),
-        "synthetic": synthetic_flowers(1000, image_size=64, seed=0),
-        "noisy": np.clip(others + 25.0 * (noise(1000) / 127.5 - 1), 0, 255).astype(np.uint8),
+        "noise": noise(600),
+        "synthetic": synthetic_flowers(600, image_size=64, seed=0),
+        "noisy": np.clip(others + 25.0 * (noise(600) / 127.5 - 1), 0, 255).astype(np.uint8),
     }.items():
         other = distance(images)
-        print(f"{name} {other}")
         assert other.mean > 5 * max(same.mean, same.standard_error), name
 
 
