@@ -2,15 +2,18 @@
 
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from absl import flags
+from PIL import Image
 
 from .cluster import cluster_from_environment
 from .command import quiet_native_import, require_flag, run_command
 from .config import (
     DISTRIBUTIONS,
+    CACHES,
     LEARNING_RATE_DECAYS,
     LOSS_WEIGHTINGS,
     PRECISIONS,
@@ -58,6 +61,12 @@ _text("data_dir", None, "where tensorflow-datasets finds prepared data")
 _text("split", None, "TFDS split to train on; Oxford Flowers: train+test")
 _text("eval_split", None, "TFDS split to hold out; Oxford Flowers: validation")
 flags.DEFINE_bool("download", False, "let tensorflow-datasets download", flag_values=FLAGS)
+_choice(
+    "cache",
+    None,
+    CACHES,
+    "where decoded pictures are kept; left out, in memory while they take a quarter of it or less",
+)
 _integer("image_size", "height and width in pixels")
 _integer("batch_size", "images per step")
 _integer("train_steps", "step to train to")
@@ -141,6 +150,8 @@ def _whole_number(text: str) -> int | str:
 
 
 def _run(arguments: _Arguments) -> None:
+    # Pictures up to twice the size that Pillow warns of are decoded, and larger ones refused.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     with quiet_native_import():
         from .describe import describe
         from .training import train

@@ -16,6 +16,7 @@ TIME_SAMPLINGS = ("uniform", "stratified")
 LEARNING_RATE_DECAYS = ("constant", "inverse_sqrt", "cosine")
 DISTRIBUTIONS = ("none", "mirrored", "multi_worker")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+CACHES = ("memory", "disk", "none")
 MIN_SIGNAL_RATE = 0.001
 DATA_EXPECTED = "tfds:NAME, folder:PATH or synthetic"
 
@@ -24,6 +25,7 @@ CHANGEABLE = frozenset(
     {
         "train_steps",
         "data_dir",
+        "cache",
         "checkpoint_every_steps",
         "preview_every_steps",
         "log_every_steps",
@@ -50,6 +52,7 @@ FORMERLY: dict[str, Any] = {
     "kid_every_steps": None,
     "kid_images": 512,
     "kid_weights": None,
+    "cache": None,
 }
 
 
@@ -92,6 +95,7 @@ class TrainConfig:
     data_dir: str | None
     split: str | None
     eval_split: str | None
+    cache: str | None
     image_size: int
     batch_size: int
     train_steps: int
@@ -197,6 +201,13 @@ class TrainConfig:
                 )
             if value == "":
                 raise InputError(f"{setting}=: empty; give a value or leave it out")
+        if self.cache is not None:
+            _check_choice("cache", self.cache, CACHES)
+        if self.cache == "none" and kind != "folder":
+            raise InputError(
+                f"cache=none: data={self.data} cannot be read in any order; expected memory or "
+                "disk; leave it out"
+            )
 
     @property
     def network(self) -> NetworkConfig:

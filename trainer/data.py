@@ -1,115 +1,174 @@
-"""Images to train on: read once into memory, served in an order that any step can pick up.
+"""Images to train on, served in an order that any step can pick up.
 
 Which images make up step k depends on the seed and k alone, so a run that stopped goes on with
 exactly the images it would have seen.
 """
 
 import hashlib
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
+from .cache import DiskCache, MemoryCache, NoCache, chosen_cache
 from .config import TrainConfig
 from .errors import InputError
-from .folder import folder_images
+from .folder import Pictures, list_folder
+from .image_store import Images
+from .ordered import OrderedImages, in_memory, on_disk
+from .pixel_statistics import pixel_statistics
 from .run_directory import DataSummary
 from .streams import FLIP, stream_seed
-from .synthetic import synthetic_flowers
+from .synthetic import flowers_of
 from .tfds import tfds_images
 
 SYNTHETIC_IMAGES = 2048
 SYNTHETIC_EVAL_IMAGES = 256
-
-logger = logging.getLogger("diffkiln.trainer")
+EVAL_IMAGES_USED = 256
+SAMPLE = 1024
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """Training and evaluation images, uint8 [n, S, S, 3]; there may be none to evaluate on."""
+    """Images to train on, and the first of those held out, uint8 [n, S, S, 3]; there may be none.
 
-    train: np.ndarray
-    evaluation: np.ndarray
+    `eval_images` counts all that are held out. `sample` numbers those of `train` that the
+    statistics are taken from, None for all. `cache` is the one in use.
+    """
+
+    train: Images
+    evaluation: NDArray[np.uint8]
+    fingerprint: str
+    eval_images: int = 0
+    sample: NDArray[np.int64] | None = None
+    cache: str = "memory"
 
     def summary(self) -> DataSummary:
         """Fingerprint, counts, and the training pixels' mean and standard deviation."""
-        digest = hashlib.sha256(self.train.tobytes())
-        digest.update(self.evaluation.tobytes())
-        mean, std = _pixel_statistics(self.train)
-        return DataSummary(digest.hexdigest(), len(self.train), len(self.evaluation), mean, std)
+        statistics = pixel_statistics(self.train.portions(self.sample))
+        return DataSummary(self.fingerprint, len(self.train), self.eval_images, *statistics)
 
 
-def load_images(config: TrainConfig, *, download: bool = False) -> ImageData:
-    """Read all images of `config.data`, cropped and resized to `config.image_size`.
+def load_images(
+    config: TrainConfig,
+    *,
+    download: bool = False,
+    cache_dir: Path = Path("cache"),
+    worker: int = 0,
+) -> ImageData:
+    """The images of `config.data`, cropped and resized to `config.image_size`.
 
-    Raises InputError where there are none to be had.
+    Those of a folder are decoded as they are asked for, others now. With the disk cache, the files
+    of `worker` in `cache_dir` are made, or used again. Raises InputError where there are no images.
     """
-    data = _read(config, download=download)
-    if not len(data.train):
+    kind, _, name = config.data.partition(":")
+    if kind == "folder":
+        return _folder(Path(name), config, cache_dir, worker)
+    source = _ordered(config, download=download)
+    cache = chosen_cache(config, sum(source.counts))
+    if cache == "disk":
+        path = _cache_path(cache_dir, source.identity, config.image_size, worker)
+        train, held_out, decoded = on_disk(source, config.image_size, path=path)
+    else:
+        train, held_out, decoded = in_memory(source, config.image_size)
+    if not len(train):
         raise InputError(
             f"data={config.data}: no image is left to train on; expected split="
             f"{config.split} to hold images that eval_split={config.eval_split} does not"
         )
-    return data
+    used = held_out.take(np.arange(min(len(held_out), EVAL_IMAGES_USED)))
+    return ImageData(train, used, decoded.fingerprint, decoded.eval_images, cache=cache)
 
 
-def _read(config: TrainConfig, *, download: bool) -> ImageData:
+def planned_cache(config: TrainConfig) -> str:
+    """Which cache `load_images` would use, and for how much, without reading an image."""
     kind, _, name = config.data.partition(":")
-    size = config.image_size
-    if kind == "synthetic":
-        # Evaluation comes from the far end of one seed's flowers, so that the two never overlap.
-        flowers = synthetic_flowers(
-            SYNTHETIC_IMAGES + SYNTHETIC_EVAL_IMAGES, image_size=size, seed=config.seed
-        )
-        return ImageData(flowers[:SYNTHETIC_IMAGES], flowers[SYNTHETIC_IMAGES:])
     if kind == "folder":
-        return ImageData(folder_images(Path(name), image_size=size).images, _none(size))
-    train = tfds_images(name, config.split or "train", config, download=download)
-    if config.eval_split is None:
-        return ImageData(train, _none(size))
-    evaluation = tfds_images(name, config.eval_split, config, download=download)
-    return ImageData(without_copies(train, evaluation), evaluation)
+        images = len(list_folder(Path(name)).names)
+    else:
+        images = sum(_ordered(config, download=False).counts)
+    megabytes = images * config.image_size**2 * 3 / 1e6
+    return f"{chosen_cache(config, images)}, of {images:,} images in {megabytes:,.0f} MB"
 
 
-def without_copies(images: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """The images that do not stand, pixel for pixel, among the held-out ones too."""
-    known = {image.tobytes() for image in held_out}
-    kept = [image.tobytes() not in known for image in images]
-    if not all(kept):
-        logger.warning("left out %d images that are held out too", len(kept) - sum(kept))
-    return images[kept]
+def _folder(folder: Path, config: TrainConfig, cache_dir: Path, worker: int) -> ImageData:
+    listing, size = list_folder(folder), config.image_size
+    count, pictures = len(listing.names), Pictures(listing, size)
+    # A fixed part: more of them would say hardly more about the mean, and delay the first step.
+    random = np.random.default_rng(config.seed)
+    sample = np.sort(random.permutation(count)[:SAMPLE])
+    pictures.require_readable(sample)
+    kind = chosen_cache(config, count)
+    if kind == "disk":
+        path = _cache_path(cache_dir, listing.state, size, worker)
+        cache = DiskCache(path.with_suffix(".images"), size)
+    else:
+        cache = MemoryCache(count, size) if kind == "memory" else NoCache()
+    images = Images(count, size, cache=cache, decode=pictures.read)
+    none = np.zeros((0, size, size, 3), np.uint8)
+    return ImageData(images, none, listing.fingerprint, sample=sample, cache=kind)
+
+
+def _ordered(config: TrainConfig, *, download: bool) -> OrderedImages:
+    if config.data != "synthetic":
+        return tfds_images(config.data.partition(":")[2], config, download=download)
+    size, seed = config.image_size, config.seed
+    # Evaluation comes from the far end of one seed's flowers, so that the two never overlap.
+    train = range(SYNTHETIC_IMAGES)
+    held_out = range(SYNTHETIC_IMAGES, SYNTHETIC_IMAGES + SYNTHETIC_EVAL_IMAGES)
+    return OrderedImages(
+        identity=f"synthetic {seed}",
+        counts=(len(train), len(held_out)),
+        train=lambda: flowers_of(train, image_size=size, seed=seed),
+        evaluation=lambda: flowers_of(held_out, image_size=size, seed=seed),
+    )
+
+
+def _cache_path(folder: Path, identity: str, image_size: int, worker: int) -> Path:
+    """Where the files of a worker's cache begin; those of other images are removed."""
+    key = hashlib.sha256(f"1 {identity} {image_size}".encode()).hexdigest()[:16]
+    path = folder / f"{key}-{worker}"
+    for other in folder.glob(f"*-{worker}.*"):
+        if other.stem != path.name:
+            other.unlink()
+    return path
 
 
 def batches(
-    images: np.ndarray, config: TrainConfig, *, first_step: int, shard: tuple[int, int] = (0, 1)
+    images: Images | NDArray[np.uint8],
+    config: TrainConfig,
+    *,
+    first_step: int,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Batches uint8 [B, S, S, 3], flipped at random, of steps `first_step`, `first_step` + 1, …
 
-    `shard` is (k, n) for the k-th of n equal parts of each batch, uint8 [B / n, S, S, 3]. Every
-    epoch shuffles anew; a batch may span two epochs, so no image is left out.
+    Every epoch shuffles anew; a batch may span two epochs, so no image is left out. A shard
+    (index, count) is rows index·B/count … (index + 1)·B/count of each batch, and reads no others.
     """
-    count, batch_size = len(images), config.batch_size
-    part, rows = shard[0], batch_size // shard[1]
+    store = images if isinstance(images, Images) else Images.of(images)
+    count, batch_size, size = len(store), config.batch_size, store.image_size
+    first, end = ((shard[0] + k) * batch_size // shard[1] for k in (0, 1))
+    rows = end - first
     seed, last = tf.constant(config.seed, tf.int64), tf.constant(count - 1, tf.int64)
-    with tf.device("cpu"):
-        pixels = tf.constant(images)
 
     def batch(step: tf.Tensor) -> tf.Tensor:
-        position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+        position = step * batch_size + tf.range(first, end, dtype=tf.int64)
         epoch = position // count
         # The raw operator: its wrapper takes only one key for all positions.
-        key = tf.stack([tf.fill([batch_size], seed), epoch, epoch], axis=1)
+        key = tf.stack([tf.fill([rows], seed), epoch, epoch], axis=1)
         index = tf.raw_ops.RandomIndexShuffle(
-            index=position % count, seed=key, max_index=tf.fill([batch_size], last), rounds=4
+            index=position % count, seed=key, max_index=tf.fill([rows], last), rounds=4
         )
-        own = slice(part * rows, (part + 1) * rows)
-        chosen = tf.gather(pixels, index[own])
+        chosen = tf.ensure_shape(
+            tf.numpy_function(store.take, [index], tf.uint8), [rows, size, size, 3]
+        )
         coins = tf.random.stateless_uniform(
             [batch_size, 1, 1, 1], stream_seed(config.seed, FLIP, step)
         )
-        flip = coins[own] < 0.5
+        flip = coins[first:end] < 0.5
         return tf.where(flip, tf.reverse(chosen, [2]), chosen)
 
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
@@ -118,25 +177,3 @@ def batches(
     options.autotune.enabled = False
     prepared = steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
     return prepared.with_options(options)
-
-
-def _none(size: int) -> np.ndarray:
-    return np.zeros((0, size, size, 3), np.uint8)
-
-
-def _pixel_statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of uint8 images, in units where 255 is 1."""
-    counts = np.zeros((3, 256))
-    for start in range(0, len(images), 512):  # bincount makes int64 of what it counts
-        for channel in range(3):
-            values = images[start : start + 512, ..., channel].ravel()
-            counts[channel] += np.bincount(values, minlength=256)
-    weights, levels = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
-    mean = weights @ levels
-    std = np.sqrt((weights * (levels - mean[:, None]) ** 2).sum(axis=1))
-    if std.min() < 1e-3:
-        raise InputError(
-            f"the images' channels have standard deviations {std.round(5).tolist()}: expected "
-            "pictures that differ from one flat colour"
-        )
-    return tuple(mean.tolist()), tuple(std.tolist())

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from .cluster import cluster_from_environment
 from .config import TrainConfig
+from .data import planned_cache
 from .errors import InputError
 from .run_directory import RunDirectory
 from .training import check_run_directory
@@ -103,6 +104,7 @@ def _plan(run_dir: Path, config: TrainConfig, resume: str) -> Iterator[str]:
     split = f", {config.split}" if config.split else ""
     held_out = f", {config.eval_split} held out" if config.eval_split else ""
     yield f"data      {config.data}{split}{held_out}"
+    yield f"cache     {_cache(config)}"
     yield (
         f"steps     {config.train_steps:,} of {config.batch_size} images, {images:,} in all; "
         f"prediction {config.prediction}, schedule {config.schedule}, "
@@ -128,6 +130,11 @@ def _place(config: TrainConfig, devices: list[str]) -> str:
         f"{', '.join(devices)} of worker {cluster.index} in {len(cluster.workers)} "
         f"({', '.join(cluster.workers)})"
     )
+def _cache(config: TrainConfig) -> str:
+    try:
+        return planned_cache(config)
+    except InputError as error:
+        return f"would be refused: {error}"
 
 
 def _devices() -> list[Any]:

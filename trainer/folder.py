@@ -1,9 +1,14 @@
-"""A folder of photographs as a data set."""
+"""A folder of photographs as a data set: listed at once, each picture decoded when it is asked for.
 
+A picture that cannot be read is replaced by the next one in the list that can, so that which images
+a step gets does not depend on what was read before.
+"""
+
+import hashlib
 import logging
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,60 +20,59 @@ from .images import read_image
 
 _LOGGER = logging.getLogger("diffkiln.trainer")
 _ENDINGS = (".jpg", ".jpeg", ".png")
-_NAMED_IN_WARNING = 3
+_WANTED = "expected at least one readable .jpg, .jpeg or .png"
+_REPLACE = "replace them or pass another folder"
 
 
 @dataclass(frozen=True)
-class FolderImages:
-    """The pictures of a folder, in the order of their relative POSIX paths.
+class Listing:
+    """The pictures of a folder, by relative POSIX path and in its order.
 
-    images: uint8 [n, image_size, image_size, 3], n >= 1. paths: the n files they come from.
-    unreadable: files and folders that could not be read, each with the reason.
+    `fingerprint` follows from the paths and the sizes of the files; `state` from when they were
+    last changed too, for what must not outlive a change.
     """
 
-    images: NDArray[np.uint8]
-    paths: tuple[Path, ...]
-    unreadable: tuple[tuple[Path, str], ...]
+    folder: Path
+    names: tuple[str, ...]
+    fingerprint: str
+    state: str
 
 
-def folder_images(folder: Path, *, image_size: int) -> FolderImages:
-    """Read every .jpg, .jpeg and .png below a folder, at any depth and in any case.
+def list_folder(folder: Path) -> Listing:
+    """List every .jpg, .jpeg and .png below a folder, at any depth and in any case.
 
-    Hidden files and folders are left out; links to folders are followed, each folder once. What
-    cannot be read is kept in the result and named in one warning of the logger "diffkiln.trainer".
+    Hidden files and folders are left out; links to folders are followed, each folder once. A folder
+    that cannot be listed is named in a warning of the logger "diffkiln.trainer".
 
-    Raises InputError if folder is not a folder, holds no picture or none that can be read, or if
-    image_size < 1.
+    Raises InputError if folder is not a folder, or holds no picture.
     """
-    if image_size < 1:
-        raise InputError(f"image_size is {image_size}; expected 1 or more; pass a larger one")
     _require_folder(folder)
-    lost: list[tuple[Path, str]] = []
-    paths = sorted(_files(folder, lost), key=lambda path: path.relative_to(folder).as_posix())
-    images, reasons = _read_all(paths, image_size)
-    lost += [(path, reason) for path, reason in zip(paths, reasons, strict=True) if reason]
-    kept = tuple(path for path, reason in zip(paths, reasons, strict=True) if not reason)
-    _report(folder, len(kept), lost)
-    if len(kept) < len(paths):
-        images = images[[not reason for reason in reasons]]
-    return FolderImages(images, kept, tuple(lost))
+    lost: list[OSError] = []
+    names = sorted(_files(folder, lost))
+    for error in lost:
+        _LOGGER.warning("%s cannot be listed (%s)", _quoted(error.filename), error.strerror)
+    if not names and lost:
+        raise InputError(
+            f"{_quoted(folder)} holds {len(lost)} folders and none can be listed (the first: "
+            f"{lost[0]}); {_WANTED}; {_REPLACE}"
+        )
+    if not names:
+        raise InputError(f"{_quoted(folder)} holds no picture; {_WANTED}; add some or pass another")
+    fingerprint, state = _digests(folder, names)
+    return Listing(folder, tuple(names), fingerprint, state)
 
 
 def _require_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     fault = "is not a folder" if folder.exists() else "does not exist"
-    raise InputError(f"{_name(folder)} {fault}; expected a folder of JPEG or PNG files; check it")
+    raise InputError(f"{_quoted(folder)} {fault}; expected a folder of JPEG or PNG files; check it")
 
 
-def _files(folder: Path, lost: list[tuple[Path, str]]) -> Iterator[Path]:
-    """Yield the picture files below folder and add folders that cannot be listed to lost."""
-
-    def lose(error: OSError) -> None:
-        lost.append((Path(error.filename), str(error)))
-
+def _files(folder: Path, lost: list[OSError]) -> Iterator[str]:
+    """Yield the picture files below folder, and add the errors of what cannot be listed."""
     seen: set[tuple[int, int]] = set()
-    for parent, folders, names in os.walk(folder, onerror=lose, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=lost.append, followlinks=True):
         status = Path(parent).stat()
         # A link may lead back to a folder above it.
         if (status.st_dev, status.st_ino) in seen:
@@ -76,43 +80,74 @@ def _files(folder: Path, lost: list[tuple[Path, str]]) -> Iterator[Path]:
             continue
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in names if _is_picture(name))
+        # Joined as text: a Path for each of a million files would take longer than listing them.
+        prefix = Path(parent).relative_to(folder).as_posix() + "/"
+        yield from (prefix.removeprefix("./") + name for name in names if _is_picture(name))
 
 
 def _is_picture(name: str) -> bool:
     return name.lower().endswith(_ENDINGS) and not name.startswith(".")
 
 
-def _read_all(paths: list[Path], image_size: int) -> tuple[NDArray[np.uint8], list[str]]:
-    """Return an image and a reason for each path; the reason is empty where the image is good."""
-    images = np.empty((len(paths), image_size, image_size, 3), np.uint8)
-
-    def read(index: int) -> str:
+def _digests(folder: Path, names: Iterable[str]) -> tuple[str, str]:
+    """The fingerprint and the state of files."""
+    sizes, state = hashlib.sha256(), hashlib.sha256()
+    for name in names:
         try:
-            images[index] = read_image(paths[index], image_size)
+            status = os.stat(f"{folder}/{name}")  # noqa: PTH116, for the same reason
+            size, changed = status.st_size, status.st_mtime_ns
+        except OSError:  # such as a link to nowhere, which is not read either
+            size = changed = 0
+        line = name.encode("utf-8", "surrogateescape") + b"\0%d\0" % size
+        sizes.update(line)
+        state.update(line + b"%d\0" % changed)
+    return f"files-{sizes.hexdigest()}", state.hexdigest()
+
+
+class Pictures:
+    """The pictures of a listing by number; all threads of a process may read at once."""
+
+    def __init__(self, listing: Listing, image_size: int) -> None:
+        self._listing, self._image_size = listing, image_size
+        self._unreadable: dict[int, str] = {}
+        self._lock = threading.Lock()
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """Picture `index`, or the next that can be read, uint8 [image_size, image_size, 3]."""
+        count = len(self._listing.names)
+        for place in (*range(index, count), *range(index)):
+            image = self._decoded(place)
+            if image is not None:
+                return image
+        raise self._none_of(range(count))
+
+    def require_readable(self, sample: NDArray[np.int64]) -> None:
+        """Raise InputError unless some picture of the sample can be read."""
+        indices = sample.tolist()
+        if all(self._decoded(index) is None for index in indices):
+            raise self._none_of(indices)
+
+    def _decoded(self, index: int) -> NDArray[np.uint8] | None:
+        if index in self._unreadable:
+            return None
+        try:
+            return read_image(self._listing.folder / self._listing.names[index], self._image_size)
         except (OSError, ValueError) as error:
-            return str(error)
-        return ""
+            with self._lock:
+                if index not in self._unreadable:
+                    self._unreadable[index] = str(error)
+                    _LOGGER.warning("%s (the next picture takes its place)", error)
+            return None
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return images, list(pool.map(read, range(len(paths))))
-
-
-def _report(folder: Path, kept: int, lost: list[tuple[Path, str]]) -> None:
-    """Warn of what was lost, or raise InputError if nothing is left."""
-    wanted = "expected at least one readable .jpg, .jpeg or .png"
-    if not kept and not lost:
-        raise InputError(f"{_name(folder)} holds no picture; {wanted}; add some or pass another")
-    if not kept:
-        fault = f"holds {len(lost)} pictures and none can be read (the first: {lost[0][1]})"
-        raise InputError(f"{_name(folder)} {fault}; {wanted}; replace them or pass another folder")
-    if lost:
-        names = ", ".join(_name(path) for path, _ in lost[:_NAMED_IN_WARNING])
-        more = ", …" if len(lost) > _NAMED_IN_WARNING else ""
-        total = kept + len(lost)
-        _LOGGER.warning("%d of %d pictures cannot be read: %s%s", len(lost), total, names, more)
+    def _none_of(self, indices: range | list[int]) -> InputError:
+        count = len(self._listing.names)
+        tried = f" of the {len(indices):,} tried" if len(indices) < count else ""
+        return InputError(
+            f"{_quoted(self._listing.folder)} holds {count} pictures and none{tried} can be read "
+            f"(the first: {self._unreadable[indices[0]]}); {_WANTED}; {_REPLACE}"
+        )
 
 
-def _name(path: Path) -> str:
+def _quoted(path: Path | str) -> str:
     """Return the path quoted, so that a name with a line break stays on one line."""
     return repr(str(path))

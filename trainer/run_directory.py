@@ -4,6 +4,7 @@ config.json       settings, schema version, package versions, what the data was
 checkpoints/      resumable state
 ema.weights.h5    the averaged weights;  best.weights.h5 and best.json those of the best step
 samples/*.png     preview grids;  metrics.csv and logs/ the numbers
+cache/            decoded images of --cache=disk, which may be removed at any time between commands
 """
 
 import contextlib
@@ -26,7 +27,8 @@ _PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "tensorflow-datasets")
 class DataSummary:
     """What the data was: pixel statistics per channel in units where pixels lie in [0, 1].
 
-    `fingerprint` is the SHA-256 of all pixels in order, of training and evaluation.
+    `fingerprint` is the SHA-256 of all pixels in order, of training and evaluation; for a folder,
+    "files-" and that of the paths and sizes of its files. `eval_images` may be more than are used.
     """
 
     fingerprint: str
@@ -101,6 +103,31 @@ class RunDirectory:
     def logs(self) -> Path:
         """TensorBoard's files."""
         return self.path / "logs"
+
+    @property
+    def cache(self) -> Path:
+        """Decoded images, in files of each worker."""
+        return self.path / "cache"
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no run is here: nothing, or no more than images decoded for one."""
+        if not self.path.is_dir():
+            return not self.path.exists()
+        return all(path == self.cache for path in self.path.iterdir())
+
+    def make(self) -> None:
+        """Make the folders; InputError where nothing can be written."""
+        try:
+            for folder in (self.path, self.samples, self.checkpoints):
+                folder.mkdir(parents=True, exist_ok=True)
+            with replacing(self.path / "writable") as part:
+                part.touch()
+        except OSError as error:
+            raise InputError(
+                f"run_dir={self.path}: cannot be written to ({error.strerror}); "
+                "choose another folder"
+            ) from error
 
     def write_config(self, config: TrainConfig, data: DataSummary) -> None:
         """Write config.json, whole or not at all; the versions stay those the run began with."""

@@ -4,6 +4,7 @@ Each picture is one flower in focus before a meadow out of focus, lit softly fro
 """
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -41,10 +42,15 @@ def synthetic_flowers(count: int, *, image_size: int, seed: int) -> NDArray[np.u
     _require_at_least("count", count, 1)
     _require_at_least("image_size", image_size, _SMALLEST_IMAGE_SIZE)
     _require_at_least("seed", seed, 0)
-    images = np.empty((count, image_size, image_size, 3), np.uint8)
-    for index in range(count):
-        images[index] = _picture(np.random.default_rng([seed, index]), image_size)
-    return images
+    return np.stack([*flowers_of(range(count), image_size=image_size, seed=seed)])
+
+
+def flowers_of(
+    numbers: Iterable[int], *, image_size: int, seed: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Flowers by number, as `synthetic_flowers` has them, one at a time."""
+    for number in numbers:
+        yield _picture(np.random.default_rng([seed, number]), image_size)
 
 
 def _require_at_least(name: str, value: int, smallest: int) -> None:

@@ -2,7 +2,9 @@
 
 import contextlib
 import difflib
+import hashlib
 import itertools
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,13 @@ from PIL import Image
 from .config import TrainConfig
 from .errors import InputError
 from .images import square_rgb
+from .ordered import OrderedImages
+
+_PORTION = 64
 
 
-def tfds_images(name: str, split: str, config: TrainConfig, *, download: bool) -> np.ndarray:
-    """All images of one split, uint8 [n, image_size, image_size, 3], in their stored order.
+def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedImages:
+    """The images of `config.split` and `config.eval_split`, cut square, in their stored order.
 
     The data set must lie prepared under `config.data_dir` (None: tensorflow-datasets' default),
     unless `download` allows preparing it. Raises InputError for an unknown name or split, a data
@@ -24,28 +29,50 @@ def tfds_images(name: str, split: str, config: TrainConfig, *, download: bool) -
     """
     builder = _prepared_builder(name, config.data_dir, download=download)
     feature = _image_feature(name, builder)
-    splits = ", ".join(builder.info.splits)
+    splits = [config.split or "train"] + ([config.eval_split] if config.eval_split else [])
+    found = [_split(name, builder, split) for split in splits]
+
+    def squares(number: int) -> Iterator[np.ndarray]:
+        examples = found[number][1] if number < len(found) else ()
+        return _squares(examples, feature, config.image_size)
+
+    return OrderedImages(
+        identity=f"{builder.info.full_name} {splits} {_state(Path(builder.data_path))}",
+        counts=(found[0][0], found[1][0] if config.eval_split else 0),
+        train=lambda: squares(0),
+        evaluation=lambda: squares(1),
+    )
+
+
+def _split(name: str, builder: Any, split: str) -> tuple[int, Iterable[dict]]:
+    """Count and examples of a split."""
     try:
         count = builder.info.splits[split].num_examples
-        examples = builder.as_dataset(split=split).as_numpy_iterator()
+        examples = builder.as_dataset(split=split)
     except (ValueError, KeyError, AssertionError) as error:
         raise InputError(
-            f"split={split}: not a split of tfds:{name}, expected one or a combination of {splits}"
+            f"split={split}: not a split of tfds:{name}, expected one or a combination of "
+            f"{', '.join(builder.info.splits)}"
         ) from error
     if count < 1:
         raise InputError(f"split={split}: holds no image of tfds:{name}; choose a larger slice")
-    images = np.empty((count, config.image_size, config.image_size, 3), np.uint8)
+    return count, examples
 
-    def keep(numbered: tuple[int, dict]) -> None:
-        index, example = numbered
-        images[index] = square_rgb(_picture(example[feature]), config.image_size)
 
+def _squares(examples: Iterable[dict], feature: str, image_size: int) -> Iterator[np.ndarray]:
+    stored = iter(examples)
     with ThreadPoolExecutor() as pool:
-        numbered = enumerate(examples)
         # In portions, so that no more decoded photographs wait than these.
-        while portion := list(itertools.islice(numbered, 256)):
-            list(pool.map(keep, portion))
-    return images
+        while portion := list(itertools.islice(stored, _PORTION)):
+            pictures = (_picture(example[feature].numpy()) for example in portion)
+            yield from pool.map(lambda picture: square_rgb(picture, image_size), pictures)
+
+
+def _state(folder: Path) -> str:
+    """A digest of the files of a data set, by name, size and time of their last change."""
+    found = [(path.name, path.stat()) for path in sorted(folder.glob("*"))]
+    lines = [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in found]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from .cache import IN_WORDS
 from .checkpoint import Checkpoints
 from .config import TrainConfig
 from .data import ImageData, batches, load_images
@@ -41,10 +42,10 @@ def train(
     replicas = make_replicas(config.distribute, worker_timeout_s=config.worker_timeout_s)
     replicas.check_batch(config.batch_size)
     print(f"Reading {config.data} …", flush=True)
-    images = load_images(config, download=download)
-    summary = images.summary()
-    if exists:
-        _check_same_data(run, summary)
+    images = load_images(
+        config, download=download, cache_dir=run.cache, worker=replicas.worker
+    )
+    summary = _same_data(run, config, images) if exists else images.summary()
     keras.utils.set_random_seed(config.seed)
     trainer = Trainer(config, summary, replicas)
     checkpoints = Checkpoints(run.checkpoints, trainer)
@@ -63,16 +64,16 @@ def train(
             data=summary, settings=replace(config, data_dir=None), step=first_step
         )
         if replicas.is_chief:
-            for folder in (run.path, run.samples, run.checkpoints):
-                folder.mkdir(parents=True, exist_ok=True)
+            run.make()
             run.write_config(config, summary)
-        print(f"{_opening(config, summary, trainer, first_step)}{quality}", flush=True)
+        opening = _opening(config, summary, images.cache, trainer, first_step)
+        print(f"{opening}{quality}", flush=True)
         _Loop(run, config, images, trainer, checkpoints, quality).run(first_step)
 
 
 def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> bool:
     """Whether a run of these settings is there already; InputError where it cannot be used."""
-    if not run.path.exists() or (run.path.is_dir() and not any(run.path.iterdir())):
+    if run.is_new:
         if resume == "must":
             raise InputError(f"run_dir={run.path}: nothing to resume; expected an existing run")
         return False
@@ -104,14 +105,18 @@ def _restore(run: RunDirectory, checkpoints: Checkpoints, resume: str) -> bool:
     return False
 
 
-def _check_same_data(run: RunDirectory, summary: DataSummary) -> None:
-    before = run.read_config()[1]
-    if before.fingerprint != summary.fingerprint:
-        raise InputError(
-            f"run_dir={run.path}: was trained on other data ({before.images} images, fingerprint "
-            f"{before.fingerprint[:12]}, not {summary.images}, {summary.fingerprint[:12]}); "
-            "restore the data to go on, or choose a new folder"
-        )
+def _same_data(run: RunDirectory, config: TrainConfig, images: ImageData) -> DataSummary:
+    """What the run was told of its data at its start; InputError where the images are others."""
+    before, count = run.read_config()[1], len(images.train)
+    # Runs from before folders were told apart by their files have a fingerprint of all pixels.
+    of_pixels = config.data.startswith("folder:") and not before.fingerprint.startswith("files-")
+    if before.fingerprint == images.fingerprint or (of_pixels and before.images == count):
+        return before
+    raise InputError(
+        f"run_dir={run.path}: was trained on other data ({before.images} images, fingerprint "
+        f"{before.fingerprint[:14]}, not {count}, {images.fingerprint[:14]}); "
+        "restore the data to go on, or choose a new folder"
+    )
 
 
 class _Loop:
@@ -163,7 +168,11 @@ class _Loop:
 
     def _next(self, data: Iterator[tf.Tensor]) -> tf.Tensor:
         started = time.monotonic()
-        images = next(data)
+        try:
+            images = next(data)
+        except tf.errors.OpError as error:
+            # TensorFlow makes its own error, with a traceback, of one that we raised.
+            raise self.images.train.failure or error from None
         self.waited += time.monotonic() - started
         return images
 
@@ -291,11 +300,14 @@ def _brief(row: Row) -> str:
     return f"loss {row.loss:.4f}{held_out}, {row.images_per_second:.0f} images/s"
 
 
-def _opening(config: TrainConfig, data: DataSummary, trainer: Trainer, first_step: int) -> str:
+def _opening(
+    config: TrainConfig, data: DataSummary, cache: str, trainer: Trainer, first_step: int
+) -> str:
     begun = f"with the weights of {config.init_from}" if config.init_from else "from the beginning"
     start = f"on from step {first_step:,}" if first_step else begun
     return (
         f"{data.images:,} images of {config.image_size}×{config.image_size} "
-        f"({data.eval_images:,} held out); {trainer.network.count_params():,} parameters; "
-        f"{config.precision}; {start} to step {config.train_steps:,}."
+        f"({data.eval_images:,} held out), {IN_WORDS[cache]}; "
+        f"{trainer.network.count_params():,} parameters; {config.precision}; "
+        f"{start} to step {config.train_steps:,}."
     )

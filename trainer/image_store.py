@@ -1,0 +1,75 @@
+"""Images by number: from the cache, or decoded by a pool of threads and then kept in it."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cache import Cache, MemoryCache
+
+_PORTION_BYTES = 2**24
+
+
+class Images:
+    """`count` images uint8 [S, S, 3], of which `decode` makes those that the cache does not hold.
+
+    All threads of a process may take images at once. `failure` is what ended a `take`, for a caller
+    that TensorFlow stands between.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        image_size: int,
+        *,
+        cache: Cache,
+        decode: Callable[[int], NDArray[np.uint8]],
+    ) -> None:
+        self.image_size = image_size
+        self.failure: Exception | None = None
+        self._count, self._cache, self._decode = count, cache, decode
+        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+
+    @classmethod
+    def of(cls, images: NDArray[np.uint8]) -> "Images":
+        """Images [n, S, S, 3] that are in memory already."""
+        cache = MemoryCache(len(images), images.shape[1])
+        for index, image in enumerate(images):
+            cache.write(index, image)
+        return cls(len(images), images.shape[1], cache=cache, decode=lambda index: images[index])
+
+    def __len__(self) -> int:
+        return self._count
+
+    def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The images of `indices` [n], uint8 [n, S, S, 3].
+
+        Raises InputError for images that cannot be decoded and a cache that cannot be used.
+        """
+        images = np.empty((len(indices), self.image_size, self.image_size, 3), np.uint8)
+        try:
+            found = self._cache.read(indices, images)
+            missing = np.flatnonzero(~found).tolist()
+            for row, image in zip(missing, self._decoded(indices[missing].tolist()), strict=True):
+                images[row] = image
+        except Exception as error:
+            self.failure = error
+            raise
+        return images
+
+    def portions(self, indices: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.uint8]]:
+        """All images, or those of `indices`, a few megabytes at a time."""
+        wanted = np.arange(len(self)) if indices is None else indices
+        step = max(1, _PORTION_BYTES // (self.image_size**2 * 3))
+        for start in range(0, len(wanted), step):
+            yield self.take(wanted[start : start + step])
+
+    def _decoded(self, indices: list[int]) -> Iterator[NDArray[np.uint8]]:
+        def decode(index: int) -> NDArray[np.uint8]:
+            image = self._decode(index)
+            self._cache.write(index, image)
+            return image
+
+        return self._pool.map(decode, indices) if indices else iter(())
