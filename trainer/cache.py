@@ -103,7 +103,7 @@ class DiskCache:
 
     def write(self, index: int, image: NDArray[np.uint8]) -> None:
         """See Cache; raises InputError where the disk is full."""
-        record = image.tobytes() + _check(image)
+        record = image.tobytes() + _check(np.ascontiguousarray(image))
         try:
             with self.path.open("r+b", buffering=0) as file:
                 file.seek(index * self._record_bytes)
@@ -129,7 +129,7 @@ class DiskCache:
 
 
 def _check(image: NDArray[np.uint8]) -> bytes:
-    return _WHOLE + zlib.crc32(image).to_bytes(4, "little")
+    return _WHOLE + zlib.crc32(image.data).to_bytes(4, "little")
 
 
 def chosen_cache(config: TrainConfig, images: int) -> str:

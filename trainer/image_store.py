@@ -15,6 +15,7 @@ _PORTION_BYTES = 2**24
 class Images:
     """`count` images uint8 [S, S, 3], of which `decode` makes those that the cache does not hold.
 
+    As many threads decode as there are processors, unless `threads` says otherwise.
     All threads of a process may take images at once. `failure` is what ended a `take`, for a caller
     that TensorFlow stands between.
     """
@@ -26,11 +27,12 @@ class Images:
         *,
         cache: Cache,
         decode: Callable[[int], NDArray[np.uint8]],
+        threads: int | None = None,
     ) -> None:
         self.image_size = image_size
         self.failure: Exception | None = None
         self._count, self._cache, self._decode = count, cache, decode
-        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+        self._pool = ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="decode")
 
     @classmethod
     def of(cls, images: NDArray[np.uint8]) -> "Images":

@@ -88,13 +88,13 @@ def _decode(
     digest = hashlib.sha256()
     train = _images(_write(train_cache, _hashed(kept, digest)), image_size, train_cache)
     for portion in held_out.portions():
-        digest.update(portion)
+        digest.update(portion.data)
     return train, held_out, Decoded(len(train), len(held_out), digest.hexdigest())
 
 
 def _hashed(images: Pixels, digest: "hashlib._Hash") -> Pixels:
     for image in images:
-        digest.update(np.ascontiguousarray(image))
+        digest.update(np.ascontiguousarray(image).data)
         yield image
 
 
@@ -132,4 +132,4 @@ def without_copies(images: Pixels, held_out: Iterable[NDArray[np.uint8]]) -> Pix
 
 
 def _digest(image: NDArray[np.uint8]) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(image)).digest()
+    return hashlib.sha256(np.ascontiguousarray(image).data).digest()

@@ -45,6 +45,8 @@ def test_settings_go_over_the_preset() -> None:
         ({"max_signal_rate": 1.5}, "max_signal_rate=1.5: expected 0.001 <= min_signal_rate"),
         ({"min_signal_rate": 0.1, "schedule": "ddpm_linear"}, "^min_signal_rate=0.1: only the cos"),
         ({"data": "tfds:mnist", "split": ""}, "^split=: empty"),
+        ({"cache": "tape"}, "^cache=tape: expected one of memory, disk, none"),
+        ({"cache": "none"}, "^cache=none: data=synthetic cannot be read in any order; .* leave it"),
         ({"image_size": 4}, "^image_size=4: expected a whole number from 8"),
     ],
 )
@@ -65,3 +67,10 @@ def test_unknown_and_missing_settings_are_refused() -> None:
 def test_differences_name_what_a_run_cannot_change() -> None:
     before, after = preset_config("tiny"), preset_config("tiny", seed=3, train_steps=9)
     assert before.differences(after) == ["seed: 0, not 3"]
+
+
+def test_runs_from_before_there_were_caches_load() -> None:
+    settings = preset_config("tiny").to_json()
+    del settings["cache"]
+    assert TrainConfig.from_json(settings) == preset_config("tiny")
+    assert not preset_config("tiny").differences(preset_config("tiny", cache="disk"))

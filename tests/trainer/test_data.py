@@ -4,10 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from pictures import picture, save_linked, save_pictures
 
+from diffkiln.trainer.cache import NoCache
 from diffkiln.trainer.config import TrainConfig, preset_config
-from diffkiln.trainer.data import ImageData, batches, load_images, without_copies
+from diffkiln.trainer.data import ImageData, batches, load_images
 from diffkiln.trainer.errors import InputError
+from diffkiln.trainer.folder import Pictures, list_folder
+from diffkiln.trainer.image_store import Images
+from diffkiln.trainer.ordered import without_copies
 
 CONFIG = preset_config("tiny", image_size=8, batch_size=4)
 
@@ -65,25 +71,15 @@ def test_about_half_of_the_images_are_flipped() -> None:
 def test_summary_measures_the_training_pixels() -> None:
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (20, 8, 8, 3), np.uint8)
-    summary = ImageData(images, images[:0]).summary()
+    summary = ImageData(Images.of(images), images[:0], "").summary()
     np.testing.assert_allclose(summary.pixel_mean, (images / 255).mean(axis=(0, 1, 2)))
     np.testing.assert_allclose(summary.pixel_std, (images / 255).std(axis=(0, 1, 2)))
-
-
-def test_fingerprint_tells_data_apart() -> None:
-    data, other = ImageData(numbered(4), numbered(0)), ImageData(numbered(5)[1:], numbered(0))
-    assert data.summary().fingerprint != other.summary().fingerprint
 
 
 def test_flat_colour_is_refused() -> None:
     flat = np.full((4, 8, 8, 3), 7, np.uint8)
     with pytest.raises(InputError, match="expected pictures that differ from one flat colour"):
-        ImageData(flat, flat[:0]).summary()
-
-
-def test_copies_of_held_out_images_are_left_out() -> None:
-    kept = without_copies(numbered(6), numbered(6)[[1, 4]])
-    assert numbers(kept).tolist() == [0, 2, 3, 5]
+        ImageData(Images.of(flat), flat[:0], "").summary()
 
 
 def test_splits_that_are_the_same_leave_nothing_to_train_on(flowers_dir: Path) -> None:
@@ -97,4 +93,111 @@ def test_splits_that_are_the_same_leave_nothing_to_train_on(flowers_dir: Path) -
 
 def test_synthetic_evaluation_is_held_out() -> None:
     data = load_images(preset_config("tiny", image_size=8))
-    assert len(without_copies(data.evaluation, data.train)) == len(data.evaluation) == 256
+    (train,) = data.train.portions()
+    assert len(train) == 2048
+    kept = [*without_copies(iter(data.evaluation), train)]
+    assert len(kept) == len(data.evaluation) == data.eval_images == 256
+
+
+@pytest.mark.parametrize(("batch_size", "count"), [(4, 1), (4, 2), (6, 3), (5, 2), (4, 4)])
+def test_shards_are_the_rows_of_the_whole_batch(batch_size: int, count: int) -> None:
+    config = preset_config("tiny", image_size=8, batch_size=batch_size)
+
+    def rows(shard: tuple[int, int]) -> np.ndarray:
+        steps = batches(numbered(7), config, first_step=3, shard=shard).take(9)
+        return np.stack([batch.numpy() for batch in steps])
+
+    parts = [rows((index, count)) for index in range(count)]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), rows((0, 1)))
+
+
+def test_a_shard_decodes_its_own_rows_alone() -> None:
+    decoded: set[int] = set()
+
+    def decode(index: int) -> np.ndarray:
+        decoded.add(index)
+        return numbered(100)[index]
+
+    images = Images(100, 8, cache=NoCache(), decode=decode)
+    config = preset_config("tiny", image_size=8, batch_size=10)
+    steps = [*batches(images, config, first_step=0, shard=(1, 2)).take(2)]
+    served = set(np.concatenate([numbers(batch.numpy()) for batch in steps]).tolist())
+    # Batches are made ahead: 2 at a time, and 4 that wait, of 5 images each.
+    assert served <= decoded
+    assert len(decoded) <= (2 + 2 + 4) * 5
+
+
+def folder_batches(
+    folder: Path, cache: str, place: Path, *, threads: int | None = None, first_step: int = 0
+) -> np.ndarray:
+    config = preset_config("tiny", image_size=8, batch_size=4, data=f"folder:{folder}", cache=cache)
+    images = load_images(config, cache_dir=place).train
+    if threads:
+        pictures = Pictures(list_folder(folder), 8)
+        images = Images(len(images), 8, cache=NoCache(), decode=pictures.read, threads=threads)
+    steps = batches(images, config, first_step=first_step).take(12 - first_step)
+    return np.stack([batch.numpy() for batch in steps])
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Fourteen pictures, two of which cannot be read."""
+    save_pictures(tmp_path / "photos", 14, size=20)
+    for number in (0, 6):
+        (tmp_path / "photos" / f"{number:05}.png").write_bytes(b"broken")
+    return tmp_path / "photos"
+
+
+def test_every_cache_and_number_of_threads_serve_the_same(photos: Path, tmp_path: Path) -> None:
+    expected = folder_batches(photos, "none", tmp_path / "cache", threads=1)
+    for cache in ("memory", "disk", "none", "disk"):
+        np.testing.assert_array_equal(folder_batches(photos, cache, tmp_path / "cache"), expected)
+        later = folder_batches(photos, cache, tmp_path / "cache", first_step=5)
+        np.testing.assert_array_equal(later, expected[5:])
+    many = folder_batches(photos, "none", tmp_path / "cache", threads=7)
+    np.testing.assert_array_equal(many, expected)
+
+
+def test_a_picture_that_changed_is_read_again(photos: Path, tmp_path: Path) -> None:
+    before = folder_batches(photos, "disk", tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+    for number in (1, 2):  # two of one size: the fingerprint stays the same
+        picture(100, 20).save(photos / f"{number:05}.png")
+    after = folder_batches(photos, "disk", tmp_path / "cache")
+    assert not np.array_equal(before, after)
+    np.testing.assert_array_equal(after, folder_batches(photos, "none", tmp_path / "cache"))
+    assert not kept.exists()
+
+
+def test_workers_have_files_of_their_own(photos: Path, tmp_path: Path) -> None:
+    config = preset_config("tiny", image_size=8, data=f"folder:{photos}", cache="disk")
+    for worker in (0, 1, 0):
+        load_images(config, cache_dir=tmp_path / "cache", worker=worker)
+    ends = sorted(path.name.split("-")[1] for path in (tmp_path / "cache").iterdir())
+    assert ends == ["0.images", "1.images"]
+
+
+def test_statistics_of_a_folder_come_from_a_sample_that_the_seed_chooses(tmp_path: Path) -> None:
+    save_linked(tmp_path / "photos", 1200, size=8)
+    sample, again, other = (
+        load_images(
+            preset_config("tiny", image_size=8, data=f"folder:{tmp_path}/photos", seed=seed)
+        ).sample
+        for seed in (0, 0, 1)
+    )
+    assert sample is not None
+    assert len(set(sample.tolist())) == 1024
+    np.testing.assert_array_equal(sample, again)
+    assert not np.array_equal(sample, other)
+
+
+def test_images_that_cannot_be_decoded_say_why(tmp_path: Path) -> None:
+    save_pictures(tmp_path / "photos", 2, size=8)
+    config = preset_config("tiny", image_size=8, data=f"folder:{tmp_path}/photos", cache="none")
+    images = load_images(config).train
+    for path in (tmp_path / "photos").iterdir():
+        path.unlink()
+    with pytest.raises(tf.errors.OpError):
+        next(iter(batches(images, config, first_step=0)))
+    assert isinstance(images.failure, InputError)
+    assert "2 pictures and none can be read" in str(images.failure)

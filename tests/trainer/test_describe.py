@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from conftest import TINY, Command
+from pictures import save_pictures
 
-from diffkiln.trainer.config import NetworkConfig
+from diffkiln.trainer.config import NetworkConfig, preset_config
+from diffkiln.trainer.data import planned_cache
 from diffkiln.trainer.describe import levels, multiply_adds
 from diffkiln.trainer.unet import build_unet
 
@@ -29,6 +31,7 @@ def test_nothing_is_made(command: Command, tmp_path: Path) -> None:
     result = command("diffkiln-train", f"--run_dir={tmp_path / 'r'}", *TINY, "--describe")
     assert result.returncode == 0, result.stderr
     assert "405,420" in result.stdout
+    assert "cache     memory, of 2,304 images in 2 MB" in result.stdout
     assert f"{tmp_path / 'r'} would begin" in result.stdout
     assert not list(tmp_path.iterdir())
 
@@ -39,3 +42,10 @@ def test_a_run_that_is_there_is_found(command: Command, tiny_run: Path) -> None:
     other = command("diffkiln-train", *flags, "--seed=9")
     assert "would be refused: run_dir=" in other.stdout
     assert "(seed: 0, not 9)" in other.stdout
+
+
+def test_the_cache_of_a_folder_follows_from_its_list(tmp_path: Path) -> None:
+    save_pictures(tmp_path / "photos", 2, size=8)
+    (tmp_path / "photos" / "00000.png").write_bytes(b"not read")
+    config = preset_config("tiny", data=f"folder:{tmp_path}/photos", image_size=512)
+    assert planned_cache(config) == "memory, of 2 images in 2 MB"

@@ -33,6 +33,25 @@ def test_a_failed_first_download_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_flowers_on_disk_are_those_in_memory(flowers_dir: Path, tmp_path: Path) -> None:
+    splits = {"split": "train[:70]+validation[:9]", "eval_split": "validation[:20]"}
+    place = {"data": "tfds:oxford_flowers102", "data_dir": str(flowers_dir)}
+    memory, once, again = (
+        load_images(
+            preset_config("tiny", image_size=16, cache=cache, **place, **splits), cache_dir=tmp_path
+        )
+        for cache in ("memory", "disk", "disk")
+    )
+    assert memory.summary().images == 70
+    for other in (once, again):
+        assert other.summary() == memory.summary()
+        np.testing.assert_array_equal(
+            other.train.take(np.arange(70)), memory.train.take(np.arange(70))
+        )
+        np.testing.assert_array_equal(other.evaluation, memory.evaluation)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_real_flowers_are_pictures(flowers_dir: Path) -> None:
     data = load_images(
         preset_config("flowers64", data="tfds:oxford_flowers102", data_dir=str(flowers_dir))
