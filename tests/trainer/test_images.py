@@ -69,6 +69,28 @@ def test_a_png_with_a_transparent_colour_is_laid_over_white(
     assert read_image(path, 1).tolist() == [[[255, 255, 255]]]
 
 
+@pytest.mark.parametrize(
+    ("name", "picture", "expected"),
+    [
+        ("grey.jpg", _plain("L", 77), (77, 77, 77)),
+        ("grey-alpha.png", _plain("LA", (77, 0)), (255, 255, 255)),
+        ("alpha.png", _plain("RGBA", (255, 0, 0, 128)), (255, 127, 127)),
+        ("inks.jpg", _plain("CMYK", (0, 255, 255, 0)), RED),
+        ("deep.png", _plain("I;16", 128 * 257), (128, 128, 128)),
+        ("one.png", Image.new("RGB", (1, 1), BLUE), BLUE),
+        ("wide.png", Image.new("RGB", (20_000, 3), BLUE), BLUE),
+        ("bits.png", _plain("1", 1), (255, 255, 255)),
+    ],
+)
+def test_files_of_every_kind(
+    tmp_path: Path, name: str, picture: Image.Image, expected: tuple[int, ...]
+) -> None:
+    picture.save(tmp_path / name)
+    pixels = read_image(tmp_path / name, 2).astype(int)
+    # JPEG rounds plain colours by a level or two.
+    assert abs(pixels - expected).max() <= (2 if name.endswith("jpg") else 0)
+
+
 def test_floating_point_pictures_are_refused() -> None:
     with pytest.raises(ValueError, match=r"mode F; expected integers"):
         square_rgb(Image.new("F", (4, 4)), 2)
