@@ -38,9 +38,9 @@ CROPPED_FROM = INPUT_SIZE + 8
 def labelled(split: str) -> tuple[np.ndarray, np.ndarray]:
     """Pictures uint8 [n, 72, 72, 3] and species int64 [n]."""
     config = preset_config(
-        "tiny", data=f"tfds:{DATA}", data_dir=FLAGS.data_dir, image_size=CROPPED_FROM
+        "tiny", data=f"tfds:{DATA}", data_dir=FLAGS.data_dir, split=split, image_size=CROPPED_FROM
     )
-    images = tfds_images(DATA, split, config, download=False)
+    images = np.stack([*tfds_images(DATA, config, download=False).train()])
     undecoded = {"image": tfds.decode.SkipDecoding()}
     builder: Any = tfds.builder(DATA, data_dir=FLAGS.data_dir)
     examples = builder.as_dataset(split=split, decoders=undecoded).as_numpy_iterator()

@@ -3,7 +3,7 @@
     python benchmarks/training_throughput.py --preset=tiny
 
 Ways to train one network on batches of one size take turns: this project's loop with all it does
-between steps (data, average, metrics, a row and an evaluation each --log_every_steps); a Keras model
+between steps (data, average, metrics, and a row with an evaluation now and then); a Keras model
 with a `train_step` in the manner of Keras's DDIM example, without XLA; and a bare gradient and Adam
 step on one batch that never changes, without XLA and with. Prints medians of pairwise ratios of
 images per second, then what a preview and a checkpoint cost in steps, and how memory grew.
@@ -20,6 +20,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
@@ -27,9 +28,10 @@ from diffkiln.trainer.checkpoint import Checkpoints
 from diffkiln.trainer.config import PRECISIONS, PRESETS, TrainConfig, preset_config
 from diffkiln.trainer.data import batches, load_images
 from diffkiln.trainer.metrics import progress_bar
+from diffkiln.trainer.quality import Quality
 from diffkiln.trainer.run_directory import RunDirectory
 from diffkiln.trainer.step import Trainer
-from diffkiln.trainer.training import TrainingLoop
+from diffkiln.trainer.training_loop import TrainingLoop
 from diffkiln.trainer.unet import build_unet
 
 FLAGS = flags.FLAGS
@@ -53,10 +55,9 @@ class PlainModel(keras.Model):
 
     def train_step(self, images: tf.Tensor) -> dict[str, Any]:
         """One step on images float32 [B, S, S, C] in [0, 1]."""
-        count = tf.shape(images)[0]
         images = self.normalizer(images)
         noises = tf.random.normal(tf.shape(images))
-        times = tf.random.uniform((count,))
+        times = tf.random.uniform(tf.shape(images)[:1])
         angles = (tf.acos(0.95) + times * (tf.acos(0.02) - tf.acos(0.95)))[:, None, None, None]
         signals, noise_rates = tf.cos(angles), tf.sin(angles)
         noisy = signals * images + noise_rates * noises
@@ -74,8 +75,8 @@ class PlainModel(keras.Model):
 
 def plain_turn(config: TrainConfig, images: Any) -> Turn:
     """Steps of `PlainModel` under `fit`, on images cached in memory."""
-    model = PlainModel(config)
-    pixels = images.take(range(len(images)))
+    model: Any = PlainModel(config)
+    pixels = images.take(np.arange(len(images)))
     model.normalizer.adapt(pixels[:256] / 255.0)
     model.compile(optimizer=keras.optimizers.AdamW(1e-3, weight_decay=1e-4), jit_compile=False)
     data = tf.data.Dataset.from_tensor_slices(pixels).cache().repeat().shuffle(2048)
@@ -89,7 +90,7 @@ def bare_turn(config: TrainConfig, images: Any, *, jit_compile: bool) -> Turn:
     network = build_unet(config.network, dtype=config.precision)
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(network.trainable_variables)
-    image = tf.constant(images.take(range(config.batch_size)) / 127.5 - 1, tf.float32)
+    image = tf.constant(images.take(np.arange(config.batch_size)) / 127.5 - 1, tf.float32)
     times = tf.linspace(0.0, 1.0, config.batch_size)
 
     @tf.function(jit_compile=jit_compile)
@@ -138,7 +139,13 @@ def main(_: list[str]) -> None:
         run = RunDirectory(Path(folder))
         images = load_images(config, cache_dir=run.cache)
         trainer = Trainer(config, images.summary())
-        loop = TrainingLoop(run, config, images, trainer, Checkpoints(run.checkpoints, trainer))
+        run.make()
+        run.write_config(config, images.summary())
+        checkpoints, quality = (
+            Checkpoints(run.checkpoints, trainer),
+            Quality(config, images, trainer.denoiser),
+        )
+        loop = TrainingLoop(run, config, images, trainer, checkpoints, quality)
         print(f"{FLAGS.preset}, {FLAGS.precision}, batch {config.batch_size}")
         turns = {
             "this loop itself": our_turns(loop, config, images.train),
@@ -147,9 +154,9 @@ def main(_: list[str]) -> None:
             "a bare step on one batch, XLA": bare_turn(config, images.train, jit_compile=True),
         }
         step = compare(turns, "this loop itself")
-        for name, turn in {"preview": loop.draw, "checkpoint": loop.save}.items():
-            turn(1)
-            cost = statistics.median(seconds(lambda turn=turn: turn(1)) for _ in range(5))
+        for name, write in {"preview": loop.draw, "checkpoint": loop.save}.items():
+            write(1)
+            cost = statistics.median(seconds(lambda write=write: write(1)) for _ in range(5))
             print(f"  a {name} takes as long as {cost / step:.1f} steps")
         before = resident_megabytes()
         for _ in range(2000 // FLAGS.steps):

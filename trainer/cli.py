@@ -12,8 +12,8 @@ from PIL import Image
 from .cluster import cluster_from_environment
 from .command import quiet_native_import, require_flag, run_command
 from .config import (
-    DISTRIBUTIONS,
     CACHES,
+    DISTRIBUTIONS,
     LEARNING_RATE_DECAYS,
     LOSS_WEIGHTINGS,
     PRECISIONS,

@@ -32,23 +32,27 @@ SAMPLE = 1024
 
 @dataclass(frozen=True)
 class ImageData:
-    """Images to train on, and the first of those held out, uint8 [n, S, S, 3]; there may be none.
+    """Images to train on, and those held out, of which there may be none.
 
-    `eval_images` counts all that are held out. `sample` numbers those of `train` that the
-    statistics are taken from, None for all. `cache` is the one in use.
+    `sample` numbers those of `train` that the statistics are taken from, None for all. `cache` is
+    the one in use.
     """
 
     train: Images
-    evaluation: NDArray[np.uint8]
+    held_out: Images
     fingerprint: str
-    eval_images: int = 0
     sample: NDArray[np.int64] | None = None
     cache: str = "memory"
 
     def summary(self) -> DataSummary:
         """Fingerprint, counts, and the training pixels' mean and standard deviation."""
         statistics = pixel_statistics(self.train.portions(self.sample))
-        return DataSummary(self.fingerprint, len(self.train), self.eval_images, *statistics)
+        return DataSummary(self.fingerprint, len(self.train), len(self.held_out), *statistics)
+
+    @property
+    def evaluation(self) -> NDArray[np.uint8]:
+        """The images whose loss is measured, uint8 [n, S, S, 3]: the first 256 held out."""
+        return self.held_out.take(np.arange(min(len(self.held_out), EVAL_IMAGES_USED)))
 
 
 def load_images(
@@ -78,8 +82,7 @@ def load_images(
             f"data={config.data}: no image is left to train on; expected split="
             f"{config.split} to hold images that eval_split={config.eval_split} does not"
         )
-    used = held_out.take(np.arange(min(len(held_out), EVAL_IMAGES_USED)))
-    return ImageData(train, used, decoded.fingerprint, decoded.eval_images, cache=cache)
+    return ImageData(train, held_out, decoded.fingerprint, cache=cache)
 
 
 def planned_cache(config: TrainConfig) -> str:
@@ -107,7 +110,7 @@ def _folder(folder: Path, config: TrainConfig, cache_dir: Path, worker: int) -> 
     else:
         cache = MemoryCache(count, size) if kind == "memory" else NoCache()
     images = Images(count, size, cache=cache, decode=pictures.read)
-    none = np.zeros((0, size, size, 3), np.uint8)
+    none = Images.of(np.zeros((0, size, size, 3), np.uint8))
     return ImageData(images, none, listing.fingerprint, sample=sample, cache=kind)
 
 

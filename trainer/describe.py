@@ -130,6 +130,8 @@ def _place(config: TrainConfig, devices: list[str]) -> str:
         f"{', '.join(devices)} of worker {cluster.index} in {len(cluster.workers)} "
         f"({', '.join(cluster.workers)})"
     )
+
+
 def _cache(config: TrainConfig) -> str:
     try:
         return planned_cache(config)

@@ -85,14 +85,14 @@ def reference_images(images: ImageData, count: int) -> NDArray[np.uint8]:
 
     Raises InputError where there are not even two.
     """
-    found = images.evaluation if len(images.evaluation) > 1 else images.train
+    found = images.held_out if len(images.held_out) > 1 else images.train
     if len(found) < 2:
         raise InputError(
             f"kid_every_steps: the data has {len(found)} image, and KID compares with at least 2; "
             "leave the flag out, or give more images"
         )
-    chosen = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int)
-    return found[chosen]
+    chosen = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(np.int64)
+    return found.take(chosen)
 
 
 def _noise_seed(batch: int) -> tf.Tensor:

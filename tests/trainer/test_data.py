@@ -71,7 +71,7 @@ def test_about_half_of_the_images_are_flipped() -> None:
 def test_summary_measures_the_training_pixels() -> None:
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (20, 8, 8, 3), np.uint8)
-    summary = ImageData(Images.of(images), images[:0], "").summary()
+    summary = ImageData(Images.of(images), Images.of(images[:0]), "").summary()
     np.testing.assert_allclose(summary.pixel_mean, (images / 255).mean(axis=(0, 1, 2)))
     np.testing.assert_allclose(summary.pixel_std, (images / 255).std(axis=(0, 1, 2)))
 
@@ -79,7 +79,7 @@ def test_summary_measures_the_training_pixels() -> None:
 def test_flat_colour_is_refused() -> None:
     flat = np.full((4, 8, 8, 3), 7, np.uint8)
     with pytest.raises(InputError, match="expected pictures that differ from one flat colour"):
-        ImageData(Images.of(flat), flat[:0], "").summary()
+        ImageData(Images.of(flat), Images.of(flat[:0]), "").summary()
 
 
 def test_splits_that_are_the_same_leave_nothing_to_train_on(flowers_dir: Path) -> None:
@@ -96,7 +96,7 @@ def test_synthetic_evaluation_is_held_out() -> None:
     (train,) = data.train.portions()
     assert len(train) == 2048
     kept = [*without_copies(iter(data.evaluation), train)]
-    assert len(kept) == len(data.evaluation) == data.eval_images == 256
+    assert len(kept) == len(data.evaluation) == len(data.held_out) == 256
 
 
 @pytest.mark.parametrize(("batch_size", "count"), [(4, 1), (4, 2), (6, 3), (5, 2), (4, 4)])
@@ -186,6 +186,7 @@ def test_statistics_of_a_folder_come_from_a_sample_that_the_seed_chooses(tmp_pat
         for seed in (0, 0, 1)
     )
     assert sample is not None
+    assert other is not None
     assert len(set(sample.tolist())) == 1024
     np.testing.assert_array_equal(sample, again)
     assert not np.array_equal(sample, other)

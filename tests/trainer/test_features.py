@@ -94,12 +94,16 @@ def test_other_arrays_are_refused(shipped: FeatureExtractor, images: np.ndarray)
 
 @pytest.fixture(scope="module")
 def flowers(flowers_dir: Path) -> dict[str, Pictures]:
-    config = preset_config(
-        "flowers64", data="tfds:oxford_flowers102", data_dir=str(flowers_dir), image_size=64
-    )
-    return {
-        split: tfds_images("oxford_flowers102", split, config, download=False)
+    settings = {"data": "tfds:oxford_flowers102", "data_dir": str(flowers_dir)}
+    configs = [
+        preset_config("flowers64", split=split, **settings)
         for split in ("validation[:600]", "train[:600]")
+    ]
+    return {
+        str(config.split): np.stack(
+            [*tfds_images("oxford_flowers102", config, download=False).train()]
+        )
+        for config in configs
     }
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import TINY, Command
-from PIL import Image
 from pictures import picture, save_linked, save_pictures
+from PIL import Image
 from training_runs import rows, train, weights
 
 RECORD_BYTES = 16 * 16 * 3 + 5

@@ -15,6 +15,7 @@ from diffkiln.trainer.data import ImageData
 from diffkiln.trainer.diffusion import Denoiser
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.features import flower_network
+from diffkiln.trainer.image_store import Images
 from diffkiln.trainer.kid import kid
 from diffkiln.trainer.quality import Quality, reference_images
 from diffkiln.trainer.run_directory import Best, RunDirectory
@@ -29,7 +30,7 @@ KID = ("--kid_every_steps=4", "--kid_images=8")
 
 def flowers(train: int, evaluation: int) -> ImageData:
     images = synthetic_flowers(train + evaluation, image_size=16, seed=0)
-    return ImageData(images[:train], images[train:])
+    return ImageData(Images.of(images[:train]), Images.of(images[train:]), "")
 
 
 def quality(**settings: int) -> Quality:
@@ -103,7 +104,9 @@ def test_the_images_to_compare_with() -> None:
     data = flowers(6, 9)
     np.testing.assert_array_equal(reference_images(data, 100), data.evaluation)
     np.testing.assert_array_equal(reference_images(data, 3), data.evaluation[[0, 4, 8]])
-    np.testing.assert_array_equal(reference_images(flowers(6, 0), 100), flowers(6, 0).train)
+    np.testing.assert_array_equal(
+        reference_images(flowers(6, 0), 100), flowers(6, 9).train.take(np.arange(6))
+    )
     with pytest.raises(
         InputError, match=r"^kid_every_steps: the data has 1 image, and KID compares"
     ):
