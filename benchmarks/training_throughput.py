@@ -141,10 +141,8 @@ def main(_: list[str]) -> None:
         trainer = Trainer(config, images.summary())
         run.make()
         run.write_config(config, images.summary())
-        checkpoints, quality = (
-            Checkpoints(run.checkpoints, trainer),
-            Quality(config, images, trainer.denoiser),
-        )
+        checkpoints = Checkpoints(run.checkpoints, trainer)
+        quality = Quality(config, images, trainer.denoiser)
         loop = TrainingLoop(run, config, images, trainer, checkpoints, quality)
         print(f"{FLAGS.preset}, {FLAGS.precision}, batch {config.batch_size}")
         turns = {
@@ -159,8 +157,8 @@ def main(_: list[str]) -> None:
             cost = statistics.median(seconds(lambda write=write: write(1)) for _ in range(5))
             print(f"  a {name} takes as long as {cost / step:.1f} steps")
         before = resident_megabytes()
-        for _ in range(2000 // FLAGS.steps):
-            turns["this loop itself"]()
+        for turn in [turns["this loop itself"]] * (2000 // FLAGS.steps):
+            turn()
         print(f"  memory: {before:.0f} MB, 2,000 steps later {resident_megabytes():.0f} MB")
 
 
