@@ -1,0 +1,68 @@
+"""What KID comes to for pictures that are worse by a known amount: its scale, and its floor.
+
+    python benchmarks/kid_scale.py --data_dir=DATA
+
+Each is compared with the validation pictures of Oxford Flowers, by the extractor that training
+would use.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from diffkiln.trainer.config import preset_config
+from diffkiln.trainer.features import extractor
+from diffkiln.trainer.kid import kid
+from diffkiln.trainer.tfds import tfds_images
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("data_dir", None, "where oxford_flowers102 lies prepared", required=True)
+flags.DEFINE_string("kid_weights", None, "InceptionV3's weights, as of diffkiln-train")
+flags.DEFINE_integer("image_size", 64, "height and width in pixels", lower_bound=8)
+flags.DEFINE_integer("images", 1020, "pictures of each set, at most", lower_bound=4)
+
+Pictures = NDArray[np.uint8]
+
+
+def flowers(split: str) -> Pictures:
+    config = preset_config(
+        "tiny",
+        data="tfds:oxford_flowers102",
+        data_dir=FLAGS.data_dir,
+        image_size=FLAGS.image_size,
+    )
+    part = f"{split}[:{FLAGS.images}]"
+    return tfds_images("oxford_flowers102", part, config, download=False)
+
+
+def blurred(images: Pictures, radius: float) -> Pictures:
+    blur = ImageFilter.GaussianBlur(radius)
+    return np.stack([np.asarray(Image.fromarray(image).filter(blur)) for image in images])
+
+
+def compared(train: Pictures) -> Iterator[tuple[str, Pictures]]:
+    noise = np.random.default_rng(0).integers(0, 256, train.shape, np.uint8)
+    yield "train", train
+    yield "test", flowers("test")
+    for radius in (0.5, 1, 2):
+        yield f"train, blurred by {radius} pixels", blurred(train, radius)
+    noisy = np.clip(train + 25.0 * (noise / 127.5 - 1), 0, 255)
+    yield "train, ±25 of noise", noisy.astype(np.uint8)
+    yield "noise", noise
+
+
+def main(_: list[str]) -> None:
+    features = extractor(Path(FLAGS.kid_weights) if FLAGS.kid_weights else None)
+    held_out = features(flowers("validation"))
+    print(f"KID from {len(held_out):,} validation pictures by {features}")
+    for name, images in compared(flowers("train")):
+        distance = kid(features(images), held_out)
+        print(f"  {name:32} {distance.mean:9.4f} ± {distance.standard_error:.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)
