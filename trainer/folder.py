@@ -8,7 +8,7 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,6 +110,7 @@ class Pictures:
     def __init__(self, listing: Listing, image_size: int) -> None:
         self._listing, self._image_size = listing, image_size
         self._unreadable: dict[int, str] = {}
+        self._named: set[int] = set()
         self._lock = threading.Lock()
 
     def read(self, index: int) -> NDArray[np.uint8]:
@@ -123,23 +124,40 @@ class Pictures:
 
     def require_readable(self, sample: NDArray[np.int64]) -> None:
         """Raise InputError unless some picture of the sample can be read."""
-        indices = sample.tolist()
-        if all(self._decoded(index) is None for index in indices):
-            raise self._none_of(indices)
+        tried: list[int] = []
+        for index in sample.tolist():
+            if self._tried(index) is not None:
+                break
+            tried.append(index)
+        else:
+            raise self._none_of(tried)
+        for index in tried:
+            self._warn(index)
 
     def _decoded(self, index: int) -> NDArray[np.uint8] | None:
+        image = self._tried(index)
+        if image is None:
+            self._warn(index)
+        return image
+
+    def _tried(self, index: int) -> NDArray[np.uint8] | None:
         if index in self._unreadable:
             return None
         try:
             return read_image(self._listing.folder / self._listing.names[index], self._image_size)
         except (OSError, ValueError) as error:
-            with self._lock:
-                if index not in self._unreadable:
-                    self._unreadable[index] = str(error)
-                    _LOGGER.warning("%s (the next picture takes its place)", error)
+            self._unreadable[index] = str(error)
             return None
 
-    def _none_of(self, indices: range | list[int]) -> InputError:
+    def _warn(self, index: int) -> None:
+        """Name a picture that cannot be read, once."""
+        with self._lock:
+            if index in self._named:
+                return
+            self._named.add(index)
+        _LOGGER.warning("%s (the next picture takes its place)", self._unreadable[index])
+
+    def _none_of(self, indices: Sequence[int]) -> InputError:
         count = len(self._listing.names)
         tried = f" of the {len(indices):,} tried" if len(indices) < count else ""
         return InputError(
