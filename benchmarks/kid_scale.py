@@ -33,10 +33,10 @@ def flowers(split: str) -> Pictures:
         "tiny",
         data="tfds:oxford_flowers102",
         data_dir=FLAGS.data_dir,
+        split=f"{split}[:{FLAGS.images}]",
         image_size=FLAGS.image_size,
     )
-    part = f"{split}[:{FLAGS.images}]"
-    return tfds_images("oxford_flowers102", part, config, download=False)
+    return np.stack([*tfds_images("oxford_flowers102", config, download=False).train()])
 
 
 def blurred(images: Pictures, radius: float) -> Pictures:
