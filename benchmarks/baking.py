@@ -23,9 +23,10 @@ from diffkiln.export.conversion import convert_only
 from diffkiln.export.network import adapted, image_shape
 from diffkiln.export.onnx_graphs import OnnxExporter, network_graph
 from diffkiln.export.signatures import Signatures
-from diffkiln.trainer.config import PRESETS, TrainConfig, preset_config
+from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.describe import multiply_adds
 from diffkiln.trainer.diffusion import Denoiser
+from diffkiln.trainer.presets import PRESETS, preset_config
 from diffkiln.trainer.sampling import Sampling
 from diffkiln.trainer.schedule import CosineSchedule
 from diffkiln.trainer.unet import build_unet

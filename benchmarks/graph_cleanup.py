@@ -31,8 +31,8 @@ from diffkiln.export.conversion import OPSET, convert_only
 from diffkiln.export.graph_passes import tidied, with_fewer_transposes
 from diffkiln.export.network import adapted
 from diffkiln.export.signatures import Signatures
-from diffkiln.trainer.config import PRESETS, preset_config
 from diffkiln.trainer.diffusion import Denoiser
+from diffkiln.trainer.presets import PRESETS, preset_config
 from diffkiln.trainer.sampling import Sampling
 from diffkiln.trainer.schedule import CosineSchedule
 from diffkiln.trainer.unet import build_unet

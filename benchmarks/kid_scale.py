@@ -14,9 +14,9 @@ from absl import app, flags
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from diffkiln.trainer.config import preset_config
 from diffkiln.trainer.features import extractor
 from diffkiln.trainer.kid import kid
+from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.tfds import tfds_images
 
 FLAGS = flags.FLAGS

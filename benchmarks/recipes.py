@@ -15,9 +15,10 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from diffkiln.trainer.config import PRESETS, TrainConfig, preset_config
+from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.data import ImageData, batches, load_images
 from diffkiln.trainer.diffusion import add_noise, split_prediction, training_target
+from diffkiln.trainer.presets import PRESETS, preset_config
 from diffkiln.trainer.recipe import stratified
 from diffkiln.trainer.step import Trainer
 

@@ -17,8 +17,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import app, flags
 
-from diffkiln.trainer.config import preset_config
 from diffkiln.trainer.flower_network import INPUT_SIZE, POOLED, STRIDES, features, prepared
+from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.tfds import tfds_images
 
 FLAGS = flags.FLAGS

@@ -18,8 +18,9 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from diffkiln.trainer.config import PRECISIONS, PRESETS, preset_config
+from diffkiln.trainer.config import PRECISIONS
 from diffkiln.trainer.describe import multiply_adds
+from diffkiln.trainer.presets import PRESETS, preset_config
 from diffkiln.trainer.run_directory import DataSummary
 from diffkiln.trainer.step import Trainer
 

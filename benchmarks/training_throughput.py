@@ -25,9 +25,10 @@ import tensorflow as tf
 from absl import app, flags
 
 from diffkiln.trainer.checkpoint import Checkpoints
-from diffkiln.trainer.config import PRECISIONS, PRESETS, TrainConfig, preset_config
+from diffkiln.trainer.config import PRECISIONS, TrainConfig
 from diffkiln.trainer.data import batches, load_images
 from diffkiln.trainer.metrics import progress_bar
+from diffkiln.trainer.presets import PRESETS, preset_config
 from diffkiln.trainer.quality import Quality
 from diffkiln.trainer.run_directory import RunDirectory
 from diffkiln.trainer.step import Trainer

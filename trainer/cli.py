@@ -18,13 +18,12 @@ from .config import (
     LOSS_WEIGHTINGS,
     PRECISIONS,
     PREDICTIONS,
-    PRESETS,
     SCHEDULES,
     TIME_SAMPLINGS,
     TrainConfig,
-    preset_config,
 )
 from .errors import InputError
+from .presets import PRESETS, preset_config
 
 FLAGS = flags.FlagValues()
 

@@ -130,13 +130,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
-        _check_choice("precision", self.precision, PRECISIONS)
-        _check_choice("schedule", self.schedule, SCHEDULES)
-        _check_choice("prediction", self.prediction, PREDICTIONS)
-        _check_choice("loss_weighting", self.loss_weighting, LOSS_WEIGHTINGS)
-        _check_choice("time_sampling", self.time_sampling, TIME_SAMPLINGS)
-        _check_choice("distribute", self.distribute, DISTRIBUTIONS)
-        _check_choice("learning_rate_decay", self.learning_rate_decay, LEARNING_RATE_DECAYS)
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("prediction", self.prediction, PREDICTIONS)
+        check_choice("loss_weighting", self.loss_weighting, LOSS_WEIGHTINGS)
+        check_choice("time_sampling", self.time_sampling, TIME_SAMPLINGS)
+        check_choice("distribute", self.distribute, DISTRIBUTIONS)
+        check_choice("learning_rate_decay", self.learning_rate_decay, LEARNING_RATE_DECAYS)
         _check_integer("batch_size", self.batch_size, least=1, most=65536)
         _check_integer("train_steps", self.train_steps, least=1, most=10**9)
         _check_integer("warm_up_steps", self.warm_up_steps, least=0, most=10**9)
@@ -202,7 +202,7 @@ class TrainConfig:
             if value == "":
                 raise InputError(f"{setting}=: empty; give a value or leave it out")
         if self.cache is not None:
-            _check_choice("cache", self.cache, CACHES)
+            check_choice("cache", self.cache, CACHES)
         if self.cache == "none" and kind != "folder":
             raise InputError(
                 f"cache=none: data={self.data} cannot be read in any order; expected memory or "
@@ -248,69 +248,6 @@ class TrainConfig:
         ]
 
 
-_COMMON: dict[str, Any] = {
-    "data": "synthetic",
-    "data_dir": None,
-    "split": None,
-    "eval_split": None,
-    "precision": "float32",
-    "jit_compile": None,
-    "schedule": "cosine",
-    "max_signal_rate": 0.95,
-    "min_signal_rate": 0.02,
-    "prediction": "velocity",
-    "seed": 0,
-    **FORMERLY,
-}
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {
-        "image_size": 32,
-        "batch_size": 32,
-        "train_steps": 1200,
-        "learning_rate": 2e-3,
-        "warm_up_steps": 50,
-        "ema_half_life_images": 10_000,
-        "widths": (32, 64),
-        "blocks": 1,
-        "patch_size": 2,
-        "checkpoint_every_steps": 500,
-        "preview_every_steps": 500,
-        "log_every_steps": 50,
-    },
-    "flowers64": {
-        "image_size": 64,
-        "batch_size": 32,
-        "train_steps": 100_000,
-        "learning_rate": 1e-3,
-        "warm_up_steps": 500,
-        "ema_half_life_images": 50_000,
-        "widths": (48, 80, 112),
-        "blocks": 2,
-        "patch_size": 2,
-        "checkpoint_every_steps": 1000,
-        "preview_every_steps": 2000,
-        "log_every_steps": 100,
-    },
-}
-
-_SPLITS = {"tfds:oxford_flowers102": {"split": "train+test", "eval_split": "validation"}}
-
-
-def preset_config(preset: str, **settings: Any) -> TrainConfig:
-    """The preset's configuration with `settings` over it; a setting of None keeps the preset's."""
-    _check_choice("preset", preset, tuple(PRESETS))
-    given = {name: value for name, value in settings.items() if value is not None}
-    for name in ("max_signal_rate", "min_signal_rate"):
-        if name in given and given.get("schedule", "cosine") != "cosine":
-            raise InputError(
-                f"{name}={given[name]}: only the cosine schedule has it, and schedule="
-                f"{given['schedule']}; leave it out"
-            )
-    defaults = _SPLITS.get(given.get("data", ""), {})
-    return TrainConfig(preset=preset, **{**_COMMON, **PRESETS[preset], **defaults, **given})
-
-
 def check_signal_rates(max_signal_rate: float, min_signal_rate: float) -> None:
     """Raise InputError for ends of the cosine schedule that float32 cannot tell from 0 or 1."""
     if not MIN_SIGNAL_RATE <= min_signal_rate < max_signal_rate <= 1:
@@ -320,7 +257,8 @@ def check_signal_rates(max_signal_rate: float, min_signal_rate: float) -> None:
         )
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise InputError for a value that is none of the choices."""
     if value not in choices:
         raise InputError(f"{name}={value}: expected one of {', '.join(choices)}")
 

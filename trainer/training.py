@@ -47,9 +47,9 @@ def train(
         )
     quality = Quality(config, images, trainer.denoiser)
     with replicas.naming_lost_workers():
-        replicas.require_same(
-            data=summary, settings=replace(config, data_dir=None), step=first_step
-        )
+        # Where files lie may differ from machine to machine.
+        settings = replace(config, data_dir=None, cache=None, kid_weights=None)
+        replicas.require_same(data=summary, settings=settings, step=first_step)
         if replicas.is_chief:
             run.make()
             run.write_config(config, summary)

@@ -14,8 +14,8 @@ from diffkiln.export.network import adapted
 from diffkiln.export.onnx_graphs import OnnxExporter, network_graph
 from diffkiln.export.options import GRAPHS
 from diffkiln.export.signatures import Signatures
-from diffkiln.trainer.config import PRESETS, preset_config
 from diffkiln.trainer.diffusion import Denoiser
+from diffkiln.trainer.presets import PRESETS, preset_config
 from diffkiln.trainer.sampling import Sampling
 from diffkiln.trainer.schedule import CosineSchedule
 from diffkiln.trainer.unet import build_unet

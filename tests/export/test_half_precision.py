@@ -16,9 +16,9 @@ from small_models import small_network, with_random_weights
 
 from diffkiln.export.conversion import convert
 from diffkiln.export.half_precision import half_precision
-from diffkiln.trainer.config import preset_config
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.layers import PixelNorm
+from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.unet import build_unet
 
 SIZE = 8

@@ -14,8 +14,8 @@ from diffkiln.trainer.cache import (
     chosen_cache,
     machine_memory_bytes,
 )
-from diffkiln.trainer.config import preset_config
 from diffkiln.trainer.errors import InputError
+from diffkiln.trainer.presets import preset_config
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
 RECORD_BYTES = 8 * 8 * 3 + 5

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from diffkiln.trainer.config import PRESETS, TrainConfig, preset_config
+from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.errors import InputError
+from diffkiln.trainer.presets import PRESETS, preset_config
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -8,12 +8,13 @@ import tensorflow as tf
 from pictures import picture, save_linked, save_pictures
 
 from diffkiln.trainer.cache import NoCache
-from diffkiln.trainer.config import TrainConfig, preset_config
+from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.data import ImageData, batches, load_images
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.folder import Pictures, list_folder
 from diffkiln.trainer.image_store import Images
 from diffkiln.trainer.ordered import without_copies
+from diffkiln.trainer.presets import preset_config
 
 CONFIG = preset_config("tiny", image_size=8, batch_size=4)
 

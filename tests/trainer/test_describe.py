@@ -5,9 +5,10 @@ from pathlib import Path
 from conftest import TINY, Command
 from pictures import save_pictures
 
-from diffkiln.trainer.config import NetworkConfig, preset_config
+from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.data import planned_cache
 from diffkiln.trainer.describe import levels, multiply_adds
+from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.unet import build_unet
 
 

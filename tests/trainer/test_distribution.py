@@ -16,7 +16,9 @@ import pytest
 from conftest import TINY, Command
 from training_runs import rows, train, weights
 
-SETTINGS = (*TINY, "--log_every_steps=5", "--gradient_clip_norm=0.5", "--distribute=multi_worker")
+# One level of blocks: what takes long is tracing the network, not training it.
+SMALL = ("--widths=16", "--gradient_clip_norm=0.5")
+SETTINGS = (*TINY, *SMALL, "--log_every_steps=5", "--distribute=multi_worker")
 
 
 def free_ports(count: int) -> list[int]:
@@ -93,7 +95,7 @@ def test_two_workers_have_the_losses_of_one_process(
     together: Path, command: Command, tmp_path: Path
 ) -> None:
     alone = tmp_path / "alone"
-    settings = ("--log_every_steps=5", "--gradient_clip_norm=0.5", "--train_steps=20")
+    settings = (*SMALL, "--log_every_steps=5", "--train_steps=20")
     assert train(command, alone, *settings).returncode == 0
     for ours, theirs in zip(rows(together), rows(alone), strict=True):
         for name in ("loss", "eval_loss", "gradient_norm", "loss_t0.4-0.6", "learning_rate"):
@@ -119,7 +121,7 @@ def test_a_killed_worker_ends_the_others_and_the_run_goes_on(
     assert "Traceback" not in errors
     newest = max(int(path.stem[5:]) for path in (run_dir / "checkpoints").glob("step-*.index"))
     finish(run_dir, f"--train_steps={newest + 10}", *arguments)
-    result = train(command, run_dir, "--gradient_clip_norm=0.5", f"--train_steps={newest + 20}")
+    result = train(command, run_dir, *SMALL, f"--train_steps={newest + 20}")
     assert result.returncode == 0, result.stderr
     assert f"on from step {newest + 10}" in result.stdout
 
@@ -224,12 +226,12 @@ MIRRORED = """
 import sys
 from pathlib import Path
 import tensorflow as tf
-from diffkiln.trainer.config import preset_config
+from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.training import train
 cpu = tf.config.list_physical_devices("CPU")[0]
 halves = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, halves)
-settings = dict(image_size=16, warm_up_steps=5, train_steps=6, log_every_steps=2)
+settings = dict(image_size=16, warm_up_steps=5, train_steps=6, log_every_steps=2, widths=(16,))
 train(Path(sys.argv[1]), preset_config("tiny", distribute="mirrored", batch_size=int(sys.argv[2]),
       precision=sys.argv[3], **settings))
 """
@@ -249,7 +251,7 @@ def test_devices_of_one_machine_have_the_losses_of_one(
         [sys.executable, "-c", MIRRORED, *arguments], capture_output=True, text=True, timeout=240
     )
     assert result.returncode == 0, result.stderr
-    flags = ("--train_steps=6", "--log_every_steps=2", f"--precision={precision}")
+    flags = ("--widths=16", "--train_steps=6", "--log_every_steps=2", f"--precision={precision}")
     assert train(command, one, *flags).returncode == 0
     for ours, theirs in zip(rows(both), rows(one), strict=True):
         for name in ("loss", "eval_loss", "gradient_norm", "loss_scale"):

@@ -14,7 +14,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from diffkiln.trainer.config import preset_config
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.features import (
     FLOWER_FILE,
@@ -25,6 +24,7 @@ from diffkiln.trainer.features import (
     inception,
 )
 from diffkiln.trainer.kid import KernelDistance, kid
+from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.synthetic import synthetic_flowers
 from diffkiln.trainer.tfds import tfds_images
 

@@ -15,7 +15,7 @@ MEASURE = """
 import re, sys
 from pathlib import Path
 import numpy as np
-from diffkiln.trainer.config import preset_config
+from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.data import batches, load_images
 
 def anonymous_bytes():

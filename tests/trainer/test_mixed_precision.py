@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from diffkiln.trainer.config import PRECISIONS, preset_config
+from diffkiln.trainer.config import PRECISIONS
+from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.run_directory import DataSummary
 from diffkiln.trainer.step import Trainer
 from diffkiln.trainer.synthetic import synthetic_flowers

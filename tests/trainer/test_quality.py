@@ -10,13 +10,13 @@ import pytest
 from conftest import Command
 from training_runs import rows, train, weights
 
-from diffkiln.trainer.config import preset_config
 from diffkiln.trainer.data import ImageData
 from diffkiln.trainer.diffusion import Denoiser
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.features import flower_network
 from diffkiln.trainer.image_store import Images
 from diffkiln.trainer.kid import kid
+from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.quality import Quality, reference_images
 from diffkiln.trainer.run_directory import Best, RunDirectory
 from diffkiln.trainer.schedule import CosineSchedule

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from diffkiln.trainer.config import preset_config
 from diffkiln.trainer.data import load_images
+from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.tfds import clear_partial_download
 
 

@@ -1,0 +1,68 @@
+"""Recipes to start from: every setting of a run, of which a command names only those to change."""
+
+from typing import Any
+
+from .config import FORMERLY, TrainConfig, check_choice
+from .errors import InputError
+
+_COMMON: dict[str, Any] = {
+    "data": "synthetic",
+    "data_dir": None,
+    "split": None,
+    "eval_split": None,
+    "precision": "float32",
+    "jit_compile": None,
+    "schedule": "cosine",
+    "max_signal_rate": 0.95,
+    "min_signal_rate": 0.02,
+    "prediction": "velocity",
+    "seed": 0,
+    **FORMERLY,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "image_size": 32,
+        "batch_size": 32,
+        "train_steps": 1200,
+        "learning_rate": 2e-3,
+        "warm_up_steps": 50,
+        "ema_half_life_images": 10_000,
+        "widths": (32, 64),
+        "blocks": 1,
+        "patch_size": 2,
+        "checkpoint_every_steps": 500,
+        "preview_every_steps": 500,
+        "log_every_steps": 50,
+    },
+    "flowers64": {
+        "image_size": 64,
+        "batch_size": 32,
+        "train_steps": 100_000,
+        "learning_rate": 1e-3,
+        "warm_up_steps": 500,
+        "ema_half_life_images": 50_000,
+        "widths": (48, 80, 112),
+        "blocks": 2,
+        "patch_size": 2,
+        "checkpoint_every_steps": 1000,
+        "preview_every_steps": 2000,
+        "log_every_steps": 100,
+    },
+}
+
+_SPLITS = {"tfds:oxford_flowers102": {"split": "train+test", "eval_split": "validation"}}
+
+
+def preset_config(preset: str, **settings: Any) -> TrainConfig:
+    """The preset's configuration with `settings` over it; a setting of None keeps the preset's."""
+    check_choice("preset", preset, tuple(PRESETS))
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name in ("max_signal_rate", "min_signal_rate"):
+        if name in given and given.get("schedule", "cosine") != "cosine":
+            raise InputError(
+                f"{name}={given[name]}: only the cosine schedule has it, and schedule="
+                f"{given['schedule']}; leave it out"
+            )
+    defaults = _SPLITS.get(given.get("data", ""), {})
+    return TrainConfig(preset=preset, **{**_COMMON, **PRESETS[preset], **defaults, **given})
