@@ -4,9 +4,10 @@
 
 Ways to train one network on batches of one size take turns: this project's loop with all it does
 between steps (data, average, metrics, and a row with an evaluation now and then); a Keras model
-with a `train_step` in the manner of Keras's DDIM example, without XLA; and a bare gradient and Adam
-step on one batch that never changes, without XLA and with. Prints medians of pairwise ratios of
-images per second, then what a preview and a checkpoint cost in steps, and how memory grew.
+with a `train_step` in the manner of Keras's DDIM example, in float32 without XLA; and a bare
+gradient and Adam step on one batch that never changes, without XLA and with. Prints medians of
+pairwise ratios of images per second, then what a preview and a checkpoint cost in steps, and how
+memory grew.
 """
 
 import os
@@ -37,7 +38,7 @@ from diffkiln.trainer.unet import build_unet
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("preset", "tiny", list(PRESETS), "network and batch")
-flags.DEFINE_enum("precision", "float32", list(PRECISIONS), "what the networks compute in")
+flags.DEFINE_enum("precision", "float32", list(PRECISIONS), "what all but plain Keras compute in")
 flags.DEFINE_integer("steps", 50, "steps of each turn", lower_bound=1)
 flags.DEFINE_integer("rounds", 7, "turns", lower_bound=1)
 
@@ -50,7 +51,7 @@ class PlainModel(keras.Model):
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
         self.normalizer = keras.layers.Normalization()
-        self.network = build_unet(config.network, dtype=config.precision)
+        self.network = build_unet(config.network)
         self.average = keras.models.clone_model(self.network)
         self.loss_tracker = keras.metrics.Mean(name="loss")
 
