@@ -41,6 +41,7 @@ flags.DEFINE_enum("preset", "tiny", list(PRESETS), "network and batch")
 flags.DEFINE_enum("precision", "float32", list(PRECISIONS), "what all but plain Keras compute in")
 flags.DEFINE_integer("steps", 50, "steps of each turn", lower_bound=1)
 flags.DEFINE_integer("rounds", 7, "turns", lower_bound=1)
+flags.DEFINE_integer("memory_steps", 2000, "steps over which memory is watched")
 
 Turn = Callable[[], object]
 
@@ -159,9 +160,10 @@ def main(_: list[str]) -> None:
             cost = statistics.median(seconds(lambda write=write: write(1)) for _ in range(5))
             print(f"  a {name} takes as long as {cost / step:.1f} steps")
         before = resident_megabytes()
-        for turn in [turns["this loop itself"]] * (2000 // FLAGS.steps):
+        for turn in [turns["this loop itself"]] * (FLAGS.memory_steps // FLAGS.steps):
             turn()
-        print(f"  memory: {before:.0f} MB, 2,000 steps later {resident_megabytes():.0f} MB")
+        after = f"{FLAGS.memory_steps:,} steps later {resident_megabytes():.0f} MB"
+        print(f"  memory: {before:.0f} MB, {after}")
 
 
 if __name__ == "__main__":

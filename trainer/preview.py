@@ -24,7 +24,9 @@ class Preview:
             shape, stream_seed(0, PREVIEW, tf.constant(0, tf.int64))
         )
         self._denoiser = denoiser
-        self._sample = tf.function(lambda noise: sample(denoiser, noise, steps=PREVIEW_STEPS))
+        self._sample = tf.function(
+            lambda noise: sample(denoiser, noise, steps=PREVIEW_STEPS), autograph=False
+        )
 
     def draw(self) -> np.ndarray:
         """A grid uint8 [4·S, 4·S, C] of sixteen samples."""

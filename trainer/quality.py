@@ -35,7 +35,9 @@ class Quality:
         if config.kid_every_steps:
             self._extractor = extractor(Path(config.kid_weights) if config.kid_weights else None)
             self._reference = self._extractor(reference_images(images, config.kid_images))
-            self._sample = tf.function(lambda noise: sample(denoiser, noise, steps=KID_STEPS))
+            self._sample = tf.function(
+                lambda noise: sample(denoiser, noise, steps=KID_STEPS), autograph=False
+            )
 
     def __str__(self) -> str:
         return f" KID by the features of {self._extractor}." if self._extractor else ""

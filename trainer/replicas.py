@@ -116,7 +116,7 @@ class Replicas:
                 "checkpoint"
             ) from error
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _gather_numbers(self, number: tf.Tensor) -> tf.Tensor:
         return self.run(lambda x: _context().all_gather(tf.identity(x)[None], axis=0), number)
 

@@ -80,16 +80,18 @@ class Trainer:
         compiled = config.jit_compile
         if compiled is None:
             compiled = bool(tf.config.list_physical_devices("GPU"))
-        self._gradient = tf.function(self._gradient_of, jit_compile=compiled)
-        self._update = tf.function(self._update_with, jit_compile=compiled)
-        self.evaluate = tf.function(self._evaluate, reduce_retracing=True)
+        # No Python statement here depends on a tensor, and reading them all takes seconds.
+        settings = {"jit_compile": compiled, "autograph": False}
+        self._gradient = tf.function(self._gradient_of, **settings)
+        self._update = tf.function(self._update_with, **settings)
+        self.evaluate = tf.function(self._evaluate, reduce_retracing=True, autograph=False)
 
     def begin_with(self, weights: list[np.ndarray]) -> None:
         """Give network and average these weights, in the order of their variables."""
         self.network.set_weights(weights)
         self.average.set_weights(weights)
 
-    @tf.function
+    @tf.function(autograph=False)
     def train(self, images: tf.Tensor) -> None:
         """One step on this worker's part of the batch, images uint8 [B / workers, S, S, C].
 
