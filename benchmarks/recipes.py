@@ -53,7 +53,7 @@ CHOICES: dict[str, dict[str, Any]] = {
 def trained(config: TrainConfig, images: ImageData) -> Trainer:
     keras.utils.set_random_seed(config.seed)
     trainer = Trainer(config, images.summary())
-    data = iter(batches(images.train, config, first_step=0))
+    data = batches(images.train, config, first_step=0)
     for _ in range(config.train_steps):
         trainer.train(next(data))
     return trainer

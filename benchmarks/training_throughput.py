@@ -109,7 +109,7 @@ def bare_turn(config: TrainConfig, images: Any, *, jit_compile: bool) -> Turn:
 
 def our_turns(loop: TrainingLoop, config: TrainConfig, images: Any) -> Turn:
     """The project's own steps, with what falls due between them."""
-    data, bar = iter(batches(images, config, first_step=0)), progress_bar(10**6, 0, shown=False)
+    data, bar = batches(images, config, first_step=0), progress_bar(10**6, 0, shown=False)
     numbers: Iterator[int] = iter(range(1, 10**6))
     return lambda: [loop.advance(next(numbers), data, bar) for _ in range(FLAGS.steps)]
 

@@ -5,8 +5,13 @@ exactly the images it would have seen.
 """
 
 import hashlib
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +33,7 @@ SYNTHETIC_IMAGES = 2048
 SYNTHETIC_EVAL_IMAGES = 256
 EVAL_IMAGES_USED = 256
 SAMPLE = 1024
+BATCHES_AHEAD = 6
 
 
 @dataclass(frozen=True)
@@ -145,38 +151,63 @@ def batches(
     *,
     first_step: int,
     shard: tuple[int, int] = (0, 1),
-) -> tf.data.Dataset:
+) -> Iterator[tf.Tensor]:
     """Batches uint8 [B, S, S, 3], flipped at random, of steps `first_step`, `first_step` + 1, …
 
     Every epoch shuffles anew; a batch may span two epochs, so no image is left out. A shard
     (index, count) is rows index·B/count … (index + 1)·B/count of each batch, and reads no others.
+    Raises what `Images.take` raises.
     """
     store = images if isinstance(images, Images) else Images.of(images)
-    count, batch_size, size = len(store), config.batch_size, store.image_size
-    first, end = ((shard[0] + k) * batch_size // shard[1] for k in (0, 1))
-    rows = end - first
+    first, end = ((shard[0] + k) * config.batch_size // shard[1] for k in (0, 1))
+    choice = _choice(len(store), config, rows=slice(first, end))
+
+    def batch(step: int) -> tf.Tensor:
+        with tf.device("cpu"):
+            index, flip = (part.numpy() for part in choice(tf.constant(step, tf.int64)))
+            chosen = store.take(index)
+            chosen[flip] = chosen[flip, :, ::-1]
+            return tf.constant(chosen)
+
+    return _ahead(batch, first_step)
+
+
+def _choice(count: int, config: TrainConfig, *, rows: slice) -> Callable[[tf.Tensor], Any]:
+    """From a step int64 [] to the images int64 [n] of some rows, and whether to flip each."""
+    batch_size = config.batch_size
+    shape = [rows.stop - rows.start]
     seed, last = tf.constant(config.seed, tf.int64), tf.constant(count - 1, tf.int64)
 
-    def batch(step: tf.Tensor) -> tf.Tensor:
-        position = step * batch_size + tf.range(first, end, dtype=tf.int64)
+    @tf.function(autograph=False)
+    def choice(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        position = step * batch_size + tf.range(rows.start, rows.stop, dtype=tf.int64)
         epoch = position // count
         # The raw operator: its wrapper takes only one key for all positions.
-        key = tf.stack([tf.fill([rows], seed), epoch, epoch], axis=1)
+        key = tf.stack([tf.fill(shape, seed), epoch, epoch], axis=1)
         index = tf.raw_ops.RandomIndexShuffle(
-            index=position % count, seed=key, max_index=tf.fill([rows], last), rounds=4
-        )
-        chosen = tf.ensure_shape(
-            tf.numpy_function(store.take, [index], tf.uint8), [rows, size, size, 3]
+            index=position % count, seed=key, max_index=tf.fill(shape, last), rounds=4
         )
         coins = tf.random.stateless_uniform(
             [batch_size, 1, 1, 1], stream_seed(config.seed, FLIP, step)
         )
-        flip = coins[first:end] < 0.5
-        return tf.where(flip, tf.reverse(chosen, [2]), chosen)
+        return index, coins[rows, 0, 0, 0] < 0.5
 
-    steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max)
-    options = tf.data.Options()
-    # Nothing is left to tune, and the tuner's thread can hold up the end of a run for ten seconds.
-    options.autotune.enabled = False
-    prepared = steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
-    return prepared.with_options(options)
+    return choice
+
+
+def _ahead(batch: Callable[[int], tf.Tensor], first_step: int) -> Iterator[tf.Tensor]:
+    """Batches in order, the next few of them made by threads meanwhile.
+
+    Threads of Python's own: the interpreter ends while those of tf.data wait for it to decode, and
+    an iterator that is still there then, such as that of a run that failed, waits for them forever.
+    """
+    pool = ThreadPoolExecutor(2, thread_name_prefix="batch")
+    steps = itertools.count(first_step)
+    try:
+        waiting = deque(pool.submit(batch, step) for step in itertools.islice(steps, BATCHES_AHEAD))
+        for step in steps:
+            made = waiting.popleft().result()
+            waiting.append(pool.submit(batch, step))
+            yield made
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -16,8 +16,7 @@ class Images:
     """`count` images uint8 [S, S, 3], of which `decode` makes those that the cache does not hold.
 
     As many threads decode as there are processors, unless `threads` says otherwise.
-    All threads of a process may take images at once. `failure` is what ended a `take`, for a caller
-    that TensorFlow stands between.
+    All threads of a process may take images at once.
     """
 
     def __init__(
@@ -30,7 +29,6 @@ class Images:
         threads: int | None = None,
     ) -> None:
         self.image_size = image_size
-        self.failure: Exception | None = None
         self._count, self._cache, self._decode = count, cache, decode
         self._pool = ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="decode")
 
@@ -51,14 +49,9 @@ class Images:
         Raises InputError for images that cannot be decoded and a cache that cannot be used.
         """
         images = np.empty((len(indices), self.image_size, self.image_size, 3), np.uint8)
-        try:
-            found = self._cache.read(indices, images)
-            missing = np.flatnonzero(~found).tolist()
-            for row, image in zip(missing, self._decoded(indices[missing].tolist()), strict=True):
-                images[row] = image
-        except Exception as error:
-            self.failure = error
-            raise
+        missing = np.flatnonzero(~self._cache.read(indices, images)).tolist()
+        for row, image in zip(missing, self._decoded(indices[missing].tolist()), strict=True):
+            images[row] = image
         return images
 
     def portions(self, indices: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.uint8]]:

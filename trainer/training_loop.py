@@ -49,7 +49,7 @@ class TrainingLoop:
         """Train from `first_step` to the end of the run, or until a signal."""
         step, total = first_step, self.config.train_steps
         shard = (self.replicas.worker, self.replicas.workers)
-        data = iter(batches(self.images, self.config, first_step=first_step, shard=shard))
+        data = batches(self.images, self.config, first_step=first_step, shard=shard)
         with stop_signals() as stop:
             with progress_bar(total, first_step, shown=self.replicas.is_chief) as bar:
                 while step < total and not self.replicas.any(bool(stop)):
@@ -78,11 +78,7 @@ class TrainingLoop:
 
     def _next(self, data: Iterator[tf.Tensor]) -> tf.Tensor:
         started = time.monotonic()
-        try:
-            images = next(data)
-        except tf.errors.OpError as error:
-            # TensorFlow makes its own error, with a traceback, of one that we raised.
-            raise self.images.failure or error from None
+        images = next(data)
         self.waited += time.monotonic() - started
         return images
 

@@ -1,10 +1,12 @@
 """Which images a step gets."""
 
+import subprocess
+import sys
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from pictures import picture, save_linked, save_pictures
 
 from diffkiln.trainer.cache import NoCache
@@ -31,7 +33,7 @@ def numbered(count: int) -> np.ndarray:
 def served(
     count: int, steps: int, *, first_step: int = 0, config: TrainConfig = CONFIG
 ) -> np.ndarray:
-    data = batches(numbered(count), config, first_step=first_step).take(steps)
+    data = islice(batches(numbered(count), config, first_step=first_step), steps)
     return np.stack([batch.numpy() for batch in data])
 
 
@@ -105,7 +107,7 @@ def test_shards_are_the_rows_of_the_whole_batch(batch_size: int, count: int) -> 
     config = preset_config("tiny", image_size=8, batch_size=batch_size)
 
     def rows(shard: tuple[int, int]) -> np.ndarray:
-        steps = batches(numbered(7), config, first_step=3, shard=shard).take(9)
+        steps = islice(batches(numbered(7), config, first_step=3, shard=shard), 9)
         return np.stack([batch.numpy() for batch in steps])
 
     parts = [rows((index, count)) for index in range(count)]
@@ -121,11 +123,11 @@ def test_a_shard_decodes_its_own_rows_alone() -> None:
 
     images = Images(100, 8, cache=NoCache(), decode=decode)
     config = preset_config("tiny", image_size=8, batch_size=10)
-    steps = [*batches(images, config, first_step=0, shard=(1, 2)).take(2)]
+    steps = [*islice(batches(images, config, first_step=0, shard=(1, 2)), 2)]
     served = set(np.concatenate([numbers(batch.numpy()) for batch in steps]).tolist())
-    # Batches are made ahead: 2 at a time, and 4 that wait, of 5 images each.
+    # Two batches that were served and six ahead of them, of 5 images each.
     assert served <= decoded
-    assert len(decoded) <= (2 + 2 + 4) * 5
+    assert len(decoded) <= (2 + 6) * 5
 
 
 def folder_batches(
@@ -136,7 +138,7 @@ def folder_batches(
     if threads:
         pictures = Pictures(list_folder(folder), 8)
         images = Images(len(images), 8, cache=NoCache(), decode=pictures.read, threads=threads)
-    steps = batches(images, config, first_step=first_step).take(12 - first_step)
+    steps = islice(batches(images, config, first_step=first_step), 12 - first_step)
     return np.stack([batch.numpy() for batch in steps])
 
 
@@ -199,7 +201,32 @@ def test_images_that_cannot_be_decoded_say_why(tmp_path: Path) -> None:
     images = load_images(config).train
     for path in (tmp_path / "photos").iterdir():
         path.unlink()
-    with pytest.raises(tf.errors.OpError):
-        next(iter(batches(images, config, first_step=0)))
-    assert isinstance(images.failure, InputError)
-    assert "2 pictures and none can be read" in str(images.failure)
+    with pytest.raises(InputError, match="2 pictures and none can be read"):
+        next(batches(images, config, first_step=0))
+
+
+# A traceback that is kept, as one of a defect is, keeps all the loop had; and decoding goes on.
+LEFT_OPEN = """
+import sys
+from diffkiln.trainer.config import preset_config
+from diffkiln.trainer.data import batches, load_images
+
+config = preset_config("tiny", image_size=8, data=f"folder:{sys.argv[1]}", cache="none")
+data = batches(load_images(config).train, config, first_step=0)
+for _ in range(5):
+    next(data)
+raise RuntimeError("a defect")
+"""
+
+
+def test_a_process_ends_while_batches_are_made(tmp_path: Path) -> None:
+    save_linked(tmp_path / "photos", 8, size=1024)
+    result = subprocess.run(
+        [sys.executable, "-c", LEFT_OPEN, tmp_path / "photos"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.endswith("RuntimeError: a defect\n"), result.stderr

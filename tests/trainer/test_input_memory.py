@@ -13,6 +13,7 @@ SMALL, LARGE, SIZE = 64, 2048, 256
 # comes first, so that what TensorFlow and the allocator keep is in its figure as well.
 MEASURE = """
 import re, sys
+from itertools import islice
 from pathlib import Path
 import numpy as np
 from diffkiln.trainer.presets import preset_config
@@ -27,7 +28,7 @@ for folder in folders:
     config = preset_config("tiny", **settings)
     images = load_images(config, cache_dir=Path(folder).with_name("cache"))
     images.summary()
-    steps = batches(images.train, config, first_step=0).take(2048 // 32)
+    steps = islice(batches(images.train, config, first_step=0), 2048 // 32)
     print(max(anonymous_bytes() for _ in steps))
 """
 
