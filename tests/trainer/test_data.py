@@ -208,7 +208,7 @@ def test_images_that_cannot_be_decoded_say_why(tmp_path: Path) -> None:
 # A traceback that is kept, as one of a defect is, keeps all the loop had; and decoding goes on.
 LEFT_OPEN = """
 import sys
-from diffkiln.trainer.config import preset_config
+from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.data import batches, load_images
 
 config = preset_config("tiny", image_size=8, data=f"folder:{sys.argv[1]}", cache="none")
