@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from .errors import InputError
+from .errors import InputError, first_line
 from .run_directory import replacing
 from .step import Trainer
 
@@ -42,7 +42,7 @@ class Checkpoints:
         except tf.errors.OpError as error:
             raise OSError(
                 f"{self._folder}: the checkpoint of step {int(self._trainer.step)} could not be "
-                f"written ({_first_line(error)}); make room, and give the same command again"
+                f"written ({first_line(error)}); make room, and give the same command again"
             ) from error
 
     def keep_newest_as_best(self) -> None:
@@ -70,7 +70,7 @@ class Checkpoints:
             try:
                 self._checkpoint.restore(str(path)).assert_consumed()
             except (ValueError, AssertionError, IndexError, tf.errors.OpError) as error:
-                reasons.append(f"{path} ({_first_line(error)})")
+                reasons.append(f"{path} ({first_line(error)})")
                 continue
             if reasons:
                 logger.warning(
@@ -87,7 +87,3 @@ class Checkpoints:
 
 def _step_number(index: Path) -> int:
     return int(index.stem.removeprefix("step-"))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -51,17 +51,17 @@ def cluster_from_environment() -> Cluster:
     try:
         content = json.loads(text)
         jobs, task = content["cluster"], content["task"]
-        kind, index = task["type"], task["index"]
+        kind, index = str(task["type"]), task["index"]
         addresses = {job: _addresses(jobs[job]) for job in jobs}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"TF_CONFIG={text}: cannot be read ({error!r}); {_EXPECTED}") from error
-    unknown = sorted(({kind} | set(addresses)) - set(_JOBS))
+    unknown = sorted(set(addresses) - set(_JOBS)) or ([] if kind in addresses else [kind])
     if unknown:
         raise InputError(
-            f"TF_CONFIG: {', '.join(map(str, unknown))}: no such job; expected "
-            f"{' and '.join(_JOBS)}"
+            f"TF_CONFIG: {', '.join(unknown)}: no such job; expected {' or '.join(_JOBS)}, and the "
+            "task's among those of the cluster"
         )
-    own = addresses.get(kind, ())
+    own = addresses[kind]
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(own):
         raise InputError(
             f"TF_CONFIG: task {kind} {index!r}: expected an index from 0 to {len(own) - 1}, of "

@@ -3,3 +3,8 @@
 
 class InputError(ValueError):
     """Bad input: the message is one line that names it, what was expected and what to do."""
+
+
+def first_line(error: Exception) -> str:
+    """What another library's error says first, or else its name; at most 200 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from .cluster import Cluster, cluster_from_environment, wait_for_workers
-from .errors import InputError
+from .errors import InputError, first_line
 
 _LOST = (
     tf.errors.UnavailableError,
@@ -97,8 +97,8 @@ class Replicas:
             digest = hashlib.sha256(str(value).encode()).digest()
             if len(set(self._everyone(int.from_bytes(digest[:7])).numpy().tolist())) > 1:
                 raise InputError(
-                    f"the {name} of worker {self.worker} are not another worker's ({value}): "
-                    "expected the same of all; give all the same command, data and run directory"
+                    f"{name} of worker {self.worker}: received {value}, and not on all workers; "
+                    "expected the same; give all the same command, data and run directory"
                 )
 
     @contextlib.contextmanager
@@ -157,11 +157,6 @@ def make_replicas(distribute: str, *, worker_timeout_s: float = 300) -> Replicas
             f"TF_CONFIG: the workers could not be joined ({first_line(error)}); expected the same "
             "cluster on all of them"
         ) from error
-
-
-def first_line(error: Exception) -> str:
-    """What an error of TensorFlow says first."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _context() -> Any:

@@ -9,6 +9,7 @@ cache/            decoded images of --cache=disk, which may be removed at any ti
 
 import contextlib
 import json
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -121,8 +122,8 @@ class RunDirectory:
         try:
             for folder in (self.path, self.samples, self.checkpoints):
                 folder.mkdir(parents=True, exist_ok=True)
-            with replacing(self.path / "writable") as part:
-                part.touch()
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
         except OSError as error:
             raise InputError(
                 f"run_dir={self.path}: cannot be written to ({error.strerror}); "

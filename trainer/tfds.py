@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from .config import TrainConfig
-from .errors import InputError
+from .errors import InputError, first_line
 from .images import square_rgb
 from .ordered import OrderedImages
 
@@ -104,7 +104,7 @@ def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any
         clear_partial_download(folder, before)
         raise InputError(
             f"data=tfds:{name}: could not be downloaded and prepared under {place} "
-            f"({type(error).__name__}: {_first_line(error)}); check the network, or prepare it "
+            f"({type(error).__name__}: {first_line(error)}); check the network, or prepare it "
             "elsewhere and give its place with --data_dir"
         ) from error
     return builder
@@ -142,7 +142,3 @@ def _image_feature(name: str, builder: Any) -> str:
 def _picture(pixels: np.ndarray) -> Image.Image:
     """Pillow's image of uint8 [H, W, 1, 3 or 4]."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:200]

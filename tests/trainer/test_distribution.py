@@ -146,7 +146,8 @@ def test_workers_of_different_settings_refuse_each_other(tmp_path: Path) -> None
         ended = outputs(processes)
     for status, _, errors in ended:
         assert status == 1
-        assert "are not another worker's" in last_words(errors)
+        assert "settings of worker" in last_words(errors)
+        assert "and not on all workers" in last_words(errors)
         assert "give all the same command" in last_words(errors)
     assert not run_dir.exists()
 
@@ -167,6 +168,8 @@ def test_workers_of_different_settings_refuse_each_other(tmp_path: Path) -> None
             '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}',
             "no such job",
         ),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}', "no such job"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": ["worker"], "index": 0}}', "no such"),
         ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "index"),
         ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": "0"}}', "index"),
     ],

@@ -22,6 +22,10 @@ def test_a_run_leaves_what_the_contract_says(tiny_run: Path) -> None:
     assert config["settings"]["image_size"] == 16
     assert len(config["data"]["pixel_mean"]) == len(config["data"]["pixel_std"]) == 3
     assert list((tiny_run / "logs").glob("events.*"))
+    assert {path.name for path in tiny_run.iterdir()} == {
+        *("config.json", "checkpoints", "samples", "logs", "metrics.csv"),
+        *("ema.weights.h5", "best.weights.h5", "best.json"),
+    }
     with Image.open(tiny_run / "samples" / "step-0000040.png") as grid:
         assert grid.size == (64, 64)
 
