@@ -49,7 +49,7 @@ def train(
     with replicas.naming_lost_workers():
         # Where files lie may differ from machine to machine.
         settings = replace(config, data_dir=None, cache=None, kid_weights=None)
-        replicas.require_same(data=summary, settings=settings, step=first_step)
+        replicas.require_same(settings=settings, data=summary, step=first_step)
         if replicas.is_chief:
             run.make()
             run.write_config(config, summary)
