@@ -10,7 +10,14 @@ The command `diffkiln-sample` does the same from a shell, and `diffkiln-bench` t
 from typing import TYPE_CHECKING, Any
 
 from .bundle import Bundle, open_bundle
-from .errors import BundleError, DeviceError, DiffkilnError, LibraryError, RunError
+from .errors import (
+    BundleError,
+    DeviceError,
+    DiffkilnError,
+    LibraryError,
+    MemoryShortError,
+    RunError,
+)
 
 if TYPE_CHECKING:
     from .sampler import Sampler
@@ -21,6 +28,7 @@ __all__ = [
     "DeviceError",
     "DiffkilnError",
     "LibraryError",
+    "MemoryShortError",
     "RunError",
     "Sampler",
     "open_bundle",

@@ -41,7 +41,11 @@ OPTIONS = (
     Option("steps", whole_number(1, 10**6), "denoising steps; by default the bundle's"),
     Option("device", one_of(DEVICES), "auto, cpu or cuda", "auto"),
     Option("threads", whole_number(1, MAX_THREADS), "CPU threads; by default the physical cores"),
-    Option("max_batch", whole_number(1, MAX_BATCH), "the most images computed at once", "16"),
+    Option(
+        "max_batch",
+        whole_number(1, MAX_BATCH),
+        "the most images computed at once; by default found by measuring",
+    ),
     Option("scale", whole_number(1, MAX_SCALE), "enlarge each pixel so many times", "1"),
 )
 
@@ -117,12 +121,13 @@ def _require_moderate_size(request: Request, image_shape: tuple[int, int, int]) 
 
 def write(request: Request, sampler: "Sampler") -> None:
     """Sample what was requested and write it, whole or not at all."""
-    count, settings = request.count, {"steps": request.steps, "seed": request.seed}
+    count = request.count
+    settings: dict[str, Any] = {"steps": request.steps, "seed": request.seed}
     if request.ending == ".png":
         save_png(request.out, _picture(sampler.sample(count, **settings), request.scale))
     elif request.ending == ".gif":
         frames = (
-            _picture(images, request.scale) for _, images in sampler.trajectory(count, **settings)
+            _picture(images, request.scale) for _, images in sampler.stepwise(count, **settings)
         )
         save_gif(request.out, frames)
     else:

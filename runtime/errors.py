@@ -21,5 +21,9 @@ class RunError(DiffkilnError, RuntimeError):
     """onnxruntime failed while it ran a graph."""
 
 
+class MemoryShortError(RunError):
+    """onnxruntime could not have the memory that a graph needs for so many images."""
+
+
 class UsageError(DiffkilnError, ValueError):
     """The command line cannot be used as given."""

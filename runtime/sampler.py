@@ -1,16 +1,29 @@
-"""The Python interface of a bundle: a number of images from a seed."""
+"""The Python interface of a bundle: images from seeds, from noise or from other images."""
 
 import os
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from .bundle import Bundle, Graph, open_bundle
-from .device import cpu_instead, usable_device
-from .errors import DeviceError
+from .arguments import (
+    Seeds,
+    checked_drawn_steps,
+    checked_images,
+    checked_mask,
+    checked_noise,
+    checked_seeds,
+    checked_steps,
+)
+from .batch_size import TOGETHER
+from .bundle import Bundle, open_bundle
+from .engine import Engine
+from .errors import BundleError
+from .images import to_uint8
 from .limits import MAX_BATCH, MAX_COUNT, MAX_THREADS, SEED_END, whole
-from .session import create_session, onnxruntime, run_long, run_session
+from .slerp import slerp
+from .stepwise import stepwise
+
+Progress = Callable[[int, int], object]
 
 
 class Sampler:
@@ -18,17 +31,24 @@ class Sampler:
 
     An image depends on its own seed alone: not on the batch, the device or the other images.
 
-        sampler = Sampler("flowers.bundle")
-        images = sampler.sample(16, steps=20, seed=0)  # uint8 [16, 64, 64, 3], seeds 0 … 15
+        with Sampler("flowers.bundle") as sampler:
+            images = sampler.sample(16, steps=20, seed=0)  # uint8 [16, 64, 64, 3], seeds 0 … 15
+
+    Images are [N, height, width, channels] of the bundle's dtype: uint8, or float32 in [0, 1].
+    `count` is 1 … 1,000,000 and means the seeds seed … seed + count - 1, at most 2**63 - 1; a list
+    of seeds may stand in its place, or `seeds=` be given instead. `steps` is 1 … the bundle's
+    max_steps, by default its default_steps.
 
     Arguments: `bundle`, the folder that diffkiln-export wrote, or what open_bundle made of it;
     `device`, "auto" (CUDA where it can be had, otherwise the CPU, and why in the log
     "diffkiln.runtime": a warning if there is an NVIDIA GPU), "cpu" or "cuda"; `threads`, 1 … 1024,
     by default as many as there are physical cores; `max_batch`, 1 … 4096, the most images that are
-    computed at once.
+    computed at once, by default found by measuring.
 
-    A graph is loaded when it is first used. One sampler may be used by several threads.
-    Raises BundleError, DeviceError, or ValueError for an argument out of range.
+    A graph is loaded when it is first used. One sampler may be used by several threads. Every
+    method raises ValueError for an argument out of range, before it computes anything, BundleError
+    if the bundle lacks the graph or it is damaged, DeviceError if the device cannot run it, and
+    RunError if onnxruntime fails.
     """
 
     def __init__(
@@ -37,14 +57,26 @@ class Sampler:
         *,
         device: str = "auto",
         threads: int | None = None,
-        max_batch: int = 16,
+        max_batch: int | None = None,
     ) -> None:
-        self._threads = 0 if threads is None else whole("threads", threads, 1, MAX_THREADS)
-        self._max_batch = whole("max_batch", max_batch, 1, MAX_BATCH)
+        self._max_batch = None if max_batch is None else whole("max_batch", max_batch, 1, MAX_BATCH)
         self._bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-        self._device = usable_device(device)
-        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
-        self._lock = threading.Lock()
+        self._engine = Engine(
+            self._bundle,
+            device=device,
+            threads=0 if threads is None else whole("threads", threads, 1, MAX_THREADS),
+            max_batch=self._max_batch,
+        )
+
+    def __enter__(self) -> "Sampler":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the graphs and their memory; sampling after that is a RunError."""
+        self._engine.close()
 
     @property
     def bundle(self) -> Bundle:
@@ -54,19 +86,29 @@ class Sampler:
     @property
     def device(self) -> str:
         """Where the graphs run, "cpu" or "cuda"; final once the first of them has been loaded."""
-        return "cpu" if self._device == "cpu" else "cuda"
+        return self._engine.device
 
-    def sample(self, count: int, *, steps: int | None = None, seed: int = 0) -> np.ndarray:
-        """Sample the images of the seeds seed … seed + count - 1.
+    def sample(
+        self,
+        count: int | Seeds | None = None,
+        *,
+        seeds: Seeds | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """Sample the images of the seeds, in one array [count, height, width, channels].
 
-        Returns one array [count, height, width, channels] of the bundle's dtype: uint8, or float32
-        in [0, 1]. `count` is 1 … 1,000,000 (take `batches` for more than fit in memory), `steps`
-        1 … the bundle's max_steps, by default its default_steps; seed + count is at most 2**63.
-
-        Raises ValueError for an argument out of range, RunError if onnxruntime fails.
+        With `progress` the steps are made one by one (the bundle must hold "noise" and "step"), and
+        progress(done, total) is called after each, counting the steps of all batches. An exception
+        that it raises ends the sampling. The images agree with those made without it to 1/255.
         """
-        batches = self.batches(count, steps=steps, seed=seed)
-        images = np.empty((count, *self._bundle.image_shape), self._bundle.image_dtype)
+        chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self._bundle, steps)
+        if progress is None:
+            batches = self.batches(seeds=chosen, steps=steps)
+        else:
+            batches = self._reported(chosen, steps, progress)
+        images = np.empty((len(chosen), *self._bundle.image_shape), self._bundle.image_dtype)
         filled = 0
         for batch in batches:
             images[filled : filled + len(batch)] = batch
@@ -74,89 +116,149 @@ class Sampler:
         return images
 
     def batches(
-        self, count: int, *, steps: int | None = None, seed: int = 0
+        self,
+        count: int | Seeds | None = None,
+        *,
+        seeds: Seeds | None = None,
+        steps: int | None = None,
+        seed: int = 0,
     ) -> Iterator[np.ndarray]:
-        """Yield the same images as `sample`, in order, in arrays of at most `max_batch` images.
+        """Yield the images of the seeds, in order, some at a time; memory is that of one batch."""
+        chosen, steps = checked_seeds(count, seeds, seed), checked_drawn_steps(self._bundle, steps)
+        return self._engine.run_all("sampler", {"seeds": chosen}, steps=steps)
 
-        Memory does not grow with `count`. Arguments are checked at the call, not at the first
-        batch.
+    def stepwise(
+        self,
+        count: int | Seeds | None = None,
+        *,
+        seeds: Seeds | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (step, images) after each step 0 … steps - 1: the denoising as it goes.
+
+        `images` are all of them each time; the last agree with those of `sample` to 1/255. The
+        bundle must hold the graphs "noise" and "step"; all the mathematics is theirs. Stop
+        iterating to cancel.
         """
-        count, steps, seed = self._checked(count, steps, seed)
-        fixed = self._bundle.unrolled_steps
-        if fixed not in (None, steps):
-            raise ValueError(f"steps={steps}: this bundle is unrolled for {fixed} steps only")
-        batch = self._bundle.unrolled_batch or self._max_batch
-        return (self._sampled(seeds, steps) for seeds in self._seed_batches(count, seed, batch))
+        chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self._bundle, steps)
+        pieces = [stepwise(self._engine, piece, steps) for piece in self._pieces(chosen)]
+        return (
+            (step, np.concatenate([images for _, images in batches]))
+            for step, batches in enumerate(zip(*pieces, strict=True))
+        )
 
     def trajectory(
-        self, count: int, *, steps: int | None = None, seed: int = 0
-    ) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (step, images) for each step 0 … steps - 1: the denoising as it goes.
+        self,
+        count: int | Seeds | None = None,
+        *,
+        seeds: Seeds | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        every: int = 1,
+    ) -> np.ndarray:
+        """Return frames uint8 [F, count, height, width, channels], the last being the pictures.
 
-        `images` has the shape and dtype of `sample`; the last agrees with it to 1/255. The bundle
-        must hold the graphs "noise" and "step"; all the mathematics is theirs. Stop iterating to
-        cancel.
+        A frame is what the network takes the finished image to be, after every `every`-th step
+        counted back from the last. The bundle must hold "trajectory", or "noise" and "step".
         """
-        count, steps, seed = self._checked(count, steps, seed)
-        return self._trajectory(list(self._seed_batches(count, seed, self._max_batch)), steps)
+        chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self._bundle, steps)
+        every = whole("every", every, 1, self._bundle.max_steps)
+        if "trajectory" in self._bundle.graphs:
+            graph = self._engine.run_all("trajectory", {"seeds": chosen}, steps=steps, every=every)
+            return np.concatenate(list(graph), axis=1)
+        frames = self.stepwise(seeds=chosen, steps=steps)
+        return np.stack([to_uint8(x) for step, x in frames if (steps - 1 - step) % every == 0])
+
+    def interpolate(
+        self, seed_a: int, seed_b: int, frames: int, *, steps: int | None = None
+    ) -> np.ndarray:
+        """Return images [frames, …] on the way from the picture of one seed to that of another.
+
+        Their noise lies at equal angles on the great circle between that of the two (slerp), so the
+        first and the last are the two pictures. The bundle must hold "noise" and "from_noise", and
+        draw no fresh noise (eta 0), of which there is no way between two.
+        """
+        ends = [whole("seed_a", seed_a, 0, SEED_END - 1), whole("seed_b", seed_b, 0, SEED_END - 1)]
+        frames = whole("frames", frames, 2, MAX_COUNT)
+        steps = checked_drawn_steps(self._bundle, steps)
+        if self._draws_fresh_noise():
+            raise BundleError(
+                f"{self._bundle.path} draws fresh noise in each step, expected a deterministic "
+                "sampler to interpolate with; export the model with --eta=0"
+            )
+        start, end = self._engine.run("noise", {"seeds": np.array(ends, np.int64)})[0]
+        return self.from_noise(slerp(start, end, np.linspace(0.0, 1.0, frames)), steps=steps)
+
+    def from_noise(
+        self, noise: np.ndarray, *, seeds: Seeds | None = None, steps: int | None = None
+    ) -> np.ndarray:
+        """Return the images that grow out of noise float32 [N, height, width, channels].
+
+        A bundle with fresh noise (eta above 0) draws it for `seeds`, one for each image; another
+        has no use for them.
+        """
+        noise, steps = checked_noise(self._bundle, noise), checked_drawn_steps(self._bundle, steps)
+        inputs = {"noise": noise}
+        if self._draws_fresh_noise():
+            if seeds is None:
+                raise ValueError(
+                    "seeds: received none, expected one for each image, since this bundle draws "
+                    "fresh noise in each step"
+                )
+            inputs["seeds"] = checked_seeds(None, seeds, 0, expected=len(noise))
+        return np.concatenate(list(self._engine.run_all("from_noise", inputs, steps=steps)))
+
+    def encode(self, images: np.ndarray, *, steps: int | None = None) -> np.ndarray:
+        """Return the noise float32 [N, …] from which `from_noise` draws these images again.
+
+        This is DDIM inversion, for bundles of solver ddim with eta 0 that hold "encode". `steps`
+        must be the same both ways. It evaluates the network 7 times more than sampling does.
+        """
+        images, steps = checked_images(self._bundle, images), checked_steps(self._bundle, steps)
+        graph = self._engine.run_all("encode", {"images": images}, steps=steps)
+        return np.concatenate(list(graph))
+
+    def reconstruct(self, images: np.ndarray, *, steps: int | None = None) -> np.ndarray:
+        """Return the images as the model draws them: `from_noise` of what `encode` finds."""
+        return self.from_noise(self.encode(images, steps=steps), steps=steps)
+
+    def inpaint(
+        self,
+        images: np.ndarray,
+        mask: np.ndarray,
+        *,
+        seeds: Seeds | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Return the images with the masked parts painted anew, by seeds seed … or those given.
+
+        `mask` is uint8 or bool [N, height, width, 1], or [height, width] for all images: where it
+        is 0 an image stays as it is. The bundle must hold "inpaint".
+        """
+        images, steps = checked_images(self._bundle, images), checked_steps(self._bundle, steps)
+        mask = checked_mask(self._bundle, mask, len(images))
+        count = len(images) if seeds is None else None
+        chosen = checked_seeds(count, seeds, seed, expected=len(images))
+        inputs = {"images": images, "mask": mask, "seeds": chosen}
+        return np.concatenate(list(self._engine.run_all("inpaint", inputs, steps=steps)))
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run a graph of the bundle once: its outputs in order, for its inputs by name."""
-        return run_session(self._session(graph), feeds)
+        return self._engine.run(graph, feeds)
 
-    def _sampled(self, seeds: np.ndarray, steps: int) -> np.ndarray:
-        # A graph of a fixed batch gets the last seed again and again, and its images are dropped.
-        missing = (self._bundle.unrolled_batch or len(seeds)) - len(seeds)
-        feeds = {"seeds": np.pad(seeds, (0, missing), mode="edge"), "steps": _scalar(steps)}
-        return run_long(self._session("sampler"), feeds)[0][: len(seeds)]
+    def _reported(self, seeds: np.ndarray, steps: int, progress: Progress) -> Iterator[np.ndarray]:
+        pieces = self._pieces(seeds)
+        for number, piece in enumerate(pieces):
+            for step, images in stepwise(self._engine, piece, steps):
+                progress(number * steps + step + 1, len(pieces) * steps)
+                if step == steps - 1:
+                    yield images
 
-    def _trajectory(
-        self, seed_batches: list[np.ndarray], steps: int
-    ) -> Iterator[tuple[int, np.ndarray]]:
-        states = [self._first_state(seeds) for seeds in seed_batches]
-        for step in range(steps):
-            images = []
-            for number, state in enumerate(states):
-                numbers = {"step": _scalar(step), "steps": _scalar(steps)}
-                *carried, batch_images = self.run("step", {**numbers, **state})
-                states[number] = dict(zip(state, carried, strict=True))
-                images.append(batch_images)
-            yield step, np.concatenate(images)
+    def _pieces(self, seeds: np.ndarray) -> list[np.ndarray]:
+        size = self._max_batch or TOGETHER
+        return [seeds[start : start + size] for start in range(0, len(seeds), size)]
 
-    def _first_state(self, seeds: np.ndarray) -> dict[str, np.ndarray]:
-        """What "step" takes first, in its order: the noise, the seeds, and zeros for all else."""
-        noise = self.run("noise", {"seeds": seeds})[0]
-        known = {"noisy": noise, "seeds": seeds}
-        names = [entry.name for entry in self._session("step").get_inputs()][2:]
-        return {name: known.get(name, np.zeros_like(noise)) for name in names}
-
-    def _seed_batches(self, count: int, seed: int, batch: int) -> Iterator[np.ndarray]:
-        for start in range(seed, seed + count, batch):
-            stop = min(start + batch, seed + count)
-            # Not arange(start, stop): stop may be 2**63, one more than int64 holds.
-            yield np.arange(stop - start, dtype=np.int64) + np.int64(start)
-
-    def _session(self, graph: str) -> onnxruntime.InferenceSession:
-        with self._lock:
-            if graph not in self._sessions:
-                self._sessions[graph] = self._load(self._bundle.graph(graph))
-                # The first one decides; another that cannot follow it to CUDA is an error.
-                self._device = self.device
-            return self._sessions[graph]
-
-    def _load(self, graph: Graph) -> onnxruntime.InferenceSession:
-        try:
-            return create_session(graph, device=self.device, threads=self._threads)
-        except DeviceError as error:
-            self._device = cpu_instead(self._device, str(error))
-            return create_session(graph, device=self._device, threads=self._threads)
-
-    def _checked(self, count: int, steps: int | None, seed: int) -> tuple[int, int, int]:
-        count = whole("count", count, 1, MAX_COUNT)
-        steps = self._bundle.default_steps if steps is None else steps
-        steps = whole("steps", steps, 1, self._bundle.max_steps)
-        return count, steps, whole("seed", seed, 0, SEED_END - count)
-
-
-def _scalar(number: int) -> np.ndarray:
-    return np.array(number, np.int64)
+    def _draws_fresh_noise(self) -> bool:
+        return "seeds" in self._engine.inputs("from_noise")

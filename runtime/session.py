@@ -9,7 +9,7 @@ import numpy as np
 
 from .bundle import Graph, signature
 from .device import PROVIDERS, require_device
-from .errors import BundleError, DeviceError, LibraryError, RunError
+from .errors import BundleError, DeviceError, LibraryError, MemoryShortError, RunError
 
 try:
     import onnxruntime
@@ -88,12 +88,10 @@ def _run(
     try:
         return [np.asarray(output) for output in session.run(None, dict(feeds), options)]
     except Exception as error:  # onnxruntime's errors have no other common base
-        remedy = (
-            "; memory is short, use a smaller max_batch"
-            if _MEMORY_IS_SHORT.search(str(error))
-            else ""
-        )
-        raise RunError(f"onnxruntime could not run the graph ({error}){remedy}") from error
+        text = f"onnxruntime could not run the graph ({error})"
+        if _MEMORY_IS_SHORT.search(str(error)):
+            raise MemoryShortError(f"{text}; memory is short, use a smaller max_batch") from error
+        raise RunError(text) from error
 
 
 def _described(entries: Sequence[Any]) -> list[dict[str, Any]]:

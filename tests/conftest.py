@@ -53,6 +53,18 @@ def tiny_bundle(command: Command, tiny_run: Path) -> Path:
     return bundle
 
 
+@pytest.fixture(scope="session")
+def full_bundle(command: Command, tiny_run: Path) -> Path:
+    """The bundle of `tiny_run` with every graph, for tests that only read it."""
+    bundle = tiny_run.with_name("full.bundle")
+    graphs = "sampler,from_noise,denoiser,noise,step,encode,trajectory,inpaint"
+    result = command(
+        "diffkiln-export", f"--run_dir={tiny_run}", f"--bundle={bundle}", f"--graphs={graphs}"
+    )
+    assert result.returncode == 0, result.stderr
+    return bundle
+
+
 @pytest.fixture
 def bundle_copy(tiny_bundle: Path, tmp_path: Path) -> Path:
     """A bundle that a test may spoil."""

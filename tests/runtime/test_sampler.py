@@ -48,12 +48,68 @@ def test_batches_are_the_samples_in_pieces(sampler: Sampler) -> None:
     assert np.array_equal(np.concatenate(batches), sampler.sample(5, steps=2, seed=7))
 
 
-def test_a_trajectory_ends_in_the_sample(sampler: Sampler) -> None:
-    frames = list(sampler.trajectory(3, steps=4, seed=1))
+def test_steps_end_in_the_sample(sampler: Sampler) -> None:
+    frames = list(sampler.stepwise(3, steps=4, seed=1))
     assert [step for step, _ in frames] == [0, 1, 2, 3]
     sample = sampler.sample(3, steps=4, seed=1)
     # Rounding may tip a pixel where the two graphs add in another order.
     assert np.abs(frames[-1][1].astype(int) - sample).max() <= 1
+
+
+def test_a_list_of_seeds(sampler: Sampler) -> None:
+    expected = sampler.sample(6, steps=2)[[5, 0, 3]]
+    assert np.array_equal(sampler.sample(seeds=[5, 0, 3], steps=2), expected)
+    assert np.array_equal(sampler.sample(np.array([5, 0, 3], np.uint8), steps=2), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "expected either count or seeds"),
+        ({"count": 2, "seeds": [1, 2]}, "expected either count or seeds"),
+        ({"seeds": []}, r"received float64\[0\], expected a list of 1 to 1000000 whole numbers"),
+        ({"seeds": [0.5]}, r"received float64\[1\]"),
+        ({"seeds": [True]}, r"received bool\[1\]"),
+        ({"seeds": [[1]]}, r"received int64\[1, 1\]"),
+        ({"seeds": [3, -1]}, "seeds=.*-1.*: expected a whole number from 0 to 9223372036854775807"),
+        ({"seeds": [2**63]}, "seeds=.*9223372036854775808"),
+        ({"seeds": [1], "seed": 4}, "seed=4: expected none beside a list of seeds"),
+        ({"count": "12"}, "count='12'"),
+    ],
+)
+def test_seeds_out_of_range(sampler: Sampler, arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        sampler.sample(**arguments)
+
+
+def test_progress_after_each_step_of_each_batch(sampler: Sampler) -> None:
+    calls: list[tuple[int, int]] = []
+    images = sampler.sample(3, steps=4, seed=1, progress=lambda *call: calls.append(call))
+    assert calls == [(done, 8) for done in range(1, 9)]
+    # Rounding may tip a pixel where the two graphs add in another order.
+    assert np.abs(images.astype(int) - sampler.sample(3, steps=4, seed=1)).max() <= 1
+
+
+def test_an_exception_in_progress_cancels(sampler: Sampler) -> None:
+    calls: list[int] = []
+
+    def cancel(done: int, _: int) -> None:
+        calls.append(done)
+        if done == 2:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        sampler.sample(1, steps=100, progress=cancel)
+    assert calls == [1, 2]
+
+
+def test_a_closed_sampler_says_so(tiny_bundle: Path) -> None:
+    with Sampler(tiny_bundle, device="cpu") as sampler:
+        batches = sampler.batches(40, steps=1)
+        next(batches)
+    for use in (lambda: next(batches), lambda: sampler.sample(1)):
+        with pytest.raises(RunError, match="was closed; make another one"):
+            use()
 
 
 def test_the_last_seed_is_the_largest_int64(sampler: Sampler) -> None:
@@ -78,9 +134,9 @@ def test_numpy_integers_are_numbers(sampler: Sampler) -> None:
     ],
 )
 def test_arguments_out_of_range(sampler: Sampler, arguments: dict, message: str) -> None:
-    for method in (sampler.sample, sampler.batches, sampler.trajectory):
+    for method in (sampler.sample, sampler.batches, sampler.stepwise):
         with pytest.raises(ValueError, match=message):
-            method(**({"count": 1} | arguments))
+            method(**({"count": 1} | arguments))  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("settings", [{"threads": 0}, {"max_batch": 0}, {"max_batch": 1.5}])
@@ -124,7 +180,7 @@ def test_the_first_use_loads_a_graph(bundle_copy: Path) -> None:
     sampler = Sampler(bundle_copy, device="cpu")
     assert len(sampler.sample(1, steps=1)) == 1
     with pytest.raises(BundleError, match=r"noise\.onnx is missing"):
-        next(sampler.trajectory(1, steps=1))
+        next(sampler.stepwise(1, steps=1))
 
 
 def test_an_opened_bundle_is_taken(tiny_bundle: Path) -> None:
@@ -181,13 +237,15 @@ def test_memory_that_is_short_is_named(tiny_bundle: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, tiny_bundle], capture_output=True, text=True, check=False
     )
-    assert "RunError" in done.stderr
+    assert "MemoryShortError" in done.stderr
     assert "memory is short, use a smaller max_batch" in done.stderr
 
 
 def test_the_first_session_decides_the_device(tiny_bundle: Path) -> None:
     sampler = Sampler(tiny_bundle, device="cpu")
-    sampler._device = "cuda"  # as if the first session were on a GPU that the next does not get
+    sampler._engine._device = (
+        "cuda"  # as if the first session were on a GPU that the next does not get
+    )
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("the next session might get CUDA")
     with pytest.raises(DeviceError, match="device='cuda' cannot be used: "):
