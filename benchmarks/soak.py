@@ -1,0 +1,118 @@
+"""Many threads on one Sampler for a long time: no error, no other image, no growth of memory.
+
+    python benchmarks/soak.py --bundle=flowers.bundle --seconds=300
+
+Every thread draws images of changing seeds, batches and steps and compares them with those drawn by
+one thread before. Ends with status 1 if an image differs, a call fails, or resident memory grows by
+more than 5% from its mean in the second tenth of the time, when every thread has its buffers, to
+its mean in the last. Linux only, for its /proc.
+"""
+
+import random
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+
+from diffkiln.runtime import Sampler
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("bundle", None, "the folder that diffkiln-export wrote", required=True)
+flags.DEFINE_float("seconds", 300, "how long", lower_bound=1)
+flags.DEFINE_integer("workers", 8, "threads on the one Sampler", lower_bound=1)
+
+IMAGES = 12
+STEPS = (1, 2, 5)
+GROWTH_LIMIT = 1.05
+
+
+def expected_images(sampler: Sampler) -> dict[int, np.ndarray]:
+    """The images of seeds 0 … IMAGES - 1 by their steps, one at a time on one thread."""
+    return {
+        steps: np.concatenate([sampler.sample(1, seed=seed, steps=steps) for seed in range(IMAGES)])
+        for steps in STEPS
+    }
+
+
+def requests(seed: int) -> Iterator[tuple[int, list[int]]]:
+    """Steps and seeds, differently for each thread."""
+    choose = random.Random(seed)
+    while True:
+        yield choose.choice(STEPS), choose.sample(range(IMAGES), choose.randint(1, IMAGES))
+
+
+class Soak:
+    """What the threads share."""
+
+    def __init__(self, sampler: Sampler, expected: dict[int, np.ndarray], seconds: float) -> None:
+        self.sampler, self.expected = sampler, expected
+        self.end = time.monotonic() + seconds
+        self.images = 0
+        self.failures: list[str] = []
+        self.lock = threading.Lock()
+
+    def work(self, seed: int) -> None:
+        """Draw and compare until the time is over or something has gone wrong."""
+        for steps, seeds in requests(seed):
+            if time.monotonic() > self.end or self.failures:
+                return
+            try:
+                images = self.sampler.sample(seeds, steps=steps)
+            except Exception as error:  # whatever it is, it is what this looks for
+                self.failures.append(f"steps {steps}, seeds {seeds}: {error!r}")
+                return
+            wrong = [
+                seed
+                for seed, image in zip(seeds, images, strict=True)
+                if not np.array_equal(image, self.expected[steps][seed])
+            ]
+            if wrong:
+                self.failures.append(f"steps {steps}, seeds {seeds}: other images of {wrong}")
+            with self.lock:
+                self.images += len(images)
+
+
+def resident_mb() -> float:
+    """Memory that this process has resident now."""
+    fields = Path("/proc/self/status").read_text().split()
+    return int(fields[fields.index("VmRSS:") + 1]) / 1024
+
+
+def memory_while(threads: list[threading.Thread], seconds: float) -> list[float]:
+    """Resident memory at 100 moments while the threads work."""
+    readings = []
+    while any(thread.is_alive() for thread in threads):
+        time.sleep(seconds / 100)
+        readings.append(resident_mb())
+    return readings
+
+
+def main(_: list[str]) -> None:
+    """Soak, print what was seen, and end with status 1 if something was wrong."""
+    sampler = Sampler(FLAGS.bundle, device="cpu")
+    soak = Soak(sampler, expected_images(sampler), FLAGS.seconds)
+    threads = [threading.Thread(target=soak.work, args=(seed,)) for seed in range(FLAGS.workers)]
+    for thread in threads:
+        thread.start()
+    readings = memory_while(threads, FLAGS.seconds)
+    tenth = max(1, len(readings) // 10)
+    early, late = readings[tenth : 2 * tenth] or readings, readings[-tenth:]
+    growth = statistics.mean(late) / statistics.mean(early)
+    if growth > GROWTH_LIMIT:
+        soak.failures.append(f"memory grew by {growth - 1:.1%}")
+    print(
+        f"{FLAGS.workers} threads, {FLAGS.seconds:g} s, {soak.images} images, "
+        f"{statistics.mean(early):.0f} MB at first, {statistics.mean(late):.0f} MB at last, "
+        f"{len(soak.failures)} failures"
+    )
+    print(*soak.failures, sep="\n", file=sys.stderr)
+    sys.exit(1 if soak.failures else 0)
+
+
+if __name__ == "__main__":
+    app.run(main)
