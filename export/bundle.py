@@ -8,9 +8,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import onnx
 import tensorflow as tf
 
+from ..runtime.seal import sealed
 from ..trainer.config import CONDITIONINGS, PREDICTIONS
 from ..trainer.diffusion import Denoiser
 from ..trainer.errors import InputError
@@ -25,6 +25,7 @@ from .options import GRAPHS, check_baking, check_bundle_path, check_choice
 from .reference_noise import reference_noise
 from .saved_model import write_saved_model
 from .signatures import Signatures
+from .verify import open_all
 
 
 def export_bundle(
@@ -107,12 +108,13 @@ def export_bundle(
             noise = reference_noise(seeds.tolist(), shape).astype(np.float32)
             require_finite(exporter.graph("step"), noise, seeds)
         for name, model in models.items():
-            onnx.save(model, folder / f"{name}.onnx")
+            (folder / f"{name}.onnx").write_bytes(sealed(model.SerializeToString()))
         write_saved_model(signatures, network, folder / "saved_model")
         certificate = certify(
             folder, graphs, known, reference_of(known, _callable(denoiser.network))
         )
         write_manifest(folder, known, models, certificate)
+        open_all(folder)
     return certificate
 
 

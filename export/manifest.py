@@ -7,6 +7,7 @@ from typing import Any
 
 import onnx
 
+from ..runtime.manifest import FORMAT, FORMAT_VERSION
 from ..trainer.run_directory import package_versions
 from .certificate import Certificate
 from .noise import NOISE_VERSION
@@ -15,8 +16,6 @@ from .options import MANIFEST_NAME
 from .reference_noise import reference_noise, reference_words
 from .schema import check_manifest
 
-FORMAT = "diffkiln-bundle"
-FORMAT_VERSION = 1
 DEFAULT_STEPS = 20
 
 _GOLDEN = ((0, 0), (1, 0), (1, 1), (2**32 + 7, 0), (2**62, 0))

@@ -7,11 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from ..runtime.bundle import open_bundle
+from ..runtime.errors import BundleError
+from ..runtime.files import located
 from ..trainer.errors import InputError
 from .certificate import VERIFY_STEPS, Certificate, certify, reference_of
 from .manifest import describe_file
 from .options import MANIFEST_NAME
-from .schema import check_manifest
 
 
 def verify_bundle(bundle: Path | str) -> Certificate:
@@ -22,14 +23,8 @@ def verify_bundle(bundle: Path | str) -> Certificate:
     tolerance.
     """
     bundle = Path(bundle)
-    try:
-        graphs = tuple(open_bundle(bundle).graphs)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    graphs = open_all(bundle)
     known = json.loads((bundle / MANIFEST_NAME).read_text())
-    check_manifest(known, bundle / MANIFEST_NAME)
-    for name, record in known["files"].items():
-        _check_file(bundle / name, record)
     denoise = tf.saved_model.load(str(bundle / "saved_model")).signatures["denoise"]
 
     def image(noisy: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -40,9 +35,24 @@ def verify_bundle(bundle: Path | str) -> Certificate:
     return certify(bundle, graphs, known, reference, steps=VERIFY_STEPS)
 
 
+def open_all(bundle: Path) -> tuple[str, ...]:
+    """Open a bundle as the runtime does, and check all that its manifest lists; its graphs' names.
+
+    Raises InputError for what the runtime would refuse, and for another file that is altered.
+    """
+    try:
+        opened = open_bundle(bundle)
+        for name in sorted(opened.graphs):
+            opened.graph(name).content()
+        files = json.loads((bundle / MANIFEST_NAME).read_text())["files"]
+        for name, record in files.items():
+            _check_file(located(bundle, name), record)
+    except BundleError as error:
+        raise InputError(str(error)) from error
+    return tuple(opened.graphs)
+
+
 def _check_file(path: Path, record: dict) -> None:
-    if not path.is_file():
-        raise InputError(f"{path}: missing, though {MANIFEST_NAME} lists it; copy the bundle again")
     received = describe_file(path)
     if received != record:
         raise InputError(

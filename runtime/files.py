@@ -1,0 +1,51 @@
+"""Finds and reads the files of a bundle, none of which may lie outside of it."""
+
+from pathlib import Path
+
+from .errors import BundleError
+from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST
+
+
+def located(root: Path, name: str) -> Path:
+    """Return the path of a regular file in the bundle at `root`.
+
+    BundleError if it is missing, something else, or reached by a link that leads out of the bundle.
+    """
+    file = root / name
+    try:
+        if not file.resolve().is_relative_to(root.resolve()):
+            raise BundleError(
+                f"{file} leads out of the bundle, to {file.resolve()}; do not use this bundle, "
+                f"and {EXPORT_AGAIN}"
+            )
+        # Neither a pipe nor a device is ever opened: it could go on for ever.
+        if not file.is_file():
+            raise BundleError(f"{file} is missing, though {MANIFEST} lists it; {COPY_AGAIN}")
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, BundleError):
+            raise
+        raise _unreadable(file, error) from error
+    return file
+
+
+def read_whole(file: Path, *, size_bytes: int) -> bytes:
+    """Return the content of a file that `located` found; BundleError if it has another size."""
+    try:
+        with file.open("rb") as stream:
+            # One byte more than there should be, so that a file that grows does not fill memory.
+            content = stream.read(size_bytes + 1)
+            found = stream.seek(0, 2)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    if len(content) != size_bytes:
+        # The size comes first, so that a truncated file is told apart from an altered one.
+        raise BundleError(
+            f"{file} has {found} bytes, expected {size_bytes}: "
+            f"{'truncated' if found < size_bytes else 'altered'}; {COPY_AGAIN}"
+        )
+    return content
+
+
+def _unreadable(file: Path, error: Exception) -> BundleError:
+    reason = getattr(error, "strerror", None) or error
+    return BundleError(f"{file} cannot be read: {reason}; {COPY_AGAIN}")

@@ -1,0 +1,33 @@
+"""The seal of an ONNX file: its own SHA-256, as the last entry of the model's metadata_props.
+
+Protobuf lets a repeated field go on at the end of a message, so a sealed model is a model like any
+other. Whoever has only the file can tell that it is whole, and damage shows even where somebody
+has made the manifest's hashes right again.
+"""
+
+import hashlib
+
+KEY = "diffkiln.sha256"
+
+_DIGITS = 64
+# ModelProto.metadata_props is field 14; key and value are fields 1 and 2 of its entry.
+_HEAD = bytes([14 << 3 | 2, 4 + len(KEY) + _DIGITS, 1 << 3 | 2, len(KEY)])
+_PREFIX = _HEAD + KEY.encode("ascii") + bytes([2 << 3 | 2, _DIGITS])
+SEAL_BYTES = len(_PREFIX) + _DIGITS
+
+
+def sealed(model: bytes) -> bytes:
+    """Return the bytes of a serialised ModelProto with their seal behind them."""
+    return model + _PREFIX + hashlib.sha256(model).hexdigest().encode("ascii")
+
+
+def opened(content: bytes) -> tuple[str, str]:
+    """Return the SHA-256 of all of `content`, and what is wrong with its seal or ""."""
+    digest = hashlib.sha256(memoryview(content)[:-SEAL_BYTES])
+    body, seal = digest.hexdigest(), content[-SEAL_BYTES:]
+    digest.update(seal)
+    if not seal.startswith(_PREFIX):
+        return digest.hexdigest(), f"has no seal: its last metadata entry is not {KEY}"
+    if seal[-_DIGITS:] != body.encode("ascii"):
+        return digest.hexdigest(), f"has a broken seal: what comes before it has SHA-256 {body}"
+    return digest.hexdigest(), ""

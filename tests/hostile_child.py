@@ -1,0 +1,58 @@
+"""A process that opens bundles it is told of and samples from them, each in a fork of its own.
+
+Reads paths from stdin, one a line, and writes for each a line of JSON: what came of it, and the
+processor's seconds and the peak memory that it took. So a crash or a hang is one bundle's, and none
+waits for imports.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+
+from diffkiln.runtime import BundleError, Sampler
+
+LIMIT_SECONDS = 20
+
+
+def attempt(bundle: str) -> tuple[str, str]:
+    """The kind of outcome and its message."""
+    try:
+        Sampler(bundle, device="cpu", threads=1).sample(1, steps=1)
+    except BundleError as error:
+        return "BundleError", str(error)
+    except BaseException as error:
+        return type(error).__name__, str(error)
+    return "images", ""
+
+
+def forked(bundle: str) -> dict[str, object]:
+    """Attempt it in a fork, which the kernel ends if it takes far too long."""
+    receive, send = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(LIMIT_SECONDS)
+        os.write(send, json.dumps(attempt(bundle)).encode())
+        os._exit(0)
+    os.close(send)
+    with os.fdopen(receive) as stream:
+        text = stream.read()
+    _, status, usage = os.wait4(child, 0)
+    kind, message = json.loads(text) if text else (f"status {status}", "")
+    return {
+        "kind": kind,
+        "message": message,
+        "seconds": usage.ru_utime + usage.ru_stime,
+        "peak_mb": usage.ru_maxrss / 1024,
+    }
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for line in sys.stdin:
+        print(json.dumps(forked(line.rstrip("\n"))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
