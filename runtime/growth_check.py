@@ -14,7 +14,7 @@ from .limits import MAX_CONSTANT_ELEMENTS, MAX_ENLARGEMENT
 from .onnx_wire import Message
 from .tensor_check import GraphError
 
-# The inputs of each operator that say how large its output is; of Resize see _enlargement.
+# The inputs of each operator that say how large its output is. Resize may have scales instead.
 _SIZES = {
     "ConstantOfShape": (0,),
     "Expand": (1,),
@@ -29,8 +29,6 @@ _SIZES = {
     "HannWindow": (0,),
     "HammingWindow": (0,),
     "BlackmanWindow": (0,),
-    "AffineGrid": (1,),
-    "Upsample": (1,),
 }
 # The inputs whose numbers go into the result, of operators with which sizes may be computed.
 _ARITHMETIC = {
@@ -69,11 +67,11 @@ class Growth:
 
     def node(self, kind: str, node: Message) -> None:
         """GraphError if the node may make more than the limits allow; otherwise take note of it."""
-        for position in _SIZES.get(kind, ()):
-            if position < len(node["input"]) and node["input"][position]:
-                self._require_size(kind, node["input"][position])
-        if kind == "Resize":
-            self._require_enlargement(node["input"])
+        inputs = node["input"]
+        if kind == "Resize" and not any(inputs[3:4]):
+            self._require_enlargement(inputs)
+        elif kind in _SIZES:
+            self._require_size(kind, inputs)
         self._follow_numbers(kind, node)
         self._follow_constants(kind, node)
 
@@ -81,22 +79,25 @@ class Growth:
         """Whether a tensor is a constant of whole numbers with a zero among them."""
         return name in self._zeros
 
-    def _require_size(self, kind: str, name: str) -> None:
-        product = self._products.get(name)
-        if product is None:
+    def _require_size(self, kind: str, inputs: Sequence[str]) -> None:
+        names = [inputs[position] for position in _SIZES[kind] if position < len(inputs)]
+        factors = [self._products.get(name) for name in names]
+        if kind == "Range":
+            factors.append(self._inverse(inputs[2:3]))
+        known = [factor for factor in factors if factor is not None]
+        if len(known) < len(factors):
             raise GraphError(
-                f"has a node {kind} of the size {name!r}, which is not computed of shapes and "
-                "constants"
+                f"has a node {kind} of the size {', '.join(names)!r}, which is not computed of "
+                "shapes and constants"
             )
-        if product > MAX_CONSTANT_ELEMENTS:
+        if math.prod(known) > MAX_CONSTANT_ELEMENTS:
             raise GraphError(
-                f"has a node {kind} that makes {product:.3g} elements by {name!r}, expected at "
-                f"most {MAX_CONSTANT_ELEMENTS}"
+                f"has a node {kind} that makes {math.prod(known):.3g} elements by "
+                f"{', '.join(names)!r}, expected at most {MAX_CONSTANT_ELEMENTS}"
             )
 
     def _require_enlargement(self, inputs: Sequence[str]) -> None:
-        scales = inputs[2] if len(inputs) > 2 else ""
-        enlargement = self._products.get(scales, math.inf) if scales else 1
+        enlargement = math.prod(self._products.get(name, math.inf) for name in inputs[2:3])
         if enlargement > MAX_ENLARGEMENT:
             raise GraphError(
                 f"has a node Resize that enlarges by {enlargement:.3g}, expected constant scales "
@@ -121,7 +122,7 @@ class Growth:
         if names and names[0] in self._constants:
             numbers = np.abs(self._constants[names[0]].astype(np.float64)).ravel()
             return math.prod(max(1.0, 1 / x) for x in numbers) if numbers.all() else None
-        return self._products.get(names[0]) and 1.0 if names else None
+        return 1.0 if names and names[0] in self._products else None
 
     def _follow_constants(self, kind: str, node: Message) -> None:
         inputs = [name for name in node["input"] if name]

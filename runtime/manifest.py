@@ -78,8 +78,8 @@ def check_manifest(values: dict[str, Any], file: Path) -> None:
 
     try:
         _validator(detailed=False)(values)
-    except JsonSchemaValueException:
-        _explain(values, file)
+    except JsonSchemaValueException as error:
+        raise BundleError(f"{file}: {_explained(values)}; {EXPORT_AGAIN}") from error
 
 
 def received(value: Any) -> str:
@@ -115,7 +115,7 @@ def _validator(*, detailed: bool) -> Any:
     )
 
 
-def _explain(values: dict[str, Any], file: Path) -> None:
+def _explained(values: dict[str, Any]) -> str:
     """Validate once more, for the place, the value and what the schema says of it."""
     from fastjsonschema import JsonSchemaValueException
 
@@ -133,9 +133,8 @@ def _explain(values: dict[str, Any], file: Path) -> None:
             odd = next(name for name in value if not _fits(name, definition))
             found = f"has an entry {received(odd)}"
         place = _printable(place.removeprefix("data").removeprefix("."))[:80] or "all of it"
-        raise BundleError(
-            f"{file}: {place} {found}, expected {_expected(definition)}; {EXPORT_AGAIN}"
-        ) from error
+        return f"{place} {found}, expected {_expected(definition)}"
+    return "it is not as its schema wants it"
 
 
 def _entry(definition: dict[str, Any], name: str) -> dict[str, Any]:
@@ -158,11 +157,11 @@ def _expected(definition: dict[str, Any]) -> str:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"it has {received(twice)} twice")
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ValueError(f"it has {received(name)} twice")
+        values[name] = value
     return values
 
 

@@ -150,6 +150,11 @@ def nested_entry(content: str) -> str:
     return content.replace("{", '{"deep":' + "[" * 9999 + "]" * 9999 + ",", 1)
 
 
+def many_entries(content: str) -> str:
+    names = ", ".join(f'"{number}": 0' for number in [*range(60_000), 9])
+    return f'{{{names}, "rest": {content}}}'
+
+
 def another_graph(values: dict[str, Any]) -> None:
     values["graphs"]["sampler"] = values["graphs"]["step"]
 
@@ -199,6 +204,7 @@ _ROWS: list[tuple[str, Callable[[Path], object], str]] = [
     ("infinity", text(lambda t: t.replace('"eta": 0.0', '"eta": 1e999')), "1e999, which is not"),
     ("long number", text(lambda t: t.replace("1000", "9" * 5000)), "number of 5000 digits"),
     ("entry twice", text(lambda t: t.replace("{", '{"format": 1,', 1)), "has 'format' twice"),
+    ("many entries", text(many_entries), "has '9' twice"),
     ("UTF-16", text(lambda t: t.encode("utf-16")), "is not JSON"),
     ("byte order mark", text(lambda t: "\ufeff" + t), "is not JSON .*BOM"),
     ("no manifest", text(lambda t: t[:0]), "is not JSON"),

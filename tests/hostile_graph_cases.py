@@ -111,11 +111,14 @@ _TABLE = [
     ("Expand", with_node("Expand", [1.0], [2**20, 2**20]), "node Expand that makes 1.1e.12"),
     ("Tile", with_node("Tile", [1.0], [HUGE]), "node Tile that makes"),
     ("Range", with_node("Range", np.int64(0), np.int64(HUGE), np.int64(1)), "node Range that"),
+    ("Range of tiny steps", with_node("Range", 0.0, 1.0, 1e-30), "node Range that makes 1e.30"),
     ("Pad", with_node("Pad", [1.0], [0, HUGE]), "node Pad that makes"),
     ("OneHot", with_node("OneHot", [0], np.int64(HUGE), [0.0, 1.0]), "node OneHot that makes"),
     (
         "Resize by scales",
-        lambda m: with_node("Resize", np.ones((1, 1), np.float32), np.float32([]), [1e9, 1e9])(m),
+        lambda m: with_node(
+            "Resize", np.ones((1, 1), np.float32), np.zeros(0, np.float32), [1e9, 1e9]
+        )(m),
         "Resize that enlarges by 1e.18",
     ),
     ("growth in a chain", chained_growth, "ConstantOfShape that makes 1.15e.18"),

@@ -1,6 +1,7 @@
 """docs/bundle.md and bundle.schema.json say what the code does."""
 
 import copy
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -39,6 +40,14 @@ def test_the_pages_golden_vectors_are_right() -> None:
 def test_the_page_names_every_choice_and_every_entry(manifest: dict[str, Any]) -> None:
     for name in (*CONDITIONINGS, *PREDICTIONS, *SCHEDULES, *SOLVERS, *TIME_GRIDS, *manifest):
         assert f"`{name}`" in PAGE
+
+
+def test_the_page_says_how_to_check_a_seal(tiny_bundle: Path) -> None:
+    line = "whole = content[-64:] == hashlib.sha256(content[:-85]).hexdigest().encode()"
+    assert line in PAGE
+    for path in tiny_bundle.glob("*.onnx"):
+        content = path.read_bytes()
+        assert content[-64:] == hashlib.sha256(content[:-85]).hexdigest().encode()
 
 
 def test_another_reader_of_schemas_takes_schema_and_manifest(manifest: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ def test_a_sound_manifest_is_read(tmp_path: Path) -> None:
 
 
 def test_entries_of_later_writers_are_ignored(tmp_path: Path) -> None:
-    values = manifest() | {"labels": ["rose", "lily"]}
+    values: dict[str, Any] = manifest() | {"labels": ["rose", "lily"]}
     values["image"]["colour_space"] = "sRGB"
     assert open_bundle(write(tmp_path, values)).image_dtype == "uint8"
 

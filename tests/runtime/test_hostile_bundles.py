@@ -34,7 +34,7 @@ from diffkiln.runtime.seal import SEAL_BYTES, sealed
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 
 # What a user is promised for each of these bundles. The seconds are the processor's, since a shared
-# machine has slow moments; one that waits for ever is ended by its process after 20 s of a clock.
+# machine has slow moments; a process that only waits is ended by a clock.
 MAX_SECONDS = 5
 MAX_PEAK_MB = 500
 
