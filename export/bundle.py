@@ -114,8 +114,19 @@ def export_bundle(
             folder, graphs, known, reference_of(known, _callable(denoiser.network))
         )
         write_manifest(folder, known, models, certificate)
-        open_all(folder)
+        _require_openable(folder)
     return certificate
+
+
+def _require_openable(folder: Path) -> None:
+    """Raise InputError for a bundle that the runtime would refuse."""
+    try:
+        open_all(folder)
+    except InputError as error:
+        reason = str(error).replace(f"{folder}/", "")
+        raise InputError(
+            f"network: the runtime would refuse its bundle, so nothing was written: {reason}"
+        ) from error
 
 
 def _callable(network: Callable) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:

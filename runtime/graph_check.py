@@ -42,7 +42,9 @@ def check_graph(content: bytes, *, signature: str, essentials: Mapping[str, Any]
         raise GraphError(f"is no ONNX graph that can be used: it {error}") from error
     opsets = [(opset.get("domain", ""), opset.get("version")) for opset in model["opset_import"]]
     if opsets != [("", OPSET)]:
-        raise GraphError(f"is for the operator sets {opsets}, expected ONNX's own, version {OPSET}")
+        raise GraphError(
+            f"is for the operator sets {received(opsets)}, expected ONNX's own, version {OPSET}"
+        )
     if "graph" not in model:
         raise GraphError("holds no graph")
     graph = model["graph"]
@@ -90,6 +92,8 @@ class _Walk:
         if self._nodes > MAX_NODES:
             raise GraphError(f"has more than {MAX_NODES} nodes")
         kind = _operator(node)
+        if not any(node["output"]):
+            raise GraphError(f"has a node {kind} that makes nothing")
         for name in node["input"]:
             if name and name not in made:
                 raise GraphError(
@@ -97,7 +101,8 @@ class _Walk:
                 )
         attributes = _attributes(kind, node)
         if kind == "Constant":
-            self._constant(node["output"][0], _constant_value(attributes))
+            for name in node["output"]:
+                self._constant(name, _constant_value(attributes))
         elif kind == "Loop":
             self._loop(node, attributes, made, inner=inner)
         elif kind == "Add":
@@ -181,7 +186,9 @@ def _check_numbers(kind: str, name: str, attribute: Message) -> None:
 def _constant_value(attributes: Mapping[str, Message]) -> Message:
     """What a node Constant holds, as a tensor."""
     if set(attributes) != {"value"} or "t" not in attributes["value"]:
-        raise GraphError(f"has a node Constant with {sorted(attributes)}, expected a tensor")
+        raise GraphError(
+            f"has a node Constant with {received(list(attributes))}, expected a tensor"
+        )
     return attributes["value"]["t"]
 
 

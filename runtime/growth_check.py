@@ -120,8 +120,8 @@ class Growth:
     def _inverse(self, names: Sequence[str]) -> float | None:
         """How much dividing by this makes a product larger: nothing where it is a shape's."""
         if names and names[0] in self._constants:
-            numbers = np.abs(self._constants[names[0]].astype(np.float64)).ravel()
-            return math.prod(max(1.0, 1 / x) for x in numbers) if numbers.all() else None
+            numbers = [abs(float(x)) for x in self._constants[names[0]].ravel()]
+            return math.prod(max(1.0, 1 / x) for x in numbers) if all(numbers) else None
         return 1.0 if names and names[0] in self._products else None
 
     def _follow_constants(self, kind: str, node: Message) -> None:

@@ -9,7 +9,6 @@ import math
 import re
 import reprlib
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +105,9 @@ def _validator(*, detailed: bool) -> Any:
     """The schema as a function. What its errors would need costs half of the time to make it."""
     import fastjsonschema
 
-    text = resources.files(__package__ or "diffkiln.runtime").joinpath("bundle.schema.json")
+    schema = Path(__file__).with_name("bundle.schema.json").read_text(encoding="utf-8")
     return fastjsonschema.compile(
-        json.loads(text.read_text(encoding="utf-8")),
+        json.loads(schema),
         use_default=False,
         use_formats=False,
         detailed_exceptions=detailed,

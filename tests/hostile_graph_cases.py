@@ -12,6 +12,7 @@ from hostile_graphs import (
     cyclic,
     cyclic_body,
     external,
+    first,
     graph_in_attribute,
     loop,
     loop_in_loop,
@@ -31,7 +32,7 @@ from hostile_graphs import (
     with_trips,
     without_weights,
 )
-from onnx import FunctionProto, SparseTensorProto, TensorProto, helper
+from onnx import FunctionProto, NodeProto, SparseTensorProto, TensorProto, helper
 
 COLUMN, ROW = np.ones((100_000, 1), np.float32), np.ones((1, 100_000), np.float32)
 
@@ -85,6 +86,7 @@ _TABLE = [
         with_node("Constant", value=helper.make_tensor("x", 1, [1], [np.nan])),
         "not",
     ),
+    ("a node for nothing", lambda m: first(m, NodeProto(op_type="Constant")), "makes nothing"),
     ("NaN in an attribute", convolution_attribute("alpha", float("nan")), r"alpha=\[nan\]"),
     ("weights of another type", set_weights(0, np.int32), "cannot be loaded by onnxruntime"),
     ("weights of texts", lambda m: weights(m).__setattr__("data_type", 8), "of data type 8"),
