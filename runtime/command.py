@@ -44,7 +44,9 @@ class Command:
             return self._fail(error, EXIT_FAILURE)
         except KeyboardInterrupt as error:
             number = error.args[0] if error.args else signal.SIGINT
-            return self._fail("interrupted; nothing was written", EXIT_SIGNAL + number)
+            # A body that leaves something behind says so in a note.
+            (left, *_) = getattr(error, "__notes__", ["nothing was written"])
+            return self._fail(f"interrupted; {left}", EXIT_SIGNAL + number)
         return 0
 
     def _run(self, arguments: Sequence[str]) -> None:
@@ -58,7 +60,8 @@ class Command:
             self.body(values)
 
     def _help(self) -> str:
-        described = "\n".join(option.describe() for option in self.options)
+        width = max((len(option.usage) for option in self.options), default=0)
+        described = "\n".join(option.describe(width) for option in self.options)
         return f"{self.purpose}\n\n  {self.example}\n\n{described}\n  --help, --version"
 
     def _fail(self, error: object, status: int) -> int:
@@ -82,6 +85,16 @@ def checked_steps(bundle: Bundle, steps: int | None) -> int:
             "steps", steps, f"expected at most {bundle.max_steps}, the most of {bundle.path}"
         )
     return bundle.default_steps if steps is None else steps
+
+
+def require_unrolled_steps(bundle: Bundle, steps: int) -> None:
+    """UsageError unless an unrolled bundle's only number of steps is `steps`."""
+    if bundle.unrolled_steps not in (None, steps):
+        raise bad_flag(
+            "steps",
+            steps,
+            f"expected {bundle.unrolled_steps}, the only one that {bundle.path} is unrolled for",
+        )
 
 
 def load_sampler(bundle: Bundle, **settings: Any) -> "Sampler":

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from .errors import UsageError
+from .limits import MAX_COUNT, SEED_END
 
 
 def bad_flag(name: str, received: object, expected: str) -> UsageError:
@@ -37,13 +39,16 @@ class Option:
     default: str | None = None
     required: bool = False
 
-    def describe(self) -> str:
-        """Return the flag's lines in the text of --help."""
-        if self.parse is None:
-            return f"  --{self.name}\n      {self.help}"
+    @property
+    def usage(self) -> str:
+        """The flag as it is written: --count=…, or --compare for a switch."""
+        return f"--{self.name}=…" if self.parse else f"--{self.name}"
+
+    def describe(self, width: int) -> str:
+        """Return the flag's line in the text of --help, `width` characters for its usage."""
         note = "required" if self.required else f"default: {self.default}"
         note = f" ({note})" if self.required or self.default is not None else ""
-        return f"  --{self.name}=…\n      {self.help}{note}"
+        return f"  {self.usage:<{width}}  {self.help}{note}"
 
 
 def parse_options(options: Sequence[Option], arguments: Sequence[str]) -> dict[str, Any]:
@@ -125,6 +130,21 @@ def whole_numbers(minimum: int, maximum: int) -> Callable[[str], tuple[int, ...]
     return parse
 
 
+def seed_list(text: str) -> np.ndarray:
+    """Parse "3,7,9-12" as int64 [N], in this order: seeds and ranges of them, each seed once."""
+    ranges = [re.fullmatch("([0-9]{1,19})(?:-([0-9]{1,19}))?", part) for part in text.split(",")]
+    bounds = [(int(match[1]), int(match[2] or match[1])) for match in ranges if match]
+    count = sum(end - start + 1 for start, end in bounds)
+    if None in ranges or any(end < start or end >= SEED_END for start, end in bounds):
+        raise ValueError(f"expected seeds like 3,7,9-12, each from 0 to {SEED_END - 1}")
+    if count > MAX_COUNT:
+        raise ValueError(f"has {count} seeds, expected at most {MAX_COUNT}")
+    seeds = np.array([seed for start, end in bounds for seed in range(start, end + 1)], np.int64)
+    if len(np.unique(seeds)) < count:
+        raise ValueError("holds a seed twice, expected each once")
+    return seeds
+
+
 def one_of(choices: Sequence[str]) -> Callable[[str], str]:
     """Make a parser that takes exactly these words."""
 
@@ -143,20 +163,27 @@ def file_path(text: str) -> Path:
     return Path(text)
 
 
-def require_writable(name: str, target: Path, *, folder: bool = False) -> None:
-    """UsageError unless a file, which may be replaced, or a new folder can be written there."""
+def require_writable(
+    name: str, target: Path, *, folder: bool = False, shared: bool = False
+) -> None:
+    """UsageError unless a file, which may be replaced, or a folder can be written there.
+
+    The folder has to be new or empty, unless it is `shared`.
+    """
     real = Path(os.path.realpath(target))
     try:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             real.lstat()  # later Pythons' exists() and is_dir() hide every OSError
         if not real.parent.is_dir():
             expected = f"expected a path in an existing folder; create {real.parent} first"
-        elif folder and real.exists() and (not real.is_dir() or any(real.iterdir())):
+        elif folder and real.exists() and not real.is_dir():
+            expected = "is a file, expected a folder or a new path; choose another path"
+        elif folder and not shared and real.exists() and any(real.iterdir()):
             expected = "exists, expected a new or empty folder; choose another path"
         elif not folder and real.exists() and not real.is_file():
             expected = "is a folder or a device, expected a file; choose another path"
-        elif not os.access(real.parent, os.W_OK):
-            expected = f"{real.parent} cannot be written to; choose another path"
+        elif not os.access(place := real if shared and real.exists() else real.parent, os.W_OK):
+            expected = f"{place} cannot be written to; choose another path"
         else:
             return
     except OSError as error:

@@ -12,7 +12,7 @@ ALLOWED = {
     "runtime": {"runtime"},
     "export": {"export", "trainer", "runtime"},
 }
-RUNTIME_LIBRARIES = {"absl", "fastjsonschema", "matplotlib", "numpy", "onnxruntime", "PIL"}
+RUNTIME_LIBRARIES = {"absl", "fastjsonschema", "matplotlib", "numpy", "onnxruntime", "PIL", "tqdm"}
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -22,7 +22,7 @@ def error_of(*arguments: str) -> str:
 
 def test_defaults() -> None:
     values = parse_options(OPTIONS, REQUIRED)
-    assert (values["count"], values["seed"], values["steps"]) == (16, 0, None)
+    assert (values["count"], values["seed"], values["steps"]) == (None, None, None)
     assert (values["device"], values["scale"]) == ("auto", 1)
 
 
@@ -33,7 +33,7 @@ def test_a_value_may_follow_its_flag() -> None:
 def test_two_commands_do_not_collide() -> None:
     assert parse_options(BENCHMARK_OPTIONS, ["--bundle=b"])["batch_sizes"] == (1, 8)
     assert parse_options(BENCHMARK_OPTIONS, ["--bundle=b", "--compare"])["compare"] is True
-    assert parse_options(OPTIONS, REQUIRED)["count"] == 16
+    assert parse_options(OPTIONS, REQUIRED)["scale"] == 1
 
 
 @pytest.mark.parametrize(

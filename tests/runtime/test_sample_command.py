@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from diffkiln.runtime import Bundle, BundleError, Sampler
-from diffkiln.runtime.cli import OPTIONS, checked_request
+from diffkiln.runtime.cli import OPTIONS
 from diffkiln.runtime.device import _gpu_count
 from diffkiln.runtime.images import grid
 from diffkiln.runtime.options import parse_options
+from diffkiln.runtime.request import checked_request
 
 COMMAND = [sys.executable, "-m", "diffkiln.runtime"]
 
@@ -102,7 +103,10 @@ def assert_one_line(done: subprocess.CompletedProcess[str], status: int, message
         (["--count=0"], "--count=0: expected a whole number"),
         (["--steps=0"], "--steps=0: expected a whole number"),
         (["--steps=999999"], "--steps=999999: expected at most"),
-        (["--count=5000"], "--count=5000: expected at most 4096 for a .png; give --out a folder"),
+        (
+            ["--count=5000"],
+            "--count=5000: expected at most 4096 for a picture; give --out a folder",
+        ),
         (["--count=4000", "--scale=64"], "expected at most 268435456 pixels in all; lower"),
         (["--seed=9223372036854775800"], "--seed=9223372036854775800: expected at most 2**63"),
         (["--colour=red"], "--colour=red: unknown flag"),
@@ -117,8 +121,8 @@ def test_wrong_usage(tiny_bundle: Path, tmp_path: Path, arguments: list[str], me
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        ("a.jpg", "expected a .png, a .gif, or a folder's name without a dot"),
-        ("flowers.v2", "expected a .png, a .gif, or a folder's name without a dot"),
+        ("a.jpg", "expected a .png, .gif or .npz, or a folder without a dot"),
+        ("flowers.v2", "expected a .png, .gif or .npz, or a folder without a dot"),
         ("no/a.png", "expected a path in an existing folder; create"),
         ("full", "exists, expected a new or empty folder"),
         ("folder.png", "is a folder or a device, expected a file"),

@@ -1,5 +1,6 @@
 """Images are laid out, converted and written exactly, and whole or not at all."""
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from diffkiln.runtime.animation import save_gif
+from diffkiln.runtime.array_file import save_arrays
 from diffkiln.runtime.atomic import atomic
-from diffkiln.runtime.images import GAP, enlarge, grid, save_folder, save_gif, save_png, to_uint8
+from diffkiln.runtime.image_folder import save_folder
+from diffkiln.runtime.images import GAP, enlarge, grid, save_png, to_uint8
 
 RANDOM = np.random.default_rng(0)
 
@@ -29,6 +33,10 @@ def test_a_grid_pads_an_odd_count_with_white() -> None:
     white = [255] * 4
     expected = [[1, 255, 255, 2], white, white, [3, 255, 255, 255]]
     assert grid(ones)[..., 0].tolist() == expected
+
+
+def test_a_strip_is_one_row() -> None:
+    assert grid(np.zeros((5, 2, 3, 1), np.uint8), one_row=True).shape == (2, 5 * 3 + 4 * GAP, 1)
 
 
 @given(count=st.integers(1, 30))
@@ -72,22 +80,49 @@ def test_a_png_is_read_back_exactly(tmp_path: Path, channels: int) -> None:
     assert np.array_equal(read(tmp_path / "a.png").reshape(image.shape), image)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_a_gif_holds_its_last_frame(tmp_path: Path, channels: int) -> None:
-    save_gif(tmp_path / "a.gif", images(3, channels))
-    with Image.open(tmp_path / "a.gif") as animation:
-        assert getattr(animation, "n_frames", 1) == 3
-        assert animation.info["loop"] == 0
-        animation.seek(2)
-        assert animation.info["duration"] == 2000
+def frames_of(path: Path) -> tuple[list[np.ndarray], list[int]]:
+    """The frames of an animation in RGB, and how long each is shown, in ms."""
+    frames, durations_ms = [], []
+    with Image.open(path) as animation:
+        for number in range(getattr(animation, "n_frames", 1)):
+            animation.seek(number)
+            frames.append(np.asarray(animation.convert("RGB")))
+            durations_ms.append(animation.info["duration"])
+    return frames, durations_ms
 
 
-def test_a_gif_of_few_colours_is_exact(tmp_path: Path) -> None:
-    frames = images(2)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_gif_of_few_colours_is_exact(tmp_path: Path, channels: int) -> None:
+    frames = images(3, channels)
     save_gif(tmp_path / "a.gif", frames)
+    read_back, durations_ms = frames_of(tmp_path / "a.gif")
+    assert np.array_equal(read_back, np.broadcast_to(frames, (3, 4, 5, 3)))
+    assert durations_ms == [80, 80, 2000]
+
+
+def test_a_gif_lays_transparency_over_white(tmp_path: Path) -> None:
+    clear, solid = np.zeros((2, 2, 4), np.uint8), np.full((2, 2, 4), 255, np.uint8)
+    solid[..., :3] = (10, 20, 30)
+    save_gif(tmp_path / "a.gif", [clear, solid])
+    frames, _ = frames_of(tmp_path / "a.gif")
+    assert [frame[0, 0].tolist() for frame in frames] == [[255, 255, 255], [10, 20, 30]]
+
+
+def test_a_gif_has_one_palette(tmp_path: Path) -> None:
+    frames = images(4, height=30, width=30)
+    save_gif(tmp_path / "a.gif", frames, scale=2)
     with Image.open(tmp_path / "a.gif") as animation:
-        animation.seek(1)
-        assert np.array_equal(np.asarray(animation.convert("RGB")), frames[1])
+        assert animation.size == (60, 60)
+    content = (tmp_path / "a.gif").read_bytes()
+    assert content.count(content[13 : 13 + 768]) == 1  # after the header and the size
+
+
+def test_a_gif_goes_there_and_back(tmp_path: Path) -> None:
+    frames = images(4)
+    save_gif(tmp_path / "a.gif", frames, there_and_back=True)
+    read_back, durations_ms = frames_of(tmp_path / "a.gif")
+    assert np.array_equal(read_back, frames[[0, 1, 2, 3, 2, 1]])
+    assert durations_ms == [600, 80, 80, 600, 80, 80]
 
 
 def test_a_gif_needs_a_frame(tmp_path: Path) -> None:
@@ -98,7 +133,7 @@ def test_a_gif_needs_a_frame(tmp_path: Path) -> None:
 
 def test_a_folder_is_named_by_seeds(tmp_path: Path) -> None:
     first, second = images(2), images(1)
-    save_folder(tmp_path / "out", [first, second], seed=9)
+    save_folder(tmp_path / "out", [first, second], range(9, 12))
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["00000009.png", "00000010.png", "00000011.png"]
     assert np.array_equal(read(tmp_path / "out" / "00000011.png"), second[0])
@@ -107,15 +142,43 @@ def test_a_folder_is_named_by_seeds(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    save_folder(tmp_path / "out", [images(1)])
+    save_folder(tmp_path / "out", [images(1)], [0])
     assert (tmp_path / "out" / "00000000.png").is_file()
 
 
 def test_a_filled_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(OSError, match="could not be written: Directory not empty"):
-        save_folder(tmp_path, [images(1)])
+        save_folder(tmp_path, [images(1)], [0])
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_arrays_are_read_back(tmp_path: Path) -> None:
+    first, second = images(2), images(1)
+    others = {"seeds": np.arange(3), "name": np.array("flowers")}
+    save_arrays(
+        tmp_path / "a.npz", [first, second], shape=(3, 4, 5, 3), dtype="uint8", others=others
+    )
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert np.array_equal(arrays["images"], np.concatenate([first, second]))
+        assert arrays["seeds"].tolist() == [0, 1, 2]
+        assert str(arrays["name"]) == "flowers"
+
+
+def test_many_arrays_need_the_memory_of_one_batch(tmp_path: Path) -> None:
+    batch = np.zeros((16, 64, 64, 3), np.uint8)
+    tracemalloc.start()
+    save_arrays(
+        tmp_path / "a.npz",
+        (batch + 1 for _ in range(100)),
+        shape=(1600, 64, 64, 3),
+        dtype="uint8",
+        others={},
+    )
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The batch that is written, as bytes too, and the one after it; not the hundred of them.
+    assert peak_bytes < 5 * batch.nbytes
 
 
 def test_a_folder_that_fails_midway_is_not_there(tmp_path: Path) -> None:
@@ -124,7 +187,7 @@ def test_a_folder_that_fails_midway_is_not_there(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        save_folder(tmp_path / "out", batches())
+        save_folder(tmp_path / "out", batches(), range(2))
     assert not list(tmp_path.iterdir())
 
 

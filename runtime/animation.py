@@ -1,0 +1,101 @@
+"""Animated GIFs, in the 256 colours that suit all frames together.
+
+One palette for all: with one for each, a patch that stays the same flickers between near colours.
+Neither is there dithering, which flickers too and takes a tenth more bytes.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .atomic import atomic
+from .images import BACKGROUND, to_uint8
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FRAME_MS = 80
+LAST_FRAME_MS = 2000
+TURN_MS = 600
+
+# From more pixels than this come hardly better colours.
+_PALETTE_PIXELS = 2**15
+
+
+def save_gif(
+    path: str | os.PathLike[str],
+    frames: Iterable[np.ndarray],
+    *,
+    scale: int = 1,
+    there_and_back: bool = False,
+) -> None:
+    """Write frames [height, width, channels] as an endless animation, whole or not at all.
+
+    The last frame is held for 2 s; with `there_and_back` the frames come back from it in reverse
+    order, and both ends are held for 0.6 s. Each pixel is repeated `scale` times both ways, and
+    transparency lies over white. Raises ValueError if there is no frame.
+    """
+    pictures = [_opaque(frame) for frame in frames]
+    if not pictures:
+        raise ValueError("frames: received none, expected at least one")
+    durations_ms = [FRAME_MS] * (len(pictures) - 1) + [LAST_FRAME_MS]
+    palette = _palette(pictures)
+    indexed = [_indexed(picture, palette, scale) for picture in pictures]
+    if there_and_back and len(pictures) > 1:
+        durations_ms[0] = durations_ms[-1] = TURN_MS
+        indexed += indexed[-2:0:-1]
+        durations_ms += durations_ms[-2:0:-1]
+    with atomic(path) as temporary:
+        indexed[0].save(
+            temporary,
+            format="GIF",
+            save_all=True,
+            append_images=indexed[1:],
+            duration=durations_ms,
+            loop=0,
+            disposal=1,
+            # Given here too, it is written once for all frames.
+            palette=bytes(palette.getpalette() or ()),
+        )
+
+
+def _opaque(frame: np.ndarray) -> np.ndarray:
+    """Return a frame as uint8 [height, width, 3], or [height, width] if it is grey."""
+    pixels = to_uint8(frame[np.newaxis])[0]
+    if pixels.shape[-1] == 1:
+        return pixels[..., 0]
+    if pixels.shape[-1] == 3:
+        return pixels
+    alpha = pixels[..., 3:] / 255
+    return np.rint(pixels[..., :3] * alpha + BACKGROUND * (1 - alpha)).astype(np.uint8)
+
+
+def _palette(frames: Sequence[np.ndarray]) -> "Image":
+    """Make a picture whose palette holds the colours: median cut, then k-means."""
+    from PIL import Image
+
+    if frames[0].ndim == 2:
+        return Image.fromarray(frames[0]).convert("P")  # all 256 greys
+    share = -(-_PALETTE_PIXELS // len(frames))
+    random = np.random.default_rng(0)  # a fixed stride could meet the same column in each row
+    pixels = np.concatenate([_some(frame.reshape(-1, 3), share, random) for frame in frames])
+    picture = Image.fromarray(pixels[:, np.newaxis])
+    return picture.quantize(256, Image.Quantize.MEDIANCUT, kmeans=1)
+
+
+def _some(pixels: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    return pixels if len(pixels) <= count else pixels[random.integers(0, len(pixels), count)]
+
+
+def _indexed(frame: np.ndarray, palette: "Image", scale: int) -> "Image":
+    from PIL import Image
+
+    picture = Image.fromarray(frame)
+    if picture.mode == "L":
+        indexed = picture.convert("P")
+    else:
+        indexed = picture.quantize(palette=palette, dither=Image.Dither.NONE)
+    size = (indexed.width * scale, indexed.height * scale)
+    return indexed.resize(size, Image.Resampling.NEAREST)

@@ -1,0 +1,42 @@
+"""A progress bar for work that lasts, where someone is there to see it."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+# Work that is done by then needs no bar, and does not wait for one to be imported.
+PATIENCE_S = 1.0
+
+
+@contextlib.contextmanager
+def progress(total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """Give a function to tell how many more of `total` units are done.
+
+    It draws a bar on stderr, which is gone at the end, if that is a terminal and the work takes
+    longer than PATIENCE_S.
+    """
+    seen = sys.stderr is not None and sys.stderr.isatty()
+    patient_until = time.monotonic() + PATIENCE_S
+    done, bars = 0, []
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if bars:
+            bars[0].update(count)
+        elif seen and done < total and time.monotonic() > patient_until:
+            bars.append(_bar(total, unit, done))
+
+    try:
+        yield advance
+    finally:
+        for bar in bars:
+            bar.close()
+
+
+def _bar(total: int, unit: str, done: int) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, initial=done, unit=f" {unit}", leave=False, dynamic_ncols=True)

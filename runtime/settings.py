@@ -1,0 +1,33 @@
+"""What the files of a job were made with, so that a restart goes on with its own files alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .bundle import Bundle
+from .options import bad_flag
+
+# The folder's name is for people: the same bundle may lie somewhere else the next time.
+_NOT_COMPARED = ("bundle",)
+
+
+def settings_of(bundle: Bundle, *, steps: int, scale: int) -> dict[str, str | int]:
+    """Return all that the pixels of a seed follow from, as JSON has it."""
+    return {
+        "bundle": bundle.path.absolute().name,
+        "sampler_sha256": bundle.graph("sampler").sha256,
+        "steps": steps,
+        "scale": scale,
+    }
+
+
+def require_same(path: Path, found: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """UsageError with the first difference, unless `path` was made with these settings."""
+    for name, value in settings.items():
+        if name not in _NOT_COMPARED and found.get(name) != value:
+            raise bad_flag(
+                "out",
+                path,
+                f"was begun with {name} {found.get(name)}, not {value}; use the same flags and "
+                "bundle to go on with it, or choose another path",
+            )
