@@ -50,7 +50,10 @@ def open_folder(path: Path, settings: Mapping[str, Any]) -> None:
 
     Raises UsageError if it holds anything else.
     """
-    path.mkdir(exist_ok=True)
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise bad_flag("out", path, f"{error.strerror}; choose another path") from error
     # Listed before the settings are read: who wrote an image that is there wrote those first.
     filled = any(not name.startswith(".") for name in os.listdir(path))  # noqa: PTH208
     found = _read_settings(path / SETTINGS)

@@ -75,7 +75,8 @@ def _require_agreement(values: Mapping[str, Any]) -> None:
 
 def _checked_ending(values: Mapping[str, Any]) -> str:
     out, ending = values["out"], values["out"].suffix.lower()
-    if ending not in ("", ".png", ".gif", ".npz"):
+    hidden = not ending and "." in out.name and out.name != ".."  # such as ".png"
+    if hidden or ending not in ("", ".png", ".gif", ".npz"):
         raise bad_flag("out", out, "expected a .png, .gif or .npz, or a folder without a dot")
     for flag, endings in _ENDINGS.items():
         if values[flag] is not None and ending not in endings:
@@ -182,7 +183,9 @@ def _require_moderate_size(task: Task, output: Output) -> None:
         return
     if count > MAX_TOGETHER:
         raise bad_flag(
-            "count", count, f"expected at most {MAX_TOGETHER} for a picture; give --out a folder"
+            "out",
+            output.path,
+            f"would show {count} images, expected at most {MAX_TOGETHER}; give --out a folder",
         )
     moving = output.ending == ".gif"
     shown = task.images_per_frame if moving else count + len(task.before)

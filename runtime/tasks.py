@@ -45,8 +45,8 @@ class Task:
     @property
     def origin(self) -> str:
         """Where the images come from, in words: "seeds 5 to 7"."""
-        if not len(self.seeds):
-            return "no seeds"
+        if len(self.seeds) < 2:
+            return f"seed {self.seeds[0]}" if len(self.seeds) else "no seeds"
         first, last = int(self.seeds[0]), int(self.seeds[-1])
         return f"seeds {first} {'to' if last - first + 1 == len(self.seeds) else '…'} {last}"
 

@@ -105,7 +105,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], status: int, message
         (["--steps=999999"], "--steps=999999: expected at most"),
         (
             ["--count=5000"],
-            "--count=5000: expected at most 4096 for a picture; give --out a folder",
+            "would show 5000 images, expected at most 4096; give --out a folder",
         ),
         (["--count=4000", "--scale=64"], "expected at most 268435456 pixels in all; lower"),
         (["--seed=9223372036854775800"], "--seed=9223372036854775800: expected at most 2**63"),
@@ -122,6 +122,7 @@ def test_wrong_usage(tiny_bundle: Path, tmp_path: Path, arguments: list[str], me
     ("out", "message"),
     [
         ("a.jpg", "expected a .png, .gif or .npz, or a folder without a dot"),
+        (".png", "expected a .png, .gif or .npz, or a folder without a dot"),
         ("flowers.v2", "expected a .png, .gif or .npz, or a folder without a dot"),
         ("no/a.png", "expected a path in an existing folder; create"),
         ("full", "exists, expected a new or empty folder"),
