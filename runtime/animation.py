@@ -79,14 +79,17 @@ def _palette(frames: Sequence[np.ndarray]) -> "Image":
     if frames[0].ndim == 2:
         return Image.fromarray(frames[0]).convert("P")  # all 256 greys
     share = -(-_PALETTE_PIXELS // len(frames))
-    random = np.random.default_rng(0)  # a fixed stride could meet the same column in each row
-    pixels = np.concatenate([_some(frame.reshape(-1, 3), share, random) for frame in frames])
+    pixels = np.concatenate([_some(frame.reshape(-1, 3), share) for frame in frames])
     picture = Image.fromarray(pixels[:, np.newaxis])
     return picture.quantize(256, Image.Quantize.MEDIANCUT, kmeans=1)
 
 
-def _some(pixels: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    return pixels if len(pixels) <= count else pixels[random.integers(0, len(pixels), count)]
+def _some(pixels: np.ndarray, count: int) -> np.ndarray:
+    """Return at most `count` of the pixels [N, 3], always the same."""
+    if len(pixels) <= count:
+        return pixels
+    # Not every so many, which could be the same column in each row.
+    return pixels[np.random.default_rng(0).integers(0, len(pixels), count)]
 
 
 def _indexed(frame: np.ndarray, palette: "Image", scale: int) -> "Image":

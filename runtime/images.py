@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CHANNELS = (1, 3, 4)
 GAP = 2
 BACKGROUND = 255
+MASKED = 127
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -62,6 +63,11 @@ def grid(images: np.ndarray, *, one_row: bool = False) -> np.ndarray:
 def enlarge(images: np.ndarray, scale: int) -> np.ndarray:
     """Each pixel repeated `scale` times down and across, so that small images show their pixels."""
     return images.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+def masked(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return a photograph uint8 [height, width, channels] with grey where it is painted anew."""
+    return np.where(mask, np.uint8(MASKED), photo)
 
 
 def save_png(path: str | os.PathLike[str], image: np.ndarray) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .animation import save_gif
-from .array_file import is_finished, save_arrays
 from .bundle import Bundle
 from .image_folder import fill_folder, missing, open_folder, save_folder
 from .images import enlarge, grid, save_png, to_uint8
@@ -46,7 +45,7 @@ def write(task: Task, output: Output, sampler: "Sampler") -> int:
     if output.shared and output.ending == "":
         open_folder(output.path, output.settings)
         task = dataclasses.replace(task, seeds=missing(output.path, task.seeds))
-    elif output.shared and is_finished(output.path, output.settings, task.seeds):
+    elif output.shared and _arrays_are_there(task, output):
         return 0
     moving, count = output.ending == ".gif", len(task.numbers)
     total, unit = (task.frame_count, "frames") if moving else (count, "images")
@@ -86,7 +85,15 @@ def _write_gif(task: Task, output: Output, batches: Iterator[np.ndarray]) -> Non
     save_gif(output.path, frames, scale=output.scale, there_and_back=task.there_and_back)
 
 
+def _arrays_are_there(task: Task, output: Output) -> bool:
+    from .array_file import is_finished  # only here, so that pictures start sooner
+
+    return is_finished(output.path, output.settings, task.seeds)
+
+
 def _write_arrays(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:
+    from .array_file import save_arrays
+
     arrays = {**task.arrays, "settings": np.array(json.dumps(output.settings))}
     save_arrays(
         output.path,

@@ -14,7 +14,6 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 # A cheap box filter, or JPEG's own scaling, may shrink a picture to this many times its final size.
 _REDUCING_GAP = 3.0
-_MASKED = 127
 
 
 def read_photo(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
@@ -41,11 +40,6 @@ def read_mask(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     if not mask.any():
         raise ValueError("is black all over; expected white where the photograph is painted anew")
     return mask
-
-
-def masked(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return a photograph uint8 [height, width, channels] with grey where it is painted anew."""
-    return np.where(mask, np.uint8(_MASKED), photo)
 
 
 def upright_size(path: Path) -> tuple[int, int]:

@@ -13,7 +13,6 @@ from .images import CHANNELS, GAP, grid_shape
 from .limits import SEED_END
 from .options import bad_flag, require_writable
 from .outputs import Output
-from .photo import read_mask, read_photo, upright_size
 from .settings import settings_of
 from .tasks import Inpainting, Interpolation, Reconstruction, Samples, Task
 
@@ -141,12 +140,16 @@ def _checked_count(values: Mapping[str, Any], *, least: int = 1) -> int:
 
 def _photo(flag: str, values: Mapping[str, Any], bundle: Bundle) -> np.ndarray:
     """Return the photograph of a flag in the bundle's size and dtype."""
+    from .photo import read_photo  # only here, so that plain samples start sooner
+
     photo = _read(flag, values[flag], lambda path: read_photo(path, bundle.image_shape))
     return photo if bundle.image_dtype == "uint8" else photo.astype(np.float32) / np.float32(255)
 
 
 def _mask(values: Mapping[str, Any], bundle: Bundle) -> np.ndarray:
     """Return the mask, once it is known to lie over the photograph as the user drew it."""
+    from .photo import read_mask, upright_size
+
     height, width, _ = bundle.image_shape
     photo_size = _read("inpaint", values["inpaint"], upright_size)
     size = _read("mask", values["mask"], upright_size)

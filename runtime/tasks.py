@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from .images import to_uint8
-from .photo import masked
+from .images import masked, to_uint8
 
 if TYPE_CHECKING:
     from .sampler import Sampler
@@ -21,7 +20,7 @@ _ONE_ROW = 6
 _TOGETHER = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """One kind of work; `seeds` are int64 [S], and all has been checked.
 
@@ -84,7 +83,7 @@ class Task:
         return 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Samples(Task):
     """The images of the seeds; moving, their denoising."""
 
@@ -111,7 +110,7 @@ class Samples(Task):
         return -(-self.steps // MAX_DENOISING_FRAMES)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Interpolation(Task):
     """`count` images from the first of two seeds to the second; moving, there and back."""
 
@@ -151,7 +150,7 @@ class Interpolation(Task):
         return (image[np.newaxis] for images in self.batches(sampler) for image in images)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Inpainting(Task):
     """One photograph [height, width, channels], painted anew by each seed where the mask is 1.
 
@@ -187,7 +186,7 @@ class Inpainting(Task):
             yield sampler.inpaint(photos, self.mask, seeds=seeds, steps=self.steps)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reconstruction(Task):
     """One photograph [height, width, channels] of the bundle's dtype, as the model draws it.
 

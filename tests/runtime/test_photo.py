@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pictures import picture
 from PIL import Image
 
-from diffkiln.runtime.photo import masked, read_mask, read_photo, upright_size
+from diffkiln.runtime.images import masked
+from diffkiln.runtime.photo import read_mask, read_photo, upright_size
 from diffkiln.trainer.images import read_image
 
 

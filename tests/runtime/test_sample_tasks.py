@@ -1,5 +1,6 @@
 """Interpolations, photographs painted anew or drawn again, and lists of seeds, as files."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,10 @@ from PIL import Image
 from diffkiln.runtime import BundleError, Sampler, open_bundle
 from diffkiln.runtime.cli import OPTIONS
 from diffkiln.runtime.errors import UsageError
-from diffkiln.runtime.images import GAP, grid
+from diffkiln.runtime.images import GAP, grid, masked
 from diffkiln.runtime.options import parse_options
 from diffkiln.runtime.outputs import Output, write
-from diffkiln.runtime.photo import masked, read_mask, read_photo
+from diffkiln.runtime.photo import read_mask, read_photo
 from diffkiln.runtime.request import checked_request
 from diffkiln.runtime.tasks import Task
 
@@ -172,6 +173,16 @@ def test_wrong_usage(
 def test_a_lacking_graph_is_named(tiny_bundle: Path, tmp_path: Path, photo: Path) -> None:
     with pytest.raises(BundleError, match=r"no graph 'encode', .* with --graphs naming encode"):
         request(tiny_bundle, tmp_path / "a.png", f"--reconstruct={photo}")
+
+
+def test_an_unrolled_bundle_has_one_number_of_steps(full_bundle: Path, tmp_path: Path) -> None:
+    bundle = dataclasses.replace(open_bundle(full_bundle), unrolled_steps=4)
+    flags = [f"--bundle={full_bundle}", "--steps=3"]
+    values = parse_options(OPTIONS, [*flags, f"--out={tmp_path / 'a.png'}"])
+    with pytest.raises(UsageError, match="--steps=3: expected 4, the only one that"):
+        checked_request(values, bundle)
+    # Animations go step by step.
+    checked_request(parse_options(OPTIONS, [*flags, f"--out={tmp_path / 'a.gif'}"]), bundle)
 
 
 def test_a_strip_has_no_gap_at_its_ends(full_bundle: Path, tmp_path: Path) -> None:
