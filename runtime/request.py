@@ -109,8 +109,11 @@ def _checked_task(values: Mapping[str, Any], bundle: Bundle) -> Task:
         photo = _photo("reconstruct", values, bundle)
         return Reconstruction(np.empty(0, np.int64), steps, photo=photo)
     if values["interpolate_to"] is not None:
-        ends = np.array([values["seed"] or 0, values["interpolate_to"]], np.int64)
-        return Interpolation(ends, steps, count=_checked_count(values, least=2))
+        ends, count = [values["seed"] or 0, values["interpolate_to"]], _count(values)
+        if not 2 <= count <= MAX_TOGETHER:
+            expected = f"expected 2 to {MAX_TOGETHER} with --interpolate_to"
+            raise bad_flag("count", count, expected)
+        return Interpolation(np.array(ends, np.int64), steps, count=count)
     seeds = _checked_seeds(values)
     if values["inpaint"] is not None:
         photo, mask = _photo("inpaint", values, bundle), _mask(values, bundle)
@@ -122,20 +125,15 @@ def _checked_seeds(values: Mapping[str, Any]) -> np.ndarray:
     """Return the seeds of the whole job, int64 [N]."""
     if values["seeds"] is not None:
         return values["seeds"]
-    count, seed = _checked_count(values), values["seed"] or 0
+    count, seed = _count(values), values["seed"] or 0
     if seed + count > SEED_END:
         raise bad_flag("seed", seed, f"expected at most 2**63 - count, {SEED_END - count}")
     # Not arange(seed, seed + count): the end may be 2**63, one more than int64 holds.
     return np.arange(count, dtype=np.int64) + np.int64(seed)
 
 
-def _checked_count(values: Mapping[str, Any], *, least: int = 1) -> int:
-    count = DEFAULT_COUNT if values["count"] is None else values["count"]
-    if count < least:
-        raise bad_flag("count", count, f"expected at least {least}, the two ends")
-    if least > 1 and count > MAX_TOGETHER:
-        raise bad_flag("count", count, f"expected at most {MAX_TOGETHER} with --interpolate_to")
-    return count
+def _count(values: Mapping[str, Any]) -> int:
+    return DEFAULT_COUNT if values["count"] is None else values["count"]
 
 
 def _photo(flag: str, values: Mapping[str, Any], bundle: Bundle) -> np.ndarray:

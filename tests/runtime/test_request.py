@@ -40,7 +40,7 @@ def photo(tmp_path: Path) -> Path:
         (["--seeds=1;2"], "expected seeds like 3,7,9-12"),
         (["--seeds=0-9999999999"], "has 10000000000 seeds, expected at most 1000000"),
         (["--interpolate_to=3", "--seeds=1,2"], "--seeds: says nothing beside --interpolate_to"),
-        (["--interpolate_to=3", "--count=1"], "--count=1: expected at least 2"),
+        (["--interpolate_to=3", "--count=1"], "--count=1: expected 2 to 4096 with"),
         (["--interpolate_to=3", "--shard=1/2"], "--shard: says nothing beside --interpolate_to"),
         (["--shard=1/2"], "expected .npz or a folder with --shard"),
         (["--shard=3/2"], "--shard=3/2: expected a part"),
