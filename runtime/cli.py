@@ -35,6 +35,8 @@ OPTIONS = (
     Option("device", one_of(DEVICES), "auto, cpu or cuda", "auto"),
     Option("threads", whole_number(1, MAX_THREADS), "CPU threads; by default the physical cores"),
     Option("max_batch", whole_number(1, MAX_BATCH), "most images at once; by default measured"),
+    Option("low_power", None, "leave the CPU to others while a thread waits"),
+    Option("tf32", None, "faster and less exact convolutions on an NVIDIA GPU"),
 )
 
 
@@ -47,6 +49,8 @@ def _sample(values: Mapping[str, Any]) -> None:
         device=values["device"],
         threads=values["threads"],
         max_batch=values["max_batch"],
+        low_power=bool(values["low_power"]),
+        tf32=bool(values["tf32"]),
     ) as sampler:
         made = write(task, output, sampler)
         device = sampler.device
