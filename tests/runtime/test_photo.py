@@ -1,6 +1,7 @@
 """A photograph is read as the trainer reads its own, and a mask so that it lies over it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from diffkiln.runtime.photo import read_mask, read_photo, upright_size
 from diffkiln.trainer.images import read_image
 
 
-def save(path: Path, image: Image.Image, **settings: object) -> Path:
+def save(path: Path, image: Image.Image, **settings: Any) -> Path:
     image.save(path, **settings)
     return path
 
@@ -30,7 +31,7 @@ def test_a_photograph_is_read_as_in_training(
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK", "I;16"])
 def test_every_kind_of_pixels_is_read_as_in_training(tmp_path: Path, mode: str) -> None:
-    grey = np.arange(0, 65536, 16, np.uint16).reshape(64, 64)
+    grey = np.arange(0, 65536, 16).astype(np.uint16).reshape(64, 64)
     image = Image.fromarray(grey) if mode == "I;16" else picture(1, 64).convert(mode)
     path = save(tmp_path / "a", image, format="JPEG" if mode == "CMYK" else "PNG")
     assert np.array_equal(read_photo(path, (16, 16, 3)), read_image(path, 16))
