@@ -119,11 +119,15 @@ def whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
 
 def whole_numbers(minimum: int, maximum: int) -> Callable[[str], tuple[int, ...]]:
     """Make a parser of whole numbers with commas between them."""
-    parse_one = whole_number(minimum, maximum)
+    return several(whole_number(minimum, maximum))
 
-    def parse(text: str) -> tuple[int, ...]:
+
+def several(parse_one: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    """Make a parser of values with commas between them; one that comes again is taken once."""
+
+    def parse(text: str) -> tuple[Any, ...]:
         try:
-            return tuple(parse_one(part.strip()) for part in text.split(","))
+            return tuple(dict.fromkeys(parse_one(part.strip()) for part in text.split(",")))
         except ValueError as error:
             raise ValueError(f"{error}, or several with commas between them") from error
 
@@ -161,6 +165,14 @@ def file_path(text: str) -> Path:
     if not text or "\0" in text:
         raise ValueError("expected a path")
     return Path(text)
+
+
+def file_paths(text: str) -> tuple[Path, ...]:
+    """Parse paths with commas between them; what exists as a whole is one path."""
+    with contextlib.suppress(ValueError, OSError):  # of texts that cannot be the name of a file
+        if Path(text).exists():
+            return (file_path(text),)
+    return several(file_path)(text)
 
 
 def require_writable(

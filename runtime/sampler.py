@@ -88,6 +88,11 @@ class Sampler:
         """Where the graphs run, "cpu" or "cuda"; final once the first of them has been loaded."""
         return self._engine.device
 
+    def load(self, *graphs: str) -> None:
+        """Load graphs now instead of when they are first used, like "sampler"."""
+        for graph in graphs:
+            self._engine.inputs(graph)
+
     def sample(
         self,
         count: int | Seeds | None = None,

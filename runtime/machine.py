@@ -1,0 +1,91 @@
+"""What a benchmark ran on: figures mean nothing without it."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+
+def machine() -> dict[str, Any]:
+    """Describe the processor, its cores, the GPUs and the system; None for what nothing tells.
+
+    `usable_cores` are the logical ones that this process may run on.
+    """
+    return {
+        "processor": _processor(),
+        "physical_cores": physical_cores(),
+        "logical_cores": os.cpu_count(),
+        "usable_cores": _usable_cores(),
+        "gpus": _gpus(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def physical_cores(cpuinfo: Path = Path("/proc/cpuinfo")) -> int | None:
+    """Count cores rather than the threads they run at once; None if it cannot be told."""
+    if sys.platform == "darwin":
+        text = _output("sysctl", "-n", "hw.physicalcpu")
+        return int(text) if text else None
+    cores = set()
+    for block in _read(cpuinfo).split("\n\n"):
+        entries = dict(re.findall(r"^(physical id|core id)\s*: (\d+)$", block, re.MULTILINE))
+        if len(entries) == 2:
+            cores.add((entries["physical id"], entries["core id"]))
+    return len(cores) or None
+
+
+def _usable_cores() -> int | None:
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _processor() -> str | None:
+    if sys.platform == "darwin":
+        return _output("sysctl", "-n", "machdep.cpu.brand_string") or platform.machine()
+    name = re.search(r"^model name\s*: (.+)$", _read(Path("/proc/cpuinfo")), re.MULTILINE)
+    return name[1].strip() if name else platform.processor() or platform.machine() or None
+
+
+def _gpus() -> list[str]:
+    names = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    return [line.strip() for line in names.splitlines() if line.strip()]
+
+
+def _output(program: str, *arguments: str) -> str:
+    """Return what a program prints; nothing if it is not there or fails."""
+    found = shutil.which(program)
+    if found is None:
+        return ""
+    try:
+        done = subprocess.run(
+            [found, *arguments], capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
