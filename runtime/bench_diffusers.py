@@ -18,21 +18,20 @@ from .machine import versions
 # Widths are multiples of this, so that they can be normalised in as many groups.
 _GROUPS = 8
 
-_BLOCKS = 2
-
 # More do not come nearer, as widths are whole multiples of _GROUPS.
 _TRIES = 4
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the network looks like: its images go in as `patch` x `patch` pixels per channel."""
+    """What the network looks like: its images go in as `patch` x `patch` pixels per position."""
 
     height: int
     width: int
     channels: int
     patch: int
     widths: tuple[int, ...]
+    blocks: int = 2
 
 
 def prepare(job: Job) -> tuple[Answer, Turn]:
@@ -41,23 +40,14 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
     The job's `network` has `multiply_adds` and `levels`, as bench_network answers.
     """
     torch: Any = importlib.import_module("torch")
-    diffusers: Any = importlib.import_module("diffusers")
     if job["device"] == "cuda" and not torch.cuda.is_available():
         raise DeviceError("PyTorch finds no GPU; install a build of it for CUDA")
     if job["threads"]:
         torch.set_num_threads(job["threads"])
     wanted = job["network"]["multiply_adds"]
     shape = bundle_shape(open_bundle(job["bundle"]).image_shape, job["network"]["levels"])
-    shape, count = nearest(shape, wanted, lambda shape: _multiply_adds(torch, diffusers, shape))
-    network = _network(diffusers, shape).eval().to(job["device"])
-    scheduler = diffusers.DDIMScheduler(1000, timestep_spacing="trailing")
-    pipeline = diffusers.DDIMPipeline(network, scheduler)
-    pipeline.set_progress_bar_config(disable=True)
-
-    def task() -> None:
-        with torch.inference_mode():
-            pipeline(job["batch"], num_inference_steps=job["steps"], output_type="np")
-
+    shape, count = nearest(shape, wanted, multiply_adds)
+    task = sampling(shape, batch=job["batch"], steps=job["steps"], device=job["device"])
     task()
     about = {
         "multiply_adds": count,
@@ -97,36 +87,53 @@ def nearest(shape: Shape, wanted: int, count: Callable[[Shape], int]) -> tuple[S
     return best, counted
 
 
-def _network(diffusers: Any, shape: Shape) -> Any:
-    levels = len(shape.widths)
-    return diffusers.UNet2DModel(
-        sample_size=(shape.height, shape.width),
-        in_channels=shape.channels * shape.patch**2,
-        out_channels=shape.channels * shape.patch**2,
-        block_out_channels=shape.widths,
-        layers_per_block=_BLOCKS,
-        down_block_types=("DownBlock2D",) * levels,
-        up_block_types=("UpBlock2D",) * levels,
-        norm_num_groups=_GROUPS,
-        add_attention=False,
-    )
+def sampling(shape: Shape, *, batch: int, steps: int, device: str = "cpu") -> Callable[[], object]:
+    """Make a function that draws `batch` images in `steps` steps of diffusers' DDIM pipeline."""
+    torch: Any = importlib.import_module("torch")
+    diffusers: Any = importlib.import_module("diffusers")
+    scheduler = diffusers.DDIMScheduler(1000, timestep_spacing="trailing")
+    pipeline = diffusers.DDIMPipeline(_network(shape).eval().to(device), scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def task() -> object:
+        with torch.inference_mode():
+            return pipeline(batch, num_inference_steps=steps, output_type="np")
+
+    return task
 
 
-def _multiply_adds(torch: Any, diffusers: Any, shape: Shape) -> int:
+def multiply_adds(shape: Shape) -> int:
     """Multiply-adds of the network for one image, on the device that computes nothing."""
+    torch: Any = importlib.import_module("torch")
     counted = []
 
     def count(module: Any, _: Any, output: Any) -> None:
         counted.append(output[0].numel() * module.weight[0].numel())
 
     with torch.device("meta"), torch.inference_mode():
-        network = _network(diffusers, shape)
+        network = _network(shape)
         for module in network.modules():
             if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
                 module.register_forward_hook(count)
         size = (1, network.config.in_channels, shape.height, shape.width)
         network(torch.zeros(size), torch.zeros(1))
     return sum(counted)
+
+
+def _network(shape: Shape) -> Any:
+    diffusers: Any = importlib.import_module("diffusers")
+    levels = len(shape.widths)
+    return diffusers.UNet2DModel(
+        sample_size=(shape.height, shape.width),
+        in_channels=shape.channels * shape.patch**2,
+        out_channels=shape.channels * shape.patch**2,
+        block_out_channels=shape.widths,
+        layers_per_block=shape.blocks,
+        down_block_types=("DownBlock2D",) * levels,
+        up_block_types=("UpBlock2D",) * levels,
+        norm_num_groups=_GROUPS,
+        add_attention=False,
+    )
 
 
 if __name__ == "__main__":

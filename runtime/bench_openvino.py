@@ -19,14 +19,7 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
     if job["device"] != "cpu":
         raise DeviceError("it has no CUDA; compare on the CPU with --device=cpu")
     bundle, batch, steps = open_bundle(job["bundle"]), job["batch"], job["steps"]
-    openvino: Any = importlib.import_module("openvino")
-    # Its default is bfloat16 where the processor has it.
-    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
-    if job["threads"]:
-        settings["INFERENCE_NUM_THREADS"] = job["threads"]
-    core = openvino.Core()
-    model = core.read_model(bundle.graph("denoiser").content())
-    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    request = infer_request(bundle.graph("denoiser").content(), job["threads"])
     noisy = np.random.default_rng(0).standard_normal((batch, *bundle.image_shape))
     feeds = {"noisy": noisy.astype(np.float32), "time": np.full(batch, 0.5, np.float32)}
 
@@ -37,6 +30,16 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
     task()
     about = {"versions": versions(["openvino"]), "note": "float32"}
     return about, lambda: {"ms": milliseconds(task)}
+
+
+def infer_request(content: bytes, threads: int | None = None) -> Any:
+    """Compile an ONNX graph for the CPU, in float32; what infers with it."""
+    core = importlib.import_module("openvino").Core()
+    # Its default is bfloat16 where the processor has it.
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+    if threads:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    return core.compile_model(core.read_model(content), "CPU", settings).create_infer_request()
 
 
 if __name__ == "__main__":

@@ -132,17 +132,21 @@ def _networks(bundles: Sequence[Bundle], values: Mapping[str, Any]) -> tuple[Net
 
 
 def _measure(report: Report, settings: Sequence[Setting], rounds: int) -> None:
-    for setting in settings:
+    for number, setting in enumerate(settings, 1):
+        _progress(f"setting {number} of {len(settings)}")
         multiply_adds = report.multiply_adds[setting.name]
         row = measure(setting, threads=report.threads, rounds=rounds, multiply_adds=multiply_adds)
         report.rows.append(row)
+    _progress("")
     for device, gigaflops in peak_gigaflops(report.rows).items():
         print(f"largest matrix product on {device}: {gigaflops:.0f} GFLOP/s")
     print(f"\n{speed_table(report.rows)}\n\n{start_table(report.rows)}", flush=True)
 
 
 def _compare(report: Report, settings: Sequence[Setting], rounds: int, networks: Networks) -> None:
-    for same in _alike(settings):
+    groups = _alike(settings)
+    for number, same in enumerate(groups, 1):
+        _progress(f"comparison {number} of {len(groups)}")
         network = networks[same[0].bundle.path]
         results, left_out = compare(
             list(contestants(same, threads=report.threads, network=network)),
@@ -151,6 +155,7 @@ def _compare(report: Report, settings: Sequence[Setting], rounds: int, networks:
         )
         comparison = Comparison(same[0].device, same[0].steps, same[0].batch, results)
         report.comparisons.append(comparison)
+        _progress("")
         report.left_out += [line for line in left_out if line not in report.left_out]
         print(f"\n{comparison_table(comparison)}", flush=True)
 
@@ -162,6 +167,12 @@ def _profile(report: Report, settings: Sequence[Setting]) -> None:
         profile = Profile(setting.name, setting.device, setting.steps, setting.batch, operators)
         report.profiles.append(profile)
         print(f"\n{profile_table(profile)}", flush=True)
+
+
+def _progress(text: str) -> None:
+    """Keep a line on the terminal, where there is one: a large matrix takes minutes."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _alike(settings: Sequence[Setting]) -> list[list[Setting]]:
