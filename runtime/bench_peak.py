@@ -20,16 +20,10 @@ def matrix_product(device: str, threads: int | None) -> Callable[[], object]:
     import numpy as np
     import onnxruntime
 
-    from .device import PROVIDERS
-    from .session import ONLY_FATAL
+    from .bench_session import open_session, session_options
 
     size = SIZES[device]
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.log_severity_level = ONLY_FATAL
-    session = onnxruntime.InferenceSession(
-        product_graph(size), options, providers=PROVIDERS[device], enable_fallback=0
-    )
+    session = open_session(product_graph(size), session_options(threads), device)
     matrix = np.random.default_rng(0).random((size, size), np.float32)
     # Bound to the device, so that no copy is timed.
     binding: Any = session.io_binding()

@@ -40,6 +40,7 @@ class Process:
             # Ctrl-C reaches the command alone, which then ends its processes.
             start_new_session=True,
         )
+        self.pid = self._process.pid
         try:
             self.ready = self._ask(json.dumps({**job, "started": started}))
         except BaseException:

@@ -34,7 +34,7 @@ def serve(prepare: Callable[[Job], tuple[Answer, Turn]]) -> None:
     with contextlib.suppress(BrokenPipeError):  # nobody is left to answer
         try:
             about, turn = prepare(json.loads(sys.stdin.readline()))
-            _answer(channel, {"pid": os.getpid(), **about})
+            _answer(channel, about)
             for _ in sys.stdin:
                 _answer(channel, turn())
         except Exception as error:  # whatever a runtime raises, it is the command that reports it

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from .bench_session import open_session, session_options
 from .bundle import Graph
-from .device import PROVIDERS
-from .session import ONLY_FATAL
 
 # Operators that have graphs of their own, whose operators are recorded within their time.
 CONTAINERS = ("Loop", "If", "Scan")
@@ -46,17 +45,13 @@ def recorded(
 
     With `as_written` onnxruntime neither fuses operators nor pads their shapes.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.log_severity_level = ONLY_FATAL
+    options = session_options(threads)
     options.enable_profiling = True
     if as_written:
         options.graph_optimization_level = _LEVELS.ORT_DISABLE_ALL
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = f"{folder}/profile"
-        session = onnxruntime.InferenceSession(
-            graph.content(), options, providers=PROVIDERS[device], enable_fallback=0
-        )
+        session = open_session(graph.content(), options, device)
         for _ in range(1 + runs):
             session.run(None, dict(feeds))
         with open(session.end_profiling(), encoding="utf-8") as file:  # noqa: PTH123

@@ -17,6 +17,8 @@ _NAMES: tuple[Column, ...] = (
     ("steps", lambda row: str(row.steps)),
     ("batch", lambda row: str(row.batch)),
 )
+_WORDS = ("bundle", "device", "variant")
+
 _SPEED: tuple[Column, ...] = (
     ("p50 ms", lambda row: f"{row.p50_ms:.1f}"),
     ("p90 ms", lambda row: f"{row.p90_ms:.1f}"),
@@ -82,17 +84,13 @@ def aligned(cells: Sequence[Sequence[str]], *, left: Sequence[int] = ()) -> str:
 
 def _table(rows: Sequence[Row], figures: Sequence[Column]) -> str:
     # What is the same in every row is said once, above the table.
-    varied = [_varies(rows, column) for column in _NAMES]
-    names = [column for column, varies in zip(_NAMES, varied, strict=True) if varies]
-    common = [
-        f"{heading} {cell(rows[0])}"
-        for (heading, cell), varies in zip(_NAMES, varied, strict=True)
-        if not varies
-    ]
+    names = [column for column in _NAMES if _varies(rows, column)]
+    common = [f"{column[0]} {column[1](rows[0])}" for column in _NAMES if column not in names]
     columns = [*names, *figures]
     cells = [[heading for heading, _ in columns]]
     cells += [[cell(row) for _, cell in columns] for row in rows]
-    return "\n".join([*([", ".join(common)] if common else []), aligned(cells)])
+    words = [index for index, (heading, _) in enumerate(names) if heading in _WORDS]
+    return "\n".join([*([", ".join(common)] if common else []), aligned(cells, left=words)])
 
 
 def _varies(rows: Sequence[Row], column: Column) -> bool:

@@ -156,7 +156,7 @@ def test_another_network_gets_as_many_multiply_adds() -> None:
 def test_a_process_that_dies_is_reported(tiny_bundle: Path) -> None:
     job = {"bundle": str(tiny_bundle), "device": "cpu", "threads": 1, "variant": "loop"}
     with Process("bench_sampler", {**job, "batch": 1, "steps": 1, "compare": False}) as process:
-        os.kill(process.ready["pid"], signal.SIGKILL)
+        os.kill(process.pid, signal.SIGKILL)
         with pytest.raises(RunError, match="bench_sampler ended with status -9 and no answer"):
             process.turn()
 

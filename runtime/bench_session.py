@@ -1,0 +1,23 @@
+"""Sessions of the benchmark's own, for what a Sampler does not do: profiles and matrix products."""
+
+import onnxruntime
+
+from .device import PROVIDERS
+from .session import ONLY_FATAL
+
+
+def session_options(threads: int | None) -> onnxruntime.SessionOptions:
+    """Make options for so many threads, None for the physical cores."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.log_severity_level = ONLY_FATAL
+    return options
+
+
+def open_session(
+    content: bytes, options: onnxruntime.SessionOptions, device: str
+) -> onnxruntime.InferenceSession:
+    """Load a graph on "cpu" or "cuda", which a Sampler has been given before."""
+    return onnxruntime.InferenceSession(
+        content, options, providers=PROVIDERS[device], enable_fallback=0
+    )
