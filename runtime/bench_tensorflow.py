@@ -22,6 +22,7 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
         raise DeviceError("TensorFlow finds no GPU; run pip install 'tensorflow[and-cuda]'")
     if job["threads"]:
         tf.config.threading.set_intra_op_parallelism_threads(job["threads"])
+        tf.config.threading.set_inter_op_parallelism_threads(job["threads"])
     model = tf.saved_model.load(str(folder))
     function = model.signatures["serving_default"]
     seeds = tf.range(job["batch"], dtype=tf.int64)
