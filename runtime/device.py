@@ -5,28 +5,30 @@ looked at before a session is made, and the session's own providers afterwards.
 """
 
 import contextlib
-import ctypes
 import functools
 import io
 import logging
 import re
-import sys
 from collections.abc import Sequence
 
+from .driver import LIBRARY, Driver, find_driver
 from .errors import DeviceError
 
 DEVICES = ("auto", "cpu", "cuda")
 CUDA_PROVIDER = "CUDAExecutionProvider"
 CPU_PROVIDER = "CPUExecutionProvider"
 
-# Searching for the fastest convolution algorithm costs seconds for every new batch size, and TF32
-# would round the convolutions to 10 bits, further from the CPU's pixels than 1/255.
-_CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+# The oldest GPUs that a version of CUDA can be compiled for, by the notes of its release. What is
+# not listed is left to onnxruntime, whose error at the first run is understood as well.
+_OLDEST_CAPABILITY = {13: (7, 5)}
 
-# What onnxruntime shall use for each device, best first.
-PROVIDERS = {"cpu": [CPU_PROVIDER], "cuda": [(CUDA_PROVIDER, _CUDA_OPTIONS), CPU_PROVIDER]}
+_LOGGER = logging.getLogger("diffkiln.runtime")
 
-_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
+def require_known(device: str) -> None:
+    """DeviceError unless `device` is "auto", "cpu" or "cuda"."""
+    if device not in DEVICES:
+        raise DeviceError(f"device={device!r}: expected one of {', '.join(DEVICES)}")
 
 
 def usable_device(device: str) -> str:
@@ -34,38 +36,46 @@ def usable_device(device: str) -> str:
 
     Raises DeviceError for another name, and for a "cuda" that can be seen not to be had.
     """
-    if device not in DEVICES:
-        raise DeviceError(f"device={device!r}: expected one of {', '.join(DEVICES)}")
+    require_known(device)
     if device == "cpu":
         return device
     import onnxruntime
 
-    gpu_count = _gpu_count()
-    reason = obstacle(onnxruntime.get_available_providers(), gpu_count)
+    driver = find_driver()
+    built_for = getattr(onnxruntime, "cuda_version", "")
+    reason = obstacle(onnxruntime.get_available_providers(), driver, built_for)
     if reason is not None:
-        return cpu_instead(device, reason, gpu=bool(gpu_count))
+        return cpu_instead(device, reason, gpu=bool(driver and driver.gpus))
     _unloadable()
     return device
 
 
-def obstacle(available_providers: Sequence[str], gpu_count: int | None) -> str | None:
+def obstacle(
+    available_providers: Sequence[str], driver: Driver | None, built_for: str
+) -> str | None:
     """Name the first thing that keeps CUDA from being used, with its remedy, or None.
 
-    `gpu_count` is None where the NVIDIA driver cannot be loaded.
+    `driver` is None where the NVIDIA driver cannot be loaded; `built_for` is the CUDA version that
+    onnxruntime was built for, like "13.0", or "".
     """
     if CUDA_PROVIDER not in available_providers:
         return (
             "the installed onnxruntime has no CUDA provider; run pip uninstall onnxruntime, then "
             "pip install 'diffkiln[gpu]'"
         )
-    if gpu_count is None:
-        return f"the NVIDIA driver ({_DRIVER}) cannot be loaded; install the driver"
-    if gpu_count == 0:
+    if driver is None:
+        return f"the NVIDIA driver ({LIBRARY}) cannot be loaded; install the driver"
+    if driver.error is not None:
+        return (
+            f"the NVIDIA driver does not start (CUDA error {driver.error}); check nvidia-smi, and "
+            "restart the machine or the container if the driver was updated"
+        )
+    if not driver.gpus:
         return (
             "the NVIDIA driver shows no GPU; check nvidia-smi, CUDA_VISIBLE_DEVICES and, in a "
             "container, that it was started with access to the GPU"
         )
-    return None
+    return _too_old(driver, built_for)
 
 
 def require_device(device: str, session_providers: Sequence[str]) -> None:
@@ -81,29 +91,40 @@ def cpu_instead(device: str, reason: str, *, gpu: bool = True) -> str:
     """Return "cpu" and log why, once: a warning if there is a GPU; DeviceError for "cuda"."""
     if device == "cuda":
         raise DeviceError(f"device='cuda' cannot be used: {reason}; or use device='cpu'")
-    _log_once(reason, gpu)
+    if gpu:
+        log_once(logging.WARNING, f"using the CPU although there is an NVIDIA GPU: {reason}")
+    else:
+        log_once(logging.INFO, f"using the CPU: {reason}")
     return "cpu"
 
 
 @functools.cache
-def _log_once(reason: str, gpu: bool) -> None:
-    logger = logging.getLogger("diffkiln.runtime")
-    if gpu:
-        logger.warning("using the CPU although there is an NVIDIA GPU: %s", reason)
-    else:
-        logger.info("using the CPU: %s", reason)
+def log_once(level: int, message: str) -> None:
+    """Log a message that would otherwise come again with every graph and every Sampler."""
+    _LOGGER.log(level, "%s", message)
 
 
-def _gpu_count() -> int | None:
-    """Count the GPUs that the driver shows to this process; None if there is no driver."""
-    try:
-        driver = ctypes.CDLL(_DRIVER)
-    except OSError:
-        return None
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
+def _too_old(driver: Driver, built_for: str) -> str | None:
+    """Say if the driver or the first GPU is older than what onnxruntime was built for."""
+    major = int(built_for.split(".")[0] or 0) if built_for[:1].isdigit() else 0
+    if driver.cuda is not None and driver.cuda[0] < major:
+        return (
+            f"the NVIDIA driver runs CUDA up to {_dotted(driver.cuda)}, but onnxruntime was built "
+            f"for CUDA {built_for}; update the driver, or install an onnxruntime-gpu for CUDA "
+            f"{driver.cuda[0]}"
+        )
+    gpu, oldest = driver.gpus[0], _OLDEST_CAPABILITY.get(major, (0, 0))
+    if gpu.capability < oldest:
+        return (
+            f"{gpu.name} has compute capability {_dotted(gpu.capability)}, but onnxruntime for "
+            f"CUDA {built_for} needs {_dotted(oldest)} or newer; install an older onnxruntime-gpu "
+            "for an older CUDA"
+        )
+    return None
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))
 
 
 @functools.cache

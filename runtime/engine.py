@@ -3,14 +3,17 @@
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from .batch_size import BatchSize
-from .bundle import Bundle, Graph
-from .device import cpu_instead, usable_device
-from .errors import DeviceError, MemoryShortError, RunError
-from .session import create_session, onnxruntime, run_long, run_session
+from .bundle import Bundle
+from .device import usable_device
+from .errors import MemoryShortError, RunError
+from .loading import create_session
+from .session import Session, SessionSettings
 
 # The graphs that a bundle may have without a Loop, for one number of steps and perhaps of images.
 _UNROLLED = ("sampler", "from_noise")
@@ -22,17 +25,20 @@ class Engine:
     `max_batch` None lets each graph find its own by measuring.
     """
 
-    def __init__(self, bundle: Bundle, *, device: str, threads: int, max_batch: int | None) -> None:
+    def __init__(self, bundle: Bundle, settings: SessionSettings, *, max_batch: int | None) -> None:
         self.bundle = bundle
-        self._threads, self._max_batch = threads, max_batch
-        self._device = usable_device(device)
-        self._sessions: dict[str, onnxruntime.InferenceSession] | None = {}
+        self._settings, self._max_batch = settings, max_batch
+        self._device = usable_device(settings.device)
+        self._first: Session | None = None
+        self._sessions: dict[str, Session] | None = {}
         self._sizes: dict[str, BatchSize] = {}
         self._lock = threading.Lock()
 
     @property
     def device(self) -> str:
         """Where the graphs run, "cpu" or "cuda"; final once the first of them has been loaded."""
+        if self._first is not None:
+            return self._first.device
         return "cpu" if self._device == "cpu" else "cuda"
 
     def close(self) -> None:
@@ -42,11 +48,15 @@ class Engine:
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run a graph once: its outputs in order, for its inputs by name."""
-        return run_session(self._session(graph), feeds)
+        return self._session(graph).run(feeds)
+
+    def run_kept(self, graph: str, feeds: Mapping[str, Any]) -> tuple[list[Any], np.ndarray]:
+        """Run a graph once: all outputs but the last stay on the device, for the next run."""
+        return self._session(graph).run_kept(feeds)
 
     def inputs(self, graph: str) -> list[str]:
         """Return the names of a graph's inputs, in order."""
-        return [entry.name for entry in self._session(graph).get_inputs()]
+        return self._session(graph).inputs
 
     def run_all(
         self, graph: str, images: Mapping[str, np.ndarray], **numbers: int
@@ -66,7 +76,7 @@ class Engine:
             }
             began = time.perf_counter()
             try:
-                output = run_long(session, {**rows, **scalars})[0]
+                output = session.run_long({**rows, **scalars})[0]
             except MemoryShortError:
                 if sizes.too_large(size):
                     continue
@@ -75,22 +85,24 @@ class Engine:
             yield output[:size] if fixed else output
             start += size
 
-    def _session(self, graph: str) -> onnxruntime.InferenceSession:
+    def _session(self, graph: str) -> Session:
         with self._lock:
             if self._sessions is None:
                 raise RunError("this Sampler was closed; make another one to go on")
             if graph not in self._sessions:
-                self._sessions[graph] = self._load(self.bundle.graph(graph))
-                # The first one decides; another that cannot follow it to CUDA is an error.
-                self._device = self.device
+                self._sessions[graph] = self._load(graph)
             return self._sessions[graph]
 
-    def _load(self, graph: Graph) -> onnxruntime.InferenceSession:
-        try:
-            return create_session(graph, device=self.device, threads=self._threads)
-        except DeviceError as error:
-            self._device = cpu_instead(self._device, str(error))
-            return create_session(graph, device=self._device, threads=self._threads)
+    def _load(self, name: str) -> Session:
+        graph = self.bundle.graph(name)
+        if name == "noise":
+            # It has no CUDA kernels, and what it draws is copied to the GPU once in any case.
+            return create_session(graph, replace(self._settings, device="cpu"))
+        replay = name == "from_noise" and self.bundle.unrolled_steps is not None
+        session = create_session(graph, self._settings, like=self._first, replay=replay)
+        # The first one decides; another that cannot follow it to CUDA is an error.
+        self._first = self._first or session
+        return session
 
     def _batch_size(self, graph: str, fixed: int | None) -> BatchSize:
         with self._lock:

@@ -19,7 +19,8 @@ from .bundle import Bundle, open_bundle
 from .engine import Engine
 from .errors import BundleError
 from .images import to_uint8
-from .limits import MAX_BATCH, MAX_COUNT, MAX_THREADS, SEED_END, whole
+from .limits import MAX_BATCH, MAX_COUNT, SEED_END, whole
+from .session import SessionSettings
 from .slerp import slerp
 from .stepwise import stepwise
 
@@ -43,7 +44,7 @@ class Sampler:
     `device`, "auto" (CUDA where it can be had, otherwise the CPU, and why in the log
     "diffkiln.runtime": a warning if there is an NVIDIA GPU), "cpu" or "cuda"; `threads`, 1 … 1024,
     by default as many as there are physical cores; `max_batch`, 1 … 4096, the most images that are
-    computed at once, by default found by measuring.
+    computed at once, by default found by measuring; `low_power` and `tf32` as in SessionSettings.
 
     A graph is loaded when it is first used. One sampler may be used by several threads. Every
     method raises ValueError for an argument out of range, before it computes anything, BundleError
@@ -58,13 +59,14 @@ class Sampler:
         device: str = "auto",
         threads: int | None = None,
         max_batch: int | None = None,
+        low_power: bool = False,
+        tf32: bool = False,
     ) -> None:
         self._max_batch = None if max_batch is None else whole("max_batch", max_batch, 1, MAX_BATCH)
         self._bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
         self._engine = Engine(
             self._bundle,
-            device=device,
-            threads=0 if threads is None else whole("threads", threads, 1, MAX_THREADS),
+            SessionSettings(device, threads, low_power, tf32),
             max_batch=self._max_batch,
         )
 

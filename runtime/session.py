@@ -1,15 +1,16 @@
-"""The one place that makes and runs onnxruntime sessions."""
+"""The one place that runs onnxruntime sessions; loading.py makes them."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .bundle import Graph, signature
-from .device import PROVIDERS, require_device
-from .errors import BundleError, DeviceError, LibraryError, MemoryShortError, RunError
+from .device import require_known
+from .errors import LibraryError
+from .failures import run_error
+from .limits import MAX_THREADS, whole
 
 try:
     import onnxruntime
@@ -19,84 +20,117 @@ except ImportError as error:
         "pip install 'diffkiln[gpu]'"
     ) from error
 
+from .binding import Replay, run_kept
+
 # What a session logs below this severity reaches the caller as an exception anyway.
 ONLY_FATAL = 4
 
-# onnxruntime's arena, CUDA, cuDNN and cuBLAS, and C++: no error type tells these apart.
-_MEMORY_IS_SHORT = re.compile("failed to allocate|out of memory|alloc_failed|bad_alloc", re.I)
-
-_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
+# NumPy's names of the types that inputs and outputs of a bundle have.
+DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 
 
-def create_session(graph: Graph, *, device: str, threads: int) -> onnxruntime.InferenceSession:
-    """Make a session on "cpu" or "cuda"; `threads` 0 means all physical cores.
+@dataclass(frozen=True)
+class SessionSettings:
+    """How graphs run: what a caller chooses.
 
-    Raises BundleError if the graph is damaged or not what the manifest says, DeviceError with the
-    reason if it does not get CUDA.
+    `device` is "auto", "cpu" or "cuda"; `threads` 1 … 1024, None for as many as there are physical
+    cores for this process; `low_power` lets threads sleep while they wait, at once, which leaves
+    the processor to others and takes a little longer; `tf32` lets a GPU round to 10 bits for speed.
+
+    Raises DeviceError for another device, ValueError for threads out of range or a flag that is
+    not a bool.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = ONLY_FATAL
-    content = graph.content()
-    try:
-        # Its own fallback would print on stdout and hide the reason.
-        session = onnxruntime.InferenceSession(
-            content, options, providers=PROVIDERS[device], enable_fallback=0
-        )
-    except Exception as error:  # onnxruntime's errors have no other common base
-        # With CUDA, a GPU without memory is as likely as a graph that cannot be loaded anywhere.
-        kind = BundleError if device == "cpu" else DeviceError
-        raise kind(
-            f"{graph.file} cannot be loaded by onnxruntime {onnxruntime.__version__} ({error}); "
-            "upgrade onnxruntime or export the model again"
-        ) from error
-    require_device(device, session.get_providers())
-    graph.require(signature(_described(session.get_inputs()), _described(session.get_outputs())))
-    return session
+
+    device: str = "auto"
+    threads: int | None = None
+    low_power: bool = False
+    tf32: bool = False
+
+    def __post_init__(self) -> None:
+        require_known(self.device)
+        if self.threads is not None:
+            whole("threads", self.threads, 1, MAX_THREADS)
+        for name in ("low_power", "tf32"):
+            value = getattr(self, name)
+            if value not in (True, False):
+                raise ValueError(f"{name}={value!r}: expected True or False")
 
 
-def run_session(
-    session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]
-) -> list[np.ndarray]:
-    """Return all outputs in the graph's order; RunError carries onnxruntime's reason."""
-    return _run(session, feeds, onnxruntime.RunOptions())
+class Session:
+    """A graph that has been loaded; several threads may run it at the same time."""
 
+    def __init__(
+        self, session: onnxruntime.InferenceSession, device: str, *, replay: bool = False
+    ) -> None:
+        self._session, self._device = session, device
+        self._replay = Replay(session, device) if replay else None
 
-def run_long(
-    session: onnxruntime.InferenceSession, feeds: Mapping[str, np.ndarray]
-) -> list[np.ndarray]:
-    """Do what `run_session` does, and stop within one node of the graph on Ctrl-C.
+    @property
+    def device(self) -> str:
+        """Where it runs, "cpu" or "cuda"."""
+        return self._device
 
-    Python sees Ctrl-C only between two calls, and one call may last for minutes. So the call is
-    made on another thread, and the waiting one tells onnxruntime to stop.
-    """
-    options = onnxruntime.RunOptions()
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        future = executor.submit(_run, session, feeds, options)
+    @property
+    def inputs(self) -> list[str]:
+        """The names of the inputs, in order."""
+        return [entry.name for entry in self._session.get_inputs()]
+
+    @property
+    def replays(self) -> bool:
+        """Whether CUDA replays the graph's kernels, from the second run of a shape on."""
+        return self._replay is not None
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Return all outputs in the graph's order; RunError carries onnxruntime's reason."""
+        return self._run(feeds, onnxruntime.RunOptions())
+
+    def run_long(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Do what `run` does, and stop within one node of the graph on Ctrl-C.
+
+        Python sees Ctrl-C only between two calls, and one call may last for minutes. So the call is
+        made on another thread, and the waiting one tells onnxruntime to stop.
+        """
+        options = onnxruntime.RunOptions()
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            future = executor.submit(self._run, feeds, options)
+            try:
+                return future.result()
+            except KeyboardInterrupt:
+                options.terminate = True
+                raise
+
+    def run_kept(
+        self, feeds: Mapping[str, np.ndarray | onnxruntime.OrtValue]
+    ) -> tuple[list[onnxruntime.OrtValue], np.ndarray]:
+        """Run once and leave all outputs but the last on the device; the last is an array.
+
+        Those may be among the `feeds` of the next run: a GPU's tensors then never leave it.
+        """
         try:
-            return future.result()
-        except KeyboardInterrupt:
-            options.terminate = True
-            raise
+            return run_kept(self._session, self._device, feeds, onnxruntime.RunOptions())
+        except Exception as error:  # onnxruntime's errors have no other common base
+            raise run_error(error) from error
+
+    def warm_up(self, batch: int) -> None:
+        """Run one step of `batch` black images, so that the next run of that size does not wait.
+
+        At the first run of a shape a GPU's algorithms are chosen, its memory is had, and kernels to
+        be replayed are captured. Without this, that is part of the first run.
+        """
+        self.run({entry.name: _blank(entry, batch) for entry in self._session.get_inputs()})
+
+    def _run(
+        self, feeds: Mapping[str, np.ndarray], options: onnxruntime.RunOptions
+    ) -> list[np.ndarray]:
+        try:
+            if self._replay is not None:
+                return self._replay.run(feeds, options)
+            return [np.asarray(output) for output in self._session.run(None, dict(feeds), options)]
+        except Exception as error:  # onnxruntime's errors have no other common base
+            raise run_error(error) from error
 
 
-def _run(
-    session: onnxruntime.InferenceSession,
-    feeds: Mapping[str, np.ndarray],
-    options: onnxruntime.RunOptions,
-) -> list[np.ndarray]:
-    try:
-        return [np.asarray(output) for output in session.run(None, dict(feeds), options)]
-    except Exception as error:  # onnxruntime's errors have no other common base
-        text = f"onnxruntime could not run the graph ({error})"
-        if _MEMORY_IS_SHORT.search(str(error)):
-            raise MemoryShortError(f"{text}; memory is short, use a smaller max_batch") from error
-        raise RunError(text) from error
-
-
-def _described(entries: Sequence[Any]) -> list[dict[str, Any]]:
-    """Describe inputs or outputs as the manifest does."""
-    return [
-        {"name": entry.name, "dtype": _DTYPES.get(entry.type, entry.type), "shape": entry.shape}
-        for entry in entries
-    ]
+def _blank(entry: Any, batch: int) -> np.ndarray:
+    """Zeros for an input; the number of steps is 1, and what the graph leaves open is `batch`."""
+    shape = [batch if isinstance(size, str) else size for size in entry.shape]
+    return np.full(shape, int(entry.name == "steps"), DTYPES[entry.type])

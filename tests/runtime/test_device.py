@@ -1,8 +1,14 @@
 """What keeps CUDA from being used is named exactly; `auto` says it once."""
 
 import logging
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from diffkiln.runtime import DeviceError
@@ -14,30 +20,86 @@ from diffkiln.runtime.device import (
     require_device,
     usable_device,
 )
+from diffkiln.runtime.driver import Driver, Gpu, find_driver
 
 BOTH = (CUDA_PROVIDER, CPU_PROVIDER)
+A100, V100 = Gpu("NVIDIA A100", (8, 0)), Gpu("Tesla V100", (7, 0))
 
 
 def test_nothing_is_in_the_way() -> None:
-    assert obstacle(BOTH, 1) is None
+    assert obstacle(BOTH, Driver((13, 0), (A100,)), "13.0") is None
+    assert obstacle(BOTH, Driver((13, 0), (V100,)), "12.8") is None
+    assert obstacle(BOTH, Driver(None, (A100,)), "") is None
 
 
 @pytest.mark.parametrize(
-    ("available_providers", "gpu_count", "message"),
+    ("available_providers", "driver", "message"),
     [
         (
             (CPU_PROVIDER,),
-            1,
+            Driver((13, 0), (A100,)),
             "no CUDA provider; run pip uninstall onnxruntime.* pip install 'diffkiln.gpu.'",
         ),
         (BOTH, None, "NVIDIA driver .* cannot be loaded; install the driver"),
-        (BOTH, 0, "shows no GPU; check nvidia-smi, CUDA_VISIBLE_DEVICES"),
+        (BOTH, Driver((13, 0), error=803), r"does not start \(CUDA error 803\); check nvidia-smi"),
+        (BOTH, Driver((13, 0)), "shows no GPU; check nvidia-smi, CUDA_VISIBLE_DEVICES"),
+        (
+            BOTH,
+            Driver((12, 4), (A100,)),
+            "driver runs CUDA up to 12.4, but onnxruntime was built for CUDA 13.0; update the",
+        ),
+        (
+            BOTH,
+            Driver((13, 0), (V100, A100)),  # the first one is used
+            "Tesla V100 has compute capability 7.0, but onnxruntime for CUDA 13.0 needs 7.5",
+        ),
     ],
 )
 def test_the_first_obstacle_is_named(
-    available_providers: tuple[str, ...], gpu_count: int | None, message: str
+    available_providers: tuple[str, ...], driver: Driver | None, message: str
 ) -> None:
-    assert re.search(message, obstacle(available_providers, gpu_count) or "")
+    assert re.search(message, obstacle(available_providers, driver, "13.0") or "")
+
+
+# What cuda.h declares, for a driver of CUDA 12.4 with the GPUs that the preprocessor is told.
+DRIVER_SOURCE = r"""
+#include <stdio.h>
+int cuInit(unsigned flags) { return START; }
+int cuDriverGetVersion(int *version) { *version = 12040; return 0; }
+int cuDeviceGetCount(int *count) { *count = 2; return 0; }
+int cuDeviceGet(int *device, int index) { *device = 40 + index; return 0; }
+int cuDeviceGetName(char *name, int length, int device) {
+  return snprintf(name, length, "GPU %d", device) < 0;
+}
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+  *value = attribute == 75 ? 8 : attribute == 76 ? device - 40 : -1;
+  return 0;
+}
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="builds a library for Linux")
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        (0, Driver((12, 4), (Gpu("GPU 40", (8, 0)), Gpu("GPU 41", (8, 1))))),
+        (100, Driver((12, 4))),
+        (999, Driver((12, 4), error=999)),
+    ],
+)
+def test_the_driver_is_asked(tmp_path: Path, start: int, expected: Driver) -> None:
+    (tmp_path / "driver.c").write_text(DRIVER_SOURCE)
+    command = ["cc", "-shared", "-fPIC", f"-DSTART={start}", "-o", "libcuda.so.1", "driver.c"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "from diffkiln.runtime.driver import *; print(find_driver())"],
+        env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(expected)
 
 
 def test_the_cpu_is_silent(caplog: pytest.LogCaptureFixture) -> None:
@@ -79,3 +141,15 @@ def test_auto_says_once_why_it_uses_the_cpu(
     with caplog.at_level(logging.INFO, "diffkiln.runtime"):
         assert [cpu_instead("auto", "a reason", gpu=gpu) for _ in range(3)] == ["cpu"] * 3
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [(level, text)]
+
+
+@pytest.mark.skipif(
+    CUDA_PROVIDER not in onnxruntime.get_available_providers(), reason="needs onnxruntime-gpu"
+)
+@pytest.mark.skipif(find_driver() is not None, reason="needs a machine without NVIDIA's driver")
+def test_the_gpu_build_on_a_machine_without_a_gpu(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(DeviceError, match=r"the NVIDIA driver .* cannot be loaded; install"):
+        usable_device("cuda")
+    with caplog.at_level(logging.INFO, "diffkiln.runtime"):
+        assert usable_device("auto") == "cpu"
+    assert all(record.levelno == logging.INFO for record in caplog.records)

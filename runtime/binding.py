@@ -1,0 +1,119 @@
+"""Runs a graph on tensors that lie where it computes, without a way through NumPy for each.
+
+On a GPU what a step hands to the next stays in its memory. The same code runs on the CPU.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+# Each shape holds its captured kernels and its tensors as long as the session lives; a job has few
+# shapes, and one with more of them runs the others as if there were no replay.
+MAX_SHAPES = 8
+
+_NOT_CAPTURED = "-1"  # onnxruntime's number for a run that is neither captured nor replayed
+
+
+def run_kept(
+    session: onnxruntime.InferenceSession,
+    device: str,
+    feeds: Mapping[str, np.ndarray | onnxruntime.OrtValue],
+    options: onnxruntime.RunOptions,
+) -> tuple[list[onnxruntime.OrtValue], np.ndarray]:
+    """Run once; all outputs but the last as they lie on the device, and the last as an array.
+
+    `feeds` are arrays, which are copied to the device, or outputs of an earlier run, which are not.
+    """
+    binding = session.io_binding()
+    for name, value in feeds.items():
+        if isinstance(value, np.ndarray):
+            binding.bind_cpu_input(name, np.ascontiguousarray(value))
+        else:
+            binding.bind_ortvalue_input(name, value)
+    *kept, last = [output.name for output in session.get_outputs()]
+    for name in kept:
+        binding.bind_output(name, device)
+    binding.bind_output(last, "cpu")
+    session.run_with_iobinding(binding, options)
+    *values, images = binding.get_outputs()
+    return values, images.numpy()
+
+
+class Replay:
+    """Runs a graph without control flow at fixed addresses, so that CUDA can replay its kernels.
+
+    For each shape of the inputs there is one set of tensors, bound once: new input is copied into
+    it, and the output out of it. onnxruntime captures the kernels at the first run of a shape and
+    replays them at every other, as long as nothing has moved. It does not allow two such runs at
+    the same time, so threads wait for each other.
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, device: str) -> None:
+        self._session, self._device = session, device
+        self._shapes: dict[Sequence[Any], _Bound] = {}
+        self._lock = threading.Lock()
+
+    def run(
+        self, feeds: Mapping[str, np.ndarray], options: onnxruntime.RunOptions
+    ) -> list[np.ndarray]:
+        """Return all outputs in the graph's order."""
+        key = tuple((name, array.shape) for name, array in sorted(feeds.items()))
+        with self._lock:
+            if key not in self._shapes and len(self._shapes) == MAX_SHAPES:
+                options.add_run_config_entry("gpu_graph_id", _NOT_CAPTURED)
+                return [np.asarray(out) for out in self._session.run(None, dict(feeds), options)]
+            if key not in self._shapes:
+                self._shapes[key] = self._bind(feeds, number=len(self._shapes))
+            return self._shapes[key].run(self._session, feeds, options)
+
+    def _bind(self, feeds: Mapping[str, np.ndarray], *, number: int) -> "_Bound":
+        binding = self._session.io_binding()
+        inputs = {name: self._tensor(array) for name, array in feeds.items()}
+        for name, value in inputs.items():
+            binding.bind_ortvalue_input(name, value)
+        sizes = {
+            size: length
+            for entry in self._session.get_inputs()
+            for size, length in zip(entry.shape, feeds[entry.name].shape, strict=True)
+        }
+        outputs = []
+        for entry in self._session.get_outputs():
+            shape = [sizes.get(size, size) for size in entry.shape]
+            outputs.append(self._tensor(np.zeros(shape, _dtype(entry.type))))
+            binding.bind_ortvalue_output(entry.name, outputs[-1])
+        return _Bound(binding, inputs, outputs, str(number))
+
+    def _tensor(self, array: np.ndarray) -> onnxruntime.OrtValue:
+        # Its own copy: on the CPU an OrtValue would share the memory of the caller's array.
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array.copy(), self._device)
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """The tensors of one shape, and the number of its captured kernels."""
+
+    binding: Any
+    inputs: Mapping[str, onnxruntime.OrtValue]
+    outputs: Sequence[onnxruntime.OrtValue]
+    number: str
+
+    def run(
+        self,
+        session: onnxruntime.InferenceSession,
+        feeds: Mapping[str, np.ndarray],
+        options: onnxruntime.RunOptions,
+    ) -> list[np.ndarray]:
+        for name, array in feeds.items():
+            self.inputs[name].update_inplace(np.ascontiguousarray(array))
+        options.add_run_config_entry("gpu_graph_id", self.number)
+        session.run_with_iobinding(self.binding, options)
+        return [output.numpy().copy() for output in self.outputs]
+
+
+def _dtype(name: str) -> type[np.generic]:
+    """NumPy's type for the types of images: "tensor(uint8)" or "tensor(float)"."""
+    return {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}[name]

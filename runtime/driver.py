@@ -1,0 +1,70 @@
+"""What the NVIDIA driver shows to this process, asked of the driver itself.
+
+onnxruntime does not tell why CUDA cannot be had, and the driver is what all the rest stands on.
+"""
+
+import ctypes
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
+# From the driver's header, cuda.h.
+_NO_DEVICE = 100
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU's name and its compute capability, like (8, 0)."""
+
+    name: str
+    capability: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The driver: the newest CUDA it can run, its GPUs, or the code of why it did not start.
+
+    `cuda` is like (12, 4), or None where it does not say.
+    """
+
+    cuda: tuple[int, int] | None = None
+    gpus: tuple[Gpu, ...] = ()
+    error: int | None = None
+
+
+def find_driver() -> Driver | None:
+    """Ask the driver; None where there is none."""
+    try:
+        library = ctypes.CDLL(LIBRARY)
+    except OSError:
+        return None
+    status = library.cuInit(0)
+    if status not in (0, _NO_DEVICE):
+        return Driver(_cuda(library), error=status)
+    count = 0 if status else _number(library.cuDeviceGetCount)
+    return Driver(_cuda(library), tuple(_gpu(library, index) for index in range(count)))
+
+
+def _cuda(library: ctypes.CDLL) -> tuple[int, int] | None:
+    version = _number(library.cuDriverGetVersion)
+    return (version // 1000, version % 1000 // 10) if version else None
+
+
+def _gpu(library: ctypes.CDLL, index: int) -> Gpu:
+    device = _number(library.cuDeviceGet, index)
+    name = ctypes.create_string_buffer(100)
+    library.cuDeviceGetName(name, len(name), device)
+    major, minor = (
+        _number(library.cuDeviceGetAttribute, attribute, device)
+        for attribute in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR)
+    )
+    return Gpu(name.value.decode(errors="replace"), (major, minor))
+
+
+def _number(function: Callable[..., int], *arguments: int) -> int:
+    """What a function of the driver puts where its first argument points; 0 if it fails."""
+    number = ctypes.c_int(0)
+    return 0 if function(ctypes.byref(number), *arguments) else number.value

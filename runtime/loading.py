@@ -1,0 +1,119 @@
+"""The one place that makes onnxruntime sessions; session.py runs them."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from .bundle import Graph, signature
+from .cpu import default_threads
+from .cuda import providers
+from .device import cpu_instead, log_once, require_device, usable_device
+from .errors import BundleError, DeviceError, DiffkilnError
+from .placement import Placement, described, misplaced, require_none
+from .session import DTYPES, ONLY_FATAL, Session, SessionSettings, onnxruntime
+
+
+def create_session(
+    graph: Graph, settings: SessionSettings, *, like: Session | None = None, replay: bool = False
+) -> Session:
+    """Load a graph: with "auto" on CUDA where that can be had, otherwise on the CPU.
+
+    `like` is another session of the same bundle: this one must get the same device. `replay` is for
+    a graph without control flow: on CUDA its kernels are captured and replayed if onnxruntime can.
+
+    Raises BundleError if the graph is damaged or not what the manifest says, DeviceError with the
+    reason if it does not get CUDA, or if "cuda" would leave some of its nodes to the CPU.
+    """
+    device = usable_device(settings.device) if like is None else like.device
+    if device == "cpu":
+        return Session(_load(graph, settings, "cpu"), "cpu")
+    try:
+        return _cuda_session(graph, settings, replay=replay)
+    except DeviceError as error:
+        if like is not None:
+            device = "cuda"
+        cpu_instead(device, str(error))
+        return Session(_load(graph, settings, "cpu"), "cpu")
+
+
+def _cuda_session(graph: Graph, settings: SessionSettings, *, replay: bool) -> Session:
+    if replay:
+        try:
+            return Session(_load(graph, settings, "cuda", replay=True), "cuda", replay=True)
+        except DeviceError as error:
+            log_once(logging.INFO, f"{graph.file.name} is run without replay: {error}")
+    return Session(_load(graph, settings, "cuda"), "cuda")
+
+
+def _load(
+    graph: Graph, settings: SessionSettings, device: str, *, replay: bool = False
+) -> onnxruntime.InferenceSession:
+    content = graph.content()
+    try:
+        # Its own fallback would print on stdout and hide the reason.
+        session = onnxruntime.InferenceSession(
+            content,
+            _options(settings, device),
+            providers=providers(device, tf32=settings.tf32, replay=replay),
+            enable_fallback=0,
+        )
+    except Exception as error:  # onnxruntime's errors have no other common base
+        # With CUDA, a GPU without memory is as likely as a graph that cannot be loaded anywhere.
+        kind: type[DiffkilnError] = BundleError if device == "cpu" else DeviceError
+        raise kind(
+            f"{graph.file} cannot be loaded by onnxruntime {onnxruntime.__version__} ({error}); "
+            "upgrade onnxruntime or export the model again"
+        ) from error
+    # Only that fallback would read it again; it is as large as the file.
+    session._model_bytes = None
+    require_device(device, session.get_providers())
+    graph.require(signature(_described(session.get_inputs()), _described(session.get_outputs())))
+    if device == "cuda":
+        _require_placed(graph, session, strict=settings.device == "cuda")
+    return session
+
+
+def _options(settings: SessionSettings, device: str) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = ONLY_FATAL
+    options.intra_op_num_threads = (
+        default_threads() if settings.threads is None else settings.threads
+    )
+    if settings.low_power:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if device == "cuda":
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return options
+
+
+def _require_placed(graph: Graph, session: onnxruntime.InferenceSession, *, strict: bool) -> None:
+    """DeviceError if nodes that a GPU was meant for are on the CPU; unless `strict` a warning."""
+    found = misplaced(placements(session))
+    if strict:
+        require_none(found, graph.file.name)
+    elif found:
+        log_once(logging.WARNING, described(found, graph.file.name))
+
+
+def placements(session: onnxruntime.InferenceSession) -> Iterator[Placement]:
+    """Yield where onnxruntime runs each node, those of Loop bodies included.
+
+    It must have been told to record that when the session was made. Raises DeviceError if it is
+    too old to.
+    """
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        raise DeviceError(
+            f"onnxruntime {onnxruntime.__version__} does not say what it runs on the GPU; install "
+            "onnxruntime-gpu 1.24 or newer"
+        )
+    for part in session.get_provider_graph_assignment_info():
+        for node in part.get_nodes():
+            yield Placement(node.name, node.op_type, part.ep_name)
+
+
+def _described(entries: Sequence[Any]) -> list[dict[str, Any]]:
+    """Describe inputs or outputs as the manifest does."""
+    return [
+        {"name": entry.name, "dtype": DTYPES.get(entry.type, entry.type), "shape": entry.shape}
+        for entry in entries
+    ]
