@@ -66,6 +66,8 @@ class Engine:
         `images` are inputs with one row for each image, `numbers` its int64 scalars.
         """
         fixed = self.bundle.unrolled_batch if graph in _UNROLLED else None
+        draws_apart = graph == "sampler" and self._draws_apart()
+        graph = "from_noise" if draws_apart else graph
         scalars = {name: scalar(number) for name, number in numbers.items()}
         count, start = len(next(iter(images.values()))), 0
         while start < count:
@@ -75,6 +77,8 @@ class Engine:
                 name: _filled(array[start : start + size], fixed) for name, array in images.items()
             }
             began = time.perf_counter()
+            if draws_apart:
+                rows["noise"] = self.run("noise", {"seeds": rows.pop("seeds")})[0]
             try:
                 output = session.run_long({**rows, **scalars})[0]
             except MemoryShortError:
@@ -103,6 +107,20 @@ class Engine:
         # The first one decides; another that cannot follow it to CUDA is an error.
         self._first = self._first or session
         return session
+
+    def _draws_apart(self) -> bool:
+        """Whether images are drawn from noise that the CPU makes, so that CUDA can replay the rest.
+
+        An unrolled sampler.onnx has nodes on the CPU, which from_noise.onnx has not, unless it
+        takes the seeds for fresh noise in each step.
+        """
+        graphs = self.bundle.graphs
+        return (
+            self.device == "cuda"
+            and self.bundle.unrolled_steps is not None
+            and {"noise", "from_noise"} <= graphs.keys()
+            and "seeds" not in graphs["from_noise"].signature
+        )
 
     def _batch_size(self, graph: str, fixed: int | None) -> BatchSize:
         with self._lock:

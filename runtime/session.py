@@ -99,13 +99,14 @@ class Session:
                 options.terminate = True
                 raise
 
-    def run_kept(
-        self, feeds: Mapping[str, np.ndarray | onnxruntime.OrtValue]
-    ) -> tuple[list[onnxruntime.OrtValue], np.ndarray]:
-        """Run once and leave all outputs but the last on the device; the last is an array.
+    def run_kept(self, feeds: Mapping[str, Any]) -> tuple[list[Any], np.ndarray]:
+        """Run once; all outputs but the last are for `feeds` of another run, the last is an array.
 
-        Those may be among the `feeds` of the next run: a GPU's tensors then never leave it.
+        Those stay in the GPU's memory. On the CPU they are arrays, which cost nothing to pass on.
         """
+        if self._device == "cpu":
+            *kept, last = self.run(feeds)
+            return kept, last
         try:
             return run_kept(self._session, self._device, feeds, onnxruntime.RunOptions())
         except Exception as error:  # onnxruntime's errors have no other common base

@@ -3,14 +3,14 @@
 import mmap
 from pathlib import Path
 
-import onnxruntime
 import pytest
+from onnxruntime import capi
 
 from diffkiln.runtime import MemoryShortError, RunError
 from diffkiln.runtime.cuda import cuda_options, providers
 from diffkiln.runtime.failures import run_error
 
-LIBRARY = Path(onnxruntime.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
+LIBRARY = Path(capi.__file__ or "").parent / "libonnxruntime_providers_cuda.so"
 
 
 @pytest.mark.skipif(not LIBRARY.exists(), reason="needs onnxruntime-gpu for Linux")

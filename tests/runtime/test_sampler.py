@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 
 from diffkiln.runtime import BundleError, DeviceError, RunError, Sampler, open_bundle
+from diffkiln.runtime.session import Session
 
 
 @pytest.fixture(scope="session")
@@ -243,9 +244,8 @@ def test_memory_that_is_short_is_named(tiny_bundle: Path) -> None:
 
 def test_the_first_session_decides_the_device(tiny_bundle: Path) -> None:
     sampler = Sampler(tiny_bundle, device="cpu")
-    sampler._engine._device = (
-        "cuda"  # as if the first session were on a GPU that the next does not get
-    )
+    # As if the first session were on a GPU that the next does not get.
+    sampler._engine._first = Session(sampler._engine._session("step")._session, "cuda")
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("the next session might get CUDA")
     with pytest.raises(DeviceError, match="device='cuda' cannot be used: "):
