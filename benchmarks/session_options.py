@@ -27,7 +27,7 @@ LEVELS = onnxruntime.GraphOptimizationLevel
 OPTIONS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "again": ({}, {}),
     "no_spinning": ({}, {"session.intra_op.allow_spinning": "0"}),
-    "short_spinning": ({}, {"session.intra_op.spin_duration_us": "100"}),
+    "short_spinning": ({}, {"session.intra_op.spin_duration_us": "200"}),
     "stop_spinning": ({}, {"session.force_spinning_stop": "1"}),
     "no_memory_pattern": ({"enable_mem_pattern": False}, {}),
     "no_arena": ({"enable_cpu_mem_arena": False}, {}),

@@ -79,8 +79,12 @@ def _options(settings: SessionSettings, device: str) -> onnxruntime.SessionOptio
     options.intra_op_num_threads = (
         default_threads() if settings.threads is None else settings.threads
     )
-    if settings.low_power:
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # What waits for work tries again and again before it sleeps, since work mostly comes at once.
+    # onnxruntime's own million times are 16 ms here and half a second on other processors.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "200")
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", str(int(not settings.low_power))
+    )
     if device == "cuda":
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     return options
