@@ -1,6 +1,7 @@
 """Runs a graph on tensors that lie where it computes, without a way through NumPy for each.
 
-On a GPU what a step hands to the next stays in its memory. The same code runs on the CPU.
+On a GPU what a step hands to the next stays in its memory. The same code runs on the CPU, where it
+gains nothing, so that it can be tested anywhere.
 """
 
 import threading
@@ -9,7 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime
+
+from .library import onnxruntime
+
+# NumPy's names of the types that inputs and outputs of a bundle have.
+DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 
 # Each shape holds its captured kernels and its tensors as long as the session lives; a job has few
 # shapes, and one with more of them runs the others as if there were no replay.
@@ -83,7 +88,7 @@ class Replay:
         outputs = []
         for entry in self._session.get_outputs():
             shape = [sizes.get(size, size) for size in entry.shape]
-            outputs.append(self._tensor(np.zeros(shape, _dtype(entry.type))))
+            outputs.append(self._tensor(np.zeros(shape, DTYPES[entry.type])))
             binding.bind_ortvalue_output(entry.name, outputs[-1])
         return _Bound(binding, inputs, outputs, str(number))
 
@@ -112,8 +117,3 @@ class _Bound:
         options.add_run_config_entry("gpu_graph_id", self.number)
         session.run_with_iobinding(self.binding, options)
         return [output.numpy().copy() for output in self.outputs]
-
-
-def _dtype(name: str) -> type[np.generic]:
-    """NumPy's type for the types of images: "tensor(uint8)" or "tensor(float)"."""
-    return {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}[name]

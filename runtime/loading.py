@@ -4,13 +4,15 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .binding import DTYPES
 from .bundle import Graph, signature
 from .cpu import default_threads
 from .cuda import providers
 from .device import cpu_instead, log_once, require_device, usable_device
 from .errors import BundleError, DeviceError, DiffkilnError
+from .library import onnxruntime
 from .placement import Placement, described, misplaced, require_none
-from .session import DTYPES, ONLY_FATAL, Session, SessionSettings, onnxruntime
+from .session import ONLY_FATAL, Session, SessionSettings
 
 
 def create_session(
@@ -30,9 +32,7 @@ def create_session(
     try:
         return _cuda_session(graph, settings, replay=replay)
     except DeviceError as error:
-        if like is not None:
-            device = "cuda"
-        cpu_instead(device, str(error))
+        cpu_instead(device, str(error))  # which raises for "cuda", and that is what `like` has
         return Session(_load(graph, settings, "cpu"), "cpu")
 
 
@@ -58,12 +58,7 @@ def _load(
             enable_fallback=0,
         )
     except Exception as error:  # onnxruntime's errors have no other common base
-        # With CUDA, a GPU without memory is as likely as a graph that cannot be loaded anywhere.
-        kind: type[DiffkilnError] = BundleError if device == "cpu" else DeviceError
-        raise kind(
-            f"{graph.file} cannot be loaded by onnxruntime {onnxruntime.__version__} ({error}); "
-            "upgrade onnxruntime or export the model again"
-        ) from error
+        raise _not_loaded(graph, device, error) from error
     # Only that fallback would read it again; it is as large as the file.
     session._model_bytes = None
     require_device(device, session.get_providers())
@@ -71,6 +66,14 @@ def _load(
     if device == "cuda":
         _require_placed(graph, session, strict=settings.device == "cuda")
     return session
+
+
+def _not_loaded(graph: Graph, device: str, error: Exception) -> DiffkilnError:
+    found = f"{graph.file} cannot be loaded by onnxruntime {onnxruntime.__version__}"
+    if device == "cpu":
+        return BundleError(f"{found} ({error}); upgrade onnxruntime or export the model again")
+    # A GPU without memory is as likely as a graph that cannot be loaded anywhere.
+    return DeviceError(f"{found} on the GPU ({error}); see nvidia-smi for its free memory")
 
 
 def _options(settings: SessionSettings, device: str) -> onnxruntime.SessionOptions:

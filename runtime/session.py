@@ -7,26 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from .binding import DTYPES, Replay, run_kept
 from .device import require_known
-from .errors import LibraryError
 from .failures import run_error
+from .library import onnxruntime
 from .limits import MAX_THREADS, whole
-
-try:
-    import onnxruntime
-except ImportError as error:
-    raise LibraryError(
-        f"onnxruntime cannot be imported ({error}): run pip install 'diffkiln[cpu]' or "
-        "pip install 'diffkiln[gpu]'"
-    ) from error
-
-from .binding import Replay, run_kept
 
 # What a session logs below this severity reaches the caller as an exception anyway.
 ONLY_FATAL = 4
-
-# NumPy's names of the types that inputs and outputs of a bundle have.
-DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 
 
 @dataclass(frozen=True)
