@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import onnxruntime
@@ -61,11 +62,11 @@ def test_the_first_obstacle_is_named(
     assert re.search(message, obstacle(available_providers, driver, "13.0") or "")
 
 
-# What cuda.h declares, for a driver of CUDA 12.4 with the GPUs that the preprocessor is told.
+# What cuda.h declares, of a driver with two GPUs; the compiler is told START and CUDA.
 DRIVER_SOURCE = r"""
 #include <stdio.h>
 int cuInit(unsigned flags) { return START; }
-int cuDriverGetVersion(int *version) { *version = 12040; return 0; }
+int cuDriverGetVersion(int *version) { *version = CUDA; return 0; }
 int cuDeviceGetCount(int *count) { *count = 2; return 0; }
 int cuDeviceGet(int *device, int index) { *device = 40 + index; return 0; }
 int cuDeviceGetName(char *name, int length, int device) {
@@ -78,8 +79,30 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="builds a library for Linux")
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+NEEDS_COMPILER = pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("cc") is None, reason="builds a driver for Linux"
+)
+NEEDS_GPU_BUILD = pytest.mark.skipif(
+    CUDA_PROVIDER not in onnxruntime.get_available_providers(), reason="needs onnxruntime-gpu"
+)
+
+
+def run_with_driver(folder: Path, code: str, *, start: int = 0, cuda: int = 13000) -> str:
+    """What a process prints that finds this driver."""
+    (folder / "driver.c").write_text(DRIVER_SOURCE)
+    options = (f"-DSTART={start}", f"-DCUDA={cuda}", "-shared", "-fPIC")
+    subprocess.run(["cc", *options, "-o", "libcuda.so.1", "driver.c"], cwd=folder, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "LD_LIBRARY_PATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@NEEDS_COMPILER
 @pytest.mark.parametrize(
     ("start", "expected"),
     [
@@ -89,17 +112,35 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
     ],
 )
 def test_the_driver_is_asked(tmp_path: Path, start: int, expected: Driver) -> None:
-    (tmp_path / "driver.c").write_text(DRIVER_SOURCE)
-    command = ["cc", "-shared", "-fPIC", f"-DSTART={start}", "-o", "libcuda.so.1", "driver.c"]
-    subprocess.run(command, cwd=tmp_path, check=True)
-    done = subprocess.run(
-        [sys.executable, "-c", "from diffkiln.runtime.driver import *; print(find_driver())"],
-        env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == str(expected)
+    code = "from diffkiln.runtime.driver import *; print(find_driver())"
+    assert run_with_driver(tmp_path, code, start=start, cuda=12040) == str(expected)
+
+
+@NEEDS_COMPILER
+@NEEDS_GPU_BUILD
+@pytest.mark.skipif(find_driver() is not None, reason="needs a machine without NVIDIA's driver")
+@pytest.mark.parametrize("device", ["cuda", "auto"])
+def test_a_gpu_whose_libraries_are_missing(tiny_bundle: Path, tmp_path: Path, device: str) -> None:
+    """onnxruntime itself makes a session on the CPU then, and says so in its log alone."""
+    code = f"""
+import logging, sys
+logging.basicConfig(stream=sys.stdout)
+from diffkiln.runtime import DeviceError, Sampler
+try:
+    sampler = Sampler({str(tiny_bundle)!r}, device={device!r})
+    sampler.sample(1, steps=1)
+    print("ran on", sampler.device)
+except DeviceError as error:
+    print(error)
+"""
+    printed = run_with_driver(tmp_path, code)
+    if device == "cuda":
+        assert printed.startswith("device='cuda' cannot be used: ")
+    else:
+        assert "using the CPU although there is an NVIDIA GPU: " in printed
+        assert printed.endswith("ran on cpu")
+    if find_spec("nvidia") is None:
+        assert re.search(r"libcublas.* cannot be loaded; run pip install 'diffkiln.gpu.'", printed)
 
 
 def test_the_cpu_is_silent(caplog: pytest.LogCaptureFixture) -> None:
@@ -143,9 +184,7 @@ def test_auto_says_once_why_it_uses_the_cpu(
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [(level, text)]
 
 
-@pytest.mark.skipif(
-    CUDA_PROVIDER not in onnxruntime.get_available_providers(), reason="needs onnxruntime-gpu"
-)
+@NEEDS_GPU_BUILD
 @pytest.mark.skipif(find_driver() is not None, reason="needs a machine without NVIDIA's driver")
 def test_the_gpu_build_on_a_machine_without_a_gpu(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(DeviceError, match=r"the NVIDIA driver .* cannot be loaded; install"):
