@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .bundle_limits import MAX_GRAPH_BYTES
 from .errors import BundleError
 from .files import located, read_whole
-from .limits import MAX_GRAPH_BYTES
 from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST, read_manifest
 from .seal import opened
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .bundle_limits import MAX_EXTRA_STEPS, MAX_NODES
 from .growth_check import Growth
-from .limits import MAX_EXTRA_STEPS, MAX_NODES
 from .manifest import MANIFEST, received, strict_json
 from .onnx_wire import Message, WireError, read_model
 from .tensor_check import DTYPE_NAMES, GraphError, checked_array

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .limits import MAX_CONSTANT_ELEMENTS, MAX_ENLARGEMENT
+from .bundle_limits import MAX_CONSTANT_ELEMENTS, MAX_ENLARGEMENT
 from .onnx_wire import Message
 from .tensor_check import GraphError
 

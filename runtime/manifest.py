@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .bundle_limits import MAX_DIGITS, MAX_MANIFEST_BYTES
 from .errors import BundleError
-from .limits import MAX_DIGITS, MAX_MANIFEST_BYTES
 
 FORMAT = "diffkiln-bundle"
 FORMAT_VERSION = 1

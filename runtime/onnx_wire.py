@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .limits import MAX_FIELDS, MAX_NAME_LENGTH
+from .bundle_limits import MAX_FIELDS, MAX_NAME_LENGTH
 
 # Number, kind and name of each field as in onnx.proto; + for any number of them; `name` is a text
 # to be printed, `never` what no graph of a bundle may have. Other fields are refused as unknown.

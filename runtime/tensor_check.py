@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .limits import MAX_RANK
+from .bundle_limits import MAX_RANK
 from .onnx_wire import Message
 
 # By TensorProto.DataType. Texts, complex numbers and exotic floats have no place in a sampler.
