@@ -62,28 +62,29 @@ def read_model(content: bytes) -> Message:
 
     Repeated fields are lists, fields that are not there are missing, raw_data are memoryviews.
     """
-    return _Reader().message(memoryview(content), "model", 0)
+    return _Reader(content).message("model", 0, len(content), depth=0)
 
 
 class _Reader:
-    """Counts what it has read, so that no file keeps it busy for long."""
+    """Reads between positions of one file, and counts, so that no file keeps it busy for long."""
 
-    def __init__(self) -> None:
+    def __init__(self, content: bytes) -> None:
+        self._content = content
         self._fields_left = MAX_FIELDS
 
-    def message(self, data: memoryview, kind: str, depth: int) -> Message:
+    def message(self, kind: str, position: int, end: int, *, depth: int) -> Message:
         table = _TABLES[kind]
-        values: Message = {field.name: [] for field in table.values() if field.repeated}
-        position = 0
-        while position < len(data):
-            key, position = _varint(data, position)
+        values: Message = {name: [] for name in _REPEATED[kind]}
+        while position < end:
+            key, position = self._varint(position, end)
             field = table.get(key >> 3)
             if field is None or field.kind == "never":
                 name = f"the field {key >> 3}" if field is None else field.name
                 raise WireError(f"holds {name} in its {kind}, which no exported model has")
-            value, position = self._value(data, position, key & 7, field, depth)
-            if isinstance(value, list):
-                values[field.name] += value
+            self._spend(1)
+            value, position = self._value(field, key & 7, position, end, depth)
+            if field.repeated:
+                values[field.name] += value if field.kind in _NUMBERS else (value,)
             elif field.name in values:
                 raise WireError(f"holds {field.name} twice in one {kind}")
             else:
@@ -91,82 +92,77 @@ class _Reader:
         return values
 
     def _value(
-        self, data: memoryview, position: int, wire_type: int, field: _Field, depth: int
+        self, field: _Field, wire_type: int, position: int, end: int, depth: int
     ) -> tuple[Any, int]:
-        """The value at a position, a list if the field is repeated, and where it ends."""
-        self._fields_left -= 1
-        if self._fields_left < 0:
-            raise WireError(f"holds more than {MAX_FIELDS} fields")
-        if wire_type == _LENGTH:
-            length, position = _varint(data, position)
-            end = position + length
-        elif wire_type == _FOUR_BYTES:
-            end = position + 4
-        elif wire_type == _VARINT and field.kind == "int":
-            number, end = _varint(data, position)
-            number -= (number >> 63) << 64
-            return [number] if field.repeated else number, end
-        else:
-            raise WireError(f"holds a {field.name} of the wire type {wire_type}")
-        if end > len(data):
+        """The value at a position, a list of repeated numbers, and where it ends."""
+        if wire_type == _VARINT and field.kind == "int":
+            number, position = self._varint(position, end)
+            return [_signed(number)] if field.repeated else _signed(number), position
+        if wire_type not in (_LENGTH, _FOUR_BYTES):
+            raise _wrong_type(field, wire_type)
+        size, start = (4, position) if wire_type == _FOUR_BYTES else self._varint(position, end)
+        stop = start + size
+        if stop > end:
             raise WireError(f"ends inside of a {field.name}")
-        value = self._content(data[position:end], wire_type, field, depth)
-        return value if field.kind in _NUMBERS or not field.repeated else [value], end
-
-    def _content(self, data: memoryview, wire_type: int, field: _Field, depth: int) -> Any:
         if field.kind in _NUMBERS:
-            return self._numbers(data, wire_type, field)
+            return self._numbers(field, wire_type, start, stop), stop
         if wire_type != _LENGTH:
-            raise WireError(f"holds a {field.name} of the wire type {wire_type}")
+            raise _wrong_type(field, wire_type)
         if field.kind == "bytes":
-            return data
-        if field.kind in ("text", "name"):
-            return _text(data, field)
+            return memoryview(self._content)[start:stop], stop
+        if field.kind in ("name", "text"):
+            return _text(field, self._content[start:stop]), stop
         if depth == _MAX_DEPTH:
             raise WireError(f"holds messages in messages, more than {_MAX_DEPTH} deep")
-        return self.message(data, field.kind, depth + 1)
+        return self.message(field.kind, start, stop, depth=depth + 1), stop
 
-    def _numbers(self, data: memoryview, wire_type: int, field: _Field) -> Any:
+    def _numbers(self, field: _Field, wire_type: int, start: int, stop: int) -> Any:
         """One float, or any numbers packed one behind the other."""
-        if field.kind == "float" and len(data) % 4 == 0:
-            floats = np.frombuffer(data, "<f4").tolist()
-            self._fields_left -= len(floats)
-            if field.repeated:
+        self._spend(stop - start)
+        if field.kind == "float" and (stop - start) % 4 == 0:
+            floats = np.frombuffer(self._content, "<f4", (stop - start) // 4, start).tolist()
+            if field.repeated and wire_type in (_LENGTH, _FOUR_BYTES):
                 return floats
             if wire_type == _FOUR_BYTES:
                 return floats[0]
-        elif field.kind == "int" and field.repeated and wire_type == _LENGTH:
-            return self._packed(data)
-        raise WireError(f"holds a {field.name} of the wire type {wire_type}")
+        elif field.repeated and wire_type == _LENGTH:
+            numbers = []
+            while start < stop:
+                number, start = self._varint(start, stop)
+                numbers.append(_signed(number))
+            return numbers
+        raise _wrong_type(field, wire_type)
 
-    def _packed(self, data: memoryview) -> list[int]:
-        numbers, position = [], 0
-        self._fields_left -= len(data)
+    def _varint(self, position: int, end: int) -> tuple[int, int]:
+        """A number of 7 bits a byte, the lowest first, and where it ends."""
+        if position < end and (byte := self._content[position]) < 0x80:  # nearly all of them
+            return byte, position + 1
+        number = 0
+        for shift, byte in enumerate(self._content[position : min(position + 10, end)]):
+            number |= (byte & 0x7F) << (7 * shift)
+            if byte < 0x80:
+                if number >> 64:
+                    break
+                return number, position + shift + 1
+        raise WireError("holds a number that does not end, or is too large")
+
+    def _spend(self, fields: int) -> None:
+        self._fields_left -= fields
         if self._fields_left < 0:
             raise WireError(f"holds more than {MAX_FIELDS} fields")
-        while position < len(data):
-            number, position = _varint(data, position)
-            numbers.append(number - ((number >> 63) << 64))
-        return numbers
 
 
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    """A number of 7 bits a byte, the lowest first, and where it ends."""
-    if position < len(data) and data[position] < 0x80:  # nearly all of them
-        return data[position], position + 1
-    number = 0
-    for index, byte in enumerate(data[position : position + 10]):
-        number |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            if number >> 64:
-                break
-            return number, position + index + 1
-    raise WireError("holds a number that does not end, or is too large")
+def _signed(number: int) -> int:
+    return number - ((number >> 63) << 64)
 
 
-def _text(data: memoryview, field: _Field) -> str:
+def _wrong_type(field: _Field, wire_type: int) -> WireError:
+    return WireError(f"holds a {field.name} of the wire type {wire_type}")
+
+
+def _text(field: _Field, content: bytes) -> str:
     try:
-        text = str(data, "utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise WireError(f"holds a {field.name} that is not UTF-8") from error
     if field.kind == "name":
@@ -191,3 +187,7 @@ def _tables() -> dict[str, dict[int, _Field]]:
 
 
 _TABLES = _tables()
+_REPEATED = {
+    message: [field.name for field in table.values() if field.repeated]
+    for message, table in _TABLES.items()
+}
