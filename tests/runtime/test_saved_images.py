@@ -113,8 +113,26 @@ def test_a_gif_has_one_palette(tmp_path: Path) -> None:
     save_gif(tmp_path / "a.gif", frames, scale=2)
     with Image.open(tmp_path / "a.gif") as animation:
         assert animation.size == (60, 60)
-    content = (tmp_path / "a.gif").read_bytes()
-    assert content.count(content[13 : 13 + 768]) == 1  # after the header and the size
+    assert local_palettes((tmp_path / "a.gif").read_bytes()) == [False] * 4
+
+
+def local_palettes(gif: bytes) -> list[bool]:
+    """Whether each frame brings a palette of its own, by GIF89a's blocks."""
+
+    def after(place: int) -> int:
+        while gif[place]:
+            place += gif[place] + 1
+        return place + 1
+
+    found, place = [], 13 + 3 * 2 ** ((gif[10] & 7) + 1)
+    while gif[place : place + 1] != b";":
+        if gif[place : place + 1] == b"!":
+            place = after(place + 2)
+        else:
+            flags = gif[place + 9]
+            found.append(bool(flags & 128))
+            place = after(place + 11 + (3 * 2 ** ((flags & 7) + 1) if flags & 128 else 0))
+    return found
 
 
 def test_a_gif_goes_there_and_back(tmp_path: Path) -> None:
