@@ -2,14 +2,15 @@
 
 import onnxruntime
 
-from .device import PROVIDERS
+from .cpu import default_threads
+from .cuda import providers
 from .session import ONLY_FATAL
 
 
 def session_options(threads: int | None) -> onnxruntime.SessionOptions:
     """Make options for so many threads, None for the physical cores."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
+    options.intra_op_num_threads = threads or default_threads()
     options.log_severity_level = ONLY_FATAL
     return options
 
@@ -19,5 +20,5 @@ def open_session(
 ) -> onnxruntime.InferenceSession:
     """Load a graph on "cpu" or "cuda", which a Sampler has been given before."""
     return onnxruntime.InferenceSession(
-        content, options, providers=PROVIDERS[device], enable_fallback=0
+        content, options, providers=providers(device), enable_fallback=0
     )

@@ -59,7 +59,7 @@ LOOPED = Bundle(
     image_dtype="uint8",
     default_steps=20,
     max_steps=1000,
-    graphs={"sampler": Graph(Path("sampler.onnx"), "", 0, "")},
+    graphs={"sampler": Graph(Path("looped.bundle"), "sampler.onnx", "", 0, "", {})},
 )
 UNROLLED = replace(LOOPED, path=Path("unrolled.bundle"), unrolled_steps=10, unrolled_batch=4)
 
