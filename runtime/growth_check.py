@@ -15,7 +15,7 @@ from .onnx_wire import Message
 from .tensor_check import GraphError
 
 # The inputs of each operator that say how large its output is. Resize may have scales instead.
-_SIZES = {
+_SIZES: dict[str, tuple[int, ...]] = {
     "ConstantOfShape": (0,),
     "Expand": (1,),
     "Tile": (1,),
