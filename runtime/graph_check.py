@@ -74,6 +74,9 @@ class _Walk:
         for tensor in graph["initializer"]:
             _add(made, [tensor.get("name", "")])
             self._constant(tensor["name"], tensor)
+        self._nodes += len(graph["node"])
+        if self._nodes > MAX_NODES:
+            raise GraphError(f"has {self._nodes} nodes, expected at most {MAX_NODES}")
         for node in graph["node"]:
             self._node(node, made, inner=bool(outer))
             _add(made, (name for name in node["output"] if name))
@@ -88,9 +91,6 @@ class _Walk:
             self._scalars[name] = int(array)
 
     def _node(self, node: Message, made: set[str], *, inner: bool) -> None:
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise GraphError(f"has more than {MAX_NODES} nodes")
         kind = _operator(node)
         if not any(node["output"]):
             raise GraphError(f"has a node {kind} that makes nothing")
