@@ -118,7 +118,7 @@ class _Walk:
             self._trips.update(dict.fromkeys(node["output"], extra[0]))
 
     def _require_divisor(self, kind: str, names: Sequence[str]) -> None:
-        """A processor stops the process that divides a whole number by zero."""
+        """GraphError where a whole number would be divided by zero in the middle of a run."""
         if kind in ("Div", "Mod") and names and self._growth.has_zero(names[0]):
             raise GraphError(f"has a node {kind} that divides by the zero in {names[0]!r}")
 
