@@ -6,8 +6,8 @@ from collections.abc import Callable
 from .memory import available_bytes, peak_bytes
 
 # On a GPU small batches leave most of it idle.
-FIRST = {"cpu": 4, "cuda": 16}
-LAST = {"cpu": 64, "cuda": 1024}
+FIRST = {"cpu": 4, "openvino": 4, "cuda": 16}
+LAST = {"cpu": 64, "openvino": 64, "cuda": 1024}
 
 # So few images are computed together: there is nothing to gain from trying.
 TOGETHER = 16

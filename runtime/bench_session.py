@@ -3,7 +3,7 @@
 import onnxruntime
 
 from .cpu import default_threads
-from .cuda import providers
+from .providers import providers
 from .session import ONLY_FATAL
 
 
@@ -18,7 +18,6 @@ def session_options(threads: int | None) -> onnxruntime.SessionOptions:
 def open_session(
     content: bytes, options: onnxruntime.SessionOptions, device: str
 ) -> onnxruntime.InferenceSession:
-    """Load a graph on "cpu" or "cuda", which a Sampler has been given before."""
-    return onnxruntime.InferenceSession(
-        content, options, providers=providers(device), enable_fallback=0
-    )
+    """Load a graph on a device that a Sampler has been given before."""
+    chosen = providers(device, threads=options.intra_op_num_threads)
+    return onnxruntime.InferenceSession(content, options, providers=chosen, enable_fallback=0)

@@ -1,4 +1,4 @@
-"""Chooses where the graphs run, and says exactly what is missing when that cannot be CUDA.
+"""Chooses where the graphs run, and says exactly what is missing when that cannot be had.
 
 onnxruntime itself falls back to the CPU with no more than a line in its log, so each condition is
 looked at before a session is made, and the session's own providers afterwards.
@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from .driver import LIBRARY, Driver, find_driver
 from .errors import DeviceError
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "openvino")
 CUDA_PROVIDER = "CUDAExecutionProvider"
+OPENVINO_PROVIDER = "OpenVINOExecutionProvider"
 CPU_PROVIDER = "CPUExecutionProvider"
 
 # The oldest GPUs that a version of CUDA can be compiled for, by the notes of its release. What is
@@ -26,7 +27,7 @@ _LOGGER = logging.getLogger("diffkiln.runtime")
 
 
 def require_known(device: str) -> None:
-    """DeviceError unless `device` is "auto", "cpu" or "cuda"."""
+    """DeviceError unless `device` is one of DEVICES."""
     if device not in DEVICES:
         raise DeviceError(f"device={device!r}: expected one of {', '.join(DEVICES)}")
 
@@ -34,12 +35,16 @@ def require_known(device: str) -> None:
 def usable_device(device: str) -> str:
     """Return `device`, or "cpu" for an "auto" that can be seen not to get CUDA.
 
-    Raises DeviceError for another name, and for a "cuda" that can be seen not to be had.
+    Raises DeviceError for another name, and for a device that can be seen not to be had.
     """
     require_known(device)
     if device == "cpu":
         return device
     import onnxruntime
+
+    if device == "openvino":
+        _require_openvino(onnxruntime.get_available_providers())
+        return device
 
     driver = find_driver()
     built_for = getattr(onnxruntime, "cuda_version", "")
@@ -48,6 +53,15 @@ def usable_device(device: str) -> str:
         return cpu_instead(device, reason, gpu=bool(driver and driver.gpus))
     _unloadable()
     return device
+
+
+def _require_openvino(available_providers: Sequence[str]) -> None:
+    if OPENVINO_PROVIDER not in available_providers:
+        raise DeviceError(
+            "device='openvino' cannot be used: the installed onnxruntime has no OpenVINO provider; "
+            "run pip uninstall onnxruntime, then pip install 'diffkiln[openvino]', or use "
+            "device='cpu'"
+        )
 
 
 def obstacle(
@@ -79,7 +93,9 @@ def obstacle(
 
 
 def require_device(device: str, session_providers: Sequence[str]) -> None:
-    """DeviceError with the reason if a session made for CUDA has fallen back to the CPU."""
+    """DeviceError with the reason if a session has fallen back from its device to the CPU."""
+    if device == "openvino":
+        _require_openvino(session_providers)
     if device == "cuda" and CUDA_PROVIDER not in session_providers:
         missing = ", ".join(_unloadable()) or "a CUDA or cuDNN library"
         raise DeviceError(

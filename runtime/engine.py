@@ -18,6 +18,9 @@ from .session import Session, SessionSettings
 # The graphs that a bundle may have without a Loop, for one number of steps and perhaps of images.
 _UNROLLED = ("sampler", "from_noise")
 
+# Those that never have one: onnxruntime's OpenVINO takes no Loop.
+_WITHOUT_LOOP = ("step", "denoiser")
+
 
 class Engine:
     """The sessions of one bundle on one device; several threads may share it.
@@ -36,10 +39,13 @@ class Engine:
 
     @property
     def device(self) -> str:
-        """Where the graphs run, "cpu" or "cuda"; final once the first of them has been loaded."""
+        """Where the graphs run, "cpu", "cuda" or "openvino".
+
+        It is final once the first of them has been loaded.
+        """
         if self._first is not None:
             return self._first.device
-        return "cpu" if self._device == "cpu" else "cuda"
+        return "cuda" if self._device == "auto" else self._device
 
     def close(self) -> None:
         """Let go of the sessions; a run that has begun ends as if nothing had happened."""
@@ -57,6 +63,11 @@ class Engine:
     def inputs(self, graph: str) -> list[str]:
         """Return the names of a graph's inputs, in order."""
         return self._session(graph).inputs
+
+    def warm_up(self, batch: int) -> None:
+        """Run one step of `batch` black images of the graph that sampling uses."""
+        graph = "from_noise" if self._draws_apart() else "sampler"
+        self._session("step" if self.device == "openvino" else graph).warm_up(batch)
 
     def run_all(
         self, graph: str, images: Mapping[str, np.ndarray], **numbers: int
@@ -99,8 +110,8 @@ class Engine:
 
     def _load(self, name: str) -> Session:
         graph = self.bundle.graph(name)
-        if name == "noise":
-            # It has no CUDA kernels, and what it draws is copied to the GPU once in any case.
+        # The noise has no CUDA kernels, and what it draws is copied to the GPU once in any case.
+        if name == "noise" or (self.device == "openvino" and name not in _WITHOUT_LOOP):
             return create_session(graph, replace(self._settings, device="cpu"))
         replay = name == "from_noise" and self.bundle.unrolled_steps is not None
         session = create_session(graph, self._settings, like=self._first, replay=replay)

@@ -7,11 +7,11 @@ from typing import Any
 from .binding import DTYPES
 from .bundle import Graph, signature
 from .cpu import default_threads
-from .cuda import providers
 from .device import cpu_instead, log_once, require_device, usable_device
 from .errors import BundleError, DeviceError, DiffkilnError
 from .library import onnxruntime
 from .placement import Placement, described, misplaced, require_none
+from .providers import providers
 from .session import ONLY_FATAL, Session, SessionSettings
 
 
@@ -27,8 +27,8 @@ def create_session(
     reason if it does not get CUDA, or if "cuda" would leave some of its nodes to the CPU.
     """
     device = usable_device(settings.device) if like is None else like.device
-    if device == "cpu":
-        return Session(_load(graph, settings, "cpu"), "cpu")
+    if device in ("cpu", "openvino"):
+        return Session(_load(graph, settings, device), device)
     try:
         return _cuda_session(graph, settings, replay=replay)
     except DeviceError as error:
@@ -48,13 +48,15 @@ def _cuda_session(graph: Graph, settings: SessionSettings, *, replay: bool) -> S
 def _load(
     graph: Graph, settings: SessionSettings, device: str, *, replay: bool = False
 ) -> onnxruntime.InferenceSession:
-    content = graph.content()
+    content, options = graph.content(), _options(settings, device)
     try:
         # Its own fallback would print on stdout and hide the reason.
         session = onnxruntime.InferenceSession(
             content,
-            _options(settings, device),
-            providers=providers(device, tf32=settings.tf32, replay=replay),
+            options,
+            providers=providers(
+                device, threads=options.intra_op_num_threads, tf32=settings.tf32, replay=replay
+            ),
             enable_fallback=0,
         )
     except Exception as error:  # onnxruntime's errors have no other common base
@@ -72,6 +74,8 @@ def _not_loaded(graph: Graph, device: str, error: Exception) -> DiffkilnError:
     found = f"{graph.file} cannot be loaded by onnxruntime {onnxruntime.__version__}"
     if device == "cpu":
         return BundleError(f"{found} ({error}); upgrade onnxruntime or export the model again")
+    if device == "openvino":
+        return DeviceError(f"{found} with OpenVINO ({error}); use device='cpu'")
     # A GPU without memory is as likely as a graph that cannot be loaded anywhere.
     return DeviceError(f"{found} on the GPU ({error}); see nvidia-smi for its free memory")
 

@@ -1,7 +1,7 @@
 """The Python interface of a bundle: images from seeds, from noise or from other images."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -22,13 +22,11 @@ from .images import to_uint8
 from .limits import MAX_BATCH, MAX_COUNT, SEED_END, whole
 from .session import SessionSettings
 from .slerp import slerp
-from .stepwise import stepwise
-
-Progress = Callable[[int, int], object]
+from .stepwise import Given, Progress, pieces, stepwise, stepwise_batches
 
 
 class Sampler:
-    """Samples images from a bundle on the CPU or on a CUDA GPU.
+    """Samples images from a bundle on the CPU, with OpenVINO or on a CUDA GPU.
 
     An image depends on its own seed alone: not on the batch, the device or the other images.
 
@@ -42,9 +40,10 @@ class Sampler:
 
     Arguments: `bundle`, the folder that diffkiln-export wrote, or what open_bundle made of it;
     `device`, "auto" (CUDA where it can be had, otherwise the CPU, and why in the log
-    "diffkiln.runtime": a warning if there is an NVIDIA GPU), "cpu" or "cuda"; `threads`, 1 … 1024,
-    by default as many as there are physical cores; `max_batch`, 1 … 4096, the most images that are
-    computed at once, by default found by measuring; `low_power` and `tf32` as in SessionSettings.
+    "diffkiln.runtime": a warning if there is an NVIDIA GPU), "cpu", "cuda" or "openvino", which
+    samples step by step; `threads`, 1 … 1024, by default as many as there are physical cores;
+    `max_batch`, 1 … 4096, the most images that are computed at once, by default found by measuring;
+    `low_power` and `tf32` as in SessionSettings.
 
     A graph is loaded when it is first used. One sampler may be used by several threads. Every
     method raises ValueError for an argument out of range, before it computes anything, BundleError
@@ -87,13 +86,24 @@ class Sampler:
 
     @property
     def device(self) -> str:
-        """Where the graphs run, "cpu" or "cuda"; final once the first of them has been loaded."""
+        """Where the graphs run, "cpu", "cuda" or "openvino".
+
+        It is final once the first of them has been loaded.
+        """
         return self._engine.device
 
     def load(self, *graphs: str) -> None:
         """Load graphs now instead of when they are first used, like "sampler"."""
         for graph in graphs:
             self._engine.inputs(graph)
+
+    def warm_up(self, batch: int) -> None:
+        """Run one step of `batch` images, so that the next run of that size does not wait.
+
+        At the first run of a size a GPU's algorithms are chosen, memory is had, and kernels to be
+        replayed are captured. Without this, that is part of the first run.
+        """
+        self._engine.warm_up(whole("batch", batch, 1, MAX_BATCH))
 
     def sample(
         self,
@@ -110,11 +120,12 @@ class Sampler:
         progress(done, total) is called after each, counting the steps of all batches. An exception
         that it raises ends the sampling. The images agree with those made without it to 1/255.
         """
-        chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self._bundle, steps)
+        chosen = checked_seeds(count, seeds, seed)
         if progress is None:
             batches = self.batches(seeds=chosen, steps=steps)
         else:
-            batches = self._reported(chosen, steps, progress)
+            steps = checked_steps(self._bundle, steps)
+            batches = self._stepped({"seeds": chosen}, steps, progress)
         images = np.empty((len(chosen), *self._bundle.image_shape), self._bundle.image_dtype)
         filled = 0
         for batch in batches:
@@ -132,7 +143,7 @@ class Sampler:
     ) -> Iterator[np.ndarray]:
         """Yield the images of the seeds, in order, some at a time; memory is that of one batch."""
         chosen, steps = checked_seeds(count, seeds, seed), checked_drawn_steps(self._bundle, steps)
-        return self._engine.run_all("sampler", {"seeds": chosen}, steps=steps)
+        return self._drawn("sampler", {"seeds": chosen}, steps)
 
     def stepwise(
         self,
@@ -149,10 +160,11 @@ class Sampler:
         iterating to cancel.
         """
         chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self._bundle, steps)
-        pieces = [stepwise(self._engine, piece, steps) for piece in self._pieces(chosen)]
+        batches = pieces({"seeds": chosen}, self._max_batch or TOGETHER)
+        ways = [stepwise(self._engine, batch, steps) for batch in batches]
         return (
-            (step, np.concatenate([images for _, images in batches]))
-            for step, batches in enumerate(zip(*pieces, strict=True))
+            (step, np.concatenate([images for _, images in after]))
+            for step, after in enumerate(zip(*ways, strict=True))
         )
 
     def trajectory(
@@ -171,7 +183,7 @@ class Sampler:
         """
         chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self._bundle, steps)
         every = whole("every", every, 1, self._bundle.max_steps)
-        if "trajectory" in self._bundle.graphs:
+        if "trajectory" in self._bundle.graphs and self.device != "openvino":
             graph = self._engine.run_all("trajectory", {"seeds": chosen}, steps=steps, every=every)
             return np.concatenate(list(graph), axis=1)
         frames = self.stepwise(seeds=chosen, steps=steps)
@@ -214,7 +226,7 @@ class Sampler:
                     "fresh noise in each step"
                 )
             inputs["seeds"] = checked_seeds(None, seeds, 0, expected=len(noise))
-        return np.concatenate(list(self._engine.run_all("from_noise", inputs, steps=steps)))
+        return np.concatenate(list(self._drawn("from_noise", inputs, steps)))
 
     def encode(self, images: np.ndarray, *, steps: int | None = None) -> np.ndarray:
         """Return the noise float32 [N, …] from which `from_noise` draws these images again.
@@ -255,17 +267,16 @@ class Sampler:
         """Run a graph of the bundle once: its outputs in order, for its inputs by name."""
         return self._engine.run(graph, feeds)
 
-    def _reported(self, seeds: np.ndarray, steps: int, progress: Progress) -> Iterator[np.ndarray]:
-        pieces = self._pieces(seeds)
-        for number, piece in enumerate(pieces):
-            for step, images in stepwise(self._engine, piece, steps):
-                progress(number * steps + step + 1, len(pieces) * steps)
-                if step == steps - 1:
-                    yield images
+    def _drawn(self, graph: str, given: Given, steps: int) -> Iterator[np.ndarray]:
+        if self.device == "openvino":  # which takes no Loop
+            return self._stepped(given, steps)
+        return self._engine.run_all(graph, given, steps=steps)
 
-    def _pieces(self, seeds: np.ndarray) -> list[np.ndarray]:
+    def _stepped(
+        self, given: Given, steps: int, progress: Progress | None = None
+    ) -> Iterator[np.ndarray]:
         size = self._max_batch or TOGETHER
-        return [seeds[start : start + size] for start in range(0, len(seeds), size)]
+        return stepwise_batches(self._engine, given, steps, size=size, progress=progress)
 
     def _draws_fresh_noise(self) -> bool:
         return "seeds" in self._engine.inputs("from_noise")

@@ -21,7 +21,7 @@ ONLY_FATAL = 4
 class SessionSettings:
     """How graphs run: what a caller chooses.
 
-    `device` is "auto", "cpu" or "cuda"; `threads` 1 … 1024, None for as many as there are physical
+    `device` is "auto", "cpu", "cuda" or "openvino"; `threads` 1 … 1024, None for as many as there are physical
     cores for this process; `low_power` lets threads sleep while they wait, at once, which leaves
     the processor to others and takes a little longer; `tf32` lets a GPU round to 10 bits for speed.
 
@@ -55,7 +55,7 @@ class Session:
 
     @property
     def device(self) -> str:
-        """Where it runs, "cpu" or "cuda"."""
+        """Where it runs, "cpu", "cuda" or "openvino"."""
         return self._device
 
     @property
@@ -92,7 +92,7 @@ class Session:
 
         Those stay in the GPU's memory. On the CPU they are arrays, which cost nothing to pass on.
         """
-        if self._device == "cpu":
+        if self._device != "cuda":
             *kept, last = self.run(feeds)
             return kept, last
         try:

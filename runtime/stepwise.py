@@ -4,17 +4,26 @@ All mathematics is in the graphs. What a step hands to the next is known by its 
 stays in the GPU's memory.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 from .engine import Engine, scalar
 
+Given = Mapping[str, np.ndarray]
+Progress = Callable[[int, int], object]
 
-def stepwise(engine: Engine, seeds: np.ndarray, steps: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (step, images) after each step 0 … steps - 1, for seeds int64 [N] in one batch."""
-    state = _first_state(engine, seeds)
+
+def stepwise(engine: Engine, given: Given, steps: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (step, images) after each step 0 … steps - 1, of one batch.
+
+    `given` are "seeds" int64 [N], "noise" float32 [N, H, W, C], or both: then the seeds are only
+    for fresh noise.
+    """
+    noise = given["noise"] if "noise" in given else engine.run("noise", dict(given))[0]
+    known = {"noisy": noise, "seeds": given.get("seeds")}
+    # In the graph's order; what is neither noise nor seeds begins with zeros.
+    state = {name: known.get(name, np.zeros_like(noise)) for name in engine.inputs("step")[2:]}
     for step in range(steps):
         numbers = {"step": scalar(step), "steps": scalar(steps)}
         carried, images = engine.run_kept("step", {**numbers, **state})
@@ -22,8 +31,26 @@ def stepwise(engine: Engine, seeds: np.ndarray, steps: int) -> Iterator[tuple[in
         yield step, images
 
 
-def _first_state(engine: Engine, seeds: np.ndarray) -> dict[str, Any]:
-    """What "step" takes first, in its order: the noise, the seeds, and zeros for all else."""
-    noise = engine.run("noise", {"seeds": seeds})[0]
-    known = {"noisy": noise, "seeds": seeds}
-    return {name: known.get(name, np.zeros_like(noise)) for name in engine.inputs("step")[2:]}
+def stepwise_batches(
+    engine: Engine, given: Given, steps: int, *, size: int, progress: Progress | None = None
+) -> Iterator[np.ndarray]:
+    """Yield the finished images, at most `size` at a time.
+
+    progress(done, total) is called after each step of each batch.
+    """
+    batches = pieces(given, size)
+    for number, batch in enumerate(batches):
+        for step, images in stepwise(engine, batch, steps):
+            if progress is not None:
+                progress(number * steps + step + 1, len(batches) * steps)
+            if step == steps - 1:
+                yield images
+
+
+def pieces(given: Given, size: int) -> list[Given]:
+    """Cut all rows of all arrays into pieces of at most `size` rows."""
+    count = len(next(iter(given.values())))
+    return [
+        {name: rows[start : start + size] for name, rows in given.items()}
+        for start in range(0, count, size)
+    ]

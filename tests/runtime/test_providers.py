@@ -1,4 +1,4 @@
-"""Each option of the CUDA provider exists, and what a caller chooses reaches it."""
+"""Each option of a provider exists, and what a caller chooses reaches it."""
 
 import mmap
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 from onnxruntime import capi
 
 from diffkiln.runtime import MemoryShortError, RunError
-from diffkiln.runtime.cuda import cuda_options, providers
 from diffkiln.runtime.failures import run_error
+from diffkiln.runtime.providers import cuda_options, providers
 
 LIBRARY = Path(capi.__file__ or "").parent / "libonnxruntime_providers_cuda.so"
 
@@ -21,7 +21,7 @@ def test_the_provider_knows_the_option(name: str) -> None:
 
 
 def test_the_default_is_exact_and_without_replay() -> None:
-    options = dict(providers("cuda")[0][1])
+    options = dict(providers("cuda", threads=2)[0][1])
     assert (options["use_tf32"], options["enable_cuda_graph"]) == ("0", "0")
 
 
@@ -29,13 +29,23 @@ def test_the_default_is_exact_and_without_replay() -> None:
     ("chosen", "option"), [("tf32", "use_tf32"), ("replay", "enable_cuda_graph")]
 )
 def test_a_choice_changes_one_option(chosen: str, option: str) -> None:
-    default, changed = providers("cuda")[0][1], providers("cuda", **{chosen: True})[0][1]
+    default, changed = (
+        providers("cuda", threads=2)[0][1],
+        providers("cuda", threads=2, **{chosen: True})[0][1],
+    )
     assert {name for name in default if default[name] != changed[name]} == {option}
     assert changed[option] == "1"
 
 
 def test_the_cpu_has_no_options() -> None:
-    assert providers("cpu", tf32=True, replay=True) == ["CPUExecutionProvider"]
+    assert providers("cpu", threads=2, tf32=True, replay=True) == ["CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(3, "3"), (0, None)])
+def test_openvino_is_exact_and_gets_the_threads(threads: int, expected: str | None) -> None:
+    options = dict(providers("openvino", threads=threads)[0][1])
+    assert options["precision"] == "FP32"
+    assert options.get("num_of_threads") == expected
 
 
 # As onnxruntime words them: its arena, CUDA's allocator, cuBLAS, and a GPU that it has no code for.

@@ -1,4 +1,4 @@
-"""The options of onnxruntime's CUDA provider, chosen for small convolutional networks.
+"""The execution providers of each device, with options for small convolutional networks.
 
 docs/devices.md gives the reason for each at length.
 """
@@ -6,17 +6,25 @@ docs/devices.md gives the reason for each at length.
 from collections.abc import Sequence
 from typing import Any
 
-from .device import CPU_PROVIDER, CUDA_PROVIDER
+from .device import CPU_PROVIDER, CUDA_PROVIDER, OPENVINO_PROVIDER
 
 
-def providers(device: str, *, tf32: bool = False, replay: bool = False) -> Sequence[Any]:
-    """What onnxruntime shall use on "cpu" or "cuda", best first.
+def providers(
+    device: str, *, threads: int, tf32: bool = False, replay: bool = False
+) -> Sequence[Any]:
+    """What onnxruntime shall use on "cpu", "cuda" or "openvino", best first.
 
-    `tf32` lets tensor cores round float32 to 10 bits, which moves pixels by more than 1/255.
-    `replay` captures the graph's kernels at the first run of a shape and replays them afterwards.
+    OpenVINO has `threads` of its own, for 0 as many as it likes. `tf32` lets tensor cores round
+    float32 to 10 bits, which moves pixels by more than 1/255. `replay` captures the graph's kernels
+    at the first run of a shape and replays them afterwards.
     """
     if device == "cpu":
         return [CPU_PROVIDER]
+    if device == "openvino":
+        # It would compute in bfloat16 where the processor has that, away from the CPU's pixels.
+        options = {"device_type": "CPU", "precision": "FP32"}
+        options |= {"num_of_threads": str(threads)} if threads else {}
+        return [(OPENVINO_PROVIDER, options), CPU_PROVIDER]
     return [(CUDA_PROVIDER, cuda_options(tf32=tf32, replay=replay)), CPU_PROVIDER]
 
 
