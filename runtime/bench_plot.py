@@ -12,6 +12,7 @@ ENDINGS = (".png", ".svg", ".pdf")
 # Colours that the colour-blind can tell apart (Okabe and Ito), the pale yellow left out.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "osD^vP"
+_LONG_LABEL = 24
 
 Number = Callable[[Row], int]
 
@@ -67,6 +68,8 @@ def _draw(axes: Any, rows: Sequence[Row], number: Number, unit: str, other: Numb
     others = sorted(set(map(other, rows)))
     for kind, line in ((kind, line) for kind in kinds for line in others):
         points = [row for row in rows if _names(row) == kind and other(row) == line]
+        if not points:  # an unrolled bundle cannot do everything
+            continue
         points.sort(key=number)
         p50_ms = [row.p50_ms for row in points]
         axes.errorbar(
@@ -100,6 +103,12 @@ def _tidy(axes: Any, label: str, ticks: Sequence[int]) -> None:
     axes.set_xlabel(label)
     axes.grid(visible=True, alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
+    # Below the axes, where it covers nothing; two columns of bundles' names would be too wide.
+    _, labels = axes.get_legend_handles_labels()
     axes.legend(
-        frameon=False, fontsize="small", ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.14)
+        frameon=False,
+        fontsize="small",
+        ncols=2 if max(map(len, labels)) < _LONG_LABEL else 1,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.14),
     )
