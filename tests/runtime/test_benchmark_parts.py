@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import diffkiln.runtime.bench_process
-from diffkiln.runtime import Bundle, BundleError, RunError
+from diffkiln.runtime import Bundle, BundleError, RunError, open_bundle
 from diffkiln.runtime.bench_diffusers import Shape, bundle_shape, nearest
 from diffkiln.runtime.bench_figures import median_ratio, percentile
 from diffkiln.runtime.bench_network import multiply_adds
@@ -23,7 +23,6 @@ from diffkiln.runtime.bench_plan import BAKED, default_steps, plan
 from diffkiln.runtime.bench_process import Process
 from diffkiln.runtime.bench_recording import Node
 from diffkiln.runtime.bench_table import aligned
-from diffkiln.runtime.bundle import Graph
 from diffkiln.runtime.errors import UsageError
 from diffkiln.runtime.machine import physical_cores
 from diffkiln.trainer import describe
@@ -53,15 +52,14 @@ def test_columns_are_aligned() -> None:
     ]
 
 
-LOOPED = Bundle(
-    path=Path("looped.bundle"),
-    image_shape=(8, 8, 3),
-    image_dtype="uint8",
-    default_steps=20,
-    max_steps=1000,
-    graphs={"sampler": Graph(Path("looped.bundle"), "sampler.onnx", "", 0, "", {})},
-)
-UNROLLED = replace(LOOPED, path=Path("unrolled.bundle"), unrolled_steps=10, unrolled_batch=4)
+@pytest.fixture
+def looped(tiny_bundle: Path) -> Bundle:
+    return replace(open_bundle(tiny_bundle), path=Path("looped.bundle"))
+
+
+@pytest.fixture
+def unrolled(looped: Bundle) -> Bundle:
+    return replace(looped, path=Path("unrolled.bundle"), unrolled_steps=10, unrolled_batch=4)
 
 
 def settings(*bundles: Bundle, **changes: tuple) -> tuple[list[tuple[str, str, int, int]], list]:
@@ -70,8 +68,8 @@ def settings(*bundles: Bundle, **changes: tuple) -> tuple[list[tuple[str, str, i
     return [(each.name, each.variant, each.steps, each.batch) for each in planned], left_out
 
 
-def test_an_unrolled_bundle_does_what_it_can() -> None:
-    planned, left_out = settings(LOOPED, UNROLLED)
+def test_an_unrolled_bundle_does_what_it_can(looped: Bundle, unrolled: Bundle) -> None:
+    planned, left_out = settings(looped, unrolled)
     assert planned == [
         *(("looped.bundle", "loop", steps, batch) for steps in (5, 10) for batch in (1, 4)),
         ("unrolled.bundle", "unrolled", 10, 4),
@@ -82,8 +80,8 @@ def test_an_unrolled_bundle_does_what_it_can() -> None:
     ]
 
 
-def test_steps_of_all_bundles() -> None:
-    assert (default_steps([LOOPED]), default_steps([LOOPED, UNROLLED])) == (20, 10)
+def test_steps_of_all_bundles(looped: Bundle, unrolled: Bundle) -> None:
+    assert (default_steps([looped]), default_steps([looped, unrolled])) == (20, 10)
 
 
 @pytest.mark.parametrize(
@@ -94,18 +92,19 @@ def test_steps_of_all_bundles() -> None:
         ({"steps": (1001,)}, "--steps=1001: expected at most 1000"),
     ],
 )
-def test_nothing_left_to_do_is_wrong_usage(changes: dict, message: str) -> None:
+def test_nothing_left_to_do_is_wrong_usage(unrolled: Bundle, changes: dict, message: str) -> None:
     with pytest.raises(UsageError, match=f"^{message}"):
-        settings(UNROLLED, **changes)
+        settings(unrolled, **changes)
 
 
-def test_a_missing_graph_is_named() -> None:
+def test_a_missing_graph_is_named(looped: Bundle) -> None:
+    alone = replace(looped, graphs={"sampler": looped.graphs["sampler"]})
     with pytest.raises(BundleError, match="holds no graph 'noise'"):
-        settings(LOOPED, variants=("stepwise",))
+        settings(alone, variants=("stepwise",))
 
 
-def test_bundles_of_one_name_go_by_their_paths() -> None:
-    others = [replace(LOOPED, path=Path(folder) / "a.bundle") for folder in ("x", "y")]
+def test_bundles_of_one_name_go_by_their_paths(looped: Bundle) -> None:
+    others = [replace(looped, path=Path(folder) / "a.bundle") for folder in ("x", "y")]
     names = [name for name, *_ in settings(*others, steps=(5,), batches=(1,))[0]]
     assert names == [os.path.join("x", "a.bundle"), os.path.join("y", "a.bundle")]  # noqa: PTH118
 
