@@ -21,9 +21,10 @@ ONLY_FATAL = 4
 class SessionSettings:
     """How graphs run: what a caller chooses.
 
-    `device` is "auto", "cpu", "cuda" or "openvino"; `threads` 1 … 1024, None for as many as there are physical
-    cores for this process; `low_power` lets threads sleep while they wait, at once, which leaves
-    the processor to others and takes a little longer; `tf32` lets a GPU round to 10 bits for speed.
+    `device` is "auto", "cpu", "cuda" or "openvino"; `threads` 1 … 1024, None for as many as there
+    are physical cores for this process; `low_power` lets threads sleep while they wait, at once,
+    which leaves the processor to others and takes a little longer; `tf32` lets a GPU round to 10
+    bits for speed.
 
     Raises DeviceError for another device, ValueError for threads out of range or a flag that is
     not a bool.
