@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
 BIN := $(VENV)/bin
+# The other builds of onnxruntime, of which an environment can have one.
+BUILDS := gpu openvino
 SOURCES := $(sort $(wildcard trainer/*.py export/*.py runtime/*.py))
 
 .PHONY: demo test environment clean
@@ -20,11 +22,13 @@ demo: environment
 	@echo
 	@echo "The picture is $(DEMO)/flowers.png, the bundle beside it is for other programs."
 
-test: environment
+test: environment $(BUILDS:%=$(VENV)-%/installed)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest --numprocesses=auto
+	DIFFKILN_GPU_PYTHON=$(abspath $(VENV)-gpu/bin/python) \
+	  DIFFKILN_OPENVINO_PYTHON=$(abspath $(VENV)-openvino/bin/python) \
+	  $(BIN)/python -m pytest --numprocesses=auto
 
 environment: $(VENV)/installed
 
@@ -38,6 +42,14 @@ $(VENV)/installed: pyproject.toml constraints.txt build/sources
 	  --config-settings editable_mode=strict --editable '.[cpu,train,export,plot,dev]'
 	@touch $@
 
+# Without CUDA's libraries, which are gigabytes: what is tested here needs no GPU.
+$(VENV)-%/installed: $(VENV)/installed
+	test -x $(VENV)-$*/bin/python || $(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --config-settings editable_mode=strict --editable . \
+	  onnxruntime-$* hypothesis pytest
+	@touch $@
+
 build/sources: .FORCE
 	@mkdir -p build
 	@echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
@@ -45,4 +57,4 @@ build/sources: .FORCE
 .FORCE:
 
 clean:
-	rm -rf $(VENV) $(DEMO) build diffkiln.egg-info
+	rm -rf $(VENV) $(BUILDS:%=$(VENV)-%) $(DEMO) build diffkiln.egg-info

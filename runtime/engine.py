@@ -1,5 +1,6 @@
 """Loads the graphs of a bundle when they are needed, and runs them over any number of images."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ import numpy as np
 from .batch_size import BatchSize
 from .bundle import Bundle
 from .device import usable_device
-from .errors import MemoryShortError, RunError
+from .errors import BundleError, MemoryShortError, RunError
 from .loading import create_session
 from .session import Session, SessionSettings
 
@@ -54,20 +55,22 @@ class Engine:
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run a graph once: its outputs in order, for its inputs by name."""
-        return self._session(graph).run(feeds)
+        with self._blaming(graph) as session:
+            return session.run(feeds)
 
     def run_kept(self, graph: str, feeds: Mapping[str, Any]) -> tuple[list[Any], np.ndarray]:
         """Run a graph once: all outputs but the last stay on the device, for the next run."""
-        return self._session(graph).run_kept(feeds)
+        with self._blaming(graph) as session:
+            return session.run_kept(feeds)
 
     def inputs(self, graph: str) -> list[str]:
         """Return the names of a graph's inputs, in order."""
-        return self._session(graph).inputs
+        return self.session(graph).inputs
 
     def warm_up(self, batch: int) -> None:
         """Run one step of `batch` black images of the graph that sampling uses."""
         graph = "from_noise" if self._draws_apart() else "sampler"
-        self._session("step" if self.device == "openvino" else graph).warm_up(batch)
+        self.session("step" if self.device == "openvino" else graph).warm_up(batch)
 
     def run_all(
         self, graph: str, images: Mapping[str, np.ndarray], **numbers: int
@@ -82,7 +85,7 @@ class Engine:
         scalars = {name: scalar(number) for name, number in numbers.items()}
         count, start = len(next(iter(images.values()))), 0
         while start < count:
-            session, sizes = self._session(graph), self._batch_size(graph, fixed)
+            sizes = self._batch_size(graph, fixed)
             size = sizes.next(count - start)
             rows = {
                 name: _filled(array[start : start + size], fixed) for name, array in images.items()
@@ -91,7 +94,8 @@ class Engine:
             if draws_apart:
                 rows["noise"] = self.run("noise", {"seeds": rows.pop("seeds")})[0]
             try:
-                output = session.run_long({**rows, **scalars})[0]
+                with self._blaming(graph) as session:
+                    output = session.run_long({**rows, **scalars})[0]
             except MemoryShortError:
                 if sizes.too_large(size):
                     continue
@@ -100,13 +104,32 @@ class Engine:
             yield output[:size] if fixed else output
             start += size
 
-    def _session(self, graph: str) -> Session:
+    def session(self, graph: str) -> Session:
+        """Return the session of a graph, which is loaded at its first use."""
         with self._lock:
             if self._sessions is None:
                 raise RunError("this Sampler was closed; make another one to go on")
             if graph not in self._sessions:
                 self._sessions[graph] = self._load(graph)
             return self._sessions[graph]
+
+    @contextlib.contextmanager
+    def _blaming(self, graph: str) -> Iterator[Session]:
+        """Give a session to run; its failure is the graph's, as its inputs are of our making.
+
+        A GPU may fail for other reasons, and memory may be short anywhere.
+        """
+        session = self.session(graph)
+        try:
+            yield session
+        except MemoryShortError:
+            raise
+        except RunError as error:
+            if session.device == "cuda":
+                raise
+            raise BundleError(
+                f"{self.bundle.graph(graph).file}: {error}; export the model again"
+            ) from error
 
     def _load(self, name: str) -> Session:
         graph = self.bundle.graph(name)

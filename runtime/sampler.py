@@ -48,7 +48,7 @@ class Sampler:
     A graph is loaded when it is first used. One sampler may be used by several threads. Every
     method raises ValueError for an argument out of range, before it computes anything, BundleError
     if the bundle lacks the graph or it is damaged, DeviceError if the device cannot run it, and
-    RunError if onnxruntime fails.
+    RunError if a GPU fails or memory is short.
     """
 
     def __init__(
@@ -265,7 +265,7 @@ class Sampler:
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run a graph of the bundle once: its outputs in order, for its inputs by name."""
-        return self._engine.run(graph, feeds)
+        return self._engine.session(graph).run(feeds)
 
     def _drawn(self, graph: str, given: Given, steps: int) -> Iterator[np.ndarray]:
         if self.device == "openvino":  # which takes no Loop

@@ -45,8 +45,14 @@ def tiny_run(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(command: Command, tiny_run: Path) -> Path:
-    """The bundle of `tiny_run`, for tests that only read it."""
+def tiny_bundle(request: pytest.FixtureRequest, command: Command) -> Path:
+    """The bundle of `tiny_run`, for tests that only read it.
+
+    DIFFKILN_TINY_BUNDLE names one that exists, for an environment without TensorFlow.
+    """
+    if "DIFFKILN_TINY_BUNDLE" in os.environ:
+        return Path(os.environ["DIFFKILN_TINY_BUNDLE"])
+    tiny_run: Path = request.getfixturevalue("tiny_run")
     bundle = tiny_run.with_name("tiny.bundle")
     result = command("diffkiln-export", f"--run_dir={tiny_run}", f"--bundle={bundle}")
     assert result.returncode == 0, result.stderr

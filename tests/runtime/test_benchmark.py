@@ -158,6 +158,8 @@ def test_an_interrupted_run_leaves_no_process(tiny_bundle: Path, tmp_path: Path)
         stderr=subprocess.PIPE,
         cwd=tmp_path,
         env={**os.environ, **dict([mark.split("=")])},
+        # What a shell starts in the background ignores Ctrl-C, and so do its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         text=True,
     ) as process:
         assert process.stdout

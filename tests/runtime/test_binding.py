@@ -172,4 +172,4 @@ def test_an_unrolled_bundle_is_replayed(tmp_path: Path, batch_size: int | None) 
         # Another order of the same sums: a pixel may round to the next of the 255 levels.
         found = sampler.sample(5, steps=3)
         assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
-    assert sampler._engine._session("from_noise").replays
+    assert sampler._engine.session("from_noise").replays
