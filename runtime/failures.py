@@ -12,7 +12,7 @@ _NO_KERNELS = re.compile("no kernel image|NoKernelImage|arch_?mismatch", re.I)
 
 def run_error(error: Exception) -> RunError:
     """Return the error to raise for one of onnxruntime's, with what to do where that is known."""
-    text = f"onnxruntime could not run the graph ({error})"
+    text = f"onnxruntime could not run the graph ({in_one_line(error)})"
     if _MEMORY_IS_SHORT.search(str(error)):
         return MemoryShortError(f"{text}; memory is short, use a smaller max_batch")
     if _NO_KERNELS.search(str(error)):
@@ -21,3 +21,8 @@ def run_error(error: Exception) -> RunError:
             "that was, or use device='cpu'"
         )
     return RunError(text)
+
+
+def in_one_line(error: Exception) -> str:
+    """Return onnxruntime's message, which may have several lines, as one."""
+    return " ".join(str(error).split())

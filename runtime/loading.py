@@ -9,6 +9,7 @@ from .bundle import Graph, signature
 from .cpu import default_threads
 from .device import cpu_instead, log_once, require_device, usable_device
 from .errors import BundleError, DeviceError, DiffkilnError
+from .failures import in_one_line
 from .library import onnxruntime
 from .placement import Placement, described, misplaced, require_none
 from .providers import providers
@@ -71,13 +72,16 @@ def _load(
 
 
 def _not_loaded(graph: Graph, device: str, error: Exception) -> DiffkilnError:
-    found = f"{graph.file} cannot be loaded by onnxruntime {onnxruntime.__version__}"
+    found = (
+        f"{graph.file} cannot be loaded by onnxruntime {onnxruntime.__version__} "
+        f"({in_one_line(error)})"
+    )
     if device == "cpu":
-        return BundleError(f"{found} ({error}); upgrade onnxruntime or export the model again")
+        return BundleError(f"{found}; upgrade onnxruntime or export the model again")
     if device == "openvino":
-        return DeviceError(f"{found} with OpenVINO ({error}); use device='cpu'")
+        return DeviceError(f"{found} with OpenVINO; use device='cpu'")
     # A GPU without memory is as likely as a graph that cannot be loaded anywhere.
-    return DeviceError(f"{found} on the GPU ({error}); see nvidia-smi for its free memory")
+    return DeviceError(f"{found} on the GPU; see nvidia-smi for its free memory")
 
 
 def _options(settings: SessionSettings, device: str) -> onnxruntime.SessionOptions:

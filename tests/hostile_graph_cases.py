@@ -17,6 +17,7 @@ from hostile_graphs import (
     loop,
     loop_in_loop,
     many_nodes,
+    misfit,
     more_steps,
     multiplied_steps,
     nested,
@@ -130,6 +131,7 @@ _TABLE = [
     ("giant margins", convolution_attribute("pads", [2**30] * 4), "numbers up to 4096"),
     ("giant strides", convolution_attribute("strides", [2**30] * 2), "numbers up to 64"),
     ("too many nodes", many_nodes, "nodes, expected at most 100000"),
+    ("reshape that does not fit", misfit, "could not run the graph"),
     ("division by zero", with_node("Div", [1], [0]), "divides by the zero in 'evil1'"),
     # Operators of others, and what a sampler has no use for.
     ("custom operator", with_node("Evil", [1.0], domain="com.evil"), "operator set 'com.evil'"),

@@ -61,6 +61,14 @@ def with_node(kind: str, *values: object, domain: str = "", **attributes: Any) -
     return change
 
 
+def misfit(model: ModelProto) -> None:
+    """A Reshape of the seeds that only the number of them can prove wrong."""
+    for node in model.graph.node:
+        node.input[:] = ["evil" if name == "seeds" else name for name in node.input]
+    shape = constant(model, np.array([7], np.int64))
+    first(model, helper.make_node("Reshape", ["seeds", shape], ["evil"]))
+
+
 def with_trips(make: Callable[[ModelProto], str]) -> Change:
     """A Loop that runs as often as the tensor says whose name `make` gives."""
 
