@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .bench_plan import VARIANTS
 from .bench_protocol import Answer, Job, Turn, milliseconds, serve
-from .device import CPU_PROVIDER, CUDA_PROVIDER
+from .device import PROVIDERS
 from .memory import peak_bytes
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
     task()
     about = {
         "device": sampler.device,
-        "provider": CPU_PROVIDER if sampler.device == "cpu" else CUDA_PROVIDER,
+        "provider": PROVIDERS[sampler.device],
         "import_ms": 1e3 * (imported - job["started"]),
         "load_ms": 1e3 * (loaded - imported),
         "first_call_ms": 1e3 * (done - loaded),

@@ -49,7 +49,7 @@ OPTIONS = (
         "step.onnx from Python; denoiser: denoiser.onnx by itself, once for each step",
         "loop,unrolled",
     ),
-    Option("device", several(one_of(DEVICES)), "auto, cpu or cuda, or several", "auto"),
+    Option("device", several(one_of(DEVICES)), "auto, cpu, cuda, openvino, or several", "auto"),
     Option("threads", whole_number(1, MAX_THREADS), "CPU threads; by default the physical cores"),
     Option("rounds", whole_number(1, 1000), "how many times each setting is timed", "7"),
     Option("compare", None, "also time other ways to do the same, turn by turn"),
@@ -65,6 +65,8 @@ Networks = dict[Path, Mapping[str, Any]]
 def _benchmark(values: Mapping[str, Any]) -> None:
     _require_outputs(values["json"], values["plot"])
     bundles = [open_bundle(path) for path in values["bundle"]]
+    if values["profile"] and "openvino" in values["device"]:
+        raise bad_flag("device", "openvino", "has no operators to --profile; leave one of them out")
     further = values["compare"] or values["profile"]
     # What cannot be measured is complained of before time is spent.
     for variants in [values["variants"], *([BAKED] if further else [])]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .background import Background
 from .bundle_limits import MAX_GRAPH_BYTES
 from .errors import BundleError
 from .files import located, read_whole
@@ -58,8 +59,8 @@ class Graph:
         from .graph_check import check_graph
         from .tensor_check import GraphError
 
-        content = read_whole(located(self.root, self.name), size_bytes=self.size_bytes)
-        received, broken = opened(content)
+        reading = self.__dict__.pop("_reading", None) or self._begun()
+        content, received, broken = reading.result()
         if received != self.sha256:
             raise BundleError(
                 f"{self.file} was altered: its SHA-256 is {received}, expected {self.sha256}; "
@@ -72,6 +73,19 @@ class Graph:
         except GraphError as error:
             raise BundleError(f"{self.file} {error}; {EXPORT_AGAIN}") from error
         return content
+
+    def begin(self) -> None:
+        """Begin to read the file, so that `content` waits less if something else comes first."""
+        if "_reading" not in self.__dict__:
+            self.__dict__["_reading"] = self._begun()
+
+    def _begun(self) -> Background[tuple[bytes, str, str]]:
+        return Background(self._read)
+
+    def _read(self) -> tuple[bytes, str, str]:
+        """Return the bytes, their SHA-256, and what is wrong with the seal or ""."""
+        content = read_whole(located(self.root, self.name), size_bytes=self.size_bytes)
+        return content, *opened(content)
 
     def require(self, received: str) -> None:
         """BundleError unless the signature that onnxruntime found is the manifest's."""

@@ -10,7 +10,7 @@ from .device import DEVICES
 from .limits import MAX_BATCH, MAX_COUNT, MAX_THREADS, SEED_END
 from .options import Option, file_path, one_of, seed_list, whole_number
 from .outputs import write
-from .request import checked_request
+from .request import checked_request, needed_graphs
 from .shard import parse_shard
 
 MAX_SCALE = 64
@@ -32,7 +32,7 @@ OPTIONS = (
     Option("reconstruct", file_path, "a photograph to encode as noise and draw again"),
     Option("scale", whole_number(1, MAX_SCALE), "enlarge each pixel so many times", "1"),
     Option("shard", parse_shard, "make part 3/16 of the images, and none that is there already"),
-    Option("device", one_of(DEVICES), "auto, cpu or cuda", "auto"),
+    Option("device", one_of(DEVICES), "auto, cpu, cuda or openvino", "auto"),
     Option("threads", whole_number(1, MAX_THREADS), "CPU threads; by default the physical cores"),
     Option("max_batch", whole_number(1, MAX_BATCH), "most images at once; by default measured"),
     Option("low_power", None, "leave the CPU to others while a thread waits"),
@@ -44,6 +44,8 @@ def _sample(values: Mapping[str, Any]) -> None:
     bundle = open_bundle(values["bundle"])
     task, output = checked_request(values, bundle)
     start = time.perf_counter()
+    for graph in needed_graphs(task, output):
+        bundle.graph(graph).begin()  # to read it, while onnxruntime is imported
     with load_sampler(
         bundle,
         device=values["device"],

@@ -19,6 +19,8 @@ CUDA_PROVIDER = "CUDAExecutionProvider"
 OPENVINO_PROVIDER = "OpenVINOExecutionProvider"
 CPU_PROVIDER = "CPUExecutionProvider"
 
+PROVIDERS = {"cpu": CPU_PROVIDER, "cuda": CUDA_PROVIDER, "openvino": OPENVINO_PROVIDER}
+
 # The oldest GPUs that a version of CUDA can be compiled for, by the notes of its release. What is
 # not listed is left to onnxruntime, whose error at the first run is understood as well.
 _OLDEST_CAPABILITY = {13: (7, 5)}

@@ -62,6 +62,11 @@ def checked_request(values: Mapping[str, Any], bundle: Bundle) -> tuple[Task, Ou
     return task, output
 
 
+def needed_graphs(task: Task, output: Output) -> tuple[str, ...]:
+    """Return the graphs that will be loaded."""
+    return task.moving_graphs if output.ending == ".gif" else task.graphs
+
+
 def _require_agreement(values: Mapping[str, Any]) -> None:
     for flag, others in _EXCLUDED.items():
         for other in others:
@@ -171,7 +176,7 @@ def _read(flag: str, path: Path, reader: Callable[[Path], Content]) -> Content:
 
 def _require_graphs(task: Task, bundle: Bundle, output: Output) -> None:
     """Complain of what the bundle lacks before any of its graphs is loaded."""
-    graphs = task.moving_graphs if output.ending == ".gif" else task.graphs
+    graphs = needed_graphs(task, output)
     for graph in graphs:
         bundle.graph(graph)
     if not {"sampler", "from_noise"}.isdisjoint(graphs):

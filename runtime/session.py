@@ -1,12 +1,12 @@
 """The one place that runs onnxruntime sessions; loading.py makes them."""
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .background import Background
 from .binding import DTYPES, Replay, run_kept
 from .device import require_known
 from .failures import run_error
@@ -80,13 +80,13 @@ class Session:
         made on another thread, and the waiting one tells onnxruntime to stop.
         """
         options = onnxruntime.RunOptions()
-        with ThreadPoolExecutor(max_workers=1) as executor:
-            future = executor.submit(self._run, feeds, options)
-            try:
-                return future.result()
-            except KeyboardInterrupt:
-                options.terminate = True
-                raise
+        running = Background(lambda: self._run(feeds, options))
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            options.terminate = True
+            running.wait()
+            raise
 
     def run_kept(self, feeds: Mapping[str, Any]) -> tuple[list[Any], np.ndarray]:
         """Run once; all outputs but the last are for `feeds` of another run, the last is an array.
