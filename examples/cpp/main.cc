@@ -1,0 +1,156 @@
+// Draws pictures with a bundle's SavedModel through TensorFlow's C API.
+//
+//   sample BUNDLE OUT.ppm [FIRST_SEED [COUNT [STEPS]]]
+//
+// They stand one below the other in one PPM.
+
+#include <charconv>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <limits>
+#include <memory>
+#include <numeric>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "tensorflow/c/c_api.h"
+#include "tensorflow/core/protobuf/meta_graph.pb.h"
+
+namespace {
+
+template <auto Delete>
+struct Deleter {
+  template <typename T>
+  void operator()(T* pointer) const {
+    Delete(pointer);
+  }
+};
+template <typename T, auto Delete>
+using Owned = std::unique_ptr<T, Deleter<Delete>>;
+
+using Status = Owned<TF_Status, TF_DeleteStatus>;
+using Graph = Owned<TF_Graph, TF_DeleteGraph>;
+using Buffer = Owned<TF_Buffer, TF_DeleteBuffer>;
+using Options = Owned<TF_SessionOptions, TF_DeleteSessionOptions>;
+using Tensor = Owned<TF_Tensor, TF_DeleteTensor>;
+
+void Require(const TF_Status* status) {
+  if (TF_GetCode(status) != TF_OK) throw std::runtime_error(TF_Message(status));
+}
+
+struct CloseSession {
+  void operator()(TF_Session* session) const {
+    Status status(TF_NewStatus());
+    TF_DeleteSession(session, status.get());
+  }
+};
+
+// A SavedModel and the names that its signature gives to tensors of its graph.
+class SavedModel {
+ public:
+  explicit SavedModel(const std::string& folder) {
+    Options options(TF_NewSessionOptions());
+    Buffer meta_graph(TF_NewBuffer());
+    const char* tags[] = {"serve"};
+    session_.reset(TF_LoadSessionFromSavedModel(options.get(), nullptr, folder.c_str(), tags, 1,
+                                                graph_.get(), meta_graph.get(), status_.get()));
+    Require(status_.get());
+    tensorflow::MetaGraphDef parsed;
+    parsed.ParseFromArray(meta_graph->data, static_cast<int>(meta_graph->length));
+    signature_ = parsed.signature_def().at("serving_default");
+  }
+
+  // images uint8 [N, H, W, C] of seeds int64 [N] in `steps` steps.
+  Tensor Sample(const std::vector<std::int64_t>& seeds, std::int64_t steps) {
+    const TF_Output inputs[] = {Find(signature_.inputs().at("seeds").name()),
+                                Find(signature_.inputs().at("steps").name())};
+    const TF_Output output = Find(signature_.outputs().at("images").name());
+    const Tensor given[] = {Integers({static_cast<std::int64_t>(seeds.size())}, seeds),
+                            Integers({}, {steps})};
+    TF_Tensor* values[] = {given[0].get(), given[1].get()};
+    TF_Tensor* images = nullptr;
+    TF_SessionRun(session_.get(), nullptr, inputs, values, 2, &output, &images, 1, nullptr, 0,
+                  nullptr, status_.get());
+    Require(status_.get());
+    return Tensor(images);
+  }
+
+ private:
+  static Tensor Integers(const std::vector<std::int64_t>& shape,
+                         const std::vector<std::int64_t>& values) {
+    const std::size_t bytes = values.size() * sizeof(std::int64_t);
+    Tensor tensor(
+        TF_AllocateTensor(TF_INT64, shape.data(), static_cast<int>(shape.size()), bytes));
+    std::memcpy(TF_TensorData(tensor.get()), values.data(), bytes);
+    return tensor;
+  }
+
+  // "operation:index" in the graph.
+  TF_Output Find(const std::string& name) const {
+    const std::size_t colon = name.rfind(':');
+    TF_Operation* operation =
+        TF_GraphOperationByName(graph_.get(), name.substr(0, colon).c_str());
+    if (operation == nullptr) throw std::runtime_error("the graph has no " + name);
+    return {operation, std::stoi(name.substr(colon + 1))};
+  }
+
+  Status status_{TF_NewStatus()};
+  Graph graph_{TF_NewGraph()};
+  std::unique_ptr<TF_Session, CloseSession> session_;
+  tensorflow::SignatureDef signature_;
+};
+
+// The pictures one below the other.
+void WritePpm(const std::string& path, const TF_Tensor* images) {
+  const std::int64_t height = TF_Dim(images, 0) * TF_Dim(images, 1);
+  if (TF_TensorType(images) != TF_UINT8 || TF_Dim(images, 3) != 3)
+    throw std::runtime_error("expected a bundle of RGB images with --image_dtype=uint8");
+  std::ofstream file(path, std::ios::binary);
+  file << "P6\n" << TF_Dim(images, 2) << ' ' << height << "\n255\n";
+  file.write(static_cast<const char*>(TF_TensorData(images)),
+             static_cast<std::streamsize>(TF_TensorByteSize(images)));
+  file.close();
+  if (!file) throw std::runtime_error(path + " could not be written");
+}
+
+// A whole number from 0, or for counts and steps from 1, to `most`.
+std::int64_t Whole(const std::string& text, const std::string& name, std::int64_t most) {
+  const std::int64_t least = name == "FIRST_SEED" ? 0 : 1;
+  std::int64_t value = -1;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || value < least || value > most)
+    throw std::runtime_error(name + "=" + text + ": expected a whole number from " +
+                             std::to_string(least) + " to " + std::to_string(most));
+  return value;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 3 || argc > 6) {
+    std::cerr << "usage: sample BUNDLE OUT.ppm [FIRST_SEED [COUNT [STEPS]]]\n";
+    return 2;
+  }
+  try {
+    const auto number = [&](int place, const char* name, std::int64_t otherwise, std::int64_t most) {
+      return argc > place ? Whole(argv[place], name, most) : otherwise;
+    };
+    const std::int64_t count = number(4, "COUNT", 4, 4096);
+    std::vector<std::int64_t> seeds(static_cast<std::size_t>(count));
+    const std::int64_t last = std::numeric_limits<std::int64_t>::max();
+    std::iota(seeds.begin(), seeds.end(), number(3, "FIRST_SEED", 0, last - count));
+    const std::int64_t steps = number(5, "STEPS", 20, 1000);
+    SavedModel model(std::string(argv[1]) + "/saved_model");
+    WritePpm(argv[2], model.Sample(seeds, steps).get());
+  } catch (const std::exception& error) {
+    std::cerr << "sample: " << error.what() << '\n';
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,61 @@
+"""The C++ example builds, and draws the pictures of the Sampler."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diffkiln.runtime import Sampler
+
+SOURCES = Path(__file__).parents[2] / "examples" / "cpp"
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("cmake") and shutil.which("c++")), reason="needs cmake and a C++ compiler"
+)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    build = tmp_path_factory.mktemp("build")
+    python = f"-DPython3_EXECUTABLE={sys.executable}"
+    for arguments in (["-S", SOURCES, "-B", build, python], ["--build", build]):
+        done = subprocess.run(["cmake", *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return build / "sample"
+
+
+def run(program: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(("seed", "count", "steps"), [(0, 1, 1), (2**32 - 3, 7, 5), (5, 1, 20)])
+def test_pictures_are_those_of_the_sampler(
+    program: Path, tiny_bundle: Path, tmp_path: Path, seed: int, count: int, steps: int
+) -> None:
+    out = tmp_path / "flowers.ppm"
+    done = run(program, tiny_bundle, out, seed, count, steps)
+    assert done.returncode == 0, done.stderr
+    images = Sampler(tiny_bundle, device="cpu").sample(count, seed=seed, steps=steps)
+    # One level of 255: TensorFlow adds in another order.
+    found = np.asarray(Image.open(out)).astype(int)
+    assert np.abs(found - np.vstack(list(images))).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "usage: sample BUNDLE OUT.ppm"),
+        (["no.bundle", "x.ppm"], 1, "sample: Could not find SavedModel"),
+        (["b", "x.ppm", "-1"], 1, "FIRST_SEED=-1: expected a whole number from 0"),
+        (["b", "x.ppm", "0", "two"], 1, "COUNT=two: expected a whole number from 1 to 4096"),
+        (["b", "x.ppm", "0", "2", "0"], 1, "STEPS=0: expected a whole number from 1 to 1000"),
+    ],
+)
+def test_wrong_arguments(program: Path, arguments: list[str], status: int, message: str) -> None:
+    done = run(program, *arguments)
+    assert (done.returncode, message in done.stderr) == (status, True), done.stderr
