@@ -9,16 +9,17 @@ import hashlib
 
 KEY = "diffkiln.sha256"
 
-_DIGITS = 64
+# A JSON text, like all of diffkiln's metadata: in quotation marks.
+_VALUE_BYTES = 64 + 2
 # ModelProto.metadata_props is field 14; key and value are fields 1 and 2 of its entry.
-_HEAD = bytes([14 << 3 | 2, 4 + len(KEY) + _DIGITS, 1 << 3 | 2, len(KEY)])
-_PREFIX = _HEAD + KEY.encode("ascii") + bytes([2 << 3 | 2, _DIGITS])
-SEAL_BYTES = len(_PREFIX) + _DIGITS
+_HEAD = bytes([14 << 3 | 2, 4 + len(KEY) + _VALUE_BYTES, 1 << 3 | 2, len(KEY)])
+_PREFIX = _HEAD + KEY.encode("ascii") + bytes([2 << 3 | 2, _VALUE_BYTES])
+SEAL_BYTES = len(_PREFIX) + _VALUE_BYTES
 
 
 def sealed(model: bytes) -> bytes:
     """Return the bytes of a serialised ModelProto with their seal behind them."""
-    return model + _PREFIX + hashlib.sha256(model).hexdigest().encode("ascii")
+    return model + _PREFIX + _value(hashlib.sha256(model).hexdigest())
 
 
 def opened(content: bytes) -> tuple[str, str]:
@@ -28,6 +29,10 @@ def opened(content: bytes) -> tuple[str, str]:
     digest.update(seal)
     if not seal.startswith(_PREFIX):
         return digest.hexdigest(), f"has no seal: its last metadata entry is not {KEY}"
-    if seal[-_DIGITS:] != body.encode("ascii"):
+    if seal != _PREFIX + _value(body):
         return digest.hexdigest(), f"has a broken seal: what comes before it has SHA-256 {body}"
     return digest.hexdigest(), ""
+
+
+def _value(digest: str) -> bytes:
+    return f'"{digest}"'.encode("ascii")
