@@ -57,4 +57,5 @@ build/sources: .FORCE
 .FORCE:
 
 clean:
-	rm -rf $(VENV) $(BUILDS:%=$(VENV)-%) $(DEMO) build diffkiln.egg-info
+	rm -rf $(VENV) $(BUILDS:%=$(VENV)-%) $(DEMO) build diffkiln.egg-info \
+	  examples/*/node_modules examples/web/dist

@@ -1,0 +1,32 @@
+import { defineConfig } from "@playwright/test";
+
+/**
+ * The page as it is deployed: built, and served by `vite preview`. tests/examples/test_web.py builds
+ * it into WEB_SITE with the bundles beside it, and writes Python's pictures to WEB_EXPECTED.
+ */
+const site = process.env["WEB_SITE"] ?? "dist";
+const port = Number(process.env["WEB_PORT"] ?? 4173);
+
+export default defineConfig({
+  testDir: "tests",
+  outputDir: `${site}-results`,
+  // They share the cores with onnxruntime.
+  workers: 1,
+  timeout: 120_000,
+  expect: { timeout: 60_000 },
+  forbidOnly: true,
+  reporter: "list",
+  use: {
+    baseURL: `http://localhost:${port}`,
+    launchOptions: {
+      executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
+      // So that the test of memory can collect the garbage first.
+      args: ["--js-flags=--expose-gc"],
+    },
+  },
+  webServer: {
+    command: `npx vite preview --outDir ${site} --port ${port} --strictPort`,
+    port,
+    reuseExistingServer: false,
+  },
+});

@@ -1,0 +1,105 @@
+/** The bundle that is open, and the one job that may run on it at a time. */
+
+import type { Bundle } from "./bundle";
+import { byId } from "./dom";
+import { BundleError } from "./errors";
+import type { Manifest } from "./manifest";
+import type { Backend, Job, Progress } from "./messages";
+import { CancelledError, Sampler } from "./sampler";
+import * as status from "./status";
+
+const message = byId("message", HTMLElement);
+
+export class App {
+  #sampler: Sampler | undefined;
+  #backend: Backend = "wasm";
+  readonly #listeners: ((bundle: Bundle) => void)[] = [];
+
+  constructor() {
+    status.onCancel(() => this.#sampler?.cancel());
+  }
+
+  get manifest(): Manifest {
+    if (this.#sampler === undefined) throw new Error("no bundle is open");
+    return this.#sampler.bundle.manifest;
+  }
+
+  /** Calls `listener` with every bundle that is opened. */
+  onOpen(listener: (bundle: Bundle) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  open(bundle: Bundle): void {
+    this.close();
+    this.#sampler = new Sampler(bundle, this.#backend, status.showBytes);
+    this.#listeners.forEach((listener) => listener(bundle));
+  }
+
+  close(): void {
+    this.#sampler?.close();
+    this.#sampler = undefined;
+    status.setBusy(false);
+  }
+
+  /** Loads the graphs before they are asked for, so that a damaged one is told of at once. */
+  async prepare(): Promise<void> {
+    await this.#guarded("Loading the model …", async (sampler) => {
+      await sampler.prepare("sample");
+      return "Ready";
+    });
+  }
+
+  /** Goes on with another backend; the graphs are loaded anew. */
+  async use(backend: Backend): Promise<void> {
+    this.#backend = backend;
+    if (this.#sampler === undefined) return;
+    const { bundle } = this.#sampler;
+    this.close();
+    this.#sampler = new Sampler(bundle, backend, status.showBytes);
+    await this.prepare();
+  }
+
+  /** Runs a job; whatever goes wrong is shown. */
+  async run(job: Job, onProgress: (progress: Progress) => void): Promise<void> {
+    const start = performance.now();
+    await this.#guarded("Working …", async (sampler) => {
+      if (job.kind === "inpaint") status.showShare(undefined);
+      await sampler.run(job, (progress) => {
+        status.showProgress(progress);
+        onProgress(progress);
+      });
+      return `Done in ${((performance.now() - start) / 1000).toFixed(1)} s`;
+    });
+  }
+
+  async #guarded(doing: string, action: (sampler: Sampler) => Promise<string>): Promise<void> {
+    const sampler = this.#sampler;
+    if (sampler === undefined) return;
+    status.setBusy(true);
+    status.say(doing);
+    showMessage("");
+    const said = await action(sampler).catch((error: unknown) => {
+      if (error instanceof CancelledError) return "Cancelled";
+      if (sampler === this.#sampler) showMessage(told(error));
+      return "Failed";
+    });
+    // Another bundle may have been opened meanwhile, and the page is about that one now.
+    if (sampler !== this.#sampler) return;
+    status.say(said);
+    status.showShare(0);
+    status.showBackend(sampler.backend, sampler.threads);
+    status.setBusy(false);
+  }
+}
+
+/** Shows what is wrong above everything else; an empty text takes it away. */
+export function showMessage(text: string): void {
+  message.textContent = text;
+  message.hidden = text === "";
+}
+
+/** What to say of an error: BundleError speaks for itself. */
+export function told(error: unknown): string {
+  if (error instanceof BundleError) return error.message;
+  return `This did not work: ${error instanceof Error ? error.message : String(error)}`;
+}

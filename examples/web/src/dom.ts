@@ -1,0 +1,12 @@
+/** Finds what index.html holds; an element that is not there is a mistake in the page. */
+
+type Kind<E extends Element> = new () => E;
+
+export function find<E extends Element>(root: ParentNode, selector: string, kind: Kind<E>): E {
+  const found = root.querySelector(selector);
+  if (!(found instanceof kind)) throw new Error(`index.html holds no ${kind.name} ${selector}`);
+  return found;
+}
+
+export const byId = <E extends Element>(id: string, kind: Kind<E>) =>
+  find(document, `#${id}`, kind);

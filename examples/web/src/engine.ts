@@ -1,0 +1,73 @@
+/** Loads graphs into onnxruntime-web and runs them; lives in the worker. */
+
+import type { InferenceSession, Tensor } from "onnxruntime-web";
+import gpuModuleUrl from "onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url";
+import gpuBinaryUrl from "onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url";
+import cpuModuleUrl from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
+import cpuBinaryUrl from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
+import type { Backend } from "./messages";
+
+type Runtime = typeof import("onnxruntime-web");
+
+// The noise must be the same everywhere, to the bit of its integers, so no GPU gets to draw it.
+const FOR_THE_GPU = new Set(["step"]);
+
+export class Engine {
+  readonly #sessions = new Map<string, InferenceSession>();
+
+  private constructor(
+    readonly runtime: Runtime,
+    readonly backend: Backend,
+    readonly threads: number,
+  ) {}
+
+  /** Fetches the build of onnxruntime-web that the backend needs, and only that one. */
+  static async start(backend: Backend): Promise<Engine> {
+    const gpu = backend === "webgpu";
+    // Both builds have one interface, though their packages' types are each their own.
+    const runtime = (await (gpu
+      ? import("onnxruntime-web/webgpu")
+      : import("onnxruntime-web/wasm"))) as unknown as Runtime;
+    runtime.env.wasm.wasmPaths = gpu
+      ? { mjs: absolute(gpuModuleUrl), wasm: absolute(gpuBinaryUrl) }
+      : { mjs: absolute(cpuModuleUrl), wasm: absolute(cpuBinaryUrl) };
+    runtime.env.wasm.numThreads = threadCount();
+    return new Engine(runtime, backend, threadCount());
+  }
+
+  async load(name: string, content: ArrayBuffer): Promise<void> {
+    const gpu = this.backend === "webgpu" && FOR_THE_GPU.has(name);
+    const session = await this.runtime.InferenceSession.create(new Uint8Array(content), {
+      executionProviders: gpu ? ["webgpu", "wasm"] : ["wasm"],
+    });
+    this.#sessions.set(name, session);
+  }
+
+  /** The names of a graph's inputs, in their order. */
+  inputs(name: string): readonly string[] {
+    return this.#session(name).inputNames;
+  }
+
+  /** Runs a graph once; its outputs in their order. */
+  async run(name: string, feeds: Record<string, Tensor>): Promise<Tensor[]> {
+    const session = this.#session(name);
+    const outputs = await session.run(feeds);
+    return session.outputNames.map((output) => outputs[output]!);
+  }
+
+  #session(name: string): InferenceSession {
+    const session = this.#sessions.get(name);
+    if (session === undefined) throw new Error(`the graph '${name}' has not been loaded`);
+    return session;
+  }
+}
+
+function absolute(url: string): string {
+  return new URL(url, self.location.href).href;
+}
+
+/** A browser tells of logical cores alone, and two on one core only get in each other's way. */
+function threadCount(): number {
+  const half = Math.ceil(navigator.hardwareConcurrency / 2);
+  return self.crossOriginIsolated ? Math.min(8, Math.max(2, half)) : 1;
+}

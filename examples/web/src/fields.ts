@@ -1,0 +1,89 @@
+/** Reads the numbers of a form, and says beneath them which one is wrong. */
+
+import { find } from "./dom";
+
+export const LARGEST_SEED = 2n ** 63n - 1n;
+
+class FieldError extends Error {
+  constructor(
+    readonly field: HTMLInputElement,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Reads a form when it is submitted; nothing happens if `read` refuses one of its fields. */
+export function onSubmit<Values>(
+  form: HTMLFormElement,
+  read: (fields: Fields) => Values,
+  start: (values: Values) => void,
+): void {
+  const message = find(form, ".field-error", HTMLElement);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    message.hidden = true;
+    form.querySelectorAll("[aria-invalid]").forEach((e) => e.removeAttribute("aria-invalid"));
+    try {
+      start(read(new Fields(form)));
+    } catch (error) {
+      if (!(error instanceof FieldError)) throw error;
+      message.textContent = error.message;
+      message.hidden = false;
+      error.field.setAttribute("aria-invalid", "true");
+      error.field.focus();
+    }
+  });
+}
+
+export class Fields {
+  constructor(private readonly form: HTMLFormElement) {}
+
+  /** A whole number between the field's min and max. */
+  whole(name: string): number {
+    const field = this.#field(name);
+    const number = /^\d+$/.test(field.value) ? Number(field.value) : Number.NaN;
+    if (!(number >= Number(field.min) && number <= Number(field.max))) {
+      throw this.#error(field, `a whole number from ${field.min} to ${field.max}`);
+    }
+    return number;
+  }
+
+  /** The seeds from the one in the field on, of which the last must be one too. */
+  seeds(name: string, count = 1): BigInt64Array {
+    const field = this.#field(name);
+    const text = field.value.trim();
+    const largest = LARGEST_SEED - BigInt(count - 1);
+    // Twenty digits are more than any seed has; BigInt would take a megabyte of them.
+    const first = /^\d{1,20}$/.test(text) ? BigInt(text) : -1n;
+    if (first < 0n || first > largest) {
+      throw this.#error(field, `a whole number from 0 to ${largest}`);
+    }
+    return BigInt64Array.from({ length: count }, (_, number) => first + BigInt(number));
+  }
+
+  #field(name: string): HTMLInputElement {
+    return find(this.form, `[name=${name}]`, HTMLInputElement);
+  }
+
+  #error(field: HTMLInputElement, expected: string): FieldError {
+    const label = field.labels?.[0]?.textContent ?? field.name;
+    const received = field.value === "" ? "nothing" : `“${field.value.slice(0, 30)}”`;
+    return new FieldError(field, `${label}: received ${received}, expected ${expected}`);
+  }
+}
+
+/** Lets the form's "Random" button fill in a seed, short enough to be told to somebody. */
+export function addDice(form: HTMLFormElement): void {
+  const field = find(form, "[name=seed]", HTMLInputElement);
+  find(form, ".dice", HTMLButtonElement).addEventListener("click", () => {
+    field.value = String(crypto.getRandomValues(new Uint32Array(1))[0]);
+  });
+}
+
+/** Sets what the bundle allows and proposes. */
+export function setSteps(form: HTMLFormElement, proposed: number, most: number): void {
+  const field = find(form, "[name=steps]", HTMLInputElement);
+  field.max = String(most);
+  field.value = String(proposed);
+}

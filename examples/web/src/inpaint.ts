@@ -1,0 +1,102 @@
+/** The panel that paints marked parts of a picture anew. */
+
+import { type App, showMessage } from "./app";
+import type { Bundle } from "./bundle";
+import { byId, find } from "./dom";
+import { addDice, onSubmit, setSteps } from "./fields";
+import { ImageGrid } from "./grid";
+import { MaskEditor } from "./mask";
+import type { Pixels } from "./messages";
+import { draw, fromFile } from "./pixels";
+import { showTab } from "./tabs";
+import { setUpToolbar } from "./toolbar";
+
+/** Returns what shows the panel with an image in it. */
+export function setUpInpainting(app: App): (image: Pixels) => void {
+  const panel = byId("inpaint", HTMLElement);
+  const form = find(panel, "form", HTMLFormElement);
+  const grid = new ImageGrid(find(panel, ".grid", HTMLElement));
+  const easel = setUpEasel(panel, form, app);
+  setUpToolbar(panel, grid, app, easel.show);
+  addDice(form);
+  app.onOpen((bundle) => {
+    setSteps(form, bundle.manifest.defaultSteps, bundle.manifest.maxSteps);
+    grid.reset([], bundle.manifest);
+    easel.clear();
+    showMissing(panel, bundle);
+  });
+  onSubmit(
+    form,
+    (fields) => {
+      const count = fields.whole("count");
+      return { seeds: fields.seeds("seed", count), steps: fields.whole("steps") };
+    },
+    ({ seeds, steps }) => {
+      const { image, mask } = easel;
+      if (image === undefined || mask === undefined) {
+        return showMessage("Choose a picture, and mark on it what is to be painted anew.");
+      }
+      grid.reset([...seeds].map((seed) => `seed ${seed}`), app.manifest);
+      const job = { kind: "inpaint", image, mask, seeds, steps } as const;
+      void app.run(job, ({ first, images }) => grid.put(first, images));
+    },
+  );
+  return easel.show;
+}
+
+function setUpEasel(panel: HTMLElement, form: HTMLFormElement, app: App) {
+  const root = find(panel, ".easel", HTMLElement);
+  const layer = find(root, ".picture-layer", HTMLCanvasElement);
+  const brush = find(form, ".brush", HTMLInputElement);
+  const editor = new MaskEditor(
+    root,
+    () => Number(brush.value),
+    () => new FormData(form).get("mode") === "erase",
+  );
+  let image: Pixels | undefined;
+  const show = (chosen: Pixels) => {
+    image = chosen;
+    const { width, height } = app.manifest;
+    draw(layer, chosen, app.manifest);
+    editor.reset(width, height);
+    root.classList.add("filled");
+    showTab("tab-inpaint");
+  };
+  const clear = () => {
+    image = undefined;
+    root.classList.remove("filled");
+  };
+  const file = find(form, ".picture", HTMLInputElement);
+  file.addEventListener("change", () => {
+    const chosen = file.files?.[0];
+    if (chosen === undefined) return;
+    fromFile(chosen, app.manifest).then(show, () =>
+      showMessage(`${chosen.name} is no picture that this browser can read`),
+    );
+    file.value = "";
+  });
+  find(form, ".clear", HTMLButtonElement).addEventListener("click", () => editor.clear());
+  return {
+    show,
+    clear,
+    get image() {
+      return image;
+    },
+    /** A copy, or undefined while nothing is marked. */
+    get mask() {
+      return editor.isEmpty ? undefined : editor.mask.slice();
+    },
+  };
+}
+
+function showMissing(panel: HTMLElement, bundle: Bundle): void {
+  const missing = !bundle.has("inpaint");
+  const message = find(panel, "[data-missing]", HTMLElement);
+  message.hidden = !missing;
+  message.textContent =
+    "This bundle holds no inpaint graph. Export the model again with " +
+    "diffkiln-export … --graphs=sampler,noise,step,inpaint";
+  const start = find(panel, "[type=submit]", HTMLButtonElement);
+  start.classList.toggle("start", !missing);
+  start.disabled = missing;
+}

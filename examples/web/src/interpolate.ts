@@ -1,0 +1,88 @@
+/** The panel that goes from the picture of one seed to that of another. */
+
+import type { App } from "./app";
+import { byId, find } from "./dom";
+import { onSubmit, setSteps } from "./fields";
+import { ImageGrid } from "./grid";
+import { draw } from "./pixels";
+import { savePng } from "./png";
+
+const FRAME_MS = 90;
+
+export function setUpInterpolating(app: App): void {
+  const panel = byId("interpolate", HTMLElement);
+  const form = find(panel, "form", HTMLFormElement);
+  const grid = new ImageGrid(find(panel, ".grid", HTMLElement));
+  const player = setUpPlayer(panel, grid, app);
+  find(panel, ".save-all", HTMLButtonElement).addEventListener("click", () => {
+    void savePng(grid.images, app.manifest, "interpolation.png");
+  });
+  app.onOpen(({ manifest }) => {
+    setSteps(form, manifest.defaultSteps, manifest.maxSteps);
+    grid.reset([], manifest);
+    find(form, ".hint", HTMLElement).hidden = manifest.eta !== 0;
+    refuseFreshNoise(form, manifest.eta);
+  });
+  onSubmit(
+    form,
+    (fields) => ({
+      ends: BigInt64Array.of(fields.seeds("from")[0]!, fields.seeds("to")[0]!),
+      frames: fields.whole("frames"),
+      steps: fields.whole("steps"),
+    }),
+    ({ ends, frames, steps }) => {
+      player.stop();
+      const labels = Array.from({ length: frames }, (_, frame) => `frame ${frame + 1}`);
+      grid.reset(labels, app.manifest);
+      const job = { kind: "interpolate", ends, frames, steps } as const;
+      void app.run(job, ({ first, images }) => grid.put(first, images));
+    },
+  );
+}
+
+/** Of fresh noise in each step there is no way between two. */
+function refuseFreshNoise(form: HTMLFormElement, eta: number): void {
+  const message = find(form, ".field-error", HTMLElement);
+  message.hidden = eta === 0;
+  message.textContent = `This bundle draws fresh noise in each step (eta ${eta}), and there is no \
+way between two draws; export the model with --eta=0`;
+  const start = find(form, "[type=submit]", HTMLButtonElement);
+  start.classList.toggle("start", eta === 0);
+  start.disabled = eta !== 0;
+}
+
+/** Shows the selected frame large, and plays them to and fro. */
+function setUpPlayer(panel: HTMLElement, grid: ImageGrid, app: App): { stop(): void } {
+  const stage = find(panel, ".stage", HTMLCanvasElement);
+  const scrub = find(panel, ".scrub", HTMLInputElement);
+  const play = find(panel, ".play", HTMLButtonElement);
+  const save = find(panel, ".save-all", HTMLButtonElement);
+  let timer: number | undefined;
+  let way = 1;
+  grid.onchange = () => {
+    const image = grid.selectedImage;
+    stage.hidden = play.disabled = scrub.disabled = save.disabled = !image;
+    scrub.max = String(Math.max(0, grid.images.length - 1));
+    scrub.value = String(grid.selected);
+    if (image) draw(stage, image, app.manifest);
+  };
+  const stop = () => {
+    clearInterval(timer);
+    timer = undefined;
+    play.textContent = "Play";
+    play.ariaPressed = "false";
+  };
+  const advance = () => {
+    const last = grid.images.length - 1;
+    if (grid.selected + way < 0 || grid.selected + way > last) way = -way;
+    grid.select(Math.min(last, Math.max(0, grid.selected + way)));
+  };
+  play.addEventListener("click", () => {
+    if (timer !== undefined) return stop();
+    timer = window.setInterval(advance, FRAME_MS);
+    play.textContent = "Pause";
+    play.ariaPressed = "true";
+  });
+  scrub.addEventListener("input", () => grid.select(Number(scrub.value)));
+  return { stop };
+}

@@ -1,0 +1,115 @@
+/** The three kinds of work that the worker does, each a series of progress reports. */
+
+import type { Tensor } from "onnxruntime-web";
+import type { Engine } from "./engine";
+import type { ImageShape, Job, Pixels, Progress } from "./messages";
+import { slerp } from "./slerp";
+import { scalar, stepwise } from "./stepwise";
+
+// More at once is hardly faster on a CPU, and the page shows less often how far it is.
+const PIXELS_TOGETHER = 8 * 64 * 64;
+const IMAGES_TOGETHER = 16;
+
+type Reports = AsyncGenerator<Progress>;
+
+/** Does the work; stop iterating to cancel it. */
+export function work(engine: Engine, shape: ImageShape, job: Job): Reports {
+  if (job.kind === "sample") return sample(engine, shape, job.seeds, job.steps);
+  if (job.kind === "interpolate") return interpolate(engine, shape, job);
+  return inpaint(engine, shape, job);
+}
+
+async function* sample(
+  engine: Engine,
+  shape: ImageShape,
+  seeds: BigInt64Array,
+  steps: number,
+): Reports {
+  const batches = pieces(seeds.length, shape);
+  for (const [number, [first, end]] of batches.entries()) {
+    const piece = seeds.slice(first, end);
+    const noise = await drawNoise(engine, piece);
+    const place = { first, done: number * steps, total: batches.length * steps };
+    yield* steppedBatch(engine, noise, piece, steps, place);
+  }
+}
+
+async function* interpolate(
+  engine: Engine,
+  shape: ImageShape,
+  job: Extract<Job, { kind: "interpolate" }>,
+): Reports {
+  const { Tensor } = engine.runtime;
+  const ends = (await drawNoise(engine, job.ends)).data as Float32Array;
+  const size = ends.length / 2;
+  const way = slerp(ends.subarray(0, size), ends.subarray(size), job.frames);
+  const batches = pieces(job.frames, shape);
+  for (const [number, [first, end]] of batches.entries()) {
+    const piece = way.slice(first * size, end * size);
+    const noise = new Tensor("float32", piece, [end - first, ...shape]);
+    const place = { first, done: number * job.steps, total: batches.length * job.steps };
+    yield* steppedBatch(engine, noise, new BigInt64Array(end - first), job.steps, place);
+  }
+}
+
+async function* inpaint(
+  engine: Engine,
+  shape: ImageShape,
+  job: Extract<Job, { kind: "inpaint" }>,
+): Reports {
+  const { Tensor } = engine.runtime;
+  const type = job.image instanceof Uint8Array ? "uint8" : "float32";
+  const [height, width] = shape;
+  const batches = pieces(job.seeds.length, shape);
+  for (const [number, [first, end]] of batches.entries()) {
+    const count = end - first;
+    const start = performance.now();
+    const [inpainted] = await engine.run("inpaint", {
+      images: new Tensor(type, repeated(job.image, count), [count, ...shape]),
+      mask: new Tensor("uint8", repeated(job.mask, count), [count, height, width, 1]),
+      seeds: new Tensor("int64", job.seeds.slice(first, end), [count]),
+      steps: scalar(engine, job.steps),
+    });
+    const stepMs = (performance.now() - start) / job.steps;
+    const images = inpainted!.data as Pixels;
+    yield { first, images, done: number + 1, total: batches.length, stepMs, together: count };
+  }
+}
+
+/** Reports each step of one batch, whose first image and first step stand at `place`. */
+async function* steppedBatch(
+  engine: Engine,
+  noise: Tensor,
+  seeds: BigInt64Array,
+  steps: number,
+  place: { first: number; done: number; total: number },
+): Reports {
+  let start = performance.now();
+  let done = place.done;
+  for await (const images of stepwise(engine, noise, seeds, steps)) {
+    const stepMs = performance.now() - start;
+    yield { ...place, images, done: ++done, stepMs, together: seeds.length };
+    start = performance.now();
+  }
+}
+
+async function drawNoise(engine: Engine, seeds: BigInt64Array): Promise<Tensor> {
+  const tensor = new engine.runtime.Tensor("int64", seeds, [seeds.length]);
+  return (await engine.run("noise", { seeds: tensor }))[0]!;
+}
+
+/** Where each batch begins and ends. */
+function pieces(count: number, [height, width]: ImageShape): [number, number][] {
+  const fitting = Math.floor(PIXELS_TOGETHER / (height * width));
+  const size = Math.min(IMAGES_TOGETHER, Math.max(1, fitting));
+  return Array.from({ length: Math.ceil(count / size) }, (_, number) => [
+    number * size,
+    Math.min(count, (number + 1) * size),
+  ]);
+}
+
+function repeated<Data extends Pixels>(data: Data, count: number): Data {
+  const all = new (data.constructor as new (length: number) => Data)(count * data.length);
+  for (let copy = 0; copy < count; copy++) all.set(data, copy * data.length);
+  return all;
+}

@@ -1,0 +1,55 @@
+/** Puts the parts of the page together. */
+
+import { App } from "./app";
+import type { Bundle } from "./bundle";
+import { byId } from "./dom";
+import { setUpGenerating } from "./generate";
+import { setUpInpainting } from "./inpaint";
+import { setUpInterpolating } from "./interpolate";
+import type { Backend } from "./messages";
+import { setUpOpening } from "./open";
+import { showTab, setUpTabs } from "./tabs";
+
+const app = new App();
+setUpTabs(document.querySelector<HTMLElement>("[role=tablist]")!);
+setUpGenerating(app, setUpInpainting(app));
+setUpInterpolating(app);
+setUpOpening((bundle) => {
+  app.open(bundle);
+  showWorkspace(bundle);
+  void app.prepare();
+});
+byId("other", HTMLButtonElement).addEventListener("click", () => {
+  app.close();
+  setOpened(false);
+});
+void setUpBackends();
+
+function showWorkspace({ name, manifest }: Bundle): void {
+  const { height, width, parameters, solver } = manifest;
+  const size = `${(parameters / 1e6).toFixed(1)} million parameters`;
+  byId("summary", HTMLElement).textContent = `${name} · ${width} × ${height} · ${size} · ${solver}`;
+  setOpened(true);
+  showTab("tab-generate");
+}
+
+function setOpened(opened: boolean): void {
+  byId("open", HTMLElement).hidden = opened;
+  for (const id of ["workspace", "status", "other"]) byId(id, HTMLElement).hidden = !opened;
+}
+
+/** Offers WebGPU only where there is one: many browsers know the word but have no adapter. */
+async function setUpBackends(): Promise<void> {
+  const select = byId("backend", HTMLSelectElement);
+  const gpu = select.querySelector<HTMLOptionElement>("[value=webgpu]")!;
+  select.addEventListener("change", () => void app.use(select.value as Backend));
+  if (!(await hasGpu())) {
+    gpu.disabled = true;
+    gpu.textContent += " (not in this browser)";
+  }
+}
+
+async function hasGpu(): Promise<boolean> {
+  const gpu = (navigator as { gpu?: { requestAdapter(): Promise<unknown> } }).gpu;
+  return !!(await gpu?.requestAdapter().catch(() => null));
+}

@@ -1,0 +1,159 @@
+/** Checks bundle.json, as docs/bundle.md describes it, before anything in it is used. */
+
+import { BundleError } from "./errors";
+
+const FORMAT = "diffkiln-bundle";
+const FORMAT_VERSION = 1;
+const EXPORT_AGAIN = "export the model again";
+
+/** A file of the bundle, and what it must be. */
+export interface GraphFile {
+  readonly file: string;
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
+/** What the page needs of a manifest that has been checked. */
+export interface Manifest {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  readonly dtype: "uint8" | "float32";
+  readonly solver: string;
+  readonly eta: number;
+  readonly defaultSteps: number;
+  readonly maxSteps: number;
+  readonly parameters: number;
+  readonly graphs: ReadonlyMap<string, GraphFile>;
+}
+
+/** Reads a manifest from its text; BundleError says what is wrong with it. */
+export function parseManifest(text: string): Manifest {
+  const root = new Section("bundle.json", parseJson(text));
+  requireVersion(root);
+  const image = root.section("image");
+  const sampler = root.section("sampler");
+  const graphs = root.section("graphs");
+  const manifest: Manifest = {
+    height: image.positive("height"),
+    width: image.positive("width"),
+    channels: image.positive("channels"),
+    dtype: image.oneOf("dtype", ["uint8", "float32"]),
+    solver: sampler.text("solver"),
+    eta: sampler.number("eta"),
+    defaultSteps: sampler.positive("default_steps"),
+    maxSteps: sampler.positive("max_steps"),
+    parameters: root.section("model").positive("parameters"),
+    graphs: new Map(graphs.keys().map((name) => [name, graphFile(root, graphs.section(name))])),
+  };
+  requireDrawable(manifest);
+  return manifest;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new BundleError(
+      `bundle.json is not JSON (${(error as Error).message}); copy the bundle again`,
+    );
+  }
+}
+
+function requireVersion(root: Section): void {
+  root.oneOf("format", [FORMAT]);
+  const version = root.positive("format_version");
+  if (version > FORMAT_VERSION) {
+    throw new BundleError(
+      `bundle.json: 'format_version' is ${version}, expected ${FORMAT_VERSION}: the bundle was ` +
+        "written by a newer diffkiln; use the page that came with it",
+    );
+  }
+}
+
+function requireDrawable(manifest: Manifest): void {
+  if (manifest.channels > 4) {
+    throw new BundleError(
+      `bundle.json: 'image': 'channels' is ${manifest.channels}, expected 1 to 4 to draw it here`,
+    );
+  }
+  for (const name of ["noise", "step"]) {
+    if (!manifest.graphs.has(name)) {
+      throw new BundleError(
+        `the bundle holds no graph '${name}', only ${[...manifest.graphs.keys()].join(", ")}; ` +
+          `${EXPORT_AGAIN} with --graphs=sampler,noise,step`,
+      );
+    }
+  }
+}
+
+function graphFile(root: Section, graph: Section): GraphFile {
+  const file = graph.text("file");
+  // A colon or a backslash would make another address of it.
+  if (file.startsWith("/") || /[\\:\0?#%]/.test(file) || file.split("/").includes("..")) {
+    throw new BundleError(
+      `${graph.name}: the path '${file}' leads out of the bundle; do not use this bundle`,
+    );
+  }
+  const record = root.section("files").section(file);
+  return { file, sha256: record.text("sha256"), bytes: record.positive("bytes") };
+}
+
+/** One JSON object of the manifest, and the name under which messages speak of it. */
+class Section {
+  readonly #values: Record<string, unknown>;
+
+  constructor(
+    readonly name: string,
+    values: unknown,
+  ) {
+    if (typeof values !== "object" || values === null || Array.isArray(values)) {
+      throw new BundleError(`${name} is ${shown(values)}, expected an object; ${EXPORT_AGAIN}`);
+    }
+    this.#values = values as Record<string, unknown>;
+  }
+
+  keys(): string[] {
+    return Object.keys(this.#values);
+  }
+
+  section(key: string): Section {
+    return new Section(`${this.name}: '${key}'`, this.#value(key));
+  }
+
+  text(key: string): string {
+    const value = this.#value(key);
+    return typeof value === "string" ? value : this.#refuse(key, "text");
+  }
+
+  number(key: string): number {
+    const value = this.#value(key);
+    return typeof value === "number" ? value : this.#refuse(key, "a number");
+  }
+
+  positive(key: string): number {
+    const value = this.#value(key);
+    const right = typeof value === "number" && Number.isSafeInteger(value) && value >= 1;
+    return right ? value : this.#refuse(key, "a positive whole number");
+  }
+
+  oneOf<Choice extends string>(key: string, choices: readonly Choice[]): Choice {
+    const found = choices.find((choice) => choice === this.#value(key));
+    return found ?? this.#refuse(key, choices.map((choice) => `'${choice}'`).join(" or "));
+  }
+
+  #value(key: string): unknown {
+    return Object.hasOwn(this.#values, key) ? this.#values[key] : undefined;
+  }
+
+  #refuse(key: string, expected: string): never {
+    const received = shown(this.#value(key));
+    throw new BundleError(
+      `${this.name}: '${key}' is ${received}, expected ${expected}; ${EXPORT_AGAIN}`,
+    );
+  }
+}
+
+function shown(value: unknown): string {
+  return value === undefined ? "missing" : JSON.stringify(value).slice(0, 60);
+}

@@ -1,0 +1,43 @@
+/** What the page and the worker say to each other. */
+
+export type Backend = "wasm" | "webgpu";
+export type Pixels = Uint8Array | Float32Array;
+
+/** Height, width and channels of one image. */
+export type ImageShape = readonly [number, number, number];
+
+export type Job =
+  | { kind: "sample"; seeds: BigInt64Array; steps: number }
+  | { kind: "interpolate"; ends: BigInt64Array; frames: number; steps: number }
+  | {
+      kind: "inpaint";
+      /** One image [H,W,C], and its mask [H,W,1] where 0 keeps a pixel. */
+      image: Pixels;
+      mask: Uint8Array;
+      seeds: BigInt64Array;
+      steps: number;
+    };
+
+/** Images [N,H,W,C] from place `first` on, as they are now; `done` of `total` pieces of the work. */
+export interface Progress {
+  first: number;
+  images: Pixels;
+  done: number;
+  total: number;
+  /** How long the last step took, and for how many images. */
+  stepMs: number;
+  together: number;
+}
+
+export type ToWorker =
+  | { type: "start"; backend: Backend; shape: ImageShape }
+  | { type: "graph"; name: string; content: ArrayBuffer }
+  | { type: "run"; job: Job }
+  | { type: "cancel" };
+
+export type FromWorker =
+  | { type: "started"; threads: number }
+  | { type: "loaded"; name: string }
+  | { type: "progress"; progress: Progress }
+  | { type: "finished"; cancelled: boolean }
+  | { type: "failed"; message: string };

@@ -1,0 +1,64 @@
+/** Opens a bundle from an address, or from files that are dropped or chosen. */
+
+import { showMessage, told } from "./app";
+import { Bundle } from "./bundle";
+import { byId } from "./dom";
+import {
+  type BundleSource,
+  chosenFiles,
+  droppedFiles,
+  sourceFromFiles,
+  sourceFromUrl,
+} from "./source";
+
+export function setUpOpening(onBundle: (bundle: Bundle) => void): void {
+  const open = async (source: () => BundleSource | Promise<BundleSource>) => {
+    showMessage("");
+    try {
+      onBundle(await Bundle.open(await source()));
+    } catch (error) {
+      showMessage(told(error));
+    }
+  };
+  setUpDrop((items) => open(async () => sourceFromFiles(await droppedFiles(items))));
+  for (const id of ["folder", "files"]) {
+    const input = byId(id, HTMLInputElement);
+    input.addEventListener("change", () => {
+      const files = chosenFiles(input.files!);
+      // So that the same folder can be chosen again, once it has been put right.
+      input.value = "";
+      if (files.size > 0) void open(() => sourceFromFiles(files));
+    });
+  }
+  setUpAddress((address) => open(() => sourceFromUrl(address)));
+}
+
+function setUpDrop(onDrop: (items: DataTransferItemList) => void): void {
+  const drop = byId("drop", HTMLElement);
+  // Anywhere on the page: a browser would leave it for a file that misses the field.
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    drop.classList.add("over");
+  });
+  addEventListener("dragleave", (event) => {
+    if (event.relatedTarget === null) drop.classList.remove("over");
+  });
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    if (event.dataTransfer?.types.includes("Files")) onDrop(event.dataTransfer.items);
+  });
+}
+
+function setUpAddress(onAddress: (address: string) => void): void {
+  const field = byId("address", HTMLInputElement);
+  byId("address-form", HTMLFormElement).addEventListener("submit", (event) => {
+    event.preventDefault();
+    onAddress(field.value);
+  });
+  const given = new URLSearchParams(location.search).get("bundle");
+  if (given) {
+    field.value = given;
+    onAddress(given);
+  }
+}

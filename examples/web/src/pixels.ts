@@ -1,0 +1,67 @@
+/** Between the images of a bundle, uint8 or float32 [H,W,C], and those of a canvas, RGBA. */
+
+import type { Manifest } from "./manifest";
+import type { Pixels } from "./messages";
+
+/** Splits [N,H,W,C] into images of their own. */
+export function split(images: Pixels, manifest: Manifest): Pixels[] {
+  const size = manifest.height * manifest.width * manifest.channels;
+  return Array.from({ length: images.length / size }, (_, number) =>
+    images.slice(number * size, (number + 1) * size),
+  );
+}
+
+/** One or two channels are grey (and how opaque), three or four are colours (and how opaque). */
+export function toImageData(image: Pixels, manifest: Manifest): ImageData {
+  const { height, width, channels } = manifest;
+  const scale = image instanceof Float32Array ? 255 : 1;
+  const picture = new ImageData(width, height);
+  const [red, green, blue] = channels < 3 ? [0, 0, 0] : [0, 1, 2];
+  const opaque = channels % 2 === 1;
+  for (let pixel = 0; pixel < height * width; pixel++) {
+    const from = pixel * channels;
+    // A clamped array rounds to the nearest level, and halves to the even one, as Python does.
+    picture.data[pixel * 4] = image[from + red]! * scale;
+    picture.data[pixel * 4 + 1] = image[from + green]! * scale;
+    picture.data[pixel * 4 + 2] = image[from + blue]! * scale;
+    picture.data[pixel * 4 + 3] = opaque ? 255 : image[from + channels - 1]! * scale;
+  }
+  return picture;
+}
+
+/** The way back; grey is the mean of the three colours. */
+export function fromImageData(picture: ImageData, manifest: Manifest): Pixels {
+  const { height, width, channels, dtype } = manifest;
+  const size = height * width * channels;
+  const image = dtype === "uint8" ? new Uint8Array(size) : new Float32Array(size);
+  const scale = dtype === "uint8" ? 1 : 1 / 255;
+  for (let pixel = 0; pixel < height * width; pixel++) {
+    const [red, green, blue, alpha] = picture.data.subarray(pixel * 4, pixel * 4 + 4);
+    const grey = Math.round((red! + green! + blue!) / 3);
+    const levels = channels < 3 ? [grey] : [red!, green!, blue!];
+    if (channels % 2 === 0) levels.push(alpha!);
+    levels.forEach((level, channel) => (image[pixel * channels + channel] = level * scale));
+  }
+  return image;
+}
+
+/** A picture from disk, its middle cut out and brought to the size of the model's. */
+export async function fromFile(file: File, manifest: Manifest): Promise<Pixels> {
+  const { height, width } = manifest;
+  const bitmap = await createImageBitmap(file);
+  const scale = Math.max(width / bitmap.width, height / bitmap.height);
+  const [across, down] = [width / scale, height / scale];
+  const context = new OffscreenCanvas(width, height).getContext("2d")!;
+  context.imageSmoothingQuality = "high";
+  const [left, top] = [(bitmap.width - across) / 2, (bitmap.height - down) / 2];
+  context.drawImage(bitmap, left, top, across, down, 0, 0, width, height);
+  bitmap.close();
+  return fromImageData(context.getImageData(0, 0, width, height), manifest);
+}
+
+/** Shows one image on a canvas, pixel by pixel. */
+export function draw(canvas: HTMLCanvasElement, image: Pixels, manifest: Manifest): void {
+  if (canvas.width !== manifest.width) canvas.width = manifest.width;
+  if (canvas.height !== manifest.height) canvas.height = manifest.height;
+  canvas.getContext("2d")!.putImageData(toImageData(image, manifest), 0, 0);
+}

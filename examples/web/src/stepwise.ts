@@ -1,0 +1,43 @@
+/**
+ * Sampling step by step: the noise goes into step.onnx, and what comes out goes in again.
+ *
+ * All mathematics is in the graphs. What a step hands to the next is known by its place alone.
+ */
+
+import type { Tensor } from "onnxruntime-web";
+import type { Engine } from "./engine";
+import type { Pixels } from "./messages";
+
+/** Gives the images [N,H,W,C] after each step 0 … steps − 1, for noise [N,H,W,C] and its seeds. */
+export async function* stepwise(
+  engine: Engine,
+  noise: Tensor,
+  seeds: BigInt64Array,
+  steps: number,
+): AsyncGenerator<Pixels> {
+  const names = engine.inputs("step").slice(2);
+  let carried = names.map((name) => firstOf(name, engine, noise, seeds));
+  for (let step = 0; step < steps; step++) {
+    const feeds = Object.fromEntries(names.map((name, place) => [name, carried[place]!]));
+    const outputs = await engine.run("step", {
+      step: scalar(engine, step),
+      steps: scalar(engine, steps),
+      ...feeds,
+    });
+    carried = outputs.slice(0, -1);
+    yield (await outputs.at(-1)!.getData()) as Pixels;
+  }
+}
+
+/** What a step takes first: the noise, the seeds, and zeros for all else. */
+function firstOf(name: string, engine: Engine, noise: Tensor, seeds: BigInt64Array): Tensor {
+  const { Tensor } = engine.runtime;
+  if (name === "noisy") return noise;
+  if (name === "seeds") return new Tensor("int64", seeds, [seeds.length]);
+  return new Tensor("float32", new Float32Array(noise.size), noise.dims);
+}
+
+/** A whole number as int64[]. */
+export function scalar(engine: Engine, value: number): Tensor {
+  return new engine.runtime.Tensor("int64", BigInt64Array.of(BigInt(value)), []);
+}

@@ -1,0 +1,25 @@
+/** Tabs as the ARIA practices describe them: arrow keys go from one to the next. */
+
+import { byId } from "./dom";
+
+export function setUpTabs(list: HTMLElement): void {
+  const tabs = [...list.querySelectorAll<HTMLElement>("[role=tab]")];
+  tabs.forEach((tab) => tab.addEventListener("click", () => showTab(tab.id)));
+  list.addEventListener("keydown", (event) => {
+    const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (way === undefined) return;
+    const chosen = tabs.findIndex((tab) => tab.ariaSelected === "true");
+    const next = tabs[(chosen + way + tabs.length) % tabs.length]!;
+    showTab(next.id);
+    next.focus();
+  });
+}
+
+export function showTab(id: string): void {
+  const chosen = byId(id, HTMLElement);
+  for (const tab of chosen.parentElement!.querySelectorAll<HTMLElement>("[role=tab]")) {
+    tab.ariaSelected = String(tab === chosen);
+    tab.tabIndex = tab === chosen ? 0 : -1;
+    byId(tab.getAttribute("aria-controls")!, HTMLElement).hidden = tab !== chosen;
+  }
+}

@@ -1,0 +1,28 @@
+/** What can be done with the pictures of a grid: save one, save all, paint on one. */
+
+import type { App } from "./app";
+import { find } from "./dom";
+import type { ImageGrid } from "./grid";
+import type { Pixels } from "./messages";
+import { savePng } from "./png";
+
+export function setUpToolbar(
+  panel: HTMLElement,
+  grid: ImageGrid,
+  app: App,
+  paint: (image: Pixels) => void,
+): void {
+  const button = (name: string) => find(panel, `.${name}`, HTMLButtonElement);
+  const buttons = ["save-one", "save-all", "paint"].map(button);
+  grid.onchange = () => buttons.forEach((each) => (each.disabled = !grid.selectedImage));
+  button("save-one").addEventListener("click", () => {
+    const name = `${grid.selectedLabel.replace(" ", "-")}.png`;
+    if (grid.selectedImage) void savePng([grid.selectedImage], app.manifest, name);
+  });
+  button("save-all").addEventListener("click", () => {
+    void savePng(grid.images, app.manifest, "pictures.png");
+  });
+  button("paint").addEventListener("click", () => {
+    if (grid.selectedImage) paint(grid.selectedImage);
+  });
+}

@@ -1,0 +1,96 @@
+import { readFileSync } from "node:fs";
+import { differenceFromPython, expect, expectStatus, finish, levels, open, test } from "./page";
+
+const picture = `${process.env["WEB_EXPECTED"]}/picture.png`;
+
+test("pictures are Python's, whatever their seed, number and steps", async ({ page }) => {
+  await open(page);
+  const panel = page.locator("#generate");
+  for (const [count, seed] of [
+    [1, "9223372036854775807"],
+    [7, "4294967293"],
+  ] as const) {
+    for (const steps of [1, 5, 20]) {
+      await finish(panel, { "Seed of the first picture": seed, Pictures: count, Steps: steps });
+      // One level of 255: the network's kernels add in another order than Python's.
+      expect(await differenceFromPython(panel, `sample-${count}-${steps}`)).toBeLessThanOrEqual(1);
+    }
+  }
+});
+
+test("fresh noise and what a second-order solver carries are Python's too", async ({ page }) => {
+  for (const bundle of ["fresh", "second-order"]) {
+    await open(page, `${bundle}.bundle`);
+    const panel = page.locator("#generate");
+    await finish(panel, { "Seed of the first picture": 3, Pictures: 2, Steps: 5 });
+    expect(await differenceFromPython(panel, bundle)).toBeLessThanOrEqual(1);
+  }
+});
+
+test("the frames between two seeds are Python's", async ({ page }) => {
+  await open(page);
+  await page.getByRole("tab", { name: "Interpolate" }).click();
+  const panel = page.locator("#interpolate");
+  await finish(panel, { "From seed": 3, "To seed": 4, Frames: 5, Steps: 5 });
+  expect(await differenceFromPython(panel, "interpolate")).toBeLessThanOrEqual(1);
+  await panel.getByRole("slider", { name: "Frame" }).fill("4");
+  await expect(panel.getByRole("option", { name: "frame 5" })).toHaveAttribute("aria-selected", "true");
+});
+
+test("a picture inpainted under a mask drawn with the keyboard is Python's", async ({ page }) => {
+  await open(page);
+  await page.getByRole("tab", { name: "Inpaint" }).click();
+  const panel = page.locator("#inpaint");
+  await panel.getByLabel("Choose a picture").setInputFiles(picture);
+  await panel.getByLabel(/^Mask/).press("ArrowRight");
+  await page.keyboard.press("Space");
+  await finish(panel, { Seed: 11, Variations: 3, Steps: 5 });
+  expect(await differenceFromPython(panel, "inpaint")).toBeLessThanOrEqual(1);
+});
+
+test("a mask drawn with the pointer, and erased", async ({ page }) => {
+  await open(page);
+  await page.getByRole("tab", { name: "Inpaint" }).click();
+  const panel = page.locator("#inpaint");
+  await panel.getByLabel("Choose a picture").setInputFiles(picture);
+  const stroke = async () => {
+    const box = (await panel.getByLabel(/^Mask/).boundingBox())!;
+    await page.mouse.move(box.x + box.width * 0.2, box.y + box.height * 0.5);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.8, box.y + box.height * 0.5);
+    await page.mouse.up();
+  };
+  await stroke();
+  await finish(panel, { Variations: 1, Steps: 2 });
+  const inpainted = await levels(panel);
+  const [above, across] = [inpainted.slice(0, 4 * 16), inpainted.slice(4 * 16 * 8, 4 * 16 * 9)];
+  const kept = readFileSync(`${process.env["WEB_EXPECTED"]}/picture.rgba`);
+  expect(above).toEqual([...kept.subarray(0, 4 * 16)]);
+  expect(across).not.toEqual([...kept.subarray(4 * 16 * 8, 4 * 16 * 9)]);
+  await panel.getByRole("radio", { name: "erases" }).check();
+  await stroke();
+  await panel.locator("[type=submit]").click();
+  await expect(page.getByRole("alert").filter({ hasText: "mark on it" })).toBeVisible();
+});
+
+test("a generated picture goes on to be inpainted, and is saved", async ({ page }) => {
+  await open(page);
+  const panel = page.locator("#generate");
+  await finish(panel, { Pictures: 2, Steps: 2 });
+  const download = page.waitForEvent("download");
+  await panel.getByRole("button", { name: "Save picture" }).click();
+  const file = await (await download).path();
+  const saved = await page.evaluate(async (base64) => {
+    const response = await fetch(`data:image/png;base64,${base64}`);
+    const bitmap = await createImageBitmap(await response.blob());
+    const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d")!;
+    context.drawImage(bitmap, 0, 0);
+    return [...context.getImageData(0, 0, bitmap.width, bitmap.height).data];
+  }, readFileSync(file).toString("base64"));
+  expect(saved).toEqual((await levels(panel)).slice(0, saved.length));
+  await panel.getByRole("button", { name: "Inpaint it" }).click();
+  await expect(page.getByRole("tab", { name: "Inpaint" })).toHaveAttribute("aria-selected", "true");
+  await page.getByLabel(/^Mask/).press("Space");
+  await finish(page.locator("#inpaint"), { Variations: 1, Steps: 1 });
+  await expectStatus(page, "Done");
+});

@@ -1,0 +1,45 @@
+"""The Node example: its PNG files are Python's pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from node_programs import npm
+from PIL import Image
+from small_models import small_bundle
+
+from diffkiln.runtime import Sampler
+from diffkiln.runtime.images import to_uint8
+
+
+def sampled(bundle: Path, seed: int, count: int, steps: int, folder: Path) -> np.ndarray:
+    """The pictures that the example writes, uint8 [count, height, width, channels]."""
+    npm("node", "run", "sample", "--", str(bundle), *map(str, (seed, count, steps, folder)))
+    files = [folder / f"{each}.png" for each in range(seed, seed + count)]
+    assert sorted(folder.iterdir()) == sorted(files)
+    return np.stack([np.asarray(Image.open(file)) for file in files])
+
+
+@pytest.mark.parametrize(("count", "seed"), [(1, 2**63 - 1), (7, 2**32 - 3)])
+@pytest.mark.parametrize("steps", [1, 5, 20])
+def test_pictures_are_pythons(
+    tiny_bundle: Path, tmp_path: Path, count: int, seed: int, steps: int
+) -> None:
+    received = sampled(tiny_bundle, seed, count, steps, tmp_path / "pictures")
+    expected = Sampler(tiny_bundle, device="cpu").sample(count, seed=seed, steps=steps)
+    # One level of 255: another build of onnxruntime may add in another order.
+    assert np.abs(received.astype(int) - expected).max() <= 1
+
+
+def test_pictures_of_floats(tmp_path: Path) -> None:
+    bundle = small_bundle(tmp_path / "b", image_dtype="float32")
+    received = sampled(bundle, 3, 2, 4, tmp_path / "pictures")
+    expected = to_uint8(Sampler(bundle, device="cpu").sample(2, seed=3, steps=4))
+    assert np.abs(received.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("seed", "steps"), [(0, 0), (0, 1001), (-1, 5), (2**63 - 1, 5)])
+def test_numbers_out_of_range(tiny_bundle: Path, tmp_path: Path, seed: int, steps: int) -> None:
+    with pytest.raises(AssertionError, match=r"expected seeds from 0 to .* 1 to 1000 steps"):
+        sampled(tiny_bundle, seed, 2, steps, tmp_path / "pictures")
+    assert not (tmp_path / "pictures").exists()

@@ -1,0 +1,144 @@
+"""The web page in real headless Chromium: it draws Python's pictures, and refuses what is broken.
+
+What is done with the page is in examples/web/tests; here are the bundles and the pictures that it
+is to draw.
+"""
+
+import json
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from node_programs import npm, required_program
+from small_models import PIXELS, conditioned_network, small_bundle
+
+from diffkiln.export import export_bundle
+from diffkiln.runtime import Sampler
+from diffkiln.runtime.images import save_png, to_uint8
+
+STEPWISE = ("sampler", "noise", "step")
+
+
+def test_the_page_in_chromium(full_bundle: Path, tmp_path: Path) -> None:
+    chromium = required_program("chromium", "chromium-browser", "google-chrome")
+    site, expected = tmp_path / "site", tmp_path / "expected"
+    npm("web", "run", "build", "--", "--outDir", str(site))
+    fill_site(site, full_bundle)
+    expected.mkdir()
+    write_expected(expected, site)
+    printed = npm(
+        "web",
+        "test",
+        CHROMIUM=chromium,
+        WEB_EXPECTED=str(expected),
+        WEB_PORT=str(free_port()),
+        WEB_SITE=str(site),
+    )
+    assert " passed" in printed
+
+
+def fill_site(site: Path, full_bundle: Path) -> None:
+    """Put the sound bundles and the broken ones beside the built page."""
+    shutil.copytree(full_bundle, site / "full.bundle")
+    small_bundle(site / "fresh.bundle", graphs=STEPWISE, eta=0.7, image_dtype="float32")
+    grey = {"pixel_mean": 0.4, "pixel_std": 0.3}
+    network = conditioned_network((64, 48, 1))
+    second_order: dict[str, Any] = {**PIXELS, **grey, "solver": "dpmpp_2m", "graphs": STEPWISE}
+    export_bundle(network, site / "second-order.bundle", prediction="noise", **second_order)
+    for name, spoil in SPOILED.items():
+        bundle = site / f"{name}.bundle"
+        bundle.mkdir()
+        for file in ("bundle.json", "noise.onnx", "step.onnx"):
+            shutil.copy(full_bundle / file, bundle)
+        spoil(bundle)
+
+
+def write_expected(folder: Path, site: Path) -> None:
+    """Write what Python draws, as RGBA levels, for the seeds that the page is asked for."""
+    with Sampler(site / "full.bundle", device="cpu") as sampler:
+        picture = sampler.sample(1, seed=5, steps=20)
+        save_png(folder / "picture.png", picture[0])
+        pictures = {"picture": picture}
+        for count, seed in ((1, 2**63 - 1), (7, 2**32 - 3)):
+            for steps in (1, 5, 20):
+                pictures[f"sample-{count}-{steps}"] = sampler.sample(count, seed=seed, steps=steps)
+        pictures["interpolate"] = sampler.interpolate(3, 4, 5, steps=5)
+        batch = picture.repeat(3, axis=0)
+        pictures["inpaint"] = sampler.inpaint(batch, brushed(16), seed=11, steps=5)
+    for name in ("fresh", "second-order"):
+        with Sampler(site / f"{name}.bundle", device="cpu") as sampler:
+            pictures[name] = sampler.sample(2, seed=3, steps=5)
+    for name, images in pictures.items():
+        with_alpha(images).tofile(folder / f"{name}.rgba")
+
+
+def with_alpha(images: np.ndarray) -> np.ndarray:
+    colours = np.broadcast_to(to_uint8(images), (*images.shape[:3], 3))
+    return np.concatenate([colours, np.full_like(colours[..., :1], 255)], axis=-1)
+
+
+def brushed(size: int) -> np.ndarray:
+    """The mask that one touch of the page's brush, of radius 4, makes right of the middle."""
+    y, x = np.indices((size, size)) - size // 2
+    return (x - 1) ** 2 + y**2 < 4**2
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("localhost", 0))
+        return server.getsockname()[1]
+
+
+def change_manifest(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def spoil(bundle: Path) -> None:
+        manifest = json.loads((bundle / "bundle.json").read_text())
+        change(manifest)
+        (bundle / "bundle.json").write_text(json.dumps(manifest))
+
+    return spoil
+
+
+def change_step(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def spoil(bundle: Path) -> None:
+        step = bundle / "step.onnx"
+        step.write_bytes(change(step.read_bytes()))
+
+    return spoil
+
+
+def write_manifest(text: str) -> Callable[[Path], None]:
+    def spoil(bundle: Path) -> None:
+        (bundle / "bundle.json").write_text(text)
+
+    return spoil
+
+
+def _outside(manifest: dict[str, Any]) -> None:
+    file = "../full.bundle/noise.onnx"
+    manifest["files"][file] = manifest["files"]["noise.onnx"]
+    manifest["graphs"]["noise"]["file"] = file
+
+
+def _keep(*names: str) -> Callable[[dict[str, Any]], None]:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["graphs"] = {name: manifest["graphs"][name] for name in names}
+
+    return change
+
+
+SPOILED: dict[str, Callable[[Path], object]] = {
+    "bare": change_manifest(_keep("sampler", "noise", "step")),
+    "altered": change_step(lambda content: content[:1000] + b"!" + content[1001:]),
+    "truncated": change_step(lambda content: content[:1000]),
+    "longer": change_step(lambda content: content + b"!"),
+    "missing": lambda bundle: (bundle / "noise.onnx").unlink(),
+    "newer": change_manifest(lambda manifest: manifest.update(format_version=2)),
+    "foreign": change_manifest(lambda manifest: manifest.update(format="something")),
+    "list": write_manifest("[]"),
+    "garbled": write_manifest('{"format": '),
+    "outside": change_manifest(_outside),
+    "stepless": change_manifest(_keep("sampler", "noise")),
+}
