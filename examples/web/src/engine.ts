@@ -32,6 +32,8 @@ export class Engine {
       ? { mjs: absolute(gpuModuleUrl), wasm: absolute(gpuBinaryUrl) }
       : { mjs: absolute(cpuModuleUrl), wasm: absolute(cpuBinaryUrl) };
     runtime.env.wasm.numThreads = threadCount();
+    // Its warnings are about shapes, which it keeps on the CPU whatever one does.
+    runtime.env.logLevel = "error";
     return new Engine(runtime, backend, threadCount());
   }
 
@@ -39,6 +41,7 @@ export class Engine {
     const gpu = this.backend === "webgpu" && FOR_THE_GPU.has(name);
     const session = await this.runtime.InferenceSession.create(new Uint8Array(content), {
       executionProviders: gpu ? ["webgpu", "wasm"] : ["wasm"],
+      logSeverityLevel: 3,
     });
     this.#sessions.set(name, session);
   }

@@ -25,7 +25,8 @@ export function setUpGenerating(app: App, inpaint: (image: Pixels) => void): voi
     },
     ({ seeds, steps }) => {
       grid.reset([...seeds].map((seed) => `seed ${seed}`), app.manifest);
-      void app.run({ kind: "sample", seeds, steps }, ({ first, images }) => grid.put(first, images));
+      const job = { kind: "sample", seeds, steps } as const;
+      void app.run(job, ({ first, images }) => grid.put(first, images));
     },
   );
 }

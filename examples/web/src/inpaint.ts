@@ -61,6 +61,7 @@ function setUpEasel(panel: HTMLElement, form: HTMLFormElement, app: App) {
     editor.reset(width, height);
     root.classList.add("filled");
     showTab("tab-inpaint");
+    root.scrollIntoView({ block: "nearest" });
   };
   const clear = () => {
     image = undefined;

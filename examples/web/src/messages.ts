@@ -18,7 +18,7 @@ export type Job =
       steps: number;
     };
 
-/** Images [N,H,W,C] from place `first` on, as they are now; `done` of `total` pieces of the work. */
+/** Images [N,H,W,C] from place `first` on as they are now, with `done` of `total` steps made. */
 export interface Progress {
   first: number;
   images: Pixels;

@@ -54,6 +54,6 @@ export function showBackend(backend: Backend, threads: number): void {
   const place = byId("running-on", HTMLElement);
   place.textContent = backend === "wasm" ? wasm : `WebGPU, noise on ${wasm}`;
   if (!globalThis.crossOriginIsolated) {
-    place.title = "This host sends no cross-origin isolation headers, without which there are no threads.";
+    place.title = "This host sends no cross-origin isolation headers, and without them no threads.";
   }
 }

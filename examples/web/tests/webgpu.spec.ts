@@ -1,0 +1,28 @@
+import { differenceFromPython, expect, expectStatus, finish, open, test } from "./page";
+
+// Chromium's own software GPU: WebGPU as it is, only slow, and on every machine.
+test.use({
+  launchOptions: async ({ launchOptions }, use) => {
+    const args = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+    await use({ ...launchOptions, args });
+  },
+});
+
+test("pictures are Python's on WebGPU too", async ({ page }) => {
+  await open(page);
+  await page.getByLabel("Runs on").selectOption("webgpu");
+  await expect(page.getByText(/^WebGPU, noise on WebAssembly/)).toBeVisible();
+  await expectStatus(page, "Ready");
+  const panel = page.locator("#generate");
+  const values = { "Seed of the first picture": "4294967293", Pictures: 7, Steps: 5 };
+  await finish(panel, values);
+  expect(await differenceFromPython(panel, "sample-7-5")).toBeLessThanOrEqual(1);
+  for (const bundle of ["fresh", "second-order"]) {
+    await page.getByRole("button", { name: "Open another bundle" }).click();
+    await page.getByLabel("Or its address").fill(`${bundle}.bundle`);
+    await page.getByRole("button", { name: "Open", exact: true }).click();
+    await expectStatus(page, "Ready");
+    await finish(panel, { "Seed of the first picture": 3, Pictures: 2, Steps: 5 });
+    expect(await differenceFromPython(panel, bundle)).toBeLessThanOrEqual(1);
+  }
+});
