@@ -18,7 +18,10 @@ export type Job =
       steps: number;
     };
 
-/** Images [N,H,W,C] from place `first` on as they are now, with `done` of `total` steps made. */
+/**
+ * Images [N,H,W,C] from place `first` on as they are now, with `done` of `total` steps made; or
+ * batches, where one run of a graph makes all steps.
+ */
 export interface Progress {
   first: number;
   images: Pixels;

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, expectStatus, finish, open, test } from "./page";
+import { expect, expectStatus, finish, open, start, test } from "./page";
 
 const site = process.env["WEB_SITE"]!;
 
@@ -74,13 +74,16 @@ test("fresh noise cannot be interpolated", async ({ page }) => {
   await expect(page.locator("#interpolate [type=submit]")).toBeDisabled();
 });
 
-test("another bundle takes the place of the first", async ({ page }) => {
+test("another bundle takes the place of the first, which was busy", async ({ page }) => {
   await open(page);
-  await finish(page.locator("#generate"), { Pictures: 2, Steps: 1 });
+  await start(page.locator("#generate"), { Pictures: 2, Steps: 1000 });
+  await expect(page.getByText(/^[1-9]\d* of 1000/)).toBeVisible();
   await page.getByRole("button", { name: "Open another bundle" }).click();
   await page.getByLabel("Or its address").fill("bare.bundle/bundle.json");
   await page.getByRole("button", { name: "Open", exact: true }).click();
   await expect(page.locator("#summary")).toHaveText(/^bare\.bundle/);
   await expect(page.locator("#generate .tile")).toHaveCount(0);
   await expectStatus(page, "Ready");
+  await finish(page.locator("#generate"), { Pictures: 1, Steps: 1 });
+  await expect(page.locator("#message")).toBeHidden();
 });

@@ -27,6 +27,16 @@ test("it runs on threads, and says so with the time of a step", async ({ page })
   await expect(page.getByText(/^4 of 4 · [\d.]+ ms a step for 3 pictures$/)).toBeVisible();
 });
 
+test("a host without isolation headers has one thread", async ({ page }) => {
+  await page.route(/\/(\?.*)?$/, async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, headers: { "content-type": "text/html" } });
+  });
+  await open(page);
+  await expect(page.getByText("WebAssembly, 1 thread", { exact: true })).toBeVisible();
+  await finish(page.locator("#generate"), { Pictures: 1, Steps: 2 });
+});
+
 test("steps are cancelled, and the next job runs", async ({ page }) => {
   await open(page);
   const panel = page.locator("#generate");
