@@ -43,6 +43,7 @@ def _run_npm(arguments: Sequence[str], folder: Path, variables: Mapping[str, str
         cwd=folder,
         # The scripts that npm runs look for a node of their own.
         env=os.environ | variables | {"PATH": f"{Path(program[0]).parent}{os.pathsep}{path}"},
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

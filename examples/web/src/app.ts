@@ -31,7 +31,7 @@ export class App {
 
   open(bundle: Bundle): void {
     this.close();
-    this.#sampler = new Sampler(bundle, this.#backend, status.showBytes);
+    this.#sampler = this.#start(bundle);
     this.#listeners.forEach((listener) => listener(bundle));
   }
 
@@ -55,8 +55,14 @@ export class App {
     if (this.#sampler === undefined) return;
     const { bundle } = this.#sampler;
     this.close();
-    this.#sampler = new Sampler(bundle, backend, status.showBytes);
+    this.#sampler = this.#start(bundle);
     await this.prepare();
+  }
+
+  /** Steps that draw fresh noise stay on WebAssembly: a GPU's cosine is too coarse for it. */
+  #start(bundle: Bundle): Sampler {
+    const backend = bundle.manifest.eta === 0 ? this.#backend : "wasm";
+    return new Sampler(bundle, backend, status.showBytes);
   }
 
   /** Runs a job; whatever goes wrong is shown. */

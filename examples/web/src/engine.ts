@@ -9,7 +9,7 @@ import type { Backend } from "./messages";
 
 type Runtime = typeof import("onnxruntime-web");
 
-// The noise must be the same everywhere, to the bit of its integers, so no GPU gets to draw it.
+// The noise must be the same everywhere, so no GPU gets to draw it; and inpaint.onnx draws noise too.
 const FOR_THE_GPU = new Set(["step"]);
 
 export class Engine {

@@ -14,15 +14,13 @@ test("pictures are Python's on WebGPU too", async ({ page }) => {
   await expect(page.getByText(/^WebGPU, noise on WebAssembly/)).toBeVisible();
   await expectStatus(page, "Ready");
   const panel = page.locator("#generate");
-  const values = { "Seed of the first picture": "4294967293", Pictures: 7, Steps: 5 };
-  await finish(panel, values);
+  await finish(panel, { "Seed of the first picture": "4294967293", Pictures: 7, Steps: 5 });
   expect(await differenceFromPython(panel, "sample-7-5")).toBeLessThanOrEqual(1);
-  for (const bundle of ["fresh", "second-order"]) {
-    await page.getByRole("button", { name: "Open another bundle" }).click();
-    await page.getByLabel("Or its address").fill(`${bundle}.bundle`);
-    await page.getByRole("button", { name: "Open", exact: true }).click();
-    await expectStatus(page, "Ready");
-    await finish(panel, { "Seed of the first picture": 3, Pictures: 2, Steps: 5 });
-    expect(await differenceFromPython(panel, bundle)).toBeLessThanOrEqual(1);
-  }
+  // Its steps draw noise themselves, which is never left to a GPU.
+  await page.getByRole("button", { name: "Open another bundle" }).click();
+  await page.getByLabel("Or its address").fill("fresh.bundle");
+  await page.getByRole("button", { name: "Open", exact: true }).click();
+  await expect(page.getByText(/^WebAssembly, \d+ threads$/)).toBeVisible();
+  await expectStatus(page, "Ready");
+  await finish(page.locator("#generate"), { Pictures: 2, Steps: 2 });
 });
