@@ -6,9 +6,11 @@ from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
+_SECONDS_TO_BEGIN = 1.0
+
 
 class Background(Generic[Value]):
-    """Calls `function` on a thread of its own, at once.
+    """Calls `function` on a thread of its own, from `start` on.
 
     As concurrent.futures would, whose import takes longer than what is begun here.
     """
@@ -16,21 +18,31 @@ class Background(Generic[Value]):
     def __init__(self, function: Callable[[], Value]) -> None:
         self._function = function
         self._error: BaseException | None = None
+        self._begun = threading.Event()
         self._thread = threading.Thread(target=self._call, daemon=True)
+
+    def start(self) -> "Background[Value]":
+        """Begin, which may be done once."""
         self._thread.start()
+        return self
 
     def result(self) -> Value:
         """Wait for what the function returns, or raise what it raised."""
-        self.wait()
+        self._thread.join()
         if self._error is not None:
             raise self._error
         return self._value
 
     def wait(self) -> None:
-        """Wait until it has ended."""
-        self._thread.join()
+        """Wait until it has ended, also after an interruption of `start`, which may have begun it.
+
+        Native code that still runs when Python ends would abort the process.
+        """
+        if self._begun.wait(_SECONDS_TO_BEGIN):
+            self._thread.join()
 
     def _call(self) -> None:
+        self._begun.set()
         try:
             self._value = self._function()
         except BaseException as error:

@@ -80,7 +80,7 @@ class Graph:
             self.__dict__["_reading"] = self._begun()
 
     def _begun(self) -> Background[tuple[bytes, str, str]]:
-        return Background(self._read)
+        return Background(self._read).start()
 
     def _read(self) -> tuple[bytes, str, str]:
         """Return the bytes, their SHA-256, and what is wrong with the seal or ""."""

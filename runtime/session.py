@@ -82,7 +82,7 @@ class Session:
         options = onnxruntime.RunOptions()
         running = Background(lambda: self._run(feeds, options))
         try:
-            return running.result()
+            return running.start().result()
         except KeyboardInterrupt:
             options.terminate = True
             running.wait()

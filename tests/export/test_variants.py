@@ -137,7 +137,7 @@ def test_stepwise_sampling_carries_what_the_solver_does(tmp_path: Path, settings
     graphs = ("sampler", "noise", "step")
     export_bundle(conditioned_network(), tmp_path / "b", graphs=graphs, **PIXELS, **settings)
     sampler = Sampler(tmp_path / "b", device="cpu", max_batch=2)
-    *_, (_, last) = sampler.trajectory(3, steps=5, seed=9)
+    *_, (_, last) = sampler.stepwise(3, steps=5, seed=9)
     assert np.abs(last.astype(int) - sampler.sample(3, steps=5, seed=9)).max() <= 1
 
 

@@ -1,8 +1,5 @@
 """Sampling with OpenVINO gives the CPU's images, and says where it cannot be had."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +7,7 @@ import onnxruntime
 import pytest
 
 from diffkiln.runtime import DeviceError, Sampler
-from diffkiln.runtime.device import CPU_PROVIDER, OPENVINO_PROVIDER
+from diffkiln.runtime.device import OPENVINO_PROVIDER
 
 THERE = OPENVINO_PROVIDER in onnxruntime.get_available_providers()
 needs_openvino = pytest.mark.skipif(not THERE, reason="needs onnxruntime-openvino")
@@ -52,17 +49,3 @@ def test_what_openvino_was_asked_for_runs_there(samplers: tuple[Sampler, Sampler
     openvino.warm_up(1)
     session = openvino._engine.session("step")._session
     assert session.get_providers()[0] == OPENVINO_PROVIDER
-
-
-@needs_openvino
-def test_it_is_measured_beside_the_cpu(tiny_bundle: Path, tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
-    flags = ["--device=openvino,cpu", "--batch_sizes=1", "--steps=2", "--rounds=2"]
-    flags += [f"--bundle={tiny_bundle}", f"--json={figures}"]
-    command = [sys.executable, "-m", "diffkiln.runtime.benchmark", *flags]
-    subprocess.run(command, capture_output=True, check=True)
-    rows = json.loads(figures.read_text())["rows"]
-    assert [(row["device"], row["provider"]) for row in rows] == [
-        ("openvino", OPENVINO_PROVIDER),
-        ("cpu", CPU_PROVIDER),
-    ]
