@@ -1,5 +1,6 @@
 """Runs npm in the folders of the examples."""
 
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -20,8 +21,11 @@ def npm(example: str, *arguments: str, **variables: str) -> str:
     """
     folder = EXAMPLES / example
     lock, installed = folder / "package-lock.json", folder / "node_modules/.package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        _run_npm(["ci"], folder, {})
+    with lock.open() as locked:
+        # Tests run in several processes, and one of them installs.
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+            _run_npm(["ci"], folder, {})
     return _run_npm(arguments, folder, variables)
 
 
