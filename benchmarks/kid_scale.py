@@ -36,7 +36,8 @@ def flowers(split: str) -> Pictures:
         split=f"{split}[:{FLAGS.images}]",
         image_size=FLAGS.image_size,
     )
-    return np.stack([*tfds_images("oxford_flowers102", config, download=False).train()])
+    flowers = tfds_images("oxford_flowers102", config, download=False)
+    return np.stack([image for image, _ in flowers.train()])
 
 
 def blurred(images: Pictures, radius: float) -> Pictures:

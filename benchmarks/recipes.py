@@ -55,7 +55,7 @@ def trained(config: TrainConfig, images: ImageData) -> Trainer:
     trainer = Trainer(config, images.summary())
     data = batches(images.train, config, first_step=0)
     for _ in range(config.train_steps):
-        trainer.train(next(data))
+        trainer.train(*next(data))
     return trainer
 
 
@@ -87,7 +87,7 @@ def main(_: list[str]) -> None:
             )
             if seed not in images:
                 images[seed] = load_images(config)
-            errors.append(velocity_error(trained(config, images[seed]), images[seed].evaluation))
+            errors.append(velocity_error(trained(config, images[seed]), images[seed].evaluation[0]))
         each = " ".join(f"{error:.4f}" for error in errors)
         print(f"  {name:40} {statistics.mean(errors):.4f}   ({each})", flush=True)
 

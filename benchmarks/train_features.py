@@ -14,7 +14,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 from absl import app, flags
 
 from diffkiln.trainer.flower_network import INPUT_SIZE, POOLED, STRIDES, features, prepared
@@ -40,11 +39,8 @@ def labelled(split: str) -> tuple[np.ndarray, np.ndarray]:
     config = preset_config(
         "tiny", data=f"tfds:{DATA}", data_dir=FLAGS.data_dir, split=split, image_size=CROPPED_FROM
     )
-    images = np.stack([*tfds_images(DATA, config, download=False).train()])
-    undecoded = {"image": tfds.decode.SkipDecoding()}
-    builder: Any = tfds.builder(DATA, data_dir=FLAGS.data_dir)
-    examples = builder.as_dataset(split=split, decoders=undecoded).as_numpy_iterator()
-    return images, np.array([example["label"] for example in examples])
+    images, labels = zip(*tfds_images(DATA, config, download=False).train(), strict=True)
+    return np.stack(images), np.array(labels)
 
 
 def augmented(image: tf.Tensor, label: tf.Tensor, number: tf.Tensor):

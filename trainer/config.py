@@ -18,6 +18,7 @@ DISTRIBUTIONS = ("none", "mirrored", "multi_worker")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 CACHES = ("memory", "disk", "none")
 MIN_SIGNAL_RATE = 0.001
+MOST_CLASSES = 65536
 DATA_EXPECTED = "tfds:NAME, folder:PATH or synthetic"
 
 # What may differ when a run goes on: none of these changes what a step computes from its weights.
@@ -53,12 +54,17 @@ FORMERLY: dict[str, Any] = {
     "kid_images": 512,
     "kid_weights": None,
     "cache": None,
+    "num_classes": None,
+    "label_dropout": 0.1,
 }
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The shape of a U-Net: `widths` are channels per level, each half the size of the last."""
+    """The shape of a U-Net: `widths` are channels per level, each half the size of the last.
+
+    With `num_classes` it is told what to show as well.
+    """
 
     image_size: int
     widths: tuple[int, ...]
@@ -66,10 +72,13 @@ class NetworkConfig:
     patch_size: int
     embedding_size: int = 32
     channels: int = 3
+    num_classes: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("image_size", "blocks", "patch_size", "embedding_size", "channels"):
             _check_integer(name, getattr(self, name), least=1, most=4096)
+        if self.num_classes is not None:
+            _check_integer("num_classes", self.num_classes, least=1, most=MOST_CLASSES)
         if not self.widths:
             raise InputError("widths=: expected at least one channel count, such as 32,64")
         for width in self.widths:
@@ -117,6 +126,8 @@ class TrainConfig:
     widths: tuple[int, ...]
     blocks: int
     patch_size: int
+    num_classes: int | None
+    label_dropout: float
     init_from: str | None
     keep_checkpoints: int
     checkpoint_every_steps: int
@@ -149,6 +160,8 @@ class TrainConfig:
             raise InputError(
                 f"worker_timeout_s={self.worker_timeout_s}: expected a number of seconds above 0"
             )
+        if not 0 <= self.label_dropout < 1:
+            raise InputError(f"label_dropout={self.label_dropout}: expected a number in [0, 1)")
         self._check_kid()
         self._check_optimizer()
         check_signal_rates(self.max_signal_rate, self.min_signal_rate)
@@ -212,7 +225,13 @@ class TrainConfig:
     @property
     def network(self) -> NetworkConfig:
         """The shape of the network."""
-        return NetworkConfig(self.image_size, self.widths, self.blocks, self.patch_size)
+        return NetworkConfig(
+            self.image_size,
+            self.widths,
+            self.blocks,
+            self.patch_size,
+            num_classes=self.num_classes,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values."""

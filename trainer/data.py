@@ -7,7 +7,7 @@ exactly the images it would have seen.
 import hashlib
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from .pixel_statistics import pixel_statistics
 from .run_directory import DataSummary
 from .streams import FLIP, stream_seed
 from .synthetic import flowers_of
+from .synthetic_species import SPECIES
 from .tfds import tfds_images
 
 SYNTHETIC_IMAGES = 2048
@@ -34,6 +35,8 @@ SYNTHETIC_EVAL_IMAGES = 256
 EVAL_IMAGES_USED = 256
 SAMPLE = 1024
 BATCHES_AHEAD = 6
+
+Batch = tuple[tf.Tensor, tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -49,16 +52,22 @@ class ImageData:
     fingerprint: str
     sample: NDArray[np.int64] | None = None
     cache: str = "memory"
+    class_names: tuple[str, ...] = ()
 
     def summary(self) -> DataSummary:
         """Fingerprint, counts, and the training pixels' mean and standard deviation."""
         statistics = pixel_statistics(self.train.portions(self.sample))
-        return DataSummary(self.fingerprint, len(self.train), len(self.held_out), *statistics)
+        counts = len(self.train), len(self.held_out)
+        return DataSummary(self.fingerprint, *counts, *statistics, self.class_names)
 
     @property
-    def evaluation(self) -> NDArray[np.uint8]:
-        """The images whose loss is measured, uint8 [n, S, S, 3]: the first 256 held out."""
-        return self.held_out.take(np.arange(min(len(self.held_out), EVAL_IMAGES_USED)))
+    def evaluation(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The images whose loss is measured, the first 256 held out: uint8 [n, S, S, 3].
+
+        With their labels, int64 [n].
+        """
+        first = np.arange(min(len(self.held_out), EVAL_IMAGES_USED))
+        return self.held_out.take(first), self.held_out.labels[first]
 
 
 def load_images(
@@ -71,12 +80,14 @@ def load_images(
     """The images of `config.data`, cropped and resized to `config.image_size`.
 
     Those of a folder are decoded as they are asked for, others now. With the disk cache, the files
-    of `worker` in `cache_dir` are made, or used again. Raises InputError where there are no images.
+    of `worker` in `cache_dir` are made, or used again. Raises InputError where there are no images,
+    or not the classes that are wanted.
     """
     kind, _, name = config.data.partition(":")
     if kind == "folder":
         return _folder(Path(name), config, cache_dir, worker)
     source = _ordered(config, download=download)
+    class_names = _wanted_classes(config, source.class_names)
     cache = chosen_cache(config, sum(source.counts))
     if cache == "disk":
         path = _cache_path(cache_dir, source.identity, config.image_size, worker)
@@ -88,7 +99,32 @@ def load_images(
             f"data={config.data}: no image is left to train on; expected split="
             f"{config.split} to hold images that eval_split={config.eval_split} does not"
         )
-    return ImageData(train, held_out, decoded.fingerprint, cache=cache)
+    fingerprint = decoded.fingerprint
+    if class_names:
+        labels = np.concatenate([train.labels, held_out.labels])
+        fingerprint = hashlib.sha256(fingerprint.encode() + labels.tobytes()).hexdigest()
+    return ImageData(train, held_out, fingerprint, cache=cache, class_names=class_names)
+
+
+def _wanted_classes(config: TrainConfig, found: Sequence[str]) -> tuple[str, ...]:
+    """The names of the data's classes where the network is to know them, else none."""
+    if config.num_classes is None:
+        return ()
+    if len(found) == config.num_classes:
+        return tuple(found)
+    without = (
+        "each in a folder of its own" if config.data.startswith("folder:") else "or leave it out"
+    )
+    if not found:
+        raise InputError(
+            f"num_classes={config.num_classes}: data={config.data} has no classes; expected "
+            f"pictures of classes, {without}"
+        )
+    named = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+    raise InputError(
+        f"num_classes={config.num_classes}: data={config.data} has {len(found)} classes ({named}); "
+        f"give num_classes={len(found)}, or leave it out"
+    )
 
 
 def planned_cache(config: TrainConfig) -> str:
@@ -104,7 +140,9 @@ def planned_cache(config: TrainConfig) -> str:
 
 def _folder(folder: Path, config: TrainConfig, cache_dir: Path, worker: int) -> ImageData:
     listing, size = list_folder(folder), config.image_size
-    count, pictures = len(listing.names), Pictures(listing, size)
+    class_names = _wanted_classes(config, listing.class_names)
+    labels = listing.labels if class_names else None
+    count, pictures = len(listing.names), Pictures(listing, size, labels=labels)
     # A fixed part: more of them would say hardly more about the mean, and delay the first step.
     random = np.random.default_rng(config.seed)
     sample = np.sort(random.permutation(count)[:SAMPLE])
@@ -115,9 +153,11 @@ def _folder(folder: Path, config: TrainConfig, cache_dir: Path, worker: int) -> 
         cache = DiskCache(path.with_suffix(".images"), size)
     else:
         cache = MemoryCache(count, size) if kind == "memory" else NoCache()
-    images = Images(count, size, cache=cache, decode=pictures.read)
+    images = Images(count, size, cache=cache, decode=pictures.read, labels=labels)
     none = Images.of(np.zeros((0, size, size, 3), np.uint8))
-    return ImageData(images, none, listing.fingerprint, sample=sample, cache=kind)
+    return ImageData(
+        images, none, listing.fingerprint, sample=sample, cache=kind, class_names=class_names
+    )
 
 
 def _ordered(config: TrainConfig, *, download: bool) -> OrderedImages:
@@ -132,6 +172,7 @@ def _ordered(config: TrainConfig, *, download: bool) -> OrderedImages:
         counts=(len(train), len(held_out)),
         train=lambda: flowers_of(train, image_size=size, seed=seed),
         evaluation=lambda: flowers_of(held_out, image_size=size, seed=seed),
+        class_names=tuple(SPECIES),
     )
 
 
@@ -151,8 +192,10 @@ def batches(
     *,
     first_step: int,
     shard: tuple[int, int] = (0, 1),
-) -> Iterator[tf.Tensor]:
-    """Batches uint8 [B, S, S, 3], flipped at random, of steps `first_step`, `first_step` + 1, …
+) -> Iterator[Batch]:
+    """Batches of steps `first_step`, `first_step` + 1, …, of images flipped at random.
+
+    Each is images uint8 [B, S, S, 3] and labels int64 [B].
 
     Every epoch shuffles anew; a batch may span two epochs, so no image is left out. A shard
     (index, count) is rows index·B/count … (index + 1)·B/count of each batch, and reads no others.
@@ -162,12 +205,12 @@ def batches(
     first, end = ((shard[0] + k) * config.batch_size // shard[1] for k in (0, 1))
     choice = _choice(len(store), config, rows=slice(first, end))
 
-    def batch(step: int) -> tf.Tensor:
+    def batch(step: int) -> Batch:
         with tf.device("cpu"):
             index, flip = (part.numpy() for part in choice(tf.constant(step, tf.int64)))
             chosen = store.take(index)
             chosen[flip] = chosen[flip, :, ::-1]
-            return tf.constant(chosen)
+            return tf.constant(chosen), tf.constant(store.labels[index])
 
     return _ahead(batch, first_step)
 
@@ -195,7 +238,7 @@ def _choice(count: int, config: TrainConfig, *, rows: slice) -> Callable[[tf.Ten
     return choice
 
 
-def _ahead(batch: Callable[[int], tf.Tensor], first_step: int) -> Iterator[tf.Tensor]:
+def _ahead(batch: Callable[[int], Batch], first_step: int) -> Iterator[Batch]:
     """Batches in order, the next few of them made by threads meanwhile.
 
     Threads of Python's own: the interpreter ends while those of tf.data wait for it to decode, and

@@ -15,6 +15,7 @@ from .errors import InputError
 from .schedule import DiscreteSchedule, Schedule
 
 Pair = tuple[tf.Tensor, tf.Tensor]
+Network = Callable[[Sequence[tf.Tensor]], tf.Tensor]
 
 
 def add_noise(
@@ -68,22 +69,50 @@ def noise_between(
 
 
 @dataclass(frozen=True)
+class Wish:
+    """What images are to show: labels int64 [N], −1 for none, and the guidance float32 []."""
+
+    labels: tf.Tensor
+    guidance: tf.Tensor
+
+
+def guided_output(
+    network: Network, noisy: tf.Tensor, condition: tf.Tensor, wish: Wish
+) -> tf.Tensor:
+    """The network's output under classifier-free guidance (arXiv 2207.12598, equation 6).
+
+    output(no label) + guidance·(output(label) − output(no label)), where guidance 1 is the labelled
+    output itself: then the network sees the batch once, and else twice, in one call.
+    """
+    images = tf.shape(noisy)[0]
+    copies = tf.where(tf.equal(wish.guidance, 1.0), 1, 2)
+    labels = tf.concat([wish.labels, -tf.ones_like(wish.labels)], axis=0)[: copies * images]
+    copied = tf.tile(noisy, tf.stack([copies, 1, 1, 1]))
+    output = network([copied, tf.tile(condition, copies[None]), labels])
+    # Where there is one copy both are the same, and their difference is 0.
+    labelled, unlabelled = output[:images], output[-images:]
+    return unlabelled + wish.guidance * (labelled - unlabelled)
+
+
+@dataclass(frozen=True)
 class Denoiser:
     """A network with everything that sampling needs to know about it.
 
-    `network` takes [noisy images float32 [N, H, W, C], condition float32 [N]]. The condition, of
-    `CONDITIONINGS`, is the time in [0, 1], the `timestep` n = 1 … T of a discrete schedule, noise²,
-    noise, or ln(signal²/noise²). `pixel_mean` and `pixel_std` hold one number per channel, in units
-    where pixels lie in [0, 1].
+    `network` takes [noisy images float32 [N, H, W, C], condition float32 [N]], and with
+    `num_classes` labels int64 [N] too, −1 for none. The condition, of `CONDITIONINGS`, is the time
+    in [0, 1], the `timestep` n = 1 … T of a discrete schedule, noise², noise, or
+    ln(signal²/noise²). `pixel_mean` and `pixel_std` hold one number per channel, in units where
+    pixels lie in [0, 1].
     """
 
-    network: Callable[[Sequence[tf.Tensor]], tf.Tensor]
+    network: Network
     schedule: Schedule
     prediction: str
     pixel_mean: tuple[float, ...]
     pixel_std: tuple[float, ...]
     clip: bool = True
     conditioning: str = "time"
+    num_classes: int | None = None
 
     def __post_init__(self) -> None:
         if self.conditioning == "timestep" and not isinstance(self.schedule, DiscreteSchedule):
@@ -92,15 +121,18 @@ class Denoiser:
                 "conditioning, or the schedule ddpm_linear or ddpm_cosine"
             )
 
-    def __call__(self, noisy: tf.Tensor, time: tf.Tensor) -> Pair:
-        """(x̂_0, ε̂) of images [N, H, W, C] at times [N].
+    def __call__(self, noisy: tf.Tensor, time: tf.Tensor, wish: Wish | None = None) -> Pair:
+        """(x̂_0, ε̂) of images [N, H, W, C] at times [N]; `wish` is needed where there are classes.
 
         With `clip`, x̂_0 is held in the range of real pixels and ε̂ follows from what is left of it.
         """
         signal_rate, noise_rate = self.schedule.rates(time[:, None, None, None])
         rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
         condition = self._condition(time, signal_rate, noise_rate)
-        output = self.network([noisy, condition])
+        if wish is None:
+            output = self.network([noisy, condition])
+        else:
+            output = guided_output(self.network, noisy, condition, wish)
         image, noise = split_prediction(self.prediction, output, noisy, **rates)
         if not self.clip:
             return image, noise

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ _REPLACE = "replace them or pass another folder"
 class Listing:
     """The pictures of a folder, by relative POSIX path and in its order.
 
+    A picture in a folder of this one belongs to the class of that folder's name, others to none.
     `fingerprint` follows from the paths and the sizes of the files; `state` from when they were
     last changed too, for what must not outlive a change.
     """
@@ -36,6 +38,18 @@ class Listing:
     names: tuple[str, ...]
     fingerprint: str
     state: str
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The folders that pictures lie in, in the order of their names."""
+        return tuple(sorted({name.split("/")[0] for name in self.names if "/" in name}))
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """The class of each picture, −1 for none."""
+        numbers = {name: number for number, name in enumerate(self.class_names)}
+        folders = (name.split("/")[0] if "/" in name else "" for name in self.names)
+        return np.array([numbers.get(folder, -1) for folder in folders], np.int64)
 
 
 def list_folder(folder: Path) -> Listing:
@@ -105,22 +119,30 @@ def _digests(folder: Path, names: Iterable[str]) -> tuple[str, str]:
 
 
 class Pictures:
-    """The pictures of a listing by number; all threads of a process may read at once."""
+    """The pictures of a listing by number; all threads of a process may read at once.
 
-    def __init__(self, listing: Listing, image_size: int) -> None:
-        self._listing, self._image_size = listing, image_size
+    With `labels`, none takes the place of one of another class.
+    """
+
+    def __init__(
+        self, listing: Listing, image_size: int, *, labels: NDArray[np.int64] | None = None
+    ) -> None:
+        self._listing, self._image_size, self._labels = listing, image_size, labels
         self._unreadable: dict[int, str] = {}
         self._named: set[int] = set()
         self._lock = threading.Lock()
 
     def read(self, index: int) -> NDArray[np.uint8]:
         """Picture `index`, or the next that can be read, uint8 [image_size, image_size, 3]."""
-        count = len(self._listing.names)
-        for place in (*range(index, count), *range(index)):
+        count, labels = len(self._listing.names), self._labels
+        places = [*range(index, count), *range(index)]
+        if labels is not None:
+            places = [place for place in places if labels[place] == labels[index]]
+        for place in places:
             image = self._decoded(place)
             if image is not None:
                 return image
-        raise self._none_of(range(count))
+        raise self._none_of(places)
 
     def require_readable(self, sample: NDArray[np.int64]) -> None:
         """Raise InputError unless some picture of the sample can be read."""

@@ -15,7 +15,8 @@ _PORTION_BYTES = 2**24
 class Images:
     """`count` images uint8 [S, S, 3], of which `decode` makes those that the cache does not hold.
 
-    As many threads decode as there are processors, unless `threads` says otherwise.
+    `labels` int64 [count] are their classes, −1 where left out. As many threads decode as there are
+    processors, unless `threads` says otherwise.
     All threads of a process may take images at once.
     """
 
@@ -26,9 +27,11 @@ class Images:
         *,
         cache: Cache,
         decode: Callable[[int], NDArray[np.uint8]],
+        labels: NDArray[np.int64] | None = None,
         threads: int | None = None,
     ) -> None:
         self.image_size = image_size
+        self.labels = np.full(count, -1, np.int64) if labels is None else labels
         self._count, self._cache, self._decode = count, cache, decode
         self._pool = ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="decode")
 

@@ -85,3 +85,30 @@ class TimeEmbedding(layers.Layer):
     def compute_output_shape(self, time_shape: tuple) -> tuple:
         """[N] → [N, 1, 1, size]."""
         return (*time_shape, 1, 1, self.size)
+
+
+class LabelEmbedding(layers.Layer):
+    """Labels [N] as `size` channels that are learned, [N, 1, 1, size]; −1, no label, has its own.
+
+    All are 0 at first, so that a network begins without regard to labels.
+    """
+
+    def __init__(self, num_classes: int, size: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.num_classes, self.size = num_classes, size
+
+    def build(self, input_shape: tuple) -> None:
+        """Make the table, whose last row is that of −1."""
+        del input_shape
+        self.table = self.add_weight(
+            shape=(self.num_classes + 1, self.size), initializer="zeros", name="table"
+        )
+
+    def call(self, labels: tf.Tensor) -> tf.Tensor:
+        """Labels, int64 [N], from −1 to num_classes − 1."""
+        rows = tf.where(labels < 0, tf.constant(self.num_classes, labels.dtype), labels)
+        return tf.gather(tf.convert_to_tensor(self.table), rows)[:, None, None, :]
+
+    def compute_output_shape(self, labels_shape: tuple) -> tuple:
+        """[N] → [N, 1, 1, size]."""
+        return (*labels_shape, 1, 1, self.size)

@@ -18,28 +18,31 @@ from .run_directory import replacing
 
 logger = logging.getLogger("diffkiln.trainer")
 
-Pixels = Iterator[NDArray[np.uint8]]
+# A picture uint8 [S, S, 3], and its class or -1.
+Examples = Iterator[tuple[NDArray[np.uint8], int]]
 
 
 @dataclass(frozen=True)
 class OrderedImages:
-    """Images uint8 [S, S, 3] to train on and to hold out, at most `counts` of each.
+    """Images uint8 [S, S, 3] to train on and to hold out with their classes, at most `counts` each.
 
-    The images follow from `identity` and their size; each call begins with the first one anew.
+    They follow from `identity` and their size; each call begins with the first one anew.
+    `class_names` are those of classes 0, 1, …, where the data has any.
     """
 
     identity: str
     counts: tuple[int, int]
-    train: Callable[[], Pixels]
-    evaluation: Callable[[], Pixels]
+    train: Callable[[], Examples]
+    evaluation: Callable[[], Examples]
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """How many images were decoded, and the SHA-256 of the pixels of all in order."""
+    """The classes of the images that were decoded, and the SHA-256 of all pixels in order."""
 
-    images: int
-    eval_images: int
+    labels: list[int]
+    eval_labels: list[int]
     fingerprint: str
 
 
@@ -57,8 +60,8 @@ def on_disk(
     record = path.with_suffix(".json")
     decoded = _finished(record, caches)
     if decoded:
-        counts = decoded.images, decoded.eval_images
-        train, held_out = map(_images, counts, (image_size, image_size), caches)
+        train = _images(decoded.labels, image_size, caches[0])
+        held_out = _images(decoded.eval_labels, image_size, caches[1])
         return train, held_out, decoded
     for cache in caches:
         cache.clear()
@@ -71,7 +74,8 @@ def on_disk(
 def _finished(record: Path, caches: list[DiskCache]) -> Decoded | None:
     with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
         decoded = Decoded(**json.loads(record.read_text()))
-        if caches[0].holds(decoded.images) and caches[1].holds(decoded.eval_images):
+        labels = decoded.labels, decoded.eval_labels
+        if all(cache.holds(len(of)) for cache, of in zip(caches, labels, strict=True)):
             return decoded
     return None
 
@@ -89,25 +93,26 @@ def _decode(
     train = _images(_write(train_cache, _hashed(kept, digest)), image_size, train_cache)
     for portion in held_out.portions():
         digest.update(portion.data)
-    return train, held_out, Decoded(len(train), len(held_out), digest.hexdigest())
+    labels, eval_labels = train.labels.tolist(), held_out.labels.tolist()
+    return train, held_out, Decoded(labels, eval_labels, digest.hexdigest())
 
 
-def _hashed(images: Pixels, digest: "hashlib._Hash") -> Pixels:
-    for image in images:
+def _hashed(examples: Examples, digest: "hashlib._Hash") -> Examples:
+    for image, label in examples:
         digest.update(np.ascontiguousarray(image).data)
-        yield image
+        yield image, label
 
 
-def _write(cache: MemoryCache | DiskCache, images: Pixels) -> int:
-    """Write images from number 0 on; how many there were."""
-    count = 0
-    for image in images:
-        cache.write(count, image)
-        count += 1
-    return count
+def _write(cache: MemoryCache | DiskCache, examples: Examples) -> list[int]:
+    """Write images from number 0 on; their classes."""
+    labels: list[int] = []
+    for image, label in examples:
+        cache.write(len(labels), image)
+        labels.append(label)
+    return labels
 
 
-def _images(count: int, image_size: int, cache: MemoryCache | DiskCache) -> Images:
+def _images(labels: list[int], image_size: int, cache: MemoryCache | DiskCache) -> Images:
     def damaged(index: int) -> NDArray[np.uint8]:
         place = cache.path.parent if isinstance(cache, DiskCache) else "memory"
         raise InputError(
@@ -115,18 +120,19 @@ def _images(count: int, image_size: int, cache: MemoryCache | DiskCache) -> Imag
             "command again"
         )
 
-    return Images(count, image_size, cache=cache, decode=damaged)
+    numbers = np.array(labels, np.int64)
+    return Images(len(labels), image_size, cache=cache, decode=damaged, labels=numbers)
 
 
-def without_copies(images: Pixels, held_out: Iterable[NDArray[np.uint8]]) -> Pixels:
+def without_copies(examples: Examples, held_out: Iterable[NDArray[np.uint8]]) -> Examples:
     """The images that do not stand, pixel for pixel, among the held-out ones too."""
     known = {_digest(image) for image in held_out}
     left_out = 0
-    for image in images:
+    for image, label in examples:
         if known and _digest(image) in known:
             left_out += 1
         else:
-            yield image
+            yield image, label
     if left_out:
         logger.warning("left out %d images that are held out too", left_out)
 

@@ -1,4 +1,7 @@
-"""Preview grids: the same 16 noises, denoised by the averaged network as training goes on."""
+"""Preview grids: the same 16 noises, denoised by the averaged network as training goes on.
+
+A network that knows classes shows some from all over their range.
+"""
 
 from pathlib import Path
 
@@ -6,12 +9,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from .diffusion import Denoiser, to_uint8
+from .diffusion import Denoiser, Wish, to_uint8
 from .run_directory import replacing
 from .sampling import Sampling
 from .streams import PREVIEW, stream_seed
 
 PREVIEW_STEPS = 20
+PREVIEW_GUIDANCE = 2.0
 _SIDE = 4
 
 
@@ -23,9 +27,10 @@ class Preview:
         self._noise = tf.random.stateless_normal(
             shape, stream_seed(0, PREVIEW, tf.constant(0, tf.int64))
         )
-        self._denoiser = denoiser
+        labels = np.arange(_SIDE**2) * (denoiser.num_classes or 0) // _SIDE**2
+        wish = wish_for(denoiser, labels, guidance=PREVIEW_GUIDANCE)
         self._sample = tf.function(
-            lambda noise: sample(denoiser, noise, steps=PREVIEW_STEPS), autograph=False
+            lambda noise: sample(denoiser, noise, steps=PREVIEW_STEPS, wish=wish), autograph=False
         )
 
     def draw(self) -> np.ndarray:
@@ -36,12 +41,21 @@ class Preview:
         return rows.reshape(_SIDE * height, _SIDE * width, channels)
 
 
-def sample(denoiser: Denoiser, noise: tf.Tensor, *, steps: int) -> tf.Tensor:
+def wish_for(denoiser: Denoiser, labels: np.ndarray, *, guidance: float) -> Wish | None:
+    """What to ask of a denoiser for images of classes int [N]; None where it knows no classes."""
+    if denoiser.num_classes is None:
+        return None
+    return Wish(tf.constant(labels, tf.int64), tf.constant(guidance))
+
+
+def sample(
+    denoiser: Denoiser, noise: tf.Tensor, *, steps: int, wish: Wish | None = None
+) -> tf.Tensor:
     """DDIM from noise float32 [N, H, W, C] in `steps` steps: images uint8 [N, H, W, C]."""
     sampling, total = Sampling(denoiser), tf.constant(steps, tf.int64)
 
     def body(step: tf.Tensor, noisy: tf.Tensor, _: tf.Tensor):
-        state, image = sampling.step(step, total, {"noisy": noisy})
+        state, image = sampling.step(step, total, {"noisy": noisy}, wish=wish)
         return step + 1, state["noisy"], image
 
     start = (tf.constant(0, tf.int64), noise, tf.zeros_like(noise))

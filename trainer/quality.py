@@ -13,7 +13,7 @@ from .diffusion import Denoiser
 from .errors import InputError
 from .features import FeatureExtractor, extractor
 from .kid import KernelDistance, kid
-from .preview import sample
+from .preview import sample, wish_for
 from .run_directory import Best
 from .streams import KID_NOISE, stream_seed
 
@@ -34,9 +34,11 @@ class Quality:
         self._measured: tuple[int, KernelDistance] | None = None
         if config.kid_every_steps:
             self._extractor = extractor(Path(config.kid_weights) if config.kid_weights else None)
-            self._reference = self._extractor(reference_images(images, config.kid_images))
+            reference, self._labels = reference_images(images, config.kid_images)
+            self._reference = self._extractor(reference)
             self._sample = tf.function(
-                lambda noise: sample(denoiser, noise, steps=KID_STEPS), autograph=False
+                lambda noise, wish: sample(denoiser, noise, steps=KID_STEPS, wish=wish),
+                autograph=False,
             )
 
     def __str__(self) -> str:
@@ -71,21 +73,30 @@ class Quality:
         return kid(features(self.samples()), self._reference)
 
     def samples(self) -> NDArray[np.uint8]:
-        """`kid_images` samples of the averaged network, uint8 [n, S, S, C]."""
+        """`kid_images` samples of the averaged network, uint8 [n, S, S, C].
+
+        They are of the classes of the images they are compared with, without guidance.
+        """
         count, size = self._config.kid_images, self._config.image_size
         shape = (min(_BATCH, count), size, size, len(self._denoiser.pixel_mean))
         # Whole batches, so that one graph draws them all; the last one's surplus is cut off.
+        batches = range(math.ceil(count / shape[0]))
+        labels = np.resize(self._labels, (len(batches), shape[0]))
         drawn = [
-            self._sample(tf.random.stateless_normal(shape, _noise_seed(batch))).numpy()
-            for batch in range(math.ceil(count / shape[0]))
+            self._sample(
+                tf.random.stateless_normal(shape, _noise_seed(batch)),
+                wish_for(self._denoiser, labels[batch], guidance=1.0),
+            ).numpy()
+            for batch in batches
         ]
         return np.concatenate(drawn)[:count]
 
 
-def reference_images(images: ImageData, count: int) -> NDArray[np.uint8]:
+def reference_images(images: ImageData, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """At most `count` held-out images from all over the set, or training images without them.
 
-    Raises InputError where there are not even two.
+    With their labels, int64 [n], −1 where they have none. Raises InputError where there are not
+    even two.
     """
     found = images.held_out if len(images.held_out) > 1 else images.train
     if len(found) < 2:
@@ -94,7 +105,7 @@ def reference_images(images: ImageData, count: int) -> NDArray[np.uint8]:
             "leave the flag out, or give more images"
         )
     chosen = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(np.int64)
-    return found.take(chosen)
+    return found.take(chosen), found.labels[chosen]
 
 
 def _noise_seed(batch: int) -> tf.Tensor:

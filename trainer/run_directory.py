@@ -30,6 +30,7 @@ class DataSummary:
 
     `fingerprint` is the SHA-256 of all pixels in order, of training and evaluation; for a folder,
     "files-" and that of the paths and sizes of its files. `eval_images` may be more than are used.
+    `class_names` are those of the classes that the network is told of.
     """
 
     fingerprint: str
@@ -37,6 +38,7 @@ class DataSummary:
     eval_images: int
     pixel_mean: tuple[float, ...]
     pixel_std: tuple[float, ...]
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ class RunDirectory:
             data = dict(content["data"])
             for name in ("pixel_mean", "pixel_std"):
                 data[name] = tuple(float(value) for value in data[name])
+            data["class_names"] = tuple(str(name) for name in data.get("class_names", ()))
             return TrainConfig.from_json(content["settings"]), DataSummary(**data)
         except InputError as error:
             raise InputError(f"{self.config}: {error}") from error

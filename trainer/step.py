@@ -20,14 +20,21 @@ from .replicas import Replicas, make_replicas
 from .run_directory import DataSummary
 from .schedule import make_schedule
 from .step_metrics import StepMetrics
-from .streams import EVAL_NOISE, EVAL_TIME, NOISE, TIME, stream_seed
+from .streams import EVAL_NOISE, EVAL_TIME, LABEL, NOISE, TIME, stream_seed
 from .unet import build_unet
 
 
 def make_denoiser(config: TrainConfig, data: DataSummary, network: keras.Model) -> Denoiser:
     """The network with what the run's settings and data say of it."""
     schedule = make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate)
-    return Denoiser(network, schedule, config.prediction, data.pixel_mean, data.pixel_std)
+    return Denoiser(
+        network,
+        schedule,
+        config.prediction,
+        data.pixel_mean,
+        data.pixel_std,
+        num_classes=config.num_classes,
+    )
 
 
 class _Adam(keras.optimizers.Adam):
@@ -92,22 +99,24 @@ class Trainer:
         self.average.set_weights(weights)
 
     @tf.function(autograph=False)
-    def train(self, images: tf.Tensor) -> None:
-        """One step on this worker's part of the batch, images uint8 [B / workers, S, S, C].
+    def train(self, images: tf.Tensor, labels: tf.Tensor) -> None:
+        """One step on this worker's part of the batch.
 
-        `metrics` has what came of it, on all replicas together.
+        Images are uint8 [B / workers, S, S, C] and labels int64 [B / workers]. `metrics` has what
+        came of it, on all replicas together.
         """
-        losses, times, norm = self.replicas.run(self._train_replica, images)
+        losses, times, norm = self.replicas.run(self._train_replica, images, labels)
         if not self.replicas.is_default:
             self._move_average()
         self.step.assign_add(1)
         scaled = self.config.precision == "mixed_float16"
         self.metrics.update(self.step, losses, times, norm, skips_overflow=scaled)
 
-    def _train_replica(self, images: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def _train_replica(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Losses and times float32 [B] of the whole batch, and the norm of its gradient."""
         replicas = self.replicas
-        losses, times, gradients = self._gradient(replicas.rows_here(images), self.step)
+        images, labels = replicas.rows_here(images), replicas.rows_here(labels)
+        losses, times, gradients = self._gradient(images, labels, self.step)
         gradients = replicas.total(gradients)
         norm = tf.linalg.global_norm(gradients) / self._loss_scale()
         if replicas.is_default:
@@ -126,17 +135,25 @@ class Trainer:
         # Keras scales its own constant, so that its scale need not be known.
         return tf.convert_to_tensor(self.optimizer.scale_loss(tf.constant(1.0)))
 
-    def _gradient_of(self, images: tf.Tensor, step: tf.Tensor):
+    def _gradient_of(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor):
         """Losses and times of this replica's images, and their part of the batch's gradient."""
-        draws = map(
-            self.replicas.rows,
-            self._draws(tf.constant(self.config.batch_size), step, noise=NOISE, time=TIME),
-        )
+        batch_size = tf.constant(self.config.batch_size)
+        draws = map(self.replicas.rows, self._draws(batch_size, step, noise=NOISE, time=TIME))
+        if self.config.num_classes is not None:
+            kept = self.replicas.rows(self._keeps_label(batch_size, step))
+            labels = tf.where(kept, labels, -tf.ones_like(labels))
         with tf.GradientTape() as tape:
-            losses, times = self._losses(self.network, images, *draws)
+            losses, times = self._losses(self.network, images, labels, *draws)
             mean = tf.reduce_mean(losses) / self.replicas.count
             scaled = self.optimizer.scale_loss(mean)
-        return losses, times, tape.gradient(scaled, self.network.trainable_variables)
+        gradients = tape.gradient(scaled, self.network.trainable_variables)
+        # That of a table is one of its rows, which no other part of a step takes.
+        return losses, times, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    def _keeps_label(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """Whether an image's class is told, bool [N]; the network learns to do without as well."""
+        seed = stream_seed(self.config.seed, LABEL, step)
+        return tf.random.stateless_uniform(images[None], seed) >= self.config.label_dropout
 
     def _update_with(self, gradients: list[tf.Tensor]) -> None:
         self.optimizer.apply(gradients, self.network.trainable_variables)
@@ -150,10 +167,10 @@ class Trainer:
         )
         update_ema(self.average.trainable_variables, self.network.trainable_variables, decay)
 
-    def _evaluate(self, images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    def _evaluate(self, images: tf.Tensor, labels: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         """The averaged network's loss on batch `number`, with the same noise every time."""
         draws = self._draws(tf.shape(images)[0], number, noise=EVAL_NOISE, time=EVAL_TIME)
-        losses, _ = self._losses(self.average, images, *draws)
+        losses, _ = self._losses(self.average, images, labels, *draws)
         return tf.reduce_mean(losses)
 
     def _draws(self, images: tf.Tensor, step: tf.Tensor, *, noise: int, time: int):
@@ -167,7 +184,14 @@ class Trainer:
             uniform = stratified(uniform)
         return epsilon, uniform
 
-    def _losses(self, network, images: tf.Tensor, epsilon: tf.Tensor, uniform: tf.Tensor):
+    def _losses(
+        self,
+        network: keras.Model,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        epsilon: tf.Tensor,
+        uniform: tf.Tensor,
+    ):
         """Weighted mean squared error of each prediction, and its time, both float32 [N].
 
         arXiv 2006.11239, equation 14, for ε.
@@ -179,8 +203,7 @@ class Trainer:
         rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
         noisy = add_noise(image, epsilon, **rates)
         target = training_target(config.prediction, image, epsilon, **rates)
-        error = tf.reduce_mean(
-            tf.square(network([noisy, times], training=True) - target), [1, 2, 3]
-        )
+        inputs = [noisy, times] if config.num_classes is None else [noisy, times, labels]
+        error = tf.reduce_mean(tf.square(network(inputs, training=True) - target), [1, 2, 3])
         weight = loss_weight(config.loss_weighting, config.prediction, **rates)
         return error * weight[:, 0, 0, 0], times

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-NOISE, TIME, FLIP, EVAL_NOISE, EVAL_TIME, PREVIEW, KID_NOISE = range(7)
+NOISE, TIME, FLIP, EVAL_NOISE, EVAL_TIME, PREVIEW, KID_NOISE, LABEL = range(8)
 
 
 def stream_seed(seed: int, purpose: int, step: tf.Tensor) -> tf.Tensor:

@@ -42,13 +42,14 @@ def synthetic_flowers(count: int, *, image_size: int, seed: int) -> NDArray[np.u
     _require_at_least("count", count, 1)
     _require_at_least("image_size", image_size, _SMALLEST_IMAGE_SIZE)
     _require_at_least("seed", seed, 0)
-    return np.stack([*flowers_of(range(count), image_size=image_size, seed=seed)])
+    flowers = flowers_of(range(count), image_size=image_size, seed=seed)
+    return np.stack([image for image, _ in flowers])
 
 
 def flowers_of(
     numbers: Iterable[int], *, image_size: int, seed: int
-) -> Iterator[NDArray[np.uint8]]:
-    """Flowers by number, as `synthetic_flowers` has them, one at a time."""
+) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """Flowers by number, as `synthetic_flowers` has them, each with its place in `SPECIES`."""
     for number in numbers:
         yield _picture(np.random.default_rng([seed, number]), image_size)
 
@@ -58,11 +59,12 @@ def _require_at_least(name: str, value: int, smallest: int) -> None:
         raise InputError(f"{name} is {value}; expected {smallest} or more; pass a larger {name}")
 
 
-def _picture(random: np.random.Generator, image_size: int) -> NDArray[np.uint8]:
+def _picture(random: np.random.Generator, image_size: int) -> tuple[NDArray[np.uint8], int]:
     # The light comes from above, from the left or the right, but never straight down.
     light_angle = -math.pi / 2 + random.choice((-1, 1)) * random.uniform(0.4, 1.1)
     meadow = colours(_MEADOWS[random.integers(len(_MEADOWS))])
-    species = list(SPECIES.values())[random.integers(len(SPECIES))]
+    label = int(random.integers(len(SPECIES)))
+    species = list(SPECIES.values())[label]
     near, far = _near_pose(random, float(light_angle)), random.random() < 0.35
     canvas = _meadow(random, meadow, image_size)
     if far:
@@ -73,7 +75,7 @@ def _picture(random: np.random.Generator, image_size: int) -> NDArray[np.uint8]:
     canvas = canvas.repeat(_SUPERSAMPLING, axis=1).repeat(_SUPERSAMPLING, axis=2)
     canvas = _paint_plant(random, canvas, near, meadow[2])
     canvas = paint_flower(canvas, near, species=species, random=random)
-    return np.asarray(to_picture(canvas).reduce(_SUPERSAMPLING))
+    return np.asarray(to_picture(canvas).reduce(_SUPERSAMPLING)), label
 
 
 def _near_pose(random: np.random.Generator, light_angle: float) -> Pose:

@@ -4,7 +4,7 @@ import contextlib
 import difflib
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from PIL import Image
 from .config import TrainConfig
 from .errors import InputError, first_line
 from .images import square_rgb
-from .ordered import OrderedImages
+from .ordered import Examples, OrderedImages
 
 _PORTION = 64
 
@@ -28,19 +28,21 @@ def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedIma
     set that is not prepared or cannot be downloaded, or one without images.
     """
     builder = _prepared_builder(name, config.data_dir, download=download)
-    feature = _image_feature(name, builder)
+    feature, label = _image_feature(name, builder), _label_feature(builder)
     splits = [config.split or "train"] + ([config.eval_split] if config.eval_split else [])
     found = [_split(name, builder, split) for split in splits]
 
-    def squares(number: int) -> Iterator[np.ndarray]:
-        examples = found[number][1] if number < len(found) else ()
-        return _squares(examples, feature, config.image_size)
+    def squares(number: int) -> Examples:
+        stored = found[number][1] if number < len(found) else ()
+        pairs = ((each[feature], each[label] if label else -1) for each in stored)
+        return _squares(pairs, config.image_size)
 
     return OrderedImages(
         identity=f"{builder.info.full_name} {splits} {_state(Path(builder.data_path))}",
         counts=(found[0][0], found[1][0] if config.eval_split else 0),
         train=lambda: squares(0),
         evaluation=lambda: squares(1),
+        class_names=tuple(builder.info.features[label].names) if label else (),
     )
 
 
@@ -59,13 +61,16 @@ def _split(name: str, builder: Any, split: str) -> tuple[int, Iterable[dict]]:
     return count, examples
 
 
-def _squares(examples: Iterable[dict], feature: str, image_size: int) -> Iterator[np.ndarray]:
-    stored = iter(examples)
+def _squares(pairs: Iterable[tuple[Any, Any]], image_size: int) -> Examples:
+    def square(pair: tuple[Any, Any]) -> tuple[np.ndarray, int]:
+        image, label = pair
+        return square_rgb(_picture(image.numpy()), image_size), int(label)
+
+    stored = iter(pairs)
     with ThreadPoolExecutor() as pool:
         # In portions, so that no more decoded photographs wait than these.
         while portion := list(itertools.islice(stored, _PORTION)):
-            pictures = (_picture(example[feature].numpy()) for example in portion)
-            yield from pool.map(lambda picture: square_rgb(picture, image_size), pictures)
+            yield from pool.map(square, portion)
 
 
 def _state(folder: Path) -> str:
@@ -137,6 +142,16 @@ def _image_feature(name: str, builder: Any) -> str:
         if isinstance(feature, tfds.features.Image):
             return key
     raise InputError(f"data=tfds:{name}: has no image feature; choose a data set of images")
+
+
+def _label_feature(builder: Any) -> str | None:
+    """The feature that names a picture's class, None where there is none."""
+    import tensorflow_datasets as tfds
+
+    for key, feature in builder.info.features.items():
+        if isinstance(feature, tfds.features.ClassLabel):
+            return key
+    return None
 
 
 def _picture(pixels: np.ndarray) -> Image.Image:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from .checkpoint import Checkpoints
 from .config import TrainConfig
-from .data import ImageData, batches
+from .data import Batch, ImageData, batches
 from .errors import InputError
 from .metrics import MetricsLog, Row, progress_bar
 from .preview import Preview, save_png
@@ -62,9 +62,9 @@ class TrainingLoop:
         if "SIGINT" in stop:
             raise KeyboardInterrupt
 
-    def advance(self, step: int, data: Iterator[tf.Tensor], bar: tqdm) -> None:
+    def advance(self, step: int, data: Iterator[Batch], bar: tqdm) -> None:
         """Do step `step`, counted from 1, and what falls due after it."""
-        self.trainer.train(self._next(data))
+        self.trainer.train(*self._next(data))
         bar.update()
         self._between(step, bar)
 
@@ -76,11 +76,11 @@ class TrainingLoop:
         if first_step < step == self.config.train_steps:
             self.draw(step)
 
-    def _next(self, data: Iterator[tf.Tensor]) -> tf.Tensor:
+    def _next(self, data: Iterator[Batch]) -> Batch:
         started = time.monotonic()
-        images = next(data)
+        batch = next(data)
         self.waited += time.monotonic() - started
-        return images
+        return batch
 
     def _between(self, step: int, bar: tqdm) -> None:
         """Do what falls due after a step but for the last, which the end of the run sees to."""
@@ -133,11 +133,13 @@ class TrainingLoop:
             )
 
     def _eval_loss(self) -> float:
-        held_out = self.evaluation
+        held_out, labels = self.evaluation
         losses = [
             float(
                 self.trainer.evaluate(
-                    tf.constant(held_out[start : start + 64]), tf.constant(start, tf.int64)
+                    tf.constant(held_out[start : start + 64]),
+                    tf.constant(labels[start : start + 64]),
+                    tf.constant(start, tf.int64),
                 )
             )
             for start in range(0, len(held_out), 64)

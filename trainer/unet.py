@@ -13,19 +13,33 @@ import keras
 from keras import layers
 
 from .config import NetworkConfig
-from .layers import DepthToSpace, NearestUpsampling, PixelNorm, SpaceToDepth, TimeEmbedding
+from .layers import (
+    DepthToSpace,
+    LabelEmbedding,
+    NearestUpsampling,
+    PixelNorm,
+    SpaceToDepth,
+    TimeEmbedding,
+)
 
 
 def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
     """A network of (noisy float32 [N, S, S, C], time float32 [N]) → float32 [N, S, S, C].
 
-    `dtype` is a Keras dtype policy such as `mixed_float16`; the output is float32 under each, and
-    the weights of one load into another.
+    With classes, labels int64 [N] come third: 0 … num_classes − 1, or −1 for none. `dtype` is a
+    Keras dtype policy such as `mixed_float16`; the output is float32 under each, and the weights of
+    one load into another.
     """
     noisy = keras.Input((config.image_size, config.image_size, config.channels), name="noisy")
     time = keras.Input((), name="time")
-    blocks = _Blocks(dtype)
-    embedding = blocks.embed(time, config.embedding_size)
+    inputs, blocks = [noisy, time], _Blocks(dtype)
+    label = None
+    if config.num_classes is not None:
+        inputs.append(keras.Input((), name="labels", dtype="int64"))
+        label = LabelEmbedding(config.num_classes, 4 * config.embedding_size, dtype=dtype)(
+            inputs[-1]
+        )
+    embedding = blocks.embed(time, config.embedding_size, label)
     x = SpaceToDepth(config.patch_size, dtype=dtype)(noisy) if config.patch_size > 1 else noisy
     x, skips = _down(blocks, x, embedding, config)
     x = blocks.residual(x, embedding, config.widths[-1])
@@ -34,7 +48,7 @@ def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
     output = blocks.conv(x, channels, kernel="zeros", bias="zeros", dtype="float32")
     if config.patch_size > 1:
         output = DepthToSpace(config.patch_size, dtype="float32")(output)
-    return keras.Model([noisy, time], output, name="unet")
+    return keras.Model(inputs, output, name="unet")
 
 
 def _down(blocks: "_Blocks", x: Any, embedding: Any, config: NetworkConfig) -> tuple[Any, list]:
@@ -98,11 +112,11 @@ class _Blocks:
     def activate(self, x: Any) -> Any:
         return self.silu(self.normalise(x))
 
-    def embed(self, time: Any, size: int) -> Any:
+    def embed(self, time: Any, size: int, label: Any = None) -> Any:
         x = TimeEmbedding(size, dtype="float32")(time)
-        for _ in range(2):
-            x = self.silu(self.conv(x, 4 * size, size=1, bias="zeros"))
-        return x
+        x = self.silu(self.conv(x, 4 * size, size=1, bias="zeros"))
+        x = self.conv(x, 4 * size, size=1, bias="zeros")
+        return self.silu(x if label is None else layers.Add(dtype=self.dtype)([x, label]))
 
     def residual(self, x: Any, embedding: Any, width: int) -> Any:
         """x + conv(silu(scale(t)·norm(conv(silu(norm(x)))) + shift(t))), a 1×1 for a new width.

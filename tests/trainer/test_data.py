@@ -34,7 +34,7 @@ def served(
     count: int, steps: int, *, first_step: int = 0, config: TrainConfig = CONFIG
 ) -> np.ndarray:
     data = islice(batches(numbered(count), config, first_step=first_step), steps)
-    return np.stack([batch.numpy() for batch in data])
+    return np.stack([batch.numpy() for batch, _ in data])
 
 
 def numbers(images: np.ndarray) -> np.ndarray:
@@ -98,8 +98,9 @@ def test_synthetic_evaluation_is_held_out() -> None:
     data = load_images(preset_config("tiny", image_size=8))
     (train,) = data.train.portions()
     assert len(train) == 2048
-    kept = [*without_copies(iter(data.evaluation), train)]
-    assert len(kept) == len(data.evaluation) == len(data.held_out) == 256
+    evaluation, labels = data.evaluation
+    kept = [*without_copies(zip(evaluation, labels.tolist(), strict=True), train)]
+    assert len(kept) == len(evaluation) == len(data.held_out) == 256
 
 
 @pytest.mark.parametrize(("batch_size", "count"), [(4, 1), (4, 2), (6, 3), (5, 2), (4, 4)])
@@ -108,7 +109,7 @@ def test_shards_are_the_rows_of_the_whole_batch(batch_size: int, count: int) -> 
 
     def rows(shard: tuple[int, int]) -> np.ndarray:
         steps = islice(batches(numbered(7), config, first_step=3, shard=shard), 9)
-        return np.stack([batch.numpy() for batch in steps])
+        return np.stack([batch.numpy() for batch, _ in steps])
 
     parts = [rows((index, count)) for index in range(count)]
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), rows((0, 1)))
@@ -124,7 +125,7 @@ def test_a_shard_decodes_its_own_rows_alone() -> None:
     images = Images(100, 8, cache=NoCache(), decode=decode)
     config = preset_config("tiny", image_size=8, batch_size=10)
     steps = [*islice(batches(images, config, first_step=0, shard=(1, 2)), 2)]
-    served = set(np.concatenate([numbers(batch.numpy()) for batch in steps]).tolist())
+    served = set(np.concatenate([numbers(batch.numpy()) for batch, _ in steps]).tolist())
     # Two batches that were served and six ahead of them, of 5 images each.
     assert served <= decoded
     assert len(decoded) <= (2 + 6) * 5
@@ -139,7 +140,7 @@ def folder_batches(
         pictures = Pictures(list_folder(folder), 8)
         images = Images(len(images), 8, cache=NoCache(), decode=pictures.read, threads=threads)
     steps = islice(batches(images, config, first_step=first_step), 12 - first_step)
-    return np.stack([batch.numpy() for batch in steps])
+    return np.stack([batch.numpy() for batch, _ in steps])
 
 
 @pytest.fixture

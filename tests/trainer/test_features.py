@@ -101,7 +101,7 @@ def flowers(flowers_dir: Path) -> dict[str, Pictures]:
     ]
     return {
         str(config.split): np.stack(
-            [*tfds_images("oxford_flowers102", config, download=False).train()]
+            [image for image, _ in tfds_images("oxford_flowers102", config, download=False).train()]
         )
         for config in configs
     }

@@ -13,6 +13,7 @@ from diffkiln.trainer.run_directory import DataSummary
 from diffkiln.trainer.step import Trainer
 from diffkiln.trainer.synthetic import synthetic_flowers
 
+NO_LABELS = tf.fill([8], tf.constant(-1, tf.int64))
 DATA = DataSummary("", 8, 0, (0.45, 0.4, 0.3), (0.3, 0.25, 0.28))
 
 
@@ -41,7 +42,7 @@ def test_losses_are_finite_and_fall(precision: str, images: tf.Tensor) -> None:
     trained, losses = trainer(precision), []
     for _ in range(3):
         for _ in range(10):
-            trained.train(images)
+            trained.train(images, NO_LABELS)
         losses.append(trained.metrics.take().loss)
     assert np.isfinite(losses).all()
     # One batch again and again, under other noise each time.
@@ -62,12 +63,12 @@ def test_the_ends_of_the_network_and_the_average_are_float32(precision: str) -> 
 
 def test_an_overflow_lowers_the_loss_scale_and_skips_the_step(images: tf.Tensor) -> None:
     trained = trainer("mixed_float16")
-    trained.train(images)
+    trained.train(images, NO_LABELS)
     before, scale = trained.network.get_weights(), trained.loss_scale
     moments = [np.asarray(variable) for variable in trained.optimizer.inner_optimizer.variables]
     # Beyond the largest number of float16 in the backward pass.
     trained.optimizer.dynamic_scale.assign(2.0**40)
-    trained.train(images)
+    trained.train(images, NO_LABELS)
     assert trained.loss_scale == 2.0**39
     for old, new in zip(before, trained.network.get_weights(), strict=True):
         np.testing.assert_array_equal(new, old)
@@ -75,7 +76,7 @@ def test_an_overflow_lowers_the_loss_scale_and_skips_the_step(images: tf.Tensor)
         np.testing.assert_array_equal(np.asarray(new), old)
     assert np.isfinite(trained.metrics.take().gradient_norm)
     trained.optimizer.dynamic_scale.assign(scale)
-    trained.train(images)
+    trained.train(images, NO_LABELS)
     assert any(
         (old != new).any() for old, new in zip(before, trained.network.get_weights(), strict=True)
     )

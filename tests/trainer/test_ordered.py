@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,13 @@ import pytest
 
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.image_store import Images
-from diffkiln.trainer.ordered import OrderedImages, in_memory, on_disk, without_copies
+from diffkiln.trainer.ordered import Examples, OrderedImages, in_memory, on_disk, without_copies
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 3), np.uint8)
 # Two of the nine are held out too.
 HELD_OUT = np.concatenate([IMAGES[[2, 5]], 255 - IMAGES[:1]])
-KEPT = IMAGES[[0, 1, 3, 4, 6, 7, 8]]
+KEPT_NUMBERS = [0, 1, 3, 4, 6, 7, 8]
+KEPT = IMAGES[KEPT_NUMBERS]
 
 
 class Source:
@@ -24,15 +24,18 @@ class Source:
     def __init__(self, *, breaks: bool = False) -> None:
         self.reads, self.breaks = 0, breaks
 
-    def train(self) -> Iterator[np.ndarray]:
+    def train(self) -> Examples:
         self.reads += 1
-        yield from IMAGES[:5]
+        yield from zip(IMAGES[:5], range(5), strict=True)
         if self.breaks:
             raise OSError("the disk was unplugged")
-        yield from IMAGES[5:]
+        yield from zip(IMAGES[5:], range(5, 9), strict=True)
+
+    def held_out(self) -> Examples:
+        yield from ((image, -1) for image in HELD_OUT)
 
     def images(self) -> OrderedImages:
-        return OrderedImages("nine", (9, 3), self.train, lambda: iter(HELD_OUT))
+        return OrderedImages("nine", (9, 3), self.train, self.held_out)
 
 
 def all_of(images: Images) -> np.ndarray:
@@ -48,7 +51,8 @@ def test_memory_and_disk_hold_the_same_without_copies(tmp_path: Path) -> None:
     for train, held_out, decoded in (memory, once, again):
         np.testing.assert_array_equal(all_of(train), KEPT)
         np.testing.assert_array_equal(all_of(held_out), HELD_OUT)
-        assert (decoded.images, decoded.eval_images) == (7, 3)
+        assert train.labels.tolist() == decoded.labels == KEPT_NUMBERS
+        assert held_out.labels.tolist() == decoded.eval_labels == [-1, -1, -1]
         pixels = KEPT.tobytes() + HELD_OUT.tobytes()
         assert decoded.fingerprint == hashlib.sha256(pixels).hexdigest()
 
@@ -61,14 +65,22 @@ def test_a_file_left_unfinished_is_made_anew(tmp_path: Path) -> None:
     np.testing.assert_array_equal(all_of(train), KEPT)
 
 
-@pytest.mark.parametrize("record", ["", "{}", '{"images": 8, "eval_images": 3, "fingerprint": ""}'])
+@pytest.mark.parametrize(
+    "record",
+    [
+        "",
+        "{}",
+        '{"images": 7, "eval_images": 3, "fingerprint": ""}',
+        '{"labels": [0, 1], "eval_labels": [-1, -1, -1], "fingerprint": ""}',
+    ],
+)
 def test_a_record_that_does_not_fit_the_file_is_not_trusted(tmp_path: Path, record: str) -> None:
     on_disk(Source().images(), 8, path=tmp_path / "a-0")
     (tmp_path / "a-0.json").write_text(record)
     source = Source()
     train, _, _ = on_disk(source.images(), 8, path=tmp_path / "a-0")
     assert (source.reads, len(train)) == (1, 7)
-    assert json.loads((tmp_path / "a-0.json").read_text())["images"] == 7
+    assert json.loads((tmp_path / "a-0.json").read_text())["labels"] == KEPT_NUMBERS
 
 
 def test_a_damaged_image_is_refused(tmp_path: Path) -> None:
@@ -83,4 +95,6 @@ def test_a_damaged_image_is_refused(tmp_path: Path) -> None:
 
 
 def test_copies_of_held_out_images_are_left_out() -> None:
-    np.testing.assert_array_equal([*without_copies(iter(IMAGES), HELD_OUT)], KEPT)
+    images, labels = zip(*without_copies(Source().train(), HELD_OUT), strict=True)
+    np.testing.assert_array_equal(images, KEPT)
+    assert [*labels] == KEPT_NUMBERS

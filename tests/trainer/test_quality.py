@@ -96,16 +96,17 @@ def test_samples_and_number_are_the_same_each_time() -> None:
     assert one.samples().shape == (70, 16, 16, 3)
     np.testing.assert_array_equal(one.samples(), other.samples())
     features = flower_network()
-    reference = reference_images(flowers(4, 90), 70)
+    reference, _ = reference_images(flowers(4, 90), 70)
     assert one.at(5) == kid(features(other.samples()), features(reference))
 
 
 def test_the_images_to_compare_with() -> None:
     data = flowers(6, 9)
-    np.testing.assert_array_equal(reference_images(data, 100), data.evaluation)
-    np.testing.assert_array_equal(reference_images(data, 3), data.evaluation[[0, 4, 8]])
+    held_out, _ = data.evaluation
+    np.testing.assert_array_equal(reference_images(data, 100)[0], held_out)
+    np.testing.assert_array_equal(reference_images(data, 3)[0], held_out[[0, 4, 8]])
     np.testing.assert_array_equal(
-        reference_images(flowers(6, 0), 100), flowers(6, 9).train.take(np.arange(6))
+        reference_images(flowers(6, 0), 100)[0], flowers(6, 9).train.take(np.arange(6))
     )
     with pytest.raises(
         InputError, match=r"^kid_every_steps: the data has 1 image, and KID compares"
