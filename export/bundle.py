@@ -11,17 +11,18 @@ import numpy as np
 import tensorflow as tf
 
 from ..runtime.seal import sealed
-from ..trainer.config import CONDITIONINGS, PREDICTIONS
+from ..trainer.config import CONDITIONINGS, MOST_CLASSES, PREDICTIONS
 from ..trainer.diffusion import Denoiser
 from ..trainer.errors import InputError
 from ..trainer.sampling import Sampling
 from ..trainer.schedule import CosineSchedule, Schedule
 from .certificate import Certificate, certify, reference_of
 from .half_precision import half_precision, require_finite
-from .manifest import essentials, metadata_props, write_manifest
+from .manifest import Classes, essentials, metadata_props, write_manifest
 from .network import adapted, image_shape
 from .onnx_graphs import OnnxExporter, network_graph, set_metadata
-from .options import GRAPHS, check_baking, check_bundle_path, check_choice
+from .options import GRAPHS, MOST_NAME_CHARACTERS, check_baking, check_bundle_path, check_choice
+from .reference import guided
 from .reference_noise import reference_noise
 from .saved_model import write_saved_model
 from .signatures import Signatures
@@ -46,6 +47,8 @@ def export_bundle(
     precision: str = "float32",
     unroll_steps: int | None = None,
     batch_size: int | None = None,
+    class_names: Sequence[str] = (),
+    default_guidance: float | None = None,
     overwrite: bool = False,
 ) -> Certificate:
     """Bake a network and its sampler into a bundle, and prove the parity of what was written.
@@ -63,6 +66,10 @@ def export_bundle(
     float32 in [0, 1]. With `precision="float16"` their networks have weights and compute in half
     precision. `unroll_steps` writes that many steps out instead of a Loop, for `batch_size` images
     if given. `bundle` is a folder that is there whole or not at all.
+
+    With `class_names`, the network takes labels [N] third, numbers of classes or −1 for none, and
+    the graphs take `labels` int64 [N] and `guidance` float32 [] last. `default_guidance` (2) is
+    what programs use unless they are told.
 
     Raises InputError for settings that do not fit, a network that ONNX cannot express, a `bundle`
     that exists without `overwrite`, and parity worse than the certificate's tolerance; OSError if
@@ -83,9 +90,11 @@ def export_bundle(
             "precision": precision,
             "unroll_steps": unroll_steps,
             "batch_size": batch_size,
+            "default_guidance": default_guidance,
         }
     )
-    shape = image_shape(network)
+    classes = _classes(class_names, default_guidance)
+    shape = image_shape(network, classes=bool(class_names))
     denoiser = Denoiser(
         adapted(network),
         schedule or CosineSchedule(),
@@ -94,25 +103,27 @@ def export_bundle(
         _pixel_numbers("pixel_std", pixel_std, shape[-1], least=1e-6),
         clip=clip,
         conditioning=conditioning,
+        num_classes=len(class_names) or None,
     )
     signatures = Signatures(Sampling(denoiser, solver, eta, time_grid), shape, image_dtype)
     plain = network_graph(signatures)
     flat = half_precision(plain) if precision == "float16" else plain
     exporter = OnnxExporter(signatures, flat, unroll_steps, batch_size)
     with _published(bundle) as folder:
-        known = essentials(exporter, network.count_params(), precision)
+        known = essentials(exporter, network.count_params(), precision, classes)
         models = {name: exporter.graph(name) for name in graphs}
         set_metadata(models["sampler"], metadata_props(known))
         if precision == "float16":
             seeds = np.array([0, 1], np.int64)
             noise = reference_noise(seeds.tolist(), shape).astype(np.float32)
-            require_finite(exporter.graph("step"), noise, seeds)
+            labels = seeds % max(len(class_names), 1)
+            require_finite(exporter.graph("step"), noise, seeds, labels)
         for name, model in models.items():
             (folder / f"{name}.onnx").write_bytes(sealed(model.SerializeToString()))
         write_saved_model(signatures, network, folder / "saved_model")
-        certificate = certify(
-            folder, graphs, known, reference_of(known, _callable(denoiser.network))
-        )
+        called = _callable(denoiser.network)
+        reference = reference_of(known, guided(called) if classes else called)
+        certificate = certify(folder, graphs, known, reference)
         write_manifest(folder, known, models, certificate)
         _require_openable(folder)
     return certificate
@@ -129,9 +140,28 @@ def _require_openable(folder: Path) -> None:
         ) from error
 
 
-def _callable(network: Callable) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    call = tf.function(lambda noisy, condition: network([noisy, condition]), reduce_retracing=True)
-    return lambda noisy, condition: call(tf.constant(noisy), tf.constant(condition)).numpy()
+def _callable(network: Callable) -> Callable[..., np.ndarray]:
+    call = tf.function(lambda *inputs: network(inputs), reduce_retracing=True)
+    return lambda *inputs: call(*map(tf.constant, inputs)).numpy()
+
+
+def _classes(names: Sequence[str], default_guidance: float | None) -> Classes | None:
+    if not names:
+        if default_guidance is not None:
+            raise InputError(
+                f"default_guidance={default_guidance:g}: the model knows no classes; leave it out"
+            )
+        return None
+    if len(names) > MOST_CLASSES or len(set(names)) < len(names) or not all(map(_usable, names)):
+        raise InputError(
+            f"class_names: got {len(names)} names, expected at most {MOST_CLASSES}, each another "
+            f"text of 1 to {MOST_NAME_CHARACTERS} characters on one line"
+        )
+    return Classes(tuple(names), 2.0 if default_guidance is None else float(default_guidance))
+
+
+def _usable(name: str) -> bool:
+    return 0 < len(name.strip()) <= MOST_NAME_CHARACTERS and name.isprintable()
 
 
 def _pixel_numbers(

@@ -104,13 +104,14 @@ def certify(
     """
     forms = [*onnx_forms(bundle, graphs, known), *saved_model_forms(bundle, known)]
     unrolled = known["sampler"].get("unrolled") or {}
+    class_names = known["model"].get("class_names", [])
     batches = _with(BATCHES, unrolled.get("batch"))
     steps = _with(steps, unrolled.get("steps"))
     found: dict[str, list[np.ndarray]] = {form.name: [] for form in forms}
     expected: dict[str, list[np.ndarray]] = {form.name: [] for form in forms}
     apart = []
     for seeds, count in _cases(batches, steps):
-        truth = Truth(reference, seeds, count, known["image"])
+        truth = Truth(reference, seeds, count, known["image"], len(class_names))
         made = {f.name: f.run(truth.case) for f in forms if _runs(f, truth.case, max(batches))}
         for form in (form for form in forms if form.name in made):
             found[form.name].append(_unit(made[form.name], form, reference, known))
@@ -143,12 +144,11 @@ def _checked_for_cuda(
     }
 
 
-def reference_of(
-    known: Mapping[str, Any], network: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> ReferenceSampler:
+def reference_of(known: Mapping[str, Any], network: Callable[..., np.ndarray]) -> ReferenceSampler:
     """The float64 reference of what a manifest's essentials describe.
 
-    `network` maps noisy images float32 [N, H, W, C] and conditions float32 [N] to its prediction.
+    `network` maps noisy images float32 [N, H, W, C], conditions float32 [N], and for a model of
+    classes a `ReferenceWish`, to its prediction.
     """
     sampler = known["sampler"]
     return ReferenceSampler(
@@ -227,7 +227,7 @@ def _require_parity(certificate: Certificate, frames: Collection[str], precision
     remedy = (
         "Half precision is too coarse for it: export with precision=float32"
         if precision == "float16"
-        else "Weights that are not finite, or a network that depends on more than its two inputs, "
+        else "Weights that are not finite, or a network that depends on more than its inputs, "
         "make this"
     )
     for name, difference in certificate.comparisons():

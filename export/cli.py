@@ -68,6 +68,12 @@ flags.DEFINE_float(
 )
 _choice("prediction", None, PREDICTIONS, "what --network puts out; noise unless given")
 _choice("conditioning", None, CONDITIONINGS, "what --network is told; time unless given")
+flags.DEFINE_string(
+    "class_names",
+    None,
+    "of --network that takes labels: a text file with the name of each class on a line",
+    flag_values=FLAGS,
+)
 
 _choice("solver", "ddim", SOLVERS, "how a step is made")
 flags.DEFINE_float("eta", 0.0, "fresh noise of ddim, 0 to 1 (DDPM)", flag_values=FLAGS)
@@ -85,6 +91,12 @@ flags.DEFINE_integer(
     "unroll_steps", None, "write so many steps out instead of a loop", flag_values=FLAGS
 )
 flags.DEFINE_integer("batch_size", None, "fix the batch of --unroll_steps", flag_values=FLAGS)
+flags.DEFINE_float(
+    "default_guidance",
+    None,
+    "guidance towards a class that programs use unless they are told; 2 unless given",
+    flag_values=FLAGS,
+)
 
 _OF_NETWORK = (
     "pixel_mean",
@@ -94,6 +106,7 @@ _OF_NETWORK = (
     "min_signal_rate",
     "prediction",
     "conditioning",
+    "class_names",
 )
 _BAKING = tuple(name for name in Baking.__annotations__)
 
@@ -137,6 +150,8 @@ def _network_settings() -> dict[str, Any]:
     given = {name: value for name, value in settings.items() if value is not None}
     for name in ("pixel_mean", "pixel_std"):
         given[name] = _numbers(name, require_flag(FLAGS, name))
+    if "class_names" in given:
+        given["class_names"] = _lines(Path(given["class_names"]))
     rates = given.get("max_signal_rate", 0.95), given.get("min_signal_rate", 0.02)
     check_signal_rates(*rates)
     if given.get("schedule", "cosine") != "cosine" and rates != (0.95, 0.02):
@@ -150,6 +165,16 @@ def _numbers(name: str, texts: Any) -> tuple[float, ...]:
     except ValueError as error:
         raise InputError(
             f"--{name}={','.join(texts)}: expected numbers from 0 to 1 with commas between"
+        ) from error
+
+
+def _lines(file: Path) -> tuple[str, ...]:
+    try:
+        return tuple(file.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"--class_names={file}: cannot be read ({error}); expected a text file in UTF-8 with "
+            "the name of each class on a line"
         ) from error
 
 

@@ -21,13 +21,21 @@ EVERY = 7
 class Case:
     """What a bundle is run on: seeds int64 [N], a number of steps, and photographs to work on.
 
-    `photographs` are of the bundle's image dtype; `mask` is uint8 [N, H, W, 1].
+    `photographs` are of the bundle's image dtype; `mask` is uint8 [N, H, W, 1]. `labels` int64 [N]
+    and `guidance` go to models of classes alone.
     """
 
     seeds: np.ndarray
     steps: int
     photographs: np.ndarray
     mask: np.ndarray
+    labels: np.ndarray
+    guidance: float
+
+    @property
+    def wished(self) -> dict[str, np.ndarray]:
+        """Labels and guidance as graphs take them."""
+        return {"labels": self.labels, "guidance": np.array(self.guidance, np.float32)}
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,7 @@ def _forms(call: Call, graphs: Sequence[str], known: Mapping[str, Any]) -> Itera
                 every=np.array(EVERY),
                 images=case.photographs,
                 mask=case.mask,
+                **case.wished,
                 **({"noise": noise(case)} if name == "from_noise" else {}),
             )[output]
 
@@ -120,11 +129,12 @@ def _forms(call: Call, graphs: Sequence[str], known: Mapping[str, Any]) -> Itera
 
     def denoised(case: Case) -> np.ndarray:
         time = np.ones(len(case.seeds), np.float32)
-        return call("denoiser", noisy=noise(case), time=time)["image"]
+        return call("denoiser", noisy=noise(case), time=time, **case.wished)["image"]
 
     def stepwise(case: Case) -> np.ndarray:
         first = noise(case)
         state = {"noisy": first, "previous_image": np.zeros_like(first), "seeds": case.seeds}
+        state |= case.wished
         made: Mapping[str, np.ndarray] = {}
         for step in range(case.steps):
             made = call("step", step=np.array(step), steps=np.array(case.steps), **state)

@@ -164,15 +164,18 @@ def _skip_round_trips(graph: onnx.GraphProto) -> None:
         node.input[:] = [restored.get(name, name) for name in node.input]
 
 
-def require_finite(step: onnx.ModelProto, noise: np.ndarray, seeds: np.ndarray) -> None:
+def require_finite(
+    step: onnx.ModelProto, noise: np.ndarray, seeds: np.ndarray, labels: np.ndarray
+) -> None:
     """Raise InputError for the first node of the step that makes a value beyond float16's range.
 
-    It runs 20 steps from noise float32 [N, H, W, C]. An overflow need not reach the pictures: a
-    softmax or a clip hides it there, and makes them wrong.
+    It runs 20 steps from noise float32 [N, H, W, C], with guidance where there are classes. An
+    overflow need not reach the pictures: a softmax or a clip hides it there, and makes them wrong.
     """
     session = _all_values(step)
     names = [output.name for output in session.get_outputs()]
     state = {"noisy": noise, "previous_image": np.zeros_like(noise), "seeds": seeds}
+    state |= {"labels": labels, "guidance": np.array(2.0, np.float32)}
     wanted = [value.name for value in session.get_inputs()]
     for k in range(_STEPS):
         feeds = {"step": np.array(k), "steps": np.array(_STEPS), **state}

@@ -43,13 +43,14 @@ def unrolled(
     shared = [value.name for value in step.graph.initializer]
     weights = Parts([], list(step.graph.initializer))
     made = _begin(process) + weights + Parts([], _constant("unrolled_steps", steps))
-    before = {name: f"begin/{name}" for name in process.carried}
+    given = {value.name for value in step.graph.input} - {"step", "steps"}
+    before = {name: f"begin/{name}" for name in given}
     for k in range(steps):
         prefix = f"step{k}/"
         names = {"step": f"{prefix}step", "steps": "unrolled_steps", **before}
         made += parts(step, prefix, names, keep=shared)
         made += Parts([], _constant(f"{prefix}step", k))
-        before = {name: f"{prefix}next_{name}" for name in process.carried}
+        before |= {name: f"{prefix}next_{name}" for name in process.carried}
     made += _black_unless(process, f"step{steps - 1}/{RESULT}")
     return tidy(_model(process, made, batch_size).graph)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,17 @@ _DTYPE_NAMES = {
 }
 
 
-def essentials(exporter: OnnxExporter, parameters: int, precision: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Classes:
+    """The names of classes 0, 1, …, and the guidance that hosts use unless they are told."""
+
+    names: tuple[str, ...]
+    default_guidance: float
+
+
+def essentials(
+    exporter: OnnxExporter, parameters: int, precision: str, classes: Classes | None = None
+) -> dict[str, Any]:
     """What a host needs to know of the model, whether it has the manifest or one graph."""
     signatures = exporter.signatures
     sampling, (height, width, channels) = signatures.sampling, signatures.shape
@@ -46,6 +57,7 @@ def essentials(exporter: OnnxExporter, parameters: int, precision: str) -> dict[
             "prediction": denoiser.prediction,
             "conditioning": denoiser.conditioning,
             "precision": precision,
+            **({"class_names": list(classes.names)} if classes else {}),
         },
         "schedule": denoiser.schedule.describe(),
         "pixel_mean": list(denoiser.pixel_mean),
@@ -58,6 +70,7 @@ def essentials(exporter: OnnxExporter, parameters: int, precision: str) -> dict[
             "default_steps": steps or DEFAULT_STEPS,
             "max_steps": denoiser.schedule.max_steps,
             "unrolled": {"steps": steps, "batch": exporter.batch_size} if steps else None,
+            **({"default_guidance": classes.default_guidance} if classes else {}),
         },
         "noise": {"version": NOISE_VERSION, "golden": [_golden(*pair) for pair in _GOLDEN]},
         "versions": package_versions(_PACKAGES),

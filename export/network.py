@@ -12,24 +12,28 @@ CONDITION_SHAPES = ((None,), (None, 1), (None, 1, 1, 1))
 
 
 def adapted(network: keras.Model):
-    """The network as a function of [noisy, condition float32 [N]].
+    """The network as a function of [noisy, condition float32 [N]], and labels int64 [N] if it has.
 
-    It gets the condition in the shape and dtype of its own second input.
+    It gets them in the shapes and dtypes of its own inputs.
     """
-    spec = network.inputs[1]
-    shape, dtype = [-1, *spec.shape[1:]], tf.as_dtype(spec.dtype)
 
     def call(inputs: Sequence[tf.Tensor]) -> tf.Tensor:
-        noisy, condition = inputs
-        if dtype.is_integer:
-            condition = tf.round(condition)
-        return network([noisy, tf.cast(tf.reshape(condition, shape), dtype)])
+        noisy, *others = inputs
+        pairs = zip(others, network.inputs[1:], strict=True)
+        return network([noisy, *(_as_wanted(values, spec) for values, spec in pairs)])
 
     return call
 
 
-def image_shape(network: keras.Model) -> tuple[int, int, int]:
-    """Height, width and channels that a network denoises.
+def _as_wanted(values: tf.Tensor, spec: keras.KerasTensor) -> tf.Tensor:
+    dtype = tf.as_dtype(spec.dtype)
+    if dtype.is_integer and values.dtype.is_floating:
+        values = tf.round(values)
+    return tf.cast(tf.reshape(values, [-1, *spec.shape[1:]]), dtype)
+
+
+def image_shape(network: keras.Model, *, classes: bool = False) -> tuple[int, int, int]:
+    """Height, width and channels that a network denoises; with `classes` it takes labels too.
 
     Raises InputError for a network of another kind, in half precision, or with weights that are
     not finite.
@@ -41,13 +45,18 @@ def image_shape(network: keras.Model) -> tuple[int, int, int]:
         )
     inputs = [tuple(tensor.shape) for tensor in network.inputs]
     outputs = [tuple(tensor.shape) for tensor in network.outputs]
-    fits = len(inputs) == 2 and len(inputs[0]) == 4 and None not in inputs[0][1:]
-    fits = fits and 1 <= inputs[0][-1] <= 4
-    if not fits or inputs[1] not in CONDITION_SHAPES or outputs != inputs[:1]:
+    fits = len(inputs) == (3 if classes else 2) and len(inputs[0]) == 4
+    fits = fits and None not in inputs[0][1:] and 1 <= inputs[0][-1] <= 4
+    fits = fits and all(shape in CONDITION_SHAPES for shape in inputs[1:])
+    if not fits or outputs != inputs[:1]:
+        another = ", and another one of these" if classes else ""
+        label = ", a label for each as class_names say" if classes else ""
+        hint = "; give class_names if it takes labels" if len(inputs) == 3 and not classes else ""
         raise InputError(
             f"network: has inputs of shapes {inputs} and outputs of {outputs}, expected "
-            "[(None, H, W, C), (None,), (None, 1) or (None, 1, 1, 1)] and [(None, H, W, C)]: noisy "
-            "images of a fixed size with 1 to 4 channels, a condition for each, and the prediction"
+            f"[(None, H, W, C), (None,), (None, 1) or (None, 1, 1, 1){another}] and "
+            "[(None, H, W, C)]: noisy images of a fixed size with 1 to 4 channels, a condition for "
+            f"each{label}, and the prediction{hint}"
         )
     _require_float32(network)
     return inputs[0][1:]

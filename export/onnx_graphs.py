@@ -17,21 +17,25 @@ from onnx import helper
 from .conversion import ancestors, convert, finished, parts, tidy, value_info
 from .loops import looped, unrolled
 from .process import RESULT, Tensors
-from .signatures import Signatures
+from .signatures import LABELS, Signatures
 
 UNROLLED = ("sampler", "from_noise")
 
 # Where the network is plugged into a graph that was converted without it.
-_NOISY, _CONDITION, _PREDICTION = "network_noisy", "network_condition", "network_prediction"
+_PREDICTION = "network_prediction"
+
+
+def _socket(name: str) -> str:
+    return f"network_{name}"
 
 
 @dataclass(frozen=True)
 class OnnxExporter:
     """Makes the graphs of one model.
 
-    `network` is its graph, noisy and condition to prediction. With `unroll_steps`, sampler and
-    from_noise have that many steps one after another instead of a Loop, and with `batch_size` they
-    take that many images.
+    `network` is its graph, noisy, condition and where it knows classes labels to prediction. With
+    `unroll_steps`, sampler and from_noise have that many steps one after another instead of a Loop,
+    and with `batch_size` they take that many images.
     """
 
     signatures: Signatures
@@ -93,22 +97,20 @@ class OnnxExporter:
             names = [str(spec.name) for spec in specs]
             call = function(self.signatures.with_network(network))
             made = call(**dict(zip(names, given, strict=True)))
-            noisy, condition = map(tf.identity, socket)
-            return {**made, _NOISY: noisy, _CONDITION: condition}
+            taken = [_socket(value.name) for value in self.network.graph.input]
+            return {**made, **dict(zip(taken, map(tf.identity, socket), strict=True))}
 
         rest = convert(tf.function(socketed, input_signature=[*specs, prediction]))
         return _plugged(rest, self.network, [value_info(spec) for spec in specs], outputs)
 
 
 def network_graph(signatures: Signatures) -> onnx.ModelProto:
-    """The network by itself: noisy [N, H, W, C], condition [N] → prediction."""
+    """The network by itself: noisy [N, H, W, C], condition [N] (and labels [N]) → prediction."""
     network = signatures.sampling.denoiser.network
     specs = [signatures.floats("noisy"), tf.TensorSpec([None], tf.float32, "condition")]
+    specs += [LABELS] if signatures.wished else []
     return convert(
-        tf.function(
-            lambda noisy, condition: {"prediction": network([noisy, condition])},
-            input_signature=specs,
-        )
+        tf.function(lambda *inputs: {"prediction": network(inputs)}, input_signature=specs)
     )
 
 
@@ -120,9 +122,9 @@ def _plugged(
 ) -> onnx.ModelProto:
     """What comes before the network, the network, and what comes after it."""
     around = parts(rest, "", {})
-    ends = {"noisy": _NOISY, "condition": _CONDITION, "prediction": _PREDICTION}
-    middle = parts(network, "network/", ends)
-    before = ancestors(around.nodes, (_NOISY, _CONDITION))
+    taken = {value.name: _socket(value.name) for value in network.graph.input}
+    middle = parts(network, "network/", {**taken, "prediction": _PREDICTION})
+    before = ancestors(around.nodes, taken.values())
     first = {node.name for node in before}
     after = [node for node in around.nodes if node.name not in first]
     declared = {value.name: value for value in rest.graph.output}

@@ -12,6 +12,8 @@ MORE_GRAPHS = ("encode", "trajectory", "inpaint")
 PRECISIONS = ("float32", "float16")
 MAX_UNROLL_STEPS = 200
 MAX_BATCH_SIZE = 4096
+MAX_GUIDANCE = 100.0
+MOST_NAME_CHARACTERS = 100
 WEIGHTS = ("latest", "best")
 IMAGE_DTYPES = ("uint8", "float32")
 MANIFEST_NAME = "bundle.json"
@@ -29,6 +31,7 @@ class Baking(TypedDict, total=False):
     precision: str
     unroll_steps: int | None
     batch_size: int | None
+    default_guidance: float | None
     overwrite: bool
 
 
@@ -42,6 +45,11 @@ def check_baking(baking: Baking) -> None:
     _check_eta(eta, solver)
     _check_graphs(baking.get("graphs", GRAPHS), inverts=solver == "ddim" and eta == 0)
     _check_unrolling(baking.get("unroll_steps"), baking.get("batch_size"))
+    guidance = baking.get("default_guidance")
+    if guidance is not None and not 0 <= guidance <= MAX_GUIDANCE:
+        raise InputError(
+            f"default_guidance={guidance:g}: expected a number from 0 to {MAX_GUIDANCE:g}"
+        )
 
 
 def _check_graphs(graphs: Sequence[str], *, inverts: bool) -> None:

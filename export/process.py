@@ -53,7 +53,11 @@ class Process:
         """`step` as a tf.function of step, steps and what `begin` gives."""
         first = self.begin_function.get_concrete_function().structured_outputs
         given = [
-            tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, name.removeprefix("first_"))
+            tf.TensorSpec(
+                [None, *tensor.shape[1:]] if tensor.shape.rank else [],
+                tensor.dtype,
+                name.removeprefix("first_"),
+            )
             for name, tensor in first.items()
         ]
         names = ["step", "steps", *(spec.name for spec in given)]

@@ -13,19 +13,44 @@ import numpy as np
 
 from .reference_noise import Array, reference_noise
 
-Network = Callable[[Array, Array], Array]
+Network = Callable[..., Array]
 Hold = Callable[[Array], Array]
 
 _FIRST_EVALUATIONS = 8
 
 
 @dataclass(frozen=True)
+class ReferenceWish:
+    """Labels int64 [N], −1 for none, and the guidance."""
+
+    labels: Array
+    guidance: float
+
+
+def guided(network: Network) -> Network:
+    """A network of (x, condition, labels) as one of (x, condition, wish).
+
+    Classifier-free guidance (arXiv 2207.12598, equation 6): output without a label, and from there
+    `guidance` times the way to the output with it.
+    """
+
+    def call(x: Array, condition: Array, wish: ReferenceWish) -> Array:
+        labelled = np.asarray(network(x, condition, wish.labels), np.float64)
+        if wish.guidance == 1:
+            return labelled
+        without = np.asarray(network(x, condition, np.full_like(wish.labels, -1)), np.float64)
+        return without + wish.guidance * (labelled - without)
+
+    return call
+
+
+@dataclass(frozen=True)
 class ReferenceSampler:
     """DDIM (arXiv 2010.02502) and DPM-Solver++(2M) (arXiv 2211.01095) in float64.
 
-    `network` maps float32 images [N, H, W, C] and float32 conditions [N] to its prediction.
-    `schedule` is the name and parameters as the manifest holds them; the rest as in
-    `export_bundle`.
+    `network` maps float32 images [N, H, W, C], float32 conditions [N], and the wish where there is
+    one, to its prediction. `schedule` is the name and parameters as the manifest holds them; the
+    rest as in `export_bundle`.
     """
 
     network: Network
@@ -38,6 +63,7 @@ class ReferenceSampler:
     solver: str = "ddim"
     eta: float = 0.0
     time_grid: str = "linear"
+    wish: ReferenceWish | None = None
 
     def from_noise(self, noise: Array, steps: int, seeds: Sequence[int] = ()) -> Array:
         """Pixels float64 [N, H, W, C] in [0, 1]; `seeds` are needed where η is not 0."""
@@ -81,7 +107,8 @@ class ReferenceSampler:
         """(x̂_0, ε̂) at one time for all images."""
         signal, sigma = self.rates(time)
         condition = np.full(len(x), self._condition(time), np.float32)
-        output = np.asarray(self.network(x.astype(np.float32), condition), np.float64)
+        wish = () if self.wish is None else (self.wish,)
+        output = np.asarray(self.network(x.astype(np.float32), condition, *wish), np.float64)
         if self.prediction == "noise":
             image, epsilon = (x - sigma * output) / signal, output
         elif self.prediction == "velocity":

@@ -33,6 +33,7 @@ def export_run(
         pixel_std=data.pixel_std,
         schedule=make_schedule(config.schedule, *rates),
         prediction=config.prediction,
+        class_names=data.class_names,
         **baking,
     )
 

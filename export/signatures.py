@@ -6,13 +6,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..trainer.diffusion import to_uint8
+from ..trainer.diffusion import Wish, to_uint8
 from ..trainer.sampling import Sampling
 from .inversion import CORRECTIONS, begin_inversion, inversion_step
 from .noise import INITIAL_STREAM, gaussian_noise
 from .process import EVERY, RESULT, STEPS, Process, Tensors
 
 SEEDS = tf.TensorSpec([None], tf.int64, "seeds")
+LABELS = tf.TensorSpec([None], tf.int64, "labels")
+GUIDANCE = tf.TensorSpec([], tf.float32, "guidance")
 Network = Callable[..., tf.Tensor]
 
 
@@ -20,6 +22,7 @@ Network = Callable[..., tf.Tensor]
 class Signatures:
     """The functions of one model for images of `shape` (H, W, C).
 
+    Where it knows classes, all but the noise take labels int64 [N] and guidance float32 [] last.
     `image_dtype` is `uint8`, or `float32` for pixels in [0, 1].
     """
 
@@ -52,11 +55,18 @@ class Signatures:
     @property
     def denoise(self) -> Any:
         """noisy [N, H, W, C], time float32 [N] → image, noise, in normalised units."""
+
+        def denoise(
+            noisy: tf.Tensor,
+            time: tf.Tensor,
+            labels: tf.Tensor | None = None,
+            guidance: tf.Tensor | None = None,
+        ) -> Tensors:
+            image, noise = self.sampling.denoiser(noisy, time, _wish(labels, guidance))
+            return {"image": image, "noise": noise}
+
         time = tf.TensorSpec([None], tf.float32, "time")
-        return tf.function(
-            lambda noisy, time: self._denoise(noisy, time),
-            input_signature=[self.floats("noisy"), time],
-        )
+        return tf.function(denoise, input_signature=[self.floats("noisy"), time, *self.wished])
 
     @property
     def sampler(self) -> Process:
@@ -97,7 +107,9 @@ class Signatures:
             return {**made, RESULT: tf.where(painted, made[RESULT], known)}
 
         inputs = (self.images("images"), mask, SEEDS, STEPS)
-        return Process(inputs, begin, step, self.carried, self.images(RESULT), output="inpainted")
+        return self._process(
+            inputs, begin, step, self.carried, self.images(RESULT), output="inpainted"
+        )
 
     @property
     def encode(self) -> Process:
@@ -107,11 +119,19 @@ class Signatures:
             original = self.sampling.denoiser.normalise(self._unit(images))
             return begin_inversion(self.sampling, original, steps)
 
-        def step(step: tf.Tensor, steps: tf.Tensor, **given: tf.Tensor) -> Tensors:
-            made = inversion_step(self.sampling, step, steps, **given)
+        def step(
+            step: tf.Tensor,
+            steps: tf.Tensor,
+            *,
+            labels: tf.Tensor | None = None,
+            guidance: tf.Tensor | None = None,
+            **given: tf.Tensor,
+        ) -> Tensors:
+            wish = _wish(labels, guidance)
+            made = inversion_step(self.sampling, step, steps, wish=wish, **given)
             return {**made, RESULT: made["next_noisy"]}
 
-        return Process(
+        return self._process(
             (self.images("images"), STEPS),
             begin,
             step,
@@ -126,6 +146,11 @@ class Signatures:
         """What a step hands to the next; the seeds too where it draws fresh noise."""
         return (*self.sampling.carried, *(["seeds"] if self.sampling.eta else []))
 
+    @property
+    def wished(self) -> tuple[tf.TensorSpec, ...]:
+        """What all that calls the network takes last: nothing where it knows no classes."""
+        return () if self.sampling.denoiser.num_classes is None else (LABELS, GUIDANCE)
+
     def images(self, name: str) -> tf.TensorSpec:
         """Images as they go in and come out."""
         return tf.TensorSpec([None, *self.shape], self.image_dtype, name)
@@ -137,7 +162,19 @@ class Signatures:
     def _images_process(
         self, inputs: tuple[tf.TensorSpec, ...], begin: Callable[..., Tensors]
     ) -> Process:
-        return Process(inputs, begin, self._step, self.carried, self.images(RESULT))
+        return self._process(inputs, begin, self._step, self.carried, self.images(RESULT))
+
+    def _process(
+        self, inputs: tuple[tf.TensorSpec, ...], begin: Callable[..., Tensors], *rest: Any, **more
+    ) -> Process:
+        """A process that takes what is wished last, and hands it to each step."""
+
+        def begin_with_wish(*given: tf.Tensor) -> Tensors:
+            first = begin(*given[: len(inputs)])
+            wished = zip(self.wished, given[len(inputs) :], strict=True)
+            return {**first, **{str(spec.name): tensor for spec, tensor in wished}}
+
+        return Process((*inputs, *self.wished), begin_with_wish, *rest, **more)
 
     def _noise(self, seeds: tf.Tensor, stream: tf.Tensor | None = None) -> tf.Tensor:
         stream = tf.constant(INITIAL_STREAM, tf.int64) if stream is None else stream
@@ -153,18 +190,19 @@ class Signatures:
         steps: tf.Tensor,
         *,
         seeds: tf.Tensor | None = None,
+        labels: tf.Tensor | None = None,
+        guidance: tf.Tensor | None = None,
         hold: Callable[[tf.Tensor], tf.Tensor] | None = None,
         **state: tf.Tensor,
     ) -> Tensors:
         fresh = None if seeds is None else self._noise(seeds, step + 1)
-        made, image = self.sampling.step(step, steps, state, fresh_noise=fresh, hold=hold)
+        wish = _wish(labels, guidance)
+        made, image = self.sampling.step(
+            step, steps, state, wish=wish, fresh_noise=fresh, hold=hold
+        )
         carried = made if seeds is None else {**made, "seeds": seeds}
         images = {f"next_{name}": tensor for name, tensor in carried.items()}
         return {**images, RESULT: self._pixels(image)}
-
-    def _denoise(self, noisy: tf.Tensor, time: tf.Tensor) -> Tensors:
-        image, noise = self.sampling.denoiser(noisy, time)
-        return {"image": image, "noise": noise}
 
     def _pixels(self, image: tf.Tensor) -> tf.Tensor:
         pixels = self.sampling.denoiser.pixels(image)
@@ -173,3 +211,7 @@ class Signatures:
     def _unit(self, images: tf.Tensor) -> tf.Tensor:
         """Pixels in [0, 1]."""
         return tf.cast(images, tf.float32) / 255.0 if self.image_dtype == "uint8" else images
+
+
+def _wish(labels: tf.Tensor | None, guidance: tf.Tensor | None) -> Wish | None:
+    return None if labels is None or guidance is None else Wish(labels, guidance)

@@ -1,25 +1,44 @@
 """What each form of a sampler should make, by the float64 reference."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from .forms import EVERY, Case, Form
-from .reference import ReferenceSampler
+from .reference import ReferenceSampler, ReferenceWish
 from .reference_noise import reference_noise
+
+# Without guidance, the other way round, and with it.
+_GUIDANCES = (1.0, 0.0, 2.5)
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What the reference makes of a case; its photographs are pictures of the model itself."""
+    """What the reference makes of a case; its photographs are pictures of the model itself.
 
-    reference: ReferenceSampler
+    `num_classes` is 0 for a model without classes. Labels go round, with −1 among them, and the
+    guidance changes with the seed.
+    """
+
+    model: ReferenceSampler
     seeds: np.ndarray
     steps: int
     image: Mapping[str, Any]
+    num_classes: int
+
+    @cached_property
+    def wish(self) -> ReferenceWish:
+        """What the pictures are to show, which a model without classes is not told."""
+        labels = (self.seeds + 1) % (self.num_classes + 1) - 1
+        return ReferenceWish(labels, _GUIDANCES[int(self.seeds[0]) % len(_GUIDANCES)])
+
+    @cached_property
+    def reference(self) -> ReferenceSampler:
+        """The model, told what to show."""
+        return replace(self.model, wish=self.wish) if self.num_classes else self.model
 
     @cached_property
     def noise(self) -> np.ndarray:
@@ -40,7 +59,9 @@ class Truth:
             pictures = np.round(pictures * 255)
         mask = np.zeros((len(pictures), self.image["height"], self.image["width"], 1), np.uint8)
         mask[:, :, self.image["width"] // 2 :] = 255
-        return Case(self.seeds, self.steps, pictures.astype(self.image["dtype"]), mask)
+        pictures = pictures.astype(self.image["dtype"])
+        wish = self.wish
+        return Case(self.seeds, self.steps, pictures, mask, wish.labels, wish.guidance)
 
     def result(self, form: Form) -> np.ndarray:
         """What a form should have made."""

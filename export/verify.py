@@ -13,6 +13,7 @@ from ..trainer.errors import InputError
 from .certificate import VERIFY_STEPS, Certificate, certify, reference_of
 from .manifest import describe_file
 from .options import MANIFEST_NAME
+from .reference import ReferenceWish
 
 
 def verify_bundle(bundle: Path | str) -> Certificate:
@@ -27,8 +28,13 @@ def verify_bundle(bundle: Path | str) -> Certificate:
     known = json.loads((bundle / MANIFEST_NAME).read_text())
     denoise = tf.saved_model.load(str(bundle / "saved_model")).signatures["denoise"]
 
-    def image(noisy: np.ndarray, time: np.ndarray) -> np.ndarray:
-        return denoise(noisy=tf.constant(noisy), time=tf.constant(time))["image"].numpy()
+    def image(noisy: np.ndarray, time: np.ndarray, *wishes: ReferenceWish) -> np.ndarray:
+        wished = {
+            name: tf.constant(value)
+            for wish in wishes
+            for name, value in (("labels", wish.labels), ("guidance", np.float32(wish.guidance)))
+        }
+        return denoise(noisy=tf.constant(noisy), time=tf.constant(time), **wished)["image"].numpy()
 
     model = {**known["model"], "prediction": "image", "conditioning": "time"}
     reference = reference_of({**known, "model": model}, image)

@@ -18,7 +18,7 @@ DISTRIBUTIONS = ("none", "mirrored", "multi_worker")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 CACHES = ("memory", "disk", "none")
 MIN_SIGNAL_RATE = 0.001
-MOST_CLASSES = 65536
+MOST_CLASSES = 10_000
 DATA_EXPECTED = "tfds:NAME, folder:PATH or synthetic"
 
 # What may differ when a run goes on: none of these changes what a step computes from its weights.

@@ -85,10 +85,14 @@ def guided_output(
     output itself: then the network sees the batch once, and else twice, in one call.
     """
     images = tf.shape(noisy)[0]
-    copies = tf.where(tf.equal(wish.guidance, 1.0), 1, 2)
-    labels = tf.concat([wish.labels, -tf.ones_like(wish.labels)], axis=0)[: copies * images]
-    copied = tf.tile(noisy, tf.stack([copies, 1, 1, 1]))
-    output = network([copied, tf.tile(condition, copies[None]), labels])
+    seen = tf.where(tf.equal(wish.guidance, 1.0), images, 2 * images)
+
+    def copied(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+        # Cut to size rather than tiled: what a graph is given can then never make it grow.
+        return tf.concat([first, second], axis=0)[:seen]
+
+    labels = copied(wish.labels, -tf.ones_like(wish.labels))
+    output = network([copied(noisy, noisy), copied(condition, condition), labels])
     # Where there is one copy both are the same, and their difference is 0.
     labelled, unlabelled = output[:images], output[-images:]
     return unlabelled + wish.guidance * (labelled - unlabelled)
