@@ -78,14 +78,16 @@ def _nodes(bundle: "Bundle") -> "tuple[list[Node], int]":
     import numpy as np
 
     from .bench_recording import recorded
+    from .classes import unguided
 
     batch = bundle.unrolled_batch or 1
     if "denoiser" in bundle.graphs:
         noisy = np.zeros((batch, *bundle.image_shape), np.float32)
         feeds: dict[str, Any] = {"noisy": noisy, "time": np.full(batch, 0.5, np.float32)}
+        feeds |= unguided(bundle, batch)
         return recorded(bundle.graphs["denoiser"], feeds, as_written=True), batch
     steps = bundle.unrolled_steps or 1
-    feeds = {"seeds": np.arange(batch), "steps": np.array(steps)}
+    feeds = {"seeds": np.arange(batch), "steps": np.array(steps), **unguided(bundle, batch)}
     return recorded(bundle.graphs["sampler"], feeds, as_written=True), batch * steps
 
 

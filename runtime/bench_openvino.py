@@ -10,6 +10,7 @@ import numpy as np
 
 from .bench_protocol import Answer, Job, Turn, milliseconds, serve
 from .bundle import open_bundle
+from .classes import unguided
 from .errors import DeviceError
 from .machine import versions
 
@@ -22,6 +23,7 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
     request = infer_request(bundle.graph("denoiser").content(), job["threads"])
     noisy = np.random.default_rng(0).standard_normal((batch, *bundle.image_shape))
     feeds = {"noisy": noisy.astype(np.float32), "time": np.full(batch, 0.5, np.float32)}
+    feeds |= unguided(bundle, batch)
 
     def task() -> None:
         for _ in range(steps):

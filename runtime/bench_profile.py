@@ -33,9 +33,12 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
 
     from .bench_recording import recorded
     from .bundle import open_bundle
+    from .classes import unguided
 
+    bundle = open_bundle(job["bundle"])
     feeds = {"seeds": np.arange(job["batch"]), "steps": np.array(job["steps"])}
-    graph = open_bundle(job["bundle"]).graph("sampler")
+    feeds |= unguided(bundle, job["batch"])
+    graph = bundle.graph("sampler")
     nodes = recorded(graph, feeds, device=job["device"], threads=job["threads"], runs=RUNS)
     return {"operators": [vars(entry) for entry in operator_times(nodes)]}, dict
 

@@ -63,12 +63,17 @@ def _compared_with(sampler: "Sampler", job: Job) -> dict[str, Task]:
 
 
 def _baked(sampler: "Sampler", batch: int, steps: int) -> Task:
-    return lambda: sampler.sample(batch, steps=steps)
+    return lambda: sampler.sample(batch, steps=steps, guidance=_guidance(sampler))
+
+
+def _guidance(sampler: "Sampler") -> float | None:
+    """Ask for one evaluation in each step, as of a model without classes."""
+    return 1.0 if sampler.bundle.class_names else None
 
 
 def _stepwise(sampler: "Sampler", batch: int, steps: int) -> Task:
     def task() -> None:
-        for _ in sampler.stepwise(batch, steps=steps):
+        for _ in sampler.stepwise(batch, steps=steps, guidance=_guidance(sampler)):
             pass
 
     return task
@@ -78,9 +83,12 @@ def _denoiser(sampler: "Sampler", batch: int, steps: int) -> Task:
     """Call denoiser.onnx as often as there are steps, with no step in between."""
     import numpy as np
 
+    from .classes import unguided
+
     shape = (batch, *sampler.bundle.image_shape)
     noisy = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     feeds = {"noisy": noisy, "time": np.full(batch, 0.5, np.float32)}
+    feeds |= unguided(sampler.bundle, batch)
 
     def task() -> None:
         for _ in range(steps):

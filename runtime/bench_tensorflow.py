@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .bench_protocol import Answer, Job, Turn, milliseconds, serve
+from .bundle import open_bundle
+from .classes import unguided
 from .errors import BundleError, DeviceError
 from .machine import versions
 
@@ -27,9 +29,13 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
     function = model.signatures["serving_default"]
     seeds = tf.range(job["batch"], dtype=tf.int64)
     steps = tf.constant(job["steps"], tf.int64)
+    wished = {
+        name: tf.constant(value)
+        for name, value in unguided(open_bundle(job["bundle"]), job["batch"]).items()
+    }
 
     def task() -> None:
-        for output in function(seeds=seeds, steps=steps).values():
+        for output in function(seeds=seeds, steps=steps, **wished).values():
             output.numpy()
 
     task()

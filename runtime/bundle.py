@@ -102,7 +102,9 @@ class Bundle:
 
     `image_shape` is (height, width, channels); `image_dtype` is "uint8" or "float32" in [0, 1];
     `graphs` are the graphs by name: "sampler", "step", … `unrolled_steps` and `unrolled_batch` are
-    the only numbers that "sampler" and "from_noise" take, None where any will do.
+    the only numbers that "sampler" and "from_noise" take, None where any will do. `class_names`
+    are those of classes 0, 1, …, none for a model without classes, and `default_guidance` is what
+    its maker found best.
     """
 
     path: Path
@@ -113,6 +115,8 @@ class Bundle:
     graphs: Mapping[str, Graph]
     unrolled_steps: int | None = None
     unrolled_batch: int | None = None
+    class_names: tuple[str, ...] = ()
+    default_guidance: float = 1.0
 
     def graph(self, name: str) -> Graph:
         """Return the graph `name`; BundleError if the bundle does not hold it."""
@@ -179,6 +183,8 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
         graphs={name: _graph(root, values, name) for name in values["graphs"]},
         unrolled_steps=_whole(unrolled.get("steps")),
         unrolled_batch=_whole(unrolled.get("batch")),
+        class_names=tuple(values["model"].get("class_names", ())),
+        default_guidance=float(sampler.get("default_guidance", 1.0)),
     )
     if bundle.default_steps > bundle.max_steps:
         raise _error(

@@ -7,8 +7,8 @@ from typing import Any
 from .bundle import open_bundle
 from .command import Command, load_sampler
 from .device import DEVICES
-from .limits import MAX_BATCH, MAX_COUNT, MAX_THREADS, SEED_END
-from .options import Option, file_path, one_of, seed_list, whole_number
+from .limits import MAX_BATCH, MAX_COUNT, MAX_GUIDANCE, MAX_THREADS, SEED_END
+from .options import Option, file_path, name_list, number, one_of, seed_list, whole_number
 from .outputs import write
 from .request import checked_request, needed_graphs
 from .shard import parse_shard
@@ -26,6 +26,8 @@ OPTIONS = (
     Option("seed", _SEED, "seed of the first image, then one more each; by default 0"),
     Option("seeds", seed_list, "seeds like 3,7,9-12 instead of --count and --seed"),
     Option("steps", whole_number(1, 10**6), "denoising steps; by default the bundle's"),
+    Option("label", name_list, "classes to show, by name or number, in turn; none for no class"),
+    Option("guidance", number(0, MAX_GUIDANCE), "how much of a class; by default the bundle's"),
     Option("interpolate_to", _SEED, "go from the picture of --seed to that of this, in --count"),
     Option("inpaint", file_path, "a photograph to paint anew where --mask is white"),
     Option("mask", file_path, "a picture as large as that photograph, white and black"),

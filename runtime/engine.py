@@ -73,11 +73,11 @@ class Engine:
         self.session("step" if self.device == "openvino" else graph).warm_up(batch)
 
     def run_all(
-        self, graph: str, images: Mapping[str, np.ndarray], **numbers: int
+        self, graph: str, images: Mapping[str, np.ndarray], **numbers: float
     ) -> Iterator[np.ndarray]:
         """Yield a graph's only output for some images at a time.
 
-        `images` are inputs with one row for each image, `numbers` its int64 scalars.
+        `images` are inputs with one row for each image, `numbers` its scalars.
         """
         fixed = self.bundle.unrolled_batch if graph in _UNROLLED else None
         draws_apart = graph == "sampler" and self._draws_apart()
@@ -163,9 +163,9 @@ class Engine:
             return self._sizes[graph]
 
 
-def scalar(number: int) -> np.ndarray:
-    """Return a number as graphs take it."""
-    return np.array(number, np.int64)
+def scalar(number: float) -> np.ndarray:
+    """Return a number as graphs take it: whole ones int64, others float32."""
+    return np.array(number, np.float32 if isinstance(number, float) else np.int64)
 
 
 def _filled(rows: np.ndarray, fixed: int | None) -> np.ndarray:

@@ -134,6 +134,26 @@ def several(parse_one: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]
     return parse
 
 
+def number(minimum: float, maximum: float) -> Callable[[str], float]:
+    """Make a parser of decimal numbers from minimum to maximum."""
+
+    def parse(text: str) -> float:
+        value = float(text) if re.fullmatch(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?", text) else None
+        if value is None or not minimum <= value <= maximum:
+            raise ValueError(f"expected a number from {minimum:g} to {maximum:g}")
+        return value
+
+    return parse
+
+
+def name_list(text: str) -> tuple[str, ...]:
+    """Parse names with commas between them."""
+    names = tuple(part.strip() for part in text.split(","))
+    if not all(names):
+        raise ValueError("expected a name or a number, or several with commas between them")
+    return names
+
+
 def seed_list(text: str) -> np.ndarray:
     """Parse "3,7,9-12" as int64 [N], in this order: seeds and ranges of them, each seed once."""
     ranges = [re.fullmatch("([0-9]{1,19})(?:-([0-9]{1,19}))?", part) for part in text.split(",")]

@@ -1,6 +1,7 @@
 """Checks the flags of `diffkiln-sample` against each other and the bundle, before any work."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,7 +55,13 @@ def checked_request(values: Mapping[str, Any], bundle: Bundle) -> tuple[Task, Ou
         ending=ending,
         scale=values["scale"],
         bundle=bundle,
-        settings=settings_of(bundle, steps=task.steps, scale=values["scale"]),
+        settings=settings_of(
+            bundle,
+            steps=task.steps,
+            scale=values["scale"],
+            choices=task.choices,
+            guidance=task.guidance,
+        ),
         shared=values["shard"] is not None,
     )
     _require_graphs(task, bundle, output)
@@ -109,6 +116,30 @@ def _require_channels(bundle: Bundle, values: Mapping[str, Any], ending: str) ->
 
 
 def _checked_task(values: Mapping[str, Any], bundle: Bundle) -> Task:
+    task = _plain_task(values, bundle)
+    for flag in ("label", "guidance"):
+        if values[flag] is not None and not bundle.class_names:
+            raise bad_flag(flag, values[flag], f"the model of {bundle.path} knows no classes")
+    if values["label"] is None:
+        return replace(task, guidance=values["guidance"])
+    try:
+        choices = tuple(_class_number(bundle, name) for name in values["label"])
+    except ValueError as error:
+        raise UsageError(f"--label: {str(error).removeprefix('labels: ')}") from error
+    return replace(task, choices=choices, guidance=values["guidance"])
+
+
+def _class_number(bundle: Bundle, text: str) -> int:
+    """Return the class of this name or number; a name comes first, and "none" may be one."""
+    from .classes import NO_LABEL, class_number
+
+    if text == "none" and text not in bundle.class_names:
+        return NO_LABEL
+    is_number = text not in bundle.class_names and text.isdecimal()
+    return class_number(bundle, int(text) if is_number else text)
+
+
+def _plain_task(values: Mapping[str, Any], bundle: Bundle) -> Task:
     steps = checked_steps(bundle, values["steps"])
     if values["reconstruct"] is not None:
         photo = _photo("reconstruct", values, bundle)

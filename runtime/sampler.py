@@ -16,6 +16,7 @@ from .arguments import (
 )
 from .batch_size import TOGETHER
 from .bundle import Bundle, open_bundle
+from .classes import Labels, Wish, checked_wish
 from .engine import Engine
 from .errors import BundleError
 from .images import to_uint8
@@ -37,6 +38,12 @@ class Sampler:
     `count` is 1 … 1,000,000 and means the seeds seed … seed + count - 1, at most 2**63 - 1; a list
     of seeds may stand in its place, or `seeds=` be given instead. `steps` is 1 … the bundle's
     max_steps, by default its default_steps.
+
+    A model that knows classes shows `labels`: a class by name or number, or -1 for none, one for
+    all images or a list with one for each. Left out, the image of a seed shows class seed mod their
+    number, so that several show several, and what does not begin with a seed shows none. `guidance`
+    says how much of it: 0 … 100, by default what the bundle says; all but 1 cost a second
+    evaluation in each step.
 
     Arguments: `bundle`, the folder that diffkiln-export wrote, or what open_bundle made of it;
     `device`, "auto" (CUDA where it can be had, otherwise the CPU, and why in the log
@@ -112,6 +119,8 @@ class Sampler:
         seeds: Seeds | None = None,
         steps: int | None = None,
         seed: int = 0,
+        labels: Labels | None = None,
+        guidance: float | None = None,
         progress: Progress | None = None,
     ) -> np.ndarray:
         """Sample the images of the seeds, in one array [count, height, width, channels].
@@ -121,11 +130,12 @@ class Sampler:
         that it raises ends the sampling. The images agree with those made without it to 1/255.
         """
         chosen = checked_seeds(count, seeds, seed)
+        wish = self._wish(labels, guidance, seeds=chosen)
         if progress is None:
-            batches = self.batches(seeds=chosen, steps=steps)
+            batches = self._drawn("sampler", {"seeds": chosen}, self._drawn_steps(steps), wish)
         else:
             steps = checked_steps(self._bundle, steps)
-            batches = self._stepped({"seeds": chosen}, steps, progress)
+            batches = self._stepped({"seeds": chosen}, steps, wish, progress)
         images = np.empty((len(chosen), *self._bundle.image_shape), self._bundle.image_dtype)
         filled = 0
         for batch in batches:
@@ -140,10 +150,13 @@ class Sampler:
         seeds: Seeds | None = None,
         steps: int | None = None,
         seed: int = 0,
+        labels: Labels | None = None,
+        guidance: float | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield the images of the seeds, in order, some at a time; memory is that of one batch."""
-        chosen, steps = checked_seeds(count, seeds, seed), checked_drawn_steps(self._bundle, steps)
-        return self._drawn("sampler", {"seeds": chosen}, steps)
+        chosen, steps = checked_seeds(count, seeds, seed), self._drawn_steps(steps)
+        wish = self._wish(labels, guidance, seeds=chosen)
+        return self._drawn("sampler", {"seeds": chosen}, steps, wish)
 
     def stepwise(
         self,
@@ -152,6 +165,8 @@ class Sampler:
         seeds: Seeds | None = None,
         steps: int | None = None,
         seed: int = 0,
+        labels: Labels | None = None,
+        guidance: float | None = None,
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (step, images) after each step 0 … steps - 1: the denoising as it goes.
 
@@ -160,8 +175,9 @@ class Sampler:
         iterating to cancel.
         """
         chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self._bundle, steps)
-        batches = pieces({"seeds": chosen}, self._max_batch or TOGETHER)
-        ways = [stepwise(self._engine, batch, steps) for batch in batches]
+        wish = self._wish(labels, guidance, seeds=chosen)
+        batches = pieces({"seeds": chosen, **wish.rows}, self._max_batch or TOGETHER)
+        ways = [stepwise(self._engine, batch, steps, wish.numbers) for batch in batches]
         return (
             (step, np.concatenate([images for _, images in after]))
             for step, after in enumerate(zip(*ways, strict=True))
@@ -174,6 +190,8 @@ class Sampler:
         seeds: Seeds | None = None,
         steps: int | None = None,
         seed: int = 0,
+        labels: Labels | None = None,
+        guidance: float | None = None,
         every: int = 1,
     ) -> np.ndarray:
         """Return frames uint8 [F, count, height, width, channels], the last being the pictures.
@@ -184,41 +202,61 @@ class Sampler:
         chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self._bundle, steps)
         every = whole("every", every, 1, self._bundle.max_steps)
         if "trajectory" in self._bundle.graphs and self.device != "openvino":
-            graph = self._engine.run_all("trajectory", {"seeds": chosen}, steps=steps, every=every)
-            return np.concatenate(list(graph), axis=1)
-        frames = self.stepwise(seeds=chosen, steps=steps)
+            wish = self._wish(labels, guidance, seeds=chosen)
+            rows = {"seeds": chosen, **wish.rows}
+            numbers = {"steps": steps, "every": every, **wish.numbers}
+            return np.concatenate(list(self._engine.run_all("trajectory", rows, **numbers)), axis=1)
+        frames = self.stepwise(seeds=chosen, steps=steps, labels=labels, guidance=guidance)
         return np.stack([to_uint8(x) for step, x in frames if (steps - 1 - step) % every == 0])
 
     def interpolate(
-        self, seed_a: int, seed_b: int, frames: int, *, steps: int | None = None
+        self,
+        seed_a: int,
+        seed_b: int,
+        frames: int,
+        *,
+        steps: int | None = None,
+        labels: Labels | None = None,
+        guidance: float | None = None,
     ) -> np.ndarray:
         """Return images [frames, …] on the way from the picture of one seed to that of another.
 
         Their noise lies at equal angles on the great circle between that of the two (slerp), so the
-        first and the last are the two pictures. The bundle must hold "noise" and "from_noise", and
-        draw no fresh noise (eta 0), of which there is no way between two.
+        first and the last are the two pictures. All show one class, by default that of the first
+        seed. The bundle must hold "noise" and "from_noise", and draw no fresh noise (eta 0), of
+        which there is no way between two.
         """
         ends = [whole("seed_a", seed_a, 0, SEED_END - 1), whole("seed_b", seed_b, 0, SEED_END - 1)]
         frames = whole("frames", frames, 2, MAX_COUNT)
-        steps = checked_drawn_steps(self._bundle, steps)
+        steps = self._drawn_steps(steps)
+        first = np.full(frames, ends[0])
+        wish = self._wish(labels, guidance, seeds=first)
         if self._draws_fresh_noise():
             raise BundleError(
                 f"{self._bundle.path} draws fresh noise in each step, expected a deterministic "
                 "sampler to interpolate with; export the model with --eta=0"
             )
         start, end = self._engine.run("noise", {"seeds": np.array(ends, np.int64)})[0]
-        return self.from_noise(slerp(start, end, np.linspace(0.0, 1.0, frames)), steps=steps)
+        noise = slerp(start, end, np.linspace(0.0, 1.0, frames))
+        return np.concatenate(list(self._drawn("from_noise", {"noise": noise}, steps, wish)))
 
     def from_noise(
-        self, noise: np.ndarray, *, seeds: Seeds | None = None, steps: int | None = None
+        self,
+        noise: np.ndarray,
+        *,
+        seeds: Seeds | None = None,
+        steps: int | None = None,
+        labels: Labels | None = None,
+        guidance: float | None = None,
     ) -> np.ndarray:
         """Return the images that grow out of noise float32 [N, height, width, channels].
 
         A bundle with fresh noise (eta above 0) draws it for `seeds`, one for each image; another
         has no use for them.
         """
-        noise, steps = checked_noise(self._bundle, noise), checked_drawn_steps(self._bundle, steps)
+        noise, steps = checked_noise(self._bundle, noise), self._drawn_steps(steps)
         inputs = {"noise": noise}
+        wish = self._wish(labels, guidance, count=len(noise))
         if self._draws_fresh_noise():
             if seeds is None:
                 raise ValueError(
@@ -226,21 +264,37 @@ class Sampler:
                     "fresh noise in each step"
                 )
             inputs["seeds"] = checked_seeds(None, seeds, 0, expected=len(noise))
-        return np.concatenate(list(self._drawn("from_noise", inputs, steps)))
+        return np.concatenate(list(self._drawn("from_noise", inputs, steps, wish)))
 
-    def encode(self, images: np.ndarray, *, steps: int | None = None) -> np.ndarray:
+    def encode(
+        self,
+        images: np.ndarray,
+        *,
+        steps: int | None = None,
+        labels: Labels | None = None,
+        guidance: float | None = None,
+    ) -> np.ndarray:
         """Return the noise float32 [N, …] from which `from_noise` draws these images again.
 
         This is DDIM inversion, for bundles of solver ddim with eta 0 that hold "encode". `steps`
-        must be the same both ways. It evaluates the network 7 times more than sampling does.
+        and what they show must be the same both ways. It evaluates the network 7 times more than
+        sampling does.
         """
         images, steps = checked_images(self._bundle, images), checked_steps(self._bundle, steps)
-        graph = self._engine.run_all("encode", {"images": images}, steps=steps)
-        return np.concatenate(list(graph))
+        wish = self._wish(labels, guidance, count=len(images))
+        return self._painted("encode", {"images": images}, steps, wish)
 
-    def reconstruct(self, images: np.ndarray, *, steps: int | None = None) -> np.ndarray:
+    def reconstruct(
+        self,
+        images: np.ndarray,
+        *,
+        steps: int | None = None,
+        labels: Labels | None = None,
+        guidance: float | None = None,
+    ) -> np.ndarray:
         """Return the images as the model draws them: `from_noise` of what `encode` finds."""
-        return self.from_noise(self.encode(images, steps=steps), steps=steps)
+        noise = self.encode(images, steps=steps, labels=labels, guidance=guidance)
+        return self.from_noise(noise, steps=steps, labels=labels, guidance=guidance)
 
     def inpaint(
         self,
@@ -250,6 +304,8 @@ class Sampler:
         seeds: Seeds | None = None,
         steps: int | None = None,
         seed: int = 0,
+        labels: Labels | None = None,
+        guidance: float | None = None,
     ) -> np.ndarray:
         """Return the images with the masked parts painted anew, by seeds seed … or those given.
 
@@ -261,22 +317,45 @@ class Sampler:
         count = len(images) if seeds is None else None
         chosen = checked_seeds(count, seeds, seed, expected=len(images))
         inputs = {"images": images, "mask": mask, "seeds": chosen}
-        return np.concatenate(list(self._engine.run_all("inpaint", inputs, steps=steps)))
+        wish = self._wish(labels, guidance, count=len(images))
+        return self._painted("inpaint", inputs, steps, wish)
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run a graph of the bundle once: its outputs in order, for its inputs by name."""
         return self._engine.session(graph).run(feeds)
 
-    def _drawn(self, graph: str, given: Given, steps: int) -> Iterator[np.ndarray]:
+    def _wish(
+        self,
+        labels: Labels | None,
+        guidance: float | None,
+        *,
+        count: int = 0,
+        seeds: np.ndarray | None = None,
+    ) -> Wish:
+        count = count if seeds is None else len(seeds)
+        return checked_wish(self._bundle, labels, guidance, count=count, seeds=seeds)
+
+    def _drawn_steps(self, steps: int | None) -> int:
+        return checked_drawn_steps(self._bundle, steps)
+
+    def _drawn(self, graph: str, given: Given, steps: int, wish: Wish) -> Iterator[np.ndarray]:
         if self.device == "openvino":  # which takes no Loop
-            return self._stepped(given, steps)
-        return self._engine.run_all(graph, given, steps=steps)
+            return self._stepped(given, steps, wish)
+        rows = {**given, **wish.rows}
+        return self._engine.run_all(graph, rows, steps=steps, **wish.numbers)
 
     def _stepped(
-        self, given: Given, steps: int, progress: Progress | None = None
+        self, given: Given, steps: int, wish: Wish, progress: Progress | None = None
     ) -> Iterator[np.ndarray]:
         size = self._max_batch or TOGETHER
-        return stepwise_batches(self._engine, given, steps, size=size, progress=progress)
+        rows = {**given, **wish.rows}
+        return stepwise_batches(
+            self._engine, rows, steps, wish.numbers, size=size, progress=progress
+        )
+
+    def _painted(self, graph: str, given: Given, steps: int, wish: Wish) -> np.ndarray:
+        rows = {**given, **wish.rows}
+        return np.concatenate(list(self._engine.run_all(graph, rows, steps=steps, **wish.numbers)))
 
     def _draws_fresh_noise(self) -> bool:
         return "seeds" in self._engine.inputs("from_noise")

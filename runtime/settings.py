@@ -1,6 +1,6 @@
 """What the files of a job were made with, so that a restart goes on with its own files alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,22 @@ from .options import bad_flag
 _NOT_COMPARED = ("bundle",)
 
 
-def settings_of(bundle: Bundle, *, steps: int, scale: int) -> dict[str, str | int]:
+def settings_of(
+    bundle: Bundle,
+    *,
+    steps: int,
+    scale: int,
+    choices: Sequence[int] | None = None,
+    guidance: float | None = None,
+) -> dict[str, Any]:
     """Return all that the pixels of a seed follow from, as JSON has it."""
+    wish = {"label": choices and list(choices), "guidance": guidance}
     return {
         "bundle": bundle.path.absolute().name,
         "sampler_sha256": bundle.graph("sampler").sha256,
         "steps": steps,
         "scale": scale,
+        **(wish if bundle.class_names else {}),
     }
 
 

@@ -14,25 +14,37 @@ Given = Mapping[str, np.ndarray]
 Progress = Callable[[int, int], object]
 
 
-def stepwise(engine: Engine, given: Given, steps: int) -> Iterator[tuple[int, np.ndarray]]:
+def stepwise(
+    engine: Engine, given: Given, steps: int, numbers: Mapping[str, float]
+) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (step, images) after each step 0 … steps - 1, of one batch.
 
     `given` are "seeds" int64 [N], "noise" float32 [N, H, W, C], or both: then the seeds are only
-    for fresh noise.
+    for fresh noise; and with `numbers` what else the step takes.
     """
-    noise = given["noise"] if "noise" in given else engine.run("noise", dict(given))[0]
-    known = {"noisy": noise, "seeds": given.get("seeds")}
-    # In the graph's order; what is neither noise nor seeds begins with zeros.
-    state = {name: known.get(name, np.zeros_like(noise)) for name in engine.inputs("step")[2:]}
+    if "noise" in given:
+        noise = given["noise"]
+    else:
+        noise = engine.run("noise", {"seeds": given["seeds"]})[0]
+    scalars = {name: scalar(number) for name, number in {"steps": steps, **numbers}.items()}
+    known = {**given, **scalars, "noisy": noise}
+    # In the graph's order, which carries the first of them; what is not known begins with zeros.
+    state = {name: known.get(name, np.zeros_like(noise)) for name in engine.inputs("step")[1:]}
+    carried_names = [name for name in state if name not in scalars and name != "labels"]
     for step in range(steps):
-        numbers = {"step": scalar(step), "steps": scalar(steps)}
-        carried, images = engine.run_kept("step", {**numbers, **state})
-        state = dict(zip(state, carried, strict=True))
+        carried, images = engine.run_kept("step", {"step": scalar(step), **state})
+        state |= dict(zip(carried_names, carried, strict=True))
         yield step, images
 
 
 def stepwise_batches(
-    engine: Engine, given: Given, steps: int, *, size: int, progress: Progress | None = None
+    engine: Engine,
+    given: Given,
+    steps: int,
+    numbers: Mapping[str, float],
+    *,
+    size: int,
+    progress: Progress | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield the finished images, at most `size` at a time.
 
@@ -40,7 +52,7 @@ def stepwise_batches(
     """
     batches = pieces(given, size)
     for number, batch in enumerate(batches):
-        for step, images in stepwise(engine, batch, steps):
+        for step, images in stepwise(engine, batch, steps, numbers):
             if progress is not None:
                 progress(number * steps + step + 1, len(batches) * steps)
             if step == steps - 1:

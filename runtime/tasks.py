@@ -1,8 +1,8 @@
 """What can be asked of a bundle, and how its images come about, whatever file they go to."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -24,12 +24,15 @@ _TOGETHER = 16
 class Task:
     """One kind of work; `seeds` are int64 [S], and all has been checked.
 
-    `graphs` are what it needs of the bundle, and `moving_graphs` what an animation needs; none
-    where there is nothing that moves.
+    `choices` are the classes to show, of which an image of seed s shows number s mod their count;
+    None, as `guidance`, leaves them to the sampler. `graphs` are what it needs of the bundle, and
+    `moving_graphs` what an animation needs; none where there is nothing that moves.
     """
 
     seeds: np.ndarray
     steps: int
+    choices: tuple[int, ...] | None = field(default=None, kw_only=True)
+    guidance: float | None = field(default=None, kw_only=True)
 
     graphs: ClassVar[tuple[str, ...]] = ("sampler",)
     moving_graphs: ClassVar[tuple[str, ...]] = ()
@@ -66,7 +69,14 @@ class Task:
 
     def batches(self, sampler: "Sampler") -> Iterator[np.ndarray]:
         """Yield all images in order, some at a time, of the bundle's dtype."""
-        return sampler.batches(seeds=self.seeds, steps=self.steps)
+        return sampler.batches(seeds=self.seeds, steps=self.steps, **self.wish(self.seeds))
+
+    def wish(self, seeds: np.ndarray) -> dict[str, Any]:
+        """Return the arguments of a Sampler that say what images of these seeds show."""
+        if self.choices is None:
+            return {"labels": None, "guidance": self.guidance}
+        labels = np.array(self.choices)[seeds % len(self.choices)]
+        return {"labels": labels, "guidance": self.guidance}
 
     def frames(self, sampler: "Sampler") -> Iterator[np.ndarray]:
         """Yield the images [N, …] of each frame of an animation."""
@@ -96,7 +106,8 @@ class Samples(Task):
 
     def frames(self, sampler: "Sampler") -> Iterator[np.ndarray]:
         """Yield the images after every so many steps, counted back from the last."""
-        for step, images in sampler.stepwise(seeds=self.seeds, steps=self.steps):
+        wish = self.wish(self.seeds)
+        for step, images in sampler.stepwise(seeds=self.seeds, steps=self.steps, **wish):
             if (self.steps - 1 - step) % self._every == 0:
                 yield images
 
@@ -142,8 +153,8 @@ class Interpolation(Task):
 
     def batches(self, sampler: "Sampler") -> Iterator[np.ndarray]:
         """Yield all images at once."""
-        start, end = self.seeds.tolist()
-        yield sampler.interpolate(start, end, self.count, steps=self.steps)
+        (start, end), wish = self.seeds.tolist(), self.wish(self.seeds[[0] * self.count])
+        yield sampler.interpolate(start, end, self.count, steps=self.steps, **wish)
 
     def frames(self, sampler: "Sampler") -> Iterator[np.ndarray]:
         """Yield each image as a frame."""
@@ -183,7 +194,8 @@ class Inpainting(Task):
         for start in range(0, len(self.seeds), _TOGETHER):
             seeds = self.seeds[start : start + _TOGETHER]
             photos = self.photo[np.newaxis].repeat(len(seeds), axis=0)
-            yield sampler.inpaint(photos, self.mask, seeds=seeds, steps=self.steps)
+            wish = self.wish(seeds)
+            yield sampler.inpaint(photos, self.mask, seeds=seeds, steps=self.steps, **wish)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,4 +231,5 @@ class Reconstruction(Task):
 
     def batches(self, sampler: "Sampler") -> Iterator[np.ndarray]:
         """Yield the one image."""
-        yield sampler.reconstruct(self.photo[np.newaxis], steps=self.steps)
+        wish = self.wish(np.zeros(1, np.int64))
+        yield sampler.reconstruct(self.photo[np.newaxis], steps=self.steps, **wish)
