@@ -41,11 +41,11 @@ class Preview:
         return rows.reshape(_SIDE * height, _SIDE * width, channels)
 
 
-def wish_for(denoiser: Denoiser, labels: np.ndarray, *, guidance: float) -> Wish | None:
+def wish_for(denoiser: Denoiser, labels: np.ndarray | tf.Tensor, *, guidance: float) -> Wish | None:
     """What to ask of a denoiser for images of classes int [N]; None where it knows no classes."""
     if denoiser.num_classes is None:
         return None
-    return Wish(tf.constant(labels, tf.int64), tf.constant(guidance))
+    return Wish(tf.cast(labels, tf.int64), tf.constant(guidance))
 
 
 def sample(

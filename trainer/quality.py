@@ -36,10 +36,7 @@ class Quality:
             self._extractor = extractor(Path(config.kid_weights) if config.kid_weights else None)
             reference, self._labels = reference_images(images, config.kid_images)
             self._reference = self._extractor(reference)
-            self._sample = tf.function(
-                lambda noise, wish: sample(denoiser, noise, steps=KID_STEPS, wish=wish),
-                autograph=False,
-            )
+            self._sample = tf.function(self._of_labels, autograph=False)
 
     def __str__(self) -> str:
         return f" KID by the features of {self._extractor}." if self._extractor else ""
@@ -84,12 +81,15 @@ class Quality:
         labels = np.resize(self._labels, (len(batches), shape[0]))
         drawn = [
             self._sample(
-                tf.random.stateless_normal(shape, _noise_seed(batch)),
-                wish_for(self._denoiser, labels[batch], guidance=1.0),
+                tf.random.stateless_normal(shape, _noise_seed(batch)), tf.constant(labels[batch])
             ).numpy()
             for batch in batches
         ]
         return np.concatenate(drawn)[:count]
+
+    def _of_labels(self, noise: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        wish = wish_for(self._denoiser, labels, guidance=1.0)
+        return sample(self._denoiser, noise, steps=KID_STEPS, wish=wish)
 
 
 def reference_images(images: ImageData, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

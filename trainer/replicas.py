@@ -96,6 +96,9 @@ class Replicas:
         for name, value in values.items():
             digest = hashlib.sha256(str(value).encode()).digest()
             if len(set(self._everyone(int.from_bytes(digest[:7])).numpy().tolist())) > 1:
+                # Whoever hears first must not go before the others have heard.
+                with contextlib.suppress(*_LOST):
+                    self.part()
                 raise InputError(
                     f"{name} of worker {self.worker}: received {value}, and not on all workers; "
                     "expected the same; give all the same command, data and run directory"
