@@ -12,14 +12,15 @@ _SECONDS_TO_BEGIN = 1.0
 class Background(Generic[Value]):
     """Calls `function` on a thread of its own, from `start` on.
 
-    As concurrent.futures would, whose import takes longer than what is begun here.
+    As concurrent.futures would, whose import takes longer than what is begun here. Python waits
+    for it before it ends: native code that still runs then would crash the process.
     """
 
     def __init__(self, function: Callable[[], Value]) -> None:
         self._function = function
         self._error: BaseException | None = None
         self._begun = threading.Event()
-        self._thread = threading.Thread(target=self._call, daemon=True)
+        self._thread = threading.Thread(target=self._call)
 
     def start(self) -> "Background[Value]":
         """Begin, which may be done once."""
@@ -34,10 +35,7 @@ class Background(Generic[Value]):
         return self._value
 
     def wait(self) -> None:
-        """Wait until it has ended, also after an interruption of `start`, which may have begun it.
-
-        Native code that still runs when Python ends would abort the process.
-        """
+        """Wait until it has ended, also after an interruption of `start`, which may have begun it."""
         if self._begun.wait(_SECONDS_TO_BEGIN):
             self._thread.join()
 

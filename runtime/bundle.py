@@ -55,12 +55,20 @@ class Graph:
 
         It is read once, so what was checked is what onnxruntime gets.
         """
-        # Graphs are looked into when they are loaded, and the import waits until then.
-        from .graph_check import check_graph
-        from .tensor_check import GraphError
+        checking = self.__dict__.pop("_checking", None) or self._begun()
+        return checking.result()
 
-        reading = self.__dict__.pop("_reading", None) or self._begun()
-        content, received, broken = reading.result()
+    def begin(self) -> None:
+        """Begin to do so, so that `content` waits less if something else comes first."""
+        if "_checking" not in self.__dict__:
+            self.__dict__["_checking"] = self._begun()
+
+    def _begun(self) -> Background[bytes]:
+        return Background(self._checked).start()
+
+    def _checked(self) -> bytes:
+        content = read_whole(located(self.root, self.name), size_bytes=self.size_bytes)
+        received, broken = opened(content)
         if received != self.sha256:
             raise BundleError(
                 f"{self.file} was altered: its SHA-256 is {received}, expected {self.sha256}; "
@@ -68,24 +76,15 @@ class Graph:
             )
         if broken:
             raise BundleError(f"{self.file} {broken}; {COPY_AGAIN}")
+        # Graphs are looked into when they are loaded, and the import waits until then.
+        from .graph_check import check_graph
+        from .tensor_check import GraphError
+
         try:
             check_graph(content, signature=self.signature, essentials=self.essentials)
         except GraphError as error:
             raise BundleError(f"{self.file} {error}; {EXPORT_AGAIN}") from error
         return content
-
-    def begin(self) -> None:
-        """Begin to read the file, so that `content` waits less if something else comes first."""
-        if "_reading" not in self.__dict__:
-            self.__dict__["_reading"] = self._begun()
-
-    def _begun(self) -> Background[tuple[bytes, str, str]]:
-        return Background(self._read).start()
-
-    def _read(self) -> tuple[bytes, str, str]:
-        """Return the bytes, their SHA-256, and what is wrong with the seal or ""."""
-        content = read_whole(located(self.root, self.name), size_bytes=self.size_bytes)
-        return content, *opened(content)
 
     def require(self, received: str) -> None:
         """BundleError unless the signature that onnxruntime found is the manifest's."""

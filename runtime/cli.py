@@ -47,7 +47,7 @@ def _sample(values: Mapping[str, Any]) -> None:
     task, output = checked_request(values, bundle)
     start = time.perf_counter()
     for graph in needed_graphs(task, output):
-        bundle.graph(graph).begin()  # to read it, while onnxruntime is imported
+        bundle.graph(graph).begin()  # to check it, while onnxruntime is imported
     with load_sampler(
         bundle,
         device=values["device"],

@@ -70,6 +70,13 @@ def masked(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.where(mask, np.uint8(MASKED), photo)
 
 
+def import_pillow() -> None:
+    """Import what writes pictures; where it is imported already, that takes no time."""
+    from PIL import Image
+
+    Image.preinit()
+
+
 def save_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
     """Write one image [height, width, channels] as PNG, whole or not at all."""
     picture = to_picture(image)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .animation import save_gif
+from .background import Background
 from .bundle import Bundle
 from .image_folder import fill_folder, missing, open_folder, save_folder
-from .images import enlarge, grid, save_png, to_uint8
+from .images import enlarge, grid, import_pillow, save_png, to_uint8
 from .progress import progress
 from .tasks import Task
 
@@ -49,6 +50,8 @@ def write(task: Task, output: Output, sampler: "Sampler") -> int:
         return 0
     moving, count = output.ending == ".gif", len(task.numbers)
     total, unit = (task.frame_count, "frames") if moving else (count, "images")
+    if count and output.ending != ".npz":
+        Background(import_pillow).start()  # while the first graph is loaded
     with progress(total, unit) as advance:
         made = _made(task, sampler, moving) if count else iter(())
         _WRITERS[output.ending](task, output, _told(made, moving, advance))
