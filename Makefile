@@ -58,4 +58,4 @@ build/sources: .FORCE
 
 clean:
 	rm -rf $(VENV) $(BUILDS:%=$(VENV)-%) $(DEMO) build diffkiln.egg-info \
-	  examples/*/node_modules examples/web/dist
+	  examples/*/node_modules examples/cpp/build examples/web/dist

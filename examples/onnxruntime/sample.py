@@ -1,4 +1,4 @@
-"""Draws four pictures with a bundle's sampler.onnx: python sample.py SAMPLER.onnx OUT.png."""
+"""Draws eight pictures with a bundle's sampler.onnx: python sample.py SAMPLER.onnx OUT.png."""
 
 import sys
 
@@ -7,5 +7,5 @@ import onnxruntime
 from PIL import Image
 
 session = onnxruntime.InferenceSession(sys.argv[1])
-(images,) = session.run(None, {"seeds": np.arange(4), "steps": np.array(20)})
+(images,) = session.run(None, {"seeds": np.arange(8), "steps": np.array(20)})
 Image.fromarray(np.hstack(images)).save(sys.argv[2])

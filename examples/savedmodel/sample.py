@@ -1,4 +1,4 @@
-"""Draws four pictures with a bundle's SavedModel: python sample.py SAVED_MODEL OUT.png."""
+"""Draws eight pictures with a bundle's SavedModel: python sample.py SAVED_MODEL OUT.png."""
 
 import sys
 
@@ -8,5 +8,5 @@ from PIL import Image
 
 model = tf.saved_model.load(sys.argv[1])
 sample = model.signatures["serving_default"]
-images = sample(seeds=tf.range(4, dtype=tf.int64), steps=tf.constant(20, tf.int64))["images"]
+images = sample(seeds=tf.range(8, dtype=tf.int64), steps=tf.constant(20, tf.int64))["images"]
 Image.fromarray(np.hstack(images.numpy())).save(sys.argv[2])

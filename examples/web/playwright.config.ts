@@ -1,15 +1,18 @@
 import { defineConfig } from "@playwright/test";
 
 /**
- * The page as it is deployed: built, and served by `vite preview`. tests/examples/test_web.py
- * builds it into WEB_SITE with the bundles beside it, and writes Python's pictures to WEB_EXPECTED.
+ * The page as it is deployed: built, and served by `vite preview` from WEB_SITE.
+ *
+ * `page` are the tests, for which tests/examples/test_web.py puts bundles beside the built page and
+ * writes Python's pictures to WEB_EXPECTED. `draw` saves pictures for benchmarks/gallery.py.
  */
 const site = process.env["WEB_SITE"] ?? "dist";
 const port = Number(process.env["WEB_PORT"] ?? 4173);
 
 export default defineConfig({
   testDir: "tests",
-  outputDir: `${site}-results`,
+  projects: [{ name: "page" }, { name: "draw", testMatch: "draw.ts" }],
+  outputDir: `${site}/../test-results`,
   // They share the cores with onnxruntime.
   workers: 1,
   timeout: 120_000,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from node_programs import npm
+from example_programs import ExampleError, npm
 from PIL import Image
 from small_models import small_bundle
 
@@ -40,6 +40,6 @@ def test_pictures_of_floats(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("seed", "steps"), [(0, 0), (0, 1001), (-1, 5), (2**63 - 1, 5)])
 def test_numbers_out_of_range(tiny_bundle: Path, tmp_path: Path, seed: int, steps: int) -> None:
-    with pytest.raises(AssertionError, match=r"expected seeds from 0 to .* 1 to 1000 steps"):
+    with pytest.raises(ExampleError, match=r"expected seeds from 0 to .* 1 to 1000 steps"):
         sampled(tiny_bundle, seed, 2, steps, tmp_path / "pictures")
     assert not (tmp_path / "pictures").exists()

@@ -1,31 +1,25 @@
-"""The examples in Python run without diffkiln, by themselves, and draw its pictures."""
+"""The examples in Python need no diffkiln, and the commands in their READMEs draw its pictures.
 
+What the programs draw is tested with the gallery.
+"""
+
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from example_programs import EXAMPLES
 
 from diffkiln.runtime import Sampler
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
-
-@pytest.mark.parametrize(
-    ("example", "model"), [("onnxruntime", "sampler.onnx"), ("savedmodel", "saved_model")]
-)
-def test_pictures_are_those_of_the_sampler(
-    example: str, model: str, tiny_bundle: Path, tmp_path: Path
-) -> None:
-    script = EXAMPLES / example / "sample.py"
-    assert "diffkiln." not in script.read_text()
-    out = tmp_path / "flowers.png"
-    subprocess.run([sys.executable, script, tiny_bundle / model, out], check=True)
-    expected = np.hstack(list(Sampler(tiny_bundle, device="cpu").sample(4, steps=20)))
-    # One level of 255: TensorFlow adds in another order.
-    assert np.abs(np.asarray(Image.open(out)).astype(int) - expected).max() <= 1
+@pytest.mark.parametrize("example", ["onnxruntime", "savedmodel"])
+def test_they_need_no_diffkiln(example: str) -> None:
+    assert "diffkiln" not in re.findall(
+        r"(?:import|from) (\w+)", (EXAMPLES / example / "sample.py").read_text()
+    )
 
 
 def test_the_commands_of_tensorflow(tiny_bundle: Path, tmp_path: Path) -> None:

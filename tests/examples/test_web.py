@@ -6,13 +6,13 @@ is to draw.
 
 import json
 import shutil
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from node_programs import npm, required_program
+from example_programs import BROWSERS, built_page, use_page
+from needed_programs import required_program
 from small_models import PIXELS, conditioned_network, small_bundle
 
 from diffkiln.export import export_bundle
@@ -23,21 +23,13 @@ STEPWISE = ("sampler", "noise", "step")
 
 
 def test_the_page_in_chromium(full_bundle: Path, tmp_path: Path) -> None:
-    chromium = required_program("chromium", "chromium-browser", "google-chrome")
+    required_program(*BROWSERS)
     site, expected = tmp_path / "site", tmp_path / "expected"
-    npm("web", "run", "build", "--", "--outDir", str(site))
+    shutil.copytree(built_page(), site)
     fill_site(site, full_bundle)
     expected.mkdir()
     write_expected(expected, site)
-    printed = npm(
-        "web",
-        "test",
-        CHROMIUM=chromium,
-        WEB_EXPECTED=str(expected),
-        WEB_PORT=str(free_port()),
-        WEB_SITE=str(site),
-    )
-    assert " passed" in printed
+    assert " passed" in use_page(site, "test", WEB_EXPECTED=str(expected))
 
 
 def fill_site(site: Path, full_bundle: Path) -> None:
@@ -84,12 +76,6 @@ def brushed(size: int) -> np.ndarray:
     """The mask that one touch of the page's brush, of radius 4, makes right of the middle."""
     y, x = np.indices((size, size)) - size // 2
     return (x - 1) ** 2 + y**2 < 4**2
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("localhost", 0))
-        return server.getsockname()[1]
 
 
 def change_manifest(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:

@@ -1,0 +1,114 @@
+"""The same eight seeds from each host that the examples show: docs/gallery.md, made again.
+
+    python benchmarks/gallery.py --bundle=flowers.bundle
+
+Runs the examples' own programs on one bundle, and fails, writing nothing, if a host's pixels are
+more than one level of 255 away from those of diffkiln's Sampler.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from absl import app, flags
+from example_programs import ExampleError, MissingProgramError
+from gallery_hosts import HOSTS, REFERENCE, SEEDS, STEPS, Host, Pictures
+from gallery_page import Row, around_the_marks, compared, write
+
+from diffkiln.runtime.bundle import open_bundle
+from diffkiln.runtime.errors import DiffkilnError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("bundle", None, "folder that diffkiln-export wrote", required=True)
+flags.DEFINE_list("hosts", list(HOSTS), f"those to run, of {', '.join(HOSTS)}")
+flags.DEFINE_string(
+    "page",
+    str(Path(__file__).parents[1] / "docs/gallery.md"),
+    "the page whose table is written anew, with images/gallery.png beside it",
+)
+flags.register_validator(
+    "hosts",
+    lambda hosts: bool(hosts) and set(hosts) <= set(HOSTS),
+    message=f"expected some of {', '.join(HOSTS)}",
+)
+
+# Hosts add the same numbers in another order, which may round to the next level.
+MOST_LEVELS = 1
+
+
+def described(folder: Path) -> str:
+    """What the bundle is, for the page; DiffkilnError if it cannot be run in every host."""
+    bundle = open_bundle(folder)
+    for graph in ("noise", "step"):
+        bundle.graph(graph)
+    height, width, channels = bundle.image_shape
+    if (channels, bundle.image_dtype) != (3, "uint8"):
+        raise ExampleError(
+            f"{folder} has {bundle.image_dtype} images of {channels} channels, expected uint8 of "
+            "3, which the examples draw; export a model of colours with --image_dtype=uint8"
+        )
+    manifest = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+    solver, parameters = manifest["sampler"]["solver"], manifest["model"]["parameters"] / 1e6
+    return (
+        f"Seeds {SEEDS.start} to {SEEDS.stop - 1} in {STEPS} steps of `{solver}`, from a model of "
+        f"{height}×{width} pixels and {parameters:.1f} million parameters.\nThe SHA-256 of its "
+        f"`sampler.onnx` is `{bundle.graph('sampler').sha256}`."
+    )
+
+
+def drawn(bundle: Path, names: Iterable[str]) -> Iterator[Row]:
+    """A row for the Sampler, and one for each of these hosts that is installed."""
+    reference = None
+    for host in (host for name, host in HOSTS.items() if name in {REFERENCE, *names}):
+        try:
+            images = pictures(host, bundle)
+        except MissingProgramError as error:
+            if not host.optional:
+                raise
+            print(f"{host.title} is left out: {error}")
+            continue
+        except ExampleError as error:
+            raise ExampleError(f"{host.title}: {error}") from error
+        reference = images if reference is None else reference
+        if images.shape != reference.shape:
+            raise ExampleError(
+                f"{host.title}: pictures of shape {images.shape}, expected {reference.shape}"
+            )
+        yield Row(host, host.version(), images, *compared(images, reference))
+
+
+def pictures(host: Host, bundle: Path) -> Pictures:
+    with tempfile.TemporaryDirectory() as folder:
+        return host.draw(bundle, Path(folder))
+
+
+def require_the_same(rows: Iterable[Row]) -> None:
+    """ExampleError that names each host of more than MOST_LEVELS."""
+    wrong = [f"{row.host.title} by {row.largest}" for row in rows if row.largest > MOST_LEVELS]
+    if wrong:
+        raise ExampleError(
+            f"{', '.join(wrong)} levels of 255 away from {HOSTS[REFERENCE].title}, expected at "
+            f"most {MOST_LEVELS}; nothing was written. Run diffkiln-export --verify on the bundle, "
+            "and compare the host's noise with the golden vectors in bundle.json"
+        )
+
+
+def main(_: list[str]) -> None:
+    bundle, page = Path(FLAGS.bundle).resolve(), Path(FLAGS.page)
+    try:
+        around = around_the_marks(page)
+        about = described(bundle)
+        rows = []
+        for row in drawn(bundle, FLAGS.hosts):
+            print(row, flush=True)
+            rows.append(row)
+        require_the_same(rows)
+        write(page, around, rows, about)
+    except (ExampleError, DiffkilnError, OSError) as error:
+        sys.exit(f"gallery: {error}")
+
+
+if __name__ == "__main__":
+    app.run(main)

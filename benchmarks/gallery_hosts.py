@@ -1,0 +1,205 @@
+"""The hosts of the gallery: each draws the same pictures with its example's own program."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from example_programs import (
+    BROWSERS,
+    EXAMPLES,
+    MissingProgramError,
+    built_page,
+    cpp_program,
+    node,
+    npm,
+    program,
+    start,
+    use_page,
+)
+from numpy.typing import NDArray
+from PIL import Image
+
+from diffkiln.runtime import Sampler
+from diffkiln.runtime.device import OPENVINO_PROVIDER
+from diffkiln.runtime.images import GAP, grid_shape
+
+# What the examples in Python draw; the others are told.
+SEEDS, STEPS = range(8), 20
+REFERENCE = "sampler"
+
+_FIRST, _COUNT, _STEPS = (str(number) for number in (SEEDS.start, len(SEEDS), STEPS))
+
+
+Pictures = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Host:
+    """A program that draws pictures with these files of a bundle.
+
+    `draw` gets the bundle's folder and an empty one; the pictures, uint8 [8, H, W, 3], one for each
+    seed. `example` is its folder. An optional host is left out where it is not installed.
+    """
+
+    title: str
+    runs: str
+    version: Callable[[], str]
+    draw: Callable[[Path, Path], Pictures]
+    example: str | None = None
+    optional: bool = False
+
+
+def _draw_with_sampler(bundle: Path, _: Path) -> Pictures:
+    with Sampler(bundle, device="cpu") as sampler:
+        return sampler.sample(len(SEEDS), seed=SEEDS.start, steps=STEPS)
+
+
+def _draw_with_onnxruntime(bundle: Path, folder: Path) -> Pictures:
+    return _draw_in_python("onnxruntime", bundle / "sampler.onnx", folder)
+
+
+def _draw_with_tensorflow(bundle: Path, folder: Path) -> Pictures:
+    return _draw_in_python("savedmodel", bundle / "saved_model", folder)
+
+
+def _draw_in_python(example: str, model: Path, folder: Path) -> Pictures:
+    picture = folder / "flowers.png"
+    start([sys.executable, EXAMPLES / example / "sample.py", model, picture])
+    return np.stack(np.split(_pixels(picture), len(SEEDS), axis=1))
+
+
+def _draw_in_cpp(bundle: Path, folder: Path) -> Pictures:
+    picture = folder / "flowers.ppm"
+    start([cpp_program(), bundle, picture, _FIRST, _COUNT, _STEPS])
+    return np.stack(np.split(_pixels(picture), len(SEEDS)))
+
+
+def _draw_in_node(bundle: Path, folder: Path) -> Pictures:
+    npm("node", "run", "sample", "--", str(bundle), _FIRST, _COUNT, _STEPS, str(folder))
+    return np.stack([_pixels(folder / f"{seed}.png") for seed in SEEDS])
+
+
+def _draw_on_the_page(bundle: Path, folder: Path) -> Pictures:
+    picture = folder / "pictures.png"
+    numbers = {"WEB_SEED": _FIRST, "WEB_COUNT": _COUNT, "WEB_STEPS": _STEPS}
+    use_page(built_page(), "draw", WEB_BUNDLE=str(bundle), WEB_PICTURE=str(picture), **numbers)
+    return _cut(_pixels(picture))
+
+
+def _draw_with_openvino(bundle: Path, folder: Path) -> Pictures:
+    file = folder / "flowers.npz"
+    command = [_openvino_python(), "-m", "diffkiln.runtime", "--device=openvino"]
+    numbers = [f"--seed={_FIRST}", f"--count={_COUNT}", f"--steps={_STEPS}"]
+    start([*command, f"--bundle={bundle}", *numbers, f"--out={file}"])
+    with np.load(file) as arrays:
+        return arrays["images"]
+
+
+def _openvino_python() -> str:
+    """A Python whose onnxruntime has OpenVINO: this one, or that of `make test`."""
+    if OPENVINO_PROVIDER in onnxruntime.get_available_providers():
+        return sys.executable
+    python = os.environ.get("DIFFKILN_OPENVINO_PYTHON")
+    if not python:
+        raise MissingProgramError(
+            "this onnxruntime has no OpenVINO; set DIFFKILN_OPENVINO_PYTHON to a Python with "
+            "diffkiln[openvino]"
+        )
+    return python
+
+
+def _openvino_version() -> str:
+    asked = "from importlib.metadata import version; print(version('onnxruntime-openvino'))"
+    return f"onnxruntime-openvino {start([_openvino_python(), '-c', asked]).strip()}"
+
+
+def _chromium_version() -> str:
+    """Only the number: distributions print more, and on stderr whatever they like."""
+    found = re.search(r"\b\d+(\.\d+)+\b", start([program(*BROWSERS), "--version"]))
+    return f"Chromium {found[0] if found else 'of unknown version'}"
+
+
+def _node_package(example: str, name: str) -> str:
+    installed = EXAMPLES / example / "node_modules" / name / "package.json"
+    return f"{name} {json.loads(installed.read_text())['version']}"
+
+
+def _pixels(file: Path) -> Pictures:
+    with Image.open(file) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def _cut(grid: Pictures) -> Pictures:
+    """The pictures of a grid as the page saves it, one for each seed."""
+    rows, columns = grid_shape(len(SEEDS))
+    padded = np.pad(grid, ((0, GAP), (0, GAP), (0, 0)))
+    height, width = padded.shape[0] // rows, padded.shape[1] // columns
+    cells = padded.reshape(rows, height, columns, width, 3).swapaxes(1, 2)
+    return cells.reshape(-1, height, width, 3)[: len(SEEDS), :-GAP, :-GAP]
+
+
+def _python_package(name: str) -> str:
+    return f"{name} {version(name)}"
+
+
+# In the order of the page; all are compared with the first, REFERENCE.
+HOSTS = {
+    "sampler": Host(
+        "diffkiln's Sampler",
+        "sampler.onnx",
+        lambda: _python_package("onnxruntime"),
+        _draw_with_sampler,
+    ),
+    "onnxruntime": Host(
+        "plain onnxruntime",
+        "sampler.onnx",
+        lambda: _python_package("onnxruntime"),
+        _draw_with_onnxruntime,
+        example="onnxruntime",
+    ),
+    "node": Host(
+        "Node.js",
+        "sampler.onnx",
+        lambda: (
+            f"Node.js {start([node(), '--version']).strip()}, "
+            + _node_package("node", "onnxruntime-node")
+        ),
+        _draw_in_node,
+        example="node",
+    ),
+    "web": Host(
+        "web page, WebAssembly",
+        "noise.onnx, step.onnx",
+        lambda: f"{_chromium_version()}, " + _node_package("web", "onnxruntime-web"),
+        _draw_on_the_page,
+        example="web",
+    ),
+    "openvino": Host(
+        "OpenVINO",
+        "noise.onnx, step.onnx",
+        _openvino_version,
+        _draw_with_openvino,
+        optional=True,
+    ),
+    "savedmodel": Host(
+        "TensorFlow",
+        "saved_model",
+        lambda: _python_package("tensorflow"),
+        _draw_with_tensorflow,
+        example="savedmodel",
+    ),
+    "cpp": Host(
+        "C++, TensorFlow's C API",
+        "saved_model",
+        lambda: _python_package("tensorflow"),
+        _draw_in_cpp,
+        example="cpp",
+    ),
+}

@@ -1,0 +1,109 @@
+"""The gallery: every host draws the Sampler's pictures, and one that does not is named."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from example_programs import BROWSERS
+from gallery_hosts import HOSTS
+from gallery_page import BEGIN, END, around_the_marks
+from needed_programs import required_program
+from PIL import Image
+
+from diffkiln.runtime import Sampler
+from diffkiln.runtime.images import enlarge, grid
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    return Path(shutil.copy(ROOT / "docs/gallery.md", tmp_path))
+
+
+def gallery(bundle: Path, page: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "benchmarks/gallery.py", f"--bundle={bundle}"]
+    return subprocess.run(
+        [*command, f"--page={page}", *flags], capture_output=True, text=True, check=False
+    )
+
+
+def test_every_host_draws_the_pictures_of_the_sampler(tiny_bundle: Path, page: Path) -> None:
+    for names in (BROWSERS, ["cmake"], ["c++"]):
+        required_program(*names)
+    prose = page.read_text()
+    done = gallery(tiny_bundle, page)
+    assert done.returncode == 0, done.stderr
+    left_out = {name for name, host in HOSTS.items() if f"{host.title} is left" in done.stdout}
+    assert left_out <= {"openvino"}
+    titles, levels = table(page)
+    assert titles == [host.title for name, host in HOSTS.items() if name not in left_out]
+    assert levels[0] == "–"
+    assert set(levels[1:]) <= {"0", "1"}
+    assert around_the_marks(page) == (prose.split(BEGIN)[0] + BEGIN, END + prose.split(END)[1])
+    images = enlarge(Sampler(tiny_bundle, device="cpu").sample(8, steps=20), 4)
+    picture = np.asarray(Image.open(page.with_name("images") / "gallery.png"))
+    row = grid(images, one_row=True)
+    assert np.array_equal(picture[: row.shape[0], -row.shape[1] :], row)
+
+
+def table(page: Path) -> tuple[list[str], list[str]]:
+    """The hosts' names and their largest differences."""
+    lines = [line for line in page.read_text().splitlines() if line.startswith("| ")][2:]
+    cells = [line.strip("| ").split(" | ") for line in lines]
+    return [re.sub(r"\[(.*)\]\(.*", r"\1", title) for title, *_ in cells], [row[3] for row in cells]
+
+
+def test_a_host_that_draws_otherwise_is_named(bundle_copy: Path, page: Path) -> None:
+    for name in ("cmake", "c++"):
+        required_program(name)
+    before = page.read_text()
+    shutil.rmtree(bundle_copy / "saved_model")
+    save_black(bundle_copy / "saved_model")
+    done = gallery(bundle_copy, page, "--hosts=cpp")
+    assert done.returncode == 1
+    assert re.search(r"C\+\+, TensorFlow's C API by \d+ levels of 255 away from", done.stderr)
+    assert "plain onnxruntime" not in done.stdout
+    assert page.read_text() == before
+    assert not page.with_name("images").exists()
+
+
+def save_black(folder: Path) -> None:
+    """A SavedModel with a sampler's signature that draws black whatever the seed."""
+    seeds = tf.TensorSpec([None], tf.int64, name="seeds")
+    steps = tf.TensorSpec([], tf.int64, name="steps")
+
+    @tf.function(input_signature=[seeds, steps])
+    def black(seeds: tf.Tensor, steps: tf.Tensor) -> dict[str, tf.Tensor]:
+        count = tf.size(seeds) + 0 * tf.cast(steps, tf.int32)
+        return {"images": tf.zeros([count, 16, 16, 3], tf.uint8)}
+
+    tf.saved_model.save(tf.Module(), str(folder), signatures=black)
+
+
+def test_a_page_without_marks(tiny_bundle: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Gallery\n")
+    done = gallery(tiny_bundle, page)
+    assert (done.returncode, f"page.md holds no {BEGIN}" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_bundle_that_not_all_can_draw(bundle_copy: Path, page: Path) -> None:
+    file = bundle_copy / "bundle.json"
+    text = file.read_text()
+    file.write_text(text.replace('"uint8"', '"float32"'))
+    done = gallery(bundle_copy, page)
+    assert (done.returncode, "float32 images of 3 channels, expected uint8" in done.stderr) == (
+        1,
+        True,
+    )
+    manifest = json.loads(text)
+    del manifest["graphs"]["step"]
+    file.write_text(json.dumps(manifest))
+    assert "holds no graph 'step'" in gallery(bundle_copy, page).stderr
