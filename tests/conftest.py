@@ -1,5 +1,6 @@
 """Real parts for the tests: a run that was trained, and a bundle exported, by the commands."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -36,39 +37,48 @@ def command() -> Command:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run directory of 40 steps at 16×16, for tests that only read it."""
-    run_dir = tmp_path_factory.mktemp("run") / "tiny"
-    result = command("diffkiln-train", f"--run_dir={run_dir}", *TINY, "--train_steps=40")
-    assert result.returncode == 0, result.stderr
-    return run_dir
+def made_once(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Where a command writes what all test processes only read; the first to ask runs it."""
+    base = tmp_path_factory.getbasetemp()
+    # pytest-xdist gives each process a folder inside the common one.
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def make(name: str, program: str, flag: str, *arguments: str) -> Path:
+        with (root / f"{name}.lock").open("a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.seek(0)
+            if not lock.read():
+                result = command(program, f"--{flag}={root / name}", *arguments)
+                assert result.returncode == 0, result.stderr
+                lock.write("made")
+        return root / name
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(request: pytest.FixtureRequest, command: Command) -> Path:
+def tiny_run(made_once: Callable[..., Path]) -> Path:
+    """A run directory of 40 steps at 16×16, for tests that only read it."""
+    return made_once("tiny.run", "diffkiln-train", "run_dir", *TINY, "--train_steps=40")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(request: pytest.FixtureRequest) -> Path:
     """The bundle of `tiny_run`, for tests that only read it.
 
     DIFFKILN_TINY_BUNDLE names one that exists, for an environment without TensorFlow.
     """
     if "DIFFKILN_TINY_BUNDLE" in os.environ:
         return Path(os.environ["DIFFKILN_TINY_BUNDLE"])
-    tiny_run: Path = request.getfixturevalue("tiny_run")
-    bundle = tiny_run.with_name("tiny.bundle")
-    result = command("diffkiln-export", f"--run_dir={tiny_run}", f"--bundle={bundle}")
-    assert result.returncode == 0, result.stderr
-    return bundle
+    made_once, tiny_run = map(request.getfixturevalue, ("made_once", "tiny_run"))
+    return made_once("tiny.bundle", "diffkiln-export", "bundle", f"--run_dir={tiny_run}")
 
 
 @pytest.fixture(scope="session")
-def full_bundle(command: Command, tiny_run: Path) -> Path:
+def full_bundle(made_once: Callable[..., Path], tiny_run: Path) -> Path:
     """The bundle of `tiny_run` with every graph, for tests that only read it."""
-    bundle = tiny_run.with_name("full.bundle")
-    graphs = "sampler,from_noise,denoiser,noise,step,encode,trajectory,inpaint"
-    result = command(
-        "diffkiln-export", f"--run_dir={tiny_run}", f"--bundle={bundle}", f"--graphs={graphs}"
-    )
-    assert result.returncode == 0, result.stderr
-    return bundle
+    graphs = "--graphs=sampler,from_noise,denoiser,noise,step,encode,trajectory,inpaint"
+    return made_once("full.bundle", "diffkiln-export", "bundle", f"--run_dir={tiny_run}", graphs)
 
 
 @pytest.fixture

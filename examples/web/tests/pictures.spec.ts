@@ -55,6 +55,8 @@ test("a mask drawn with the pointer, and erased", async ({ page }) => {
   await page.getByRole("tab", { name: "Inpaint" }).click();
   const panel = page.locator("#inpaint");
   await panel.getByLabel("Choose a picture").setInputFiles(picture);
+  // A box is measured as it is, and there is none before the picture has been read.
+  await expect(panel.getByLabel(/^Mask/)).toBeVisible();
   const stroke = async () => {
     const box = (await panel.getByLabel(/^Mask/).boundingBox())!;
     await page.mouse.move(box.x + box.width * 0.2, box.y + box.height * 0.5);
