@@ -3,8 +3,9 @@
 import contextlib
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,6 +50,8 @@ def export_bundle(
     batch_size: int | None = None,
     class_names: Sequence[str] = (),
     default_guidance: float | None = None,
+    saved_model: bool = True,
+    training: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Certificate:
     """Bake a network and its sampler into a bundle, and prove the parity of what was written.
@@ -69,7 +72,8 @@ def export_bundle(
 
     With `class_names`, the network takes labels [N] third, numbers of classes or −1 for none, and
     the graphs take `labels` int64 [N] and `guidance` float32 [] last. `default_guidance` (2) is
-    what programs use unless they are told.
+    what programs use unless they are told. Without `saved_model` the ONNX graphs are compared with
+    one that is not kept. `training`, JSON values, stands in the manifest as it is.
 
     Raises InputError for settings that do not fit, a network that ONNX cannot express, a `bundle`
     that exists without `overwrite`, and parity worse than the certificate's tolerance; OSError if
@@ -124,7 +128,9 @@ def export_bundle(
         called = _callable(denoiser.network)
         reference = reference_of(known, guided(called) if classes else called)
         certificate = certify(folder, graphs, known, reference)
-        write_manifest(folder, known, models, certificate)
+        if not saved_model:
+            shutil.rmtree(folder / "saved_model")
+        write_manifest(folder, known, models, certificate, training)
         _require_openable(folder)
     return certificate
 

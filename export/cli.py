@@ -91,6 +91,12 @@ flags.DEFINE_integer(
     "unroll_steps", None, "write so many steps out instead of a loop", flag_values=FLAGS
 )
 flags.DEFINE_integer("batch_size", None, "fix the batch of --unroll_steps", flag_values=FLAGS)
+flags.DEFINE_bool(
+    "saved_model",
+    True,
+    "keep the SavedModel, which TensorFlow and --verify read",
+    flag_values=FLAGS,
+)
 flags.DEFINE_float(
     "default_guidance",
     None,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,12 +84,17 @@ def metadata_props(known: dict) -> dict[str, str]:
 
 
 def write_manifest(
-    folder: Path, known: dict, graphs: dict[str, onnx.ModelProto], certificate: Certificate
+    folder: Path,
+    known: dict,
+    graphs: dict[str, onnx.ModelProto],
+    certificate: Certificate,
+    training: Mapping[str, Any] | None = None,
 ) -> None:
     """Write bundle.json over the files that lie in `folder`, with the SHA-256 of each."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     content = {
         **known,
+        **({"training": dict(training)} if training else {}),
         "graphs": {name: _describe(name, model) for name, model in graphs.items()},
         "certificate": certificate.to_json(),
         "files": {path.relative_to(folder).as_posix(): describe_file(path) for path in files},

@@ -32,6 +32,7 @@ class Baking(TypedDict, total=False):
     unroll_steps: int | None
     batch_size: int | None
     default_guidance: float | None
+    saved_model: bool
     overwrite: bool
 
 

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import keras
+import tensorflow as tf
 
+from ..trainer.config import TrainConfig
 from ..trainer.errors import InputError
-from ..trainer.run_directory import RunDirectory
+from ..trainer.run_directory import DataSummary, RunDirectory
 from ..trainer.schedule import make_schedule
 from ..trainer.weights import load_network
 from .bundle import export_bundle
@@ -34,8 +36,32 @@ def export_run(
         schedule=make_schedule(config.schedule, *rates),
         prediction=config.prediction,
         class_names=data.class_names,
+        training=_training(run, config, data, weights),
         **baking,
     )
+
+
+# Where things lay on the machine that trained says nothing about the model.
+_PLACES = ("data_dir", "cache", "kid_weights", "init_from")
+
+
+def _training(
+    run: RunDirectory, config: TrainConfig, data: DataSummary, weights: str
+) -> dict[str, Any]:
+    """How the weights came about, for the manifest."""
+    best = run.read_best() if weights == "best" else None
+    checkpoint = tf.train.latest_checkpoint(str(run.checkpoints))
+    step = best.step if best else int(Path(checkpoint).name.removeprefix("step-"))
+    settings = {name: value for name, value in config.to_json().items() if name not in _PLACES}
+    if config.data.startswith("folder:"):
+        settings["data"] = "folder"
+    return {
+        "step": step,
+        "images_seen": step * config.batch_size,
+        "images": data.images,
+        "fingerprint": data.fingerprint,
+        "settings": settings,
+    }
 
 
 def load_keras_file(path: Path) -> keras.Model:

@@ -25,6 +25,11 @@ def verify_bundle(bundle: Path | str) -> Certificate:
     """
     bundle = Path(bundle)
     graphs = open_all(bundle)
+    if not (bundle / "saved_model").is_dir():
+        raise InputError(
+            f"bundle={bundle}: holds no saved_model, whose network the reference would drive; "
+            "expected a bundle exported with it"
+        )
     known = json.loads((bundle / MANIFEST_NAME).read_text())
     denoise = tf.saved_model.load(str(bundle / "saved_model")).signatures["denoise"]
 

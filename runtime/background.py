@@ -35,7 +35,7 @@ class Background(Generic[Value]):
         return self._value
 
     def wait(self) -> None:
-        """Wait until it has ended, also after an interruption of `start`, which may have begun it."""
+        """Wait until it has ended, also if an interruption left open whether it began."""
         if self._begun.wait(_SECONDS_TO_BEGIN):
             self._thread.join()
 

@@ -127,6 +127,12 @@ class Bundle:
         return self.graphs[name]
 
 
+def shipped_bundle() -> Path:
+    """The bundle that diffkiln brings along: flowers of 102 species, 64 × 64 pixels."""
+    # Where this file really lies: an installation may be of links, and a bundle must not be.
+    return Path(__file__).resolve().with_name("flowers.bundle")
+
+
 def open_bundle(path: str | os.PathLike[str]) -> Bundle:
     """Read and check the manifest of the bundle at `path`; its graphs are checked when used.
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .bundle import open_bundle
+from .bundle import open_bundle, shipped_bundle
 from .command import Command, load_sampler
 from .device import DEVICES
 from .limits import MAX_BATCH, MAX_COUNT, MAX_GUIDANCE, MAX_THREADS, SEED_END
@@ -18,7 +18,7 @@ MAX_SCALE = 64
 _SEED = whole_number(0, SEED_END - 1)
 
 OPTIONS = (
-    Option("bundle", file_path, "the folder that diffkiln-export wrote", required=True),
+    Option("bundle", file_path, "what diffkiln-export wrote; by default flowers brought along"),
     Option(
         "out", file_path, "what to write: a .png, .gif or .npz, or a folder of PNGs", required=True
     ),
@@ -43,7 +43,7 @@ OPTIONS = (
 
 
 def _sample(values: Mapping[str, Any]) -> None:
-    bundle = open_bundle(values["bundle"])
+    bundle = open_bundle(values["bundle"] or shipped_bundle())
     task, output = checked_request(values, bundle)
     start = time.perf_counter()
     for graph in needed_graphs(task, output):

@@ -15,7 +15,7 @@ from .arguments import (
     checked_steps,
 )
 from .batch_size import TOGETHER
-from .bundle import Bundle, open_bundle
+from .bundle import Bundle, open_bundle, shipped_bundle
 from .classes import Labels, Wish, checked_wish
 from .engine import Engine
 from .errors import BundleError
@@ -45,7 +45,8 @@ class Sampler:
     says how much of it: 0 … 100, by default what the bundle says; all but 1 cost a second
     evaluation in each step.
 
-    Arguments: `bundle`, the folder that diffkiln-export wrote, or what open_bundle made of it;
+    Arguments: `bundle`, the folder that diffkiln-export wrote, or what open_bundle made of it, by
+    default the flowers that diffkiln brings along, of which there is the graph "sampler" alone;
     `device`, "auto" (CUDA where it can be had, otherwise the CPU, and why in the log
     "diffkiln.runtime": a warning if there is an NVIDIA GPU), "cpu", "cuda" or "openvino", which
     samples step by step; `threads`, 1 … 1024, by default as many as there are physical cores;
@@ -60,7 +61,7 @@ class Sampler:
 
     def __init__(
         self,
-        bundle: Bundle | str | os.PathLike[str],
+        bundle: Bundle | str | os.PathLike[str] | None = None,
         *,
         device: str = "auto",
         threads: int | None = None,
@@ -69,7 +70,8 @@ class Sampler:
         tf32: bool = False,
     ) -> None:
         self._max_batch = None if max_batch is None else whole("max_batch", max_batch, 1, MAX_BATCH)
-        self._bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+        chosen = shipped_bundle() if bundle is None else bundle
+        self._bundle = chosen if isinstance(chosen, Bundle) else open_bundle(chosen)
         self._engine = Engine(
             self._bundle,
             SessionSettings(device, threads, low_power, tf32),
