@@ -1,6 +1,7 @@
 /** Reads the numbers of a form, and says beneath them which one is wrong. */
 
 import { find } from "./dom";
+import type { Manifest } from "./manifest";
 
 export const LARGEST_SEED = 2n ** 63n - 1n;
 
@@ -67,7 +68,7 @@ export class Fields {
   }
 
   #error(field: HTMLInputElement, expected: string): FieldError {
-    const label = field.labels?.[0]?.textContent ?? field.name;
+    const label = field.labels?.[0]?.textContent?.trim() ?? field.name;
     const received = field.value === "" ? "nothing" : `“${field.value.slice(0, 30)}”`;
     return new FieldError(field, `${label}: received ${received}, expected ${expected}`);
   }
@@ -82,8 +83,8 @@ export function addDice(form: HTMLFormElement): void {
 }
 
 /** Sets what the bundle allows and proposes. */
-export function setSteps(form: HTMLFormElement, proposed: number, most: number): void {
+export function setSteps(form: HTMLFormElement, { defaultSteps, maxSteps }: Manifest): void {
   const field = find(form, "[name=steps]", HTMLInputElement);
-  field.max = String(most);
-  field.value = String(proposed);
+  field.max = String(maxSteps);
+  field.value = String(defaultSteps);
 }

@@ -41,6 +41,10 @@ export class ImageGrid {
     this.onchange();
   }
 
+  get isEmpty(): boolean {
+    return this.#tiles.length === 0;
+  }
+
   /** All images that there are by now. */
   get images(): Pixels[] {
     return this.#tiles.flatMap((tile) => tile.image ?? []);

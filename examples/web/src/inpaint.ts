@@ -3,44 +3,28 @@
 import { type App, showMessage } from "./app";
 import type { Bundle } from "./bundle";
 import { byId, find } from "./dom";
-import { addDice, onSubmit, setSteps } from "./fields";
-import { ImageGrid } from "./grid";
 import { MaskEditor } from "./mask";
 import type { Pixels } from "./messages";
 import { draw, fromFile } from "./pixels";
+import { setUpSeeds } from "./seeds";
 import { showTab } from "./tabs";
-import { setUpToolbar } from "./toolbar";
 
 /** Returns what shows the panel with an image in it. */
 export function setUpInpainting(app: App): (image: Pixels) => void {
   const panel = byId("inpaint", HTMLElement);
-  const form = find(panel, "form", HTMLFormElement);
-  const grid = new ImageGrid(find(panel, ".grid", HTMLElement));
-  const easel = setUpEasel(panel, form, app);
-  setUpToolbar(panel, grid, app, easel.show);
-  addDice(form);
+  const easel = setUpEasel(panel, find(panel, "form", HTMLFormElement), app);
   app.onOpen((bundle) => {
-    setSteps(form, bundle.manifest.defaultSteps, bundle.manifest.maxSteps);
-    grid.reset([], bundle.manifest);
     easel.clear();
     showMissing(panel, bundle);
   });
-  onSubmit(
-    form,
-    (fields) => {
-      const count = fields.whole("count");
-      return { seeds: fields.seeds("seed", count), steps: fields.whole("steps") };
-    },
-    ({ seeds, steps }) => {
-      const { image, mask } = easel;
-      if (image === undefined || mask === undefined) {
-        return showMessage("Choose a picture, and mark on it what is to be painted anew.");
-      }
-      grid.reset([...seeds].map((seed) => `seed ${seed}`), app.manifest);
-      const job = { kind: "inpaint", image, mask, seeds, steps } as const;
-      void app.run(job, ({ first, images }) => grid.put(first, images));
-    },
-  );
+  setUpSeeds(app, panel, easel.show, (numbers) => {
+    const { image, mask } = easel;
+    if (image !== undefined && mask !== undefined) {
+      return { kind: "inpaint", image, mask, ...numbers };
+    }
+    showMessage("Choose a picture, and mark on it what is to be painted anew.");
+    return undefined;
+  });
   return easel.show;
 }
 

@@ -4,7 +4,7 @@ import type { App } from "./app";
 import { byId, find } from "./dom";
 import { onSubmit, setSteps } from "./fields";
 import { ImageGrid } from "./grid";
-import { draw } from "./pixels";
+import { clear, draw } from "./pixels";
 import { savePng } from "./png";
 
 const FRAME_MS = 90;
@@ -18,7 +18,7 @@ export function setUpInterpolating(app: App): void {
     void savePng(grid.images, app.manifest, "interpolation.png");
   });
   app.onOpen(({ manifest }) => {
-    setSteps(form, manifest.defaultSteps, manifest.maxSteps);
+    setSteps(form, manifest);
     grid.reset([], manifest);
     find(form, ".hint", HTMLElement).hidden = manifest.eta !== 0;
     refuseFreshNoise(form, manifest.eta);
@@ -61,10 +61,12 @@ function setUpPlayer(panel: HTMLElement, grid: ImageGrid, app: App): { stop(): v
   let way = 1;
   grid.onchange = () => {
     const image = grid.selectedImage;
-    stage.hidden = play.disabled = scrub.disabled = save.disabled = !image;
+    play.disabled = scrub.disabled = save.disabled = !image;
+    stage.hidden = grid.isEmpty;
     scrub.max = String(Math.max(0, grid.images.length - 1));
     scrub.value = String(grid.selected);
     if (image) draw(stage, image, app.manifest);
+    else if (!grid.isEmpty) clear(stage, app.manifest);
   };
   const stop = () => {
     clearInterval(timer);

@@ -12,10 +12,11 @@ import {
 } from "./source";
 
 export function setUpOpening(onBundle: (bundle: Bundle) => void): void {
-  const open = async (source: () => BundleSource | Promise<BundleSource>) => {
+  const open = async (source: () => BundleSource | Promise<BundleSource>, address?: string) => {
     showMessage("");
     try {
       onBundle(await Bundle.open(await source()));
+      remember(address);
     } catch (error) {
       showMessage(told(error));
     }
@@ -30,7 +31,7 @@ export function setUpOpening(onBundle: (bundle: Bundle) => void): void {
       if (files.size > 0) void open(() => sourceFromFiles(files));
     });
   }
-  setUpAddress((address) => open(() => sourceFromUrl(address)));
+  setUpAddress((address) => open(() => sourceFromUrl(address), address));
 }
 
 function setUpDrop(onDrop: (items: DataTransferItemList) => void): void {
@@ -61,4 +62,12 @@ function setUpAddress(onAddress: (address: string) => void): void {
     field.value = given;
     onAddress(given);
   }
+}
+
+/** Puts the bundle's address into the page's own, so that a reload or a link opens it again. */
+function remember(address?: string): void {
+  const url = new URL(location.href);
+  if (address === undefined) url.searchParams.delete("bundle");
+  else url.searchParams.set("bundle", address);
+  history.replaceState(null, "", url);
 }

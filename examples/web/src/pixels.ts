@@ -59,6 +59,12 @@ export async function fromFile(file: File, manifest: Manifest): Promise<Pixels> 
   return fromImageData(context.getImageData(0, 0, width, height), manifest);
 }
 
+/** Makes a canvas as large as an image, with none on it. */
+export function clear(canvas: HTMLCanvasElement, { width, height }: Manifest): void {
+  canvas.width = width;
+  canvas.height = height;
+}
+
 /** Shows one image on a canvas, pixel by pixel. */
 export function draw(canvas: HTMLCanvasElement, image: Pixels, manifest: Manifest): void {
   if (canvas.width !== manifest.width) canvas.width = manifest.width;

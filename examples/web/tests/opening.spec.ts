@@ -39,6 +39,7 @@ test("a folder from disk, after a wrong one", async ({ page }) => {
   await expect(page.locator("#message")).toBeHidden();
   await expect(page.locator("#summary")).toHaveText(/^full\.bundle · 16 × 16 · /);
   await finish(page.locator("#generate"), { Pictures: 1, Steps: 1 });
+  await expect(page).not.toHaveURL(/bundle/);
 });
 
 test("files that are dropped", async ({ page }) => {
@@ -82,6 +83,8 @@ test("another bundle takes the place of the first, which was busy", async ({ pag
   await page.getByLabel("Or its address").fill("bare.bundle/bundle.json");
   await page.getByRole("button", { name: "Open", exact: true }).click();
   await expect(page.locator("#summary")).toHaveText(/^bare\.bundle/);
+  // So that a reload, or whoever gets the link, has the same.
+  await expect(page).toHaveURL(/\?bundle=bare\.bundle/);
   await expect(page.locator("#generate .tile")).toHaveCount(0);
   await expectStatus(page, "Ready");
   await finish(page.locator("#generate"), { Pictures: 1, Steps: 1 });

@@ -1,0 +1,44 @@
+/** A panel whose form asks for seeds, and whose grid shows the picture of each. */
+
+import type { App } from "./app";
+import { find } from "./dom";
+import { addDice, onSubmit, setSteps } from "./fields";
+import { ImageGrid } from "./grid";
+import type { Job, Pixels } from "./messages";
+import { setUpToolbar } from "./toolbar";
+
+/** What the form asks for. */
+export interface Numbers {
+  seeds: BigInt64Array;
+  steps: number;
+}
+
+/** `paint` gets a picture to paint on; `jobOf` makes the job, or undefined if there is none yet. */
+export function setUpSeeds(
+  app: App,
+  panel: HTMLElement,
+  paint: (image: Pixels) => void,
+  jobOf: (numbers: Numbers) => Job | undefined,
+): void {
+  const form = find(panel, "form", HTMLFormElement);
+  const grid = new ImageGrid(find(panel, ".grid", HTMLElement));
+  setUpToolbar(panel, grid, app, paint);
+  addDice(form);
+  app.onOpen(({ manifest }) => {
+    setSteps(form, manifest);
+    grid.reset([], manifest);
+  });
+  onSubmit(
+    form,
+    (fields) => {
+      const count = fields.whole("count");
+      return { seeds: fields.seeds("seed", count), steps: fields.whole("steps") };
+    },
+    (numbers) => {
+      const job = jobOf(numbers);
+      if (job === undefined) return;
+      grid.reset([...numbers.seeds].map((seed) => `seed ${seed}`), app.manifest);
+      void app.run(job, ({ first, images }) => grid.put(first, images));
+    },
+  );
+}
