@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ settings.load_profile("shared machine")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 TINY = ("--preset=tiny", "--image_size=16", "--batch_size=8", "--warm_up_steps=5")
 
@@ -37,19 +39,18 @@ def command() -> Command:
 
 
 @pytest.fixture(scope="session")
-def made_once(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Where a command writes what all test processes only read; the first to ask runs it."""
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Where something is that all test processes only read; the first to ask for it writes it."""
     base = tmp_path_factory.getbasetemp()
     # pytest-xdist gives each process a folder inside the common one.
     root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    def make(name: str, program: str, flag: str, *arguments: str) -> Path:
+    def make(name: str, write: Callable[[Path], object]) -> Path:
         with (root / f"{name}.lock").open("a+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             lock.seek(0)
             if not lock.read():
-                result = command(program, f"--{flag}={root / name}", *arguments)
-                assert result.returncode == 0, result.stderr
+                write(root / name)
                 lock.write("made")
         return root / name
 
@@ -57,9 +58,28 @@ def made_once(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Cal
 
 
 @pytest.fixture(scope="session")
-def tiny_run(made_once: Callable[..., Path]) -> Path:
+def tiny_run(command: Command, made_once: MadeOnce) -> Path:
     """A run directory of 40 steps at 16×16, for tests that only read it."""
-    return made_once("tiny.run", "diffkiln-train", "run_dir", *TINY, "--train_steps=40")
+
+    def write(path: Path) -> None:
+        result = command("diffkiln-train", f"--run_dir={path}", *TINY, "--train_steps=40")
+        assert result.returncode == 0, result.stderr
+
+    return made_once("tiny.run", write)
+
+
+@pytest.fixture(scope="session")
+def exported(command: Command, made_once: MadeOnce, tiny_run: Path) -> Callable[..., Path]:
+    """Export `tiny_run` under a name, with these flags; the bundle."""
+
+    def export(name: str, *flags: str) -> Path:
+        def write(path: Path) -> None:
+            result = command("diffkiln-export", f"--run_dir={tiny_run}", f"--bundle={path}", *flags)
+            assert result.returncode == 0, result.stderr
+
+        return made_once(name, write)
+
+    return export
 
 
 @pytest.fixture(scope="session")
@@ -70,15 +90,25 @@ def tiny_bundle(request: pytest.FixtureRequest) -> Path:
     """
     if "DIFFKILN_TINY_BUNDLE" in os.environ:
         return Path(os.environ["DIFFKILN_TINY_BUNDLE"])
-    made_once, tiny_run = map(request.getfixturevalue, ("made_once", "tiny_run"))
-    return made_once("tiny.bundle", "diffkiln-export", "bundle", f"--run_dir={tiny_run}")
+    return request.getfixturevalue("exported")("tiny.bundle")
 
 
 @pytest.fixture(scope="session")
-def full_bundle(made_once: Callable[..., Path], tiny_run: Path) -> Path:
+def full_bundle(exported: Callable[..., Path]) -> Path:
     """The bundle of `tiny_run` with every graph, for tests that only read it."""
-    graphs = "--graphs=sampler,from_noise,denoiser,noise,step,encode,trajectory,inpaint"
-    return made_once("full.bundle", "diffkiln-export", "bundle", f"--run_dir={tiny_run}", graphs)
+    graphs = "sampler,from_noise,denoiser,noise,step,encode,trajectory,inpaint"
+    return exported("full.bundle", f"--graphs={graphs}")
+
+
+@pytest.fixture(scope="session")
+def fresh_bundle(made_once: MadeOnce) -> Path:
+    """A bundle of floats with fresh noise in each step, for tests that only read it."""
+    # Only here, since some environments have no TensorFlow.
+    from small_models import small_bundle
+
+    graphs = ("sampler", "noise", "step")
+    write = partial(small_bundle, graphs=graphs, eta=0.7, image_dtype="float32")
+    return made_once("fresh.bundle", write)
 
 
 @pytest.fixture

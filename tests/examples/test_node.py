@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from example_programs import ExampleError, npm
 from PIL import Image
-from small_models import small_bundle
 
 from diffkiln.runtime import Sampler
 from diffkiln.runtime.images import to_uint8
@@ -31,10 +30,9 @@ def test_pictures_are_pythons(
     assert np.abs(received.astype(int) - expected).max() <= 1
 
 
-def test_pictures_of_floats(tmp_path: Path) -> None:
-    bundle = small_bundle(tmp_path / "b", image_dtype="float32")
-    received = sampled(bundle, 3, 2, 4, tmp_path / "pictures")
-    expected = to_uint8(Sampler(bundle, device="cpu").sample(2, seed=3, steps=4))
+def test_pictures_of_floats(fresh_bundle: Path, tmp_path: Path) -> None:
+    received = sampled(fresh_bundle, 3, 2, 4, tmp_path / "pictures")
+    expected = to_uint8(Sampler(fresh_bundle, device="cpu").sample(2, seed=3, steps=4))
     assert np.abs(received.astype(int) - expected).max() <= 1
 
 

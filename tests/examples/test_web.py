@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from example_programs import BROWSERS, built_page, use_page
 from needed_programs import required_program
-from small_models import PIXELS, conditioned_network, small_bundle
+from small_models import PIXELS, conditioned_network
 
 from diffkiln.export import export_bundle
 from diffkiln.runtime import Sampler
@@ -22,10 +22,11 @@ from diffkiln.runtime.images import save_png, to_uint8
 STEPWISE = ("sampler", "noise", "step")
 
 
-def test_the_page_in_chromium(full_bundle: Path, tmp_path: Path) -> None:
+def test_the_page_in_chromium(full_bundle: Path, fresh_bundle: Path, tmp_path: Path) -> None:
     required_program(*BROWSERS)
     site, expected = tmp_path / "site", tmp_path / "expected"
     shutil.copytree(built_page(), site)
+    shutil.copytree(fresh_bundle, site / "fresh.bundle")
     fill_site(site, full_bundle)
     expected.mkdir()
     write_expected(expected, site)
@@ -33,9 +34,8 @@ def test_the_page_in_chromium(full_bundle: Path, tmp_path: Path) -> None:
 
 
 def fill_site(site: Path, full_bundle: Path) -> None:
-    """Put the sound bundles and the broken ones beside the built page."""
+    """Put more sound bundles and the broken ones beside the built page."""
     shutil.copytree(full_bundle, site / "full.bundle")
-    small_bundle(site / "fresh.bundle", graphs=STEPWISE, eta=0.7, image_dtype="float32")
     grey = {"pixel_mean": 0.4, "pixel_std": 0.3}
     network = conditioned_network((64, 48, 1))
     second_order: dict[str, Any] = {**PIXELS, **grey, "solver": "dpmpp_2m", "graphs": STEPWISE}
