@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 from collections.abc import Container, Iterator
 from pathlib import Path
 
@@ -30,6 +29,8 @@ def atomic(path: str | os.PathLike[str], *, named: bool = False) -> Iterator[Pat
         temporary.replace(target)
     except BaseException as error:
         if temporary.is_dir():
+            import shutil
+
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)

@@ -7,8 +7,7 @@ installing and importing it; https://protobuf.dev/programming-guides/encoding ha
 """
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,8 +49,7 @@ class WireError(ValueError):
     """These bytes are no model that the exporter could have written."""
 
 
-@dataclass(frozen=True)
-class _Field:
+class _Field(NamedTuple):
     kind: str
     name: str
     repeated: bool
