@@ -95,7 +95,9 @@ def guided_output(
     output = network([copied(noisy, noisy), copied(condition, condition), labels])
     # Where there is one copy both are the same, and their difference is 0.
     labelled, unlabelled = output[:images], output[-images:]
-    return unlabelled + wish.guidance * (labelled - unlabelled)
+    guided = unlabelled + wish.guidance * (labelled - unlabelled)
+    guided.set_shape(noisy.shape)
+    return guided
 
 
 @dataclass(frozen=True)

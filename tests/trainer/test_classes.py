@@ -152,7 +152,8 @@ def test_labels_are_withheld_as_often_as_wanted() -> None:
 
 
 def test_a_run_with_classes_goes_on_to_the_bit(command: Command, tmp_path: Path) -> None:
-    classes = ("--num_classes=10", "--log_every_steps=2", "--kid_every_steps=4", "--kid_images=8")
+    classes = ("--num_classes=10", "--prediction=image", "--loss_weighting=velocity")
+    classes += ("--log_every_steps=2", "--kid_every_steps=4", "--kid_images=8")
     whole = train(command, tmp_path / "whole", "--train_steps=6", *classes)
     first = train(command, tmp_path / "parts", "--train_steps=3", *classes)
     rest = train(command, tmp_path / "parts", "--train_steps=6", *classes)
