@@ -48,6 +48,19 @@ test("a number out of range is refused beneath its field", async ({ page }) => {
   await expect(panel.locator(".field-error")).toBeHidden();
 });
 
+test("beside the pictures, no field sticks out of its form", async ({ page }) => {
+  await open(page, "full.bundle");
+  for (const name of ["Generate", "Interpolate", "Inpaint"]) {
+    await page.getByRole("tab", { name }).click();
+    const outside = await page.locator("form.controls:visible").evaluate((form) => {
+      const edge = form.getBoundingClientRect().right;
+      const fields = [...form.querySelectorAll("input, button")];
+      return fields.filter((field) => field.getBoundingClientRect().right > edge).length;
+    });
+    expect(outside, name).toBe(0);
+  }
+});
+
 for (const colorScheme of ["light", "dark"] as const) {
   test(`accessible, and no wider than a phone: ${colorScheme}`, async ({ page }) => {
     await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
