@@ -1,4 +1,4 @@
-# make demo   train, bake and sample a small model in a few minutes
+# make demo   draw flowers, then train, bake and sample a small model in a few minutes
 # make test   lint, types, layering and all tests
 #
 # Both make a virtual environment first; PYTHON names the interpreter, 3.11 or later.
@@ -15,12 +15,15 @@ SOURCES := $(sort $(wildcard trainer/*.py export/*.py runtime/*.py))
 
 demo: environment
 	rm -rf $(DEMO)
+	mkdir $(DEMO)
+	$(BIN)/diffkiln-sample --count=36 --device=cpu --scale=2 --out=$(DEMO)/flowers.png
 	$(BIN)/diffkiln-train --run_dir=$(DEMO)/run
-	$(BIN)/diffkiln-export --run_dir=$(DEMO)/run --bundle=$(DEMO)/flowers.bundle
-	$(BIN)/diffkiln-sample --bundle=$(DEMO)/flowers.bundle --count=36 --steps=20 --scale=4 \
-	  --device=cpu --out=$(DEMO)/flowers.png
+	$(BIN)/diffkiln-export --run_dir=$(DEMO)/run --bundle=$(DEMO)/own.bundle
+	$(BIN)/diffkiln-sample --bundle=$(DEMO)/own.bundle --count=36 --steps=20 --scale=4 \
+	  --device=cpu --out=$(DEMO)/own.png
 	@echo
-	@echo "The picture is $(DEMO)/flowers.png, the bundle beside it is for other programs."
+	@echo "$(DEMO)/flowers.png is of the model that comes with diffkiln, $(DEMO)/own.png of one that was"
+	@echo "trained here just now; $(DEMO)/own.bundle is for other programs."
 
 test: environment $(BUILDS:%=$(VENV)-%/installed)
 	$(BIN)/ruff check .

@@ -50,14 +50,15 @@ def _training(
 ) -> dict[str, Any]:
     """How the weights came about, for the manifest."""
     best = run.read_best() if weights == "best" else None
-    checkpoint = tf.train.latest_checkpoint(str(run.checkpoints))
-    step = best.step if best else int(Path(checkpoint).name.removeprefix("step-"))
+    # Weights may be passed on without the checkpoints, which say how far they had come.
+    checkpoint = tf.train.latest_checkpoint(str(run.checkpoints)) or ""
+    step = best.step if best else int(Path(checkpoint).name.removeprefix("step-") or 0)
     settings = {name: value for name, value in config.to_json().items() if name not in _PLACES}
     if config.data.startswith("folder:"):
         settings["data"] = "folder"
+    seen = {"step": step, "images_seen": step * config.batch_size} if step else {}
     return {
-        "step": step,
-        "images_seen": step * config.batch_size,
+        **seen,
         "images": data.images,
         "fingerprint": data.fingerprint,
         "settings": settings,

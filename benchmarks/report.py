@@ -1,0 +1,205 @@
+"""The figures and tables of docs/report.md, from a bundle and the data it was trained on.
+
+    python benchmarks/report.py --bundle=flowers.bundle --data_dir=DATA --run_dir=run
+
+The bundle needs the graph `denoiser` and classes. Pictures go to docs/images/report-*.png, the
+tables between the marks of docs/report.md.
+"""
+
+import csv
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+from numpy.typing import NDArray
+from report_model import Model, Pictures, Way, levels
+
+from diffkiln.runtime.images import enlarge, grid, save_png
+from diffkiln.runtime.slerp import slerp
+from diffkiln.trainer.features import extractor
+from diffkiln.trainer.kid import kid
+from diffkiln.trainer.presets import preset_config
+from diffkiln.trainer.schedule import make_schedule
+from diffkiln.trainer.tfds import tfds_images
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("bundle", None, "folder that diffkiln-export wrote", required=True)
+flags.DEFINE_string("data_dir", None, "where oxford_flowers102 lies prepared", required=True)
+flags.DEFINE_list("run_dir", [], "runs whose learning curves are drawn, by name")
+flags.DEFINE_integer("images", 512, "samples that each KID is measured on", lower_bound=4)
+flags.DEFINE_integer("ancestral_images", 64, "those of 1,000 ancestral steps", lower_bound=4)
+
+DOCS = Path(__file__).parents[1] / "docs"
+STEPS = (1, 2, 5, 10, 20, 50)
+SOLVERS = ("ddim", "dpmpp_2m")
+GUIDANCES = (1.0, 1.5, 3.0, 5.0)
+ETAS = (0.0, 0.5, 1.0)
+SHOWN = np.arange(8)
+
+
+def flowers(split: str) -> tuple[Pictures, NDArray[np.int64]]:
+    config = preset_config(
+        "flowers64", data="tfds:oxford_flowers102", data_dir=FLAGS.data_dir, split=split
+    )
+    examples = tfds_images("oxford_flowers102", config, download=False).train()
+    images, labels = zip(*examples, strict=True)
+    return np.stack(images), np.array(labels, np.int64)
+
+
+def save_rows(name: str, rows: Sequence[Pictures]) -> None:
+    """Rows of pictures as one, docs/images/report-NAME.png."""
+    strips = [grid(row, one_row=True) for row in rows]
+    save_png(DOCS / f"images/report-{name}.png", grid_of(strips))
+    print(f"report-{name}.png", flush=True)
+
+
+def grid_of(strips: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    between = np.full((2, *strips[0].shape[1:]), 255, np.uint8)
+    stacked = [part for strip in strips for part in (strip, between)]
+    return np.concatenate(stacked[:-1])
+
+
+def noised(model: Model) -> None:
+    """One picture at six times under three schedules."""
+    picture = model.draw(Way(guidance=2.0), SHOWN[3:4], SHOWN[3:4] + 50).pictures[0]
+    image = model.reference.normalised(picture / 255)
+    noise = model.noise(np.array([7]))[0]
+    rows = []
+    for name in ("cosine", "ddpm_cosine", "ddpm_linear"):
+        schedule = make_schedule(name, 0.95, 0.02)
+        times = np.linspace(0, 1, 6, dtype=np.float32)
+        rates = [tuple(map(float, schedule.rates(time))) for time in times]
+        noisy = np.stack([signal * image + sigma * noise for signal, sigma in rates])
+        rows.append(levels(model.reference.pixels(noisy)))
+    save_rows("noising", rows)
+
+
+def compared_ways(model: Model) -> None:
+    """The same seeds by steps, by solver, by guidance and by η."""
+    seeds, labels = SHOWN, SHOWN * 12 + 5
+    for solver in SOLVERS:
+        ways = [Way(steps, solver, guidance=2.0) for steps in STEPS]
+        save_rows(f"steps-{solver}", [model.draw(way, seeds, labels).pictures for way in ways])
+    ways = [Way(guidance=guidance) for guidance in GUIDANCES]
+    save_rows("guidance", [model.draw(way, seeds, labels).pictures for way in ways])
+    ways = [Way(eta=eta, guidance=2.0) for eta in ETAS]
+    save_rows("eta", [model.draw(way, seeds, labels).pictures for way in ways])
+
+
+def moved(model: Model) -> None:
+    """The denoising of three pictures, and the way from one seed to another."""
+    seeds, labels = SHOWN[:3], np.array([53, 73, 88])
+    sampler = model.sampler(Way(guidance=2.0), labels)
+    frames = levels(sampler.trajectory(model.noise(seeds), 20, 2, seeds.tolist()))
+    save_rows("trajectory", list(frames.swapaxes(0, 1)))
+    ways = []
+    for start, end, label in ((0, 1, 53), (2, 3, 88)):
+        a, b = model.noise(np.array([start, end]))
+        noise = slerp(a, b, np.linspace(0, 1, 10))
+        sampler = model.sampler(Way(guidance=2.0), np.full(10, label))
+        ways.append(levels(sampler.from_noise(noise, 20)))
+    save_rows("interpolation", ways)
+
+
+def measured(model: Model) -> Iterator[str]:
+    """A table of KID for each way, by samples of the classes of the validation pictures."""
+    features = extractor(None)
+    reference, classes = flowers("validation")
+    known = features(reference)
+    yield f"KID by the features of {features}, on {FLAGS.images} samples."
+    yield ""
+    yield "| way | KID | evaluations | seconds |"
+    yield "| --- | --- | --- | --- |"
+    ways = [
+        *(Way(steps, solver) for solver in SOLVERS for steps in STEPS),
+        *(Way(guidance=guidance) for guidance in GUIDANCES[1:]),
+        *(Way(eta=eta) for eta in ETAS[1:]),
+        Way(1000, eta=1.0),
+    ]
+    for way in ways:
+        count = FLAGS.ancestral_images if way.steps == 1000 else FLAGS.images
+        chosen = np.linspace(0, len(classes) - 1, count).round().astype(int)
+        drawn = model.draw(way, np.arange(count), classes[chosen])
+        found = kid(features(drawn.pictures), known)
+        row = (
+            f"| {way} | {found.mean:.3f} ± {found.standard_error:.3f} | {way.evaluations} "
+            f"| {drawn.seconds:.2f} |"
+        )
+        print(row, flush=True)
+        yield row
+
+
+def nearest(model: Model) -> Iterator[str]:
+    """How far samples are from the training pictures, and how far held-out photographs are."""
+    features = extractor(None)
+    training = np.concatenate([flowers("train")[0], flowers("test")[0]])
+    held_out, classes = flowers("validation")
+    chosen = np.linspace(0, len(classes) - 1, FLAGS.images).round().astype(int)
+    way = Way(guidance=2.0)
+    drawn = model.draw(way, np.arange(FLAGS.images), classes[chosen]).pictures
+    yield "| distance to the nearest training picture | smallest | 5 % | median |"
+    yield "| --- | --- | --- | --- |"
+    flat = training.reshape(len(training), -1).astype(np.float32)
+    known = features(training)
+    for name, pictures in ((f"{way}", drawn), ("held-out photographs", held_out[chosen])):
+        pixels = pictures.reshape(len(pictures), -1).astype(np.float32)
+        for kind, near in (
+            ("pixels, root mean square of 255", distances(pixels, flat) / pixels.shape[1] ** 0.5),
+            ("features", distances(features(pictures), known)),
+        ):
+            low, five, middle = np.quantile(near, (0, 0.05, 0.5))
+            yield f"| {name}, {kind} | {low:.2f} | {five:.2f} | {middle:.2f} |"
+
+
+def distances(points: NDArray, others: NDArray) -> NDArray[np.float64]:
+    """The Euclidean distance of each point [n, d] to the nearest of others [m, d]."""
+    points, others = points.astype(np.float64), others.astype(np.float64)
+    squares = (points**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * points @ others.T
+    return np.sqrt(np.maximum(squares.min(axis=1), 0))
+
+
+def learning_curves(runs: Sequence[Path]) -> None:
+    """Loss on held-out photographs by images seen, of each run."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
+    for run in runs:
+        with (run / "metrics.csv").open(newline="") as file:
+            rows = [(int(row["images"]), float(row["eval_loss"])) for row in csv.DictReader(file)]
+        axes.plot(*zip(*rows, strict=True), label=run.name)
+    axes.set(xscale="log", yscale="log", xlabel="images seen", ylabel="held-out error of v")
+    axes.legend()
+    figure.savefig(DOCS / "images/report-curves.png", dpi=110)
+
+
+def write_table(name: str, lines: Sequence[str]) -> None:
+    """Put lines between the marks of this name in docs/report.md."""
+    page = DOCS / "report.md"
+    begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    text = "\n".join((begin, "", *lines, "", end))
+    page.write_text(f"{before}{text}{after}", encoding="utf-8")
+
+
+def main(_: list[str]) -> None:
+    model = Model(Path(FLAGS.bundle))
+    count = np.arange(64)
+    sixty_four = model.draw(Way(guidance=2.0), count, count % len(model.class_names)).pictures
+    save_png(DOCS / "images/flowers.png", enlarge(grid(sixty_four)[np.newaxis], 1)[0])
+    noised(model)
+    compared_ways(model)
+    moved(model)
+    if FLAGS.run_dir:
+        learning_curves([Path(run) for run in FLAGS.run_dir])
+    write_table("nearest", list(nearest(model)))
+    write_table("kid", list(itertools.chain(measured(model))))
+
+
+if __name__ == "__main__":
+    app.run(main)

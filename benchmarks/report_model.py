@@ -1,0 +1,96 @@
+"""A bundle's network under any solver: denoiser.onnx, driven by the float64 reference."""
+
+import json
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffkiln.export.certificate import reference_of
+from diffkiln.export.reference import ReferenceSampler, ReferenceWish
+from diffkiln.export.reference_noise import reference_noise
+from diffkiln.runtime import Sampler
+
+Pictures = NDArray[np.uint8]
+TOGETHER = 32
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to draw: `steps` of a solver, with η, under a guidance."""
+
+    steps: int = 20
+    solver: str = "ddim"
+    eta: float = 0.0
+    guidance: float = 1.0
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network for a picture."""
+        return self.steps * (1 if self.guidance == 1 else 2)
+
+    def __str__(self) -> str:
+        name = "DPM-Solver++(2M)" if self.solver == "dpmpp_2m" else f"DDIM, η = {self.eta:g}"
+        return f"{name}, {self.steps} steps, guidance {self.guidance:g}"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Pictures uint8 [N, H, W, C], and the seconds that one took."""
+
+    pictures: Pictures
+    seconds: float
+
+
+class Model:
+    """The network of a bundle that holds the graph "denoiser" and knows classes."""
+
+    def __init__(self, bundle: Path) -> None:
+        self.manifest: dict[str, Any] = json.loads((bundle / "bundle.json").read_text())
+        self.class_names: list[str] = self.manifest["model"]["class_names"]
+        image = self.manifest["image"]
+        self.shape: tuple[int, int, int] = (image["height"], image["width"], image["channels"])
+        self._sampler = Sampler(bundle, device="cpu")
+
+    @cached_property
+    def reference(self) -> ReferenceSampler:
+        """The sampler in float64, told of a network that puts out images."""
+        model = {**self.manifest["model"], "prediction": "image", "conditioning": "time"}
+        return reference_of({**self.manifest, "model": model}, self._image)
+
+    def noise(self, seeds: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Noise [N, H, W, C] of the seeds."""
+        return reference_noise(seeds.tolist(), self.shape)
+
+    def sampler(self, way: Way, labels: NDArray[np.int64]) -> ReferenceSampler:
+        """The reference, going this way to pictures of these classes."""
+        wish = ReferenceWish(labels, way.guidance)
+        return replace(self.reference, solver=way.solver, eta=way.eta, wish=wish)
+
+    def draw(self, way: Way, seeds: NDArray[np.int64], labels: NDArray[np.int64]) -> Drawn:
+        """The pictures of seeds int64 [N] and classes int64 [N]."""
+        started, made = time.perf_counter(), []
+        for first in range(0, len(seeds), TOGETHER):
+            rows = slice(first, first + TOGETHER)
+            sampler, chosen = self.sampler(way, labels[rows]), seeds[rows]
+            made.append(sampler.from_noise(self.noise(chosen), way.steps, chosen.tolist()))
+        seconds = (time.perf_counter() - started) / len(seeds)
+        return Drawn(levels(np.concatenate(made)), seconds)
+
+    def _image(self, x: NDArray, time: NDArray, wish: ReferenceWish) -> NDArray:
+        feeds = {
+            "noisy": x,
+            "time": time,
+            "labels": wish.labels,
+            "guidance": np.array(wish.guidance, np.float32),
+        }
+        return self._sampler.run("denoiser", feeds)[0]
+
+
+def levels(pixels: NDArray[np.float64]) -> Pictures:
+    """Pixels in [0, 1] as uint8."""
+    return np.round(pixels * 255).astype(np.uint8)
