@@ -5,7 +5,7 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 import { PNG } from "pngjs";
 
 const [bundle = ".", seed = "0", count = "4", steps = "20", folder = "pictures"] = process.argv.slice(2);
-const { image, sampler } = JSON.parse(readFileSync(`${bundle}/bundle.json`, "utf8"));
+const { image, model, sampler } = JSON.parse(readFileSync(`${bundle}/bundle.json`, "utf8"));
 
 // BigInt, since JavaScript's own numbers are whole only below 2 ** 53, and seeds go up to 2 ** 63.
 const [first, end, most] = [BigInt(seed), BigInt(seed) + BigInt(count), sampler.max_steps];
@@ -14,10 +14,16 @@ if (first < 0n || end > 2n ** 63n || BigInt(steps) < 1n || BigInt(steps) > most)
 }
 const seeds = BigInt64Array.from({ length: Number(count) }, (_, index) => first + BigInt(index));
 const session = await InferenceSession.create(`${bundle}/sampler.onnx`);
-const { images } = await session.run({
+const feeds = {
   seeds: new Tensor("int64", seeds, [seeds.length]),
   steps: new Tensor("int64", [BigInt(steps)], []),
-});
+};
+if (model.class_names) {
+  const labels = seeds.map((each) => each % BigInt(model.class_names.length));
+  feeds.labels = new Tensor("int64", labels, [labels.length]);
+  feeds.guidance = new Tensor("float32", [sampler.default_guidance], []);
+}
+const { images } = await session.run(feeds);
 
 const colorType = [0, 4, 2, 6][image.channels - 1]; // PNG's numbers of grey, grey and alpha, RGB, RGBA
 const scale = image.dtype === "float32" ? 255 : 1;
