@@ -2,7 +2,8 @@
 //
 //   sample BUNDLE OUT.ppm [FIRST_SEED [COUNT [STEPS]]]
 //
-// They stand one below the other in one PPM.
+// They stand one below the other in one PPM. Where the model knows classes, the picture of seed s shows
+// class s mod their number, as it does in diffkiln's own commands.
 
 #include <charconv>
 #include <cstdint>
@@ -10,7 +11,9 @@
 #include <exception>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <limits>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <stdexcept>
@@ -18,6 +21,8 @@
 #include <system_error>
 #include <vector>
 
+#include "google/protobuf/struct.pb.h"
+#include "google/protobuf/util/json_util.h"
 #include "tensorflow/c/c_api.h"
 #include "tensorflow/core/protobuf/meta_graph.pb.h"
 
@@ -43,12 +48,73 @@ void Require(const TF_Status* status) {
   if (TF_GetCode(status) != TF_OK) throw std::runtime_error(TF_Message(status));
 }
 
+// What bundle.json says of classes; there are 0 where it names none.
+class Manifest {
+ public:
+  explicit Manifest(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    if (!google::protobuf::util::JsonStringToMessage(text, &root_).ok())
+      throw std::runtime_error(path + " is missing, or no JSON");
+  }
+
+  std::int64_t classes() const { return Find("model", "class_names").list_value().values_size(); }
+  float guidance() const {
+    return static_cast<float>(Find("sampler", "default_guidance").number_value());
+  }
+
+ private:
+  const google::protobuf::Value& Find(const char* section, const char* key) const {
+    static const google::protobuf::Value missing;
+    const auto found = root_.fields().find(section);
+    if (found == root_.fields().end()) return missing;
+    const auto& fields = found->second.struct_value().fields();
+    const auto value = fields.find(key);
+    return value == fields.end() ? missing : value->second;
+  }
+
+  google::protobuf::Struct root_;
+};
+
 struct CloseSession {
   void operator()(TF_Session* session) const {
     Status status(TF_NewStatus());
     TF_DeleteSession(session, status.get());
   }
 };
+
+template <typename T>
+Tensor Scalar(TF_DataType type, T value) {
+  Tensor tensor(TF_AllocateTensor(type, nullptr, 0, sizeof(T)));
+  std::memcpy(TF_TensorData(tensor.get()), &value, sizeof(T));
+  return tensor;
+}
+
+Tensor Vector(const std::vector<std::int64_t>& values) {
+  const auto count = static_cast<std::int64_t>(values.size());
+  const std::size_t bytes = values.size() * sizeof(std::int64_t);
+  Tensor tensor(TF_AllocateTensor(TF_INT64, &count, 1, bytes));
+  std::memcpy(TF_TensorData(tensor.get()), values.data(), bytes);
+  return tensor;
+}
+
+// What a signature takes, by name.
+using Inputs = std::map<std::string, Tensor>;
+
+// seeds int64 [N] and steps int64 []; of a model that knows classes labels int64 [N] and guidance
+// float32 [] too.
+Inputs Asked(const std::vector<std::int64_t>& seeds, std::int64_t steps, const Manifest& manifest) {
+  Inputs inputs;
+  inputs["seeds"] = Vector(seeds);
+  inputs["steps"] = Scalar(TF_INT64, steps);
+  if (const std::int64_t classes = manifest.classes(); classes > 0) {
+    std::vector<std::int64_t> labels(seeds);
+    for (std::int64_t& label : labels) label %= classes;
+    inputs["labels"] = Vector(labels);
+    inputs["guidance"] = Scalar(TF_FLOAT, manifest.guidance());
+  }
+  return inputs;
+}
 
 // A SavedModel and the names that its signature gives to tensors of its graph.
 class SavedModel {
@@ -65,30 +131,24 @@ class SavedModel {
     signature_ = parsed.signature_def().at("serving_default");
   }
 
-  // images uint8 [N, H, W, C] of seeds int64 [N] in `steps` steps.
-  Tensor Sample(const std::vector<std::int64_t>& seeds, std::int64_t steps) {
-    const TF_Output inputs[] = {Find(signature_.inputs().at("seeds").name()),
-                                Find(signature_.inputs().at("steps").name())};
+  // images uint8 [N, H, W, C] of the inputs that the signature names.
+  Tensor Sample(const Inputs& given) {
+    std::vector<TF_Output> inputs;
+    std::vector<TF_Tensor*> values;
+    for (const auto& [name, tensor] : given) {
+      inputs.push_back(Find(signature_.inputs().at(name).name()));
+      values.push_back(tensor.get());
+    }
     const TF_Output output = Find(signature_.outputs().at("images").name());
-    const Tensor given[] = {Integers({static_cast<std::int64_t>(seeds.size())}, seeds),
-                            Integers({}, {steps})};
-    TF_Tensor* values[] = {given[0].get(), given[1].get()};
     TF_Tensor* images = nullptr;
-    TF_SessionRun(session_.get(), nullptr, inputs, values, 2, &output, &images, 1, nullptr, 0,
-                  nullptr, status_.get());
+    TF_SessionRun(session_.get(), nullptr, inputs.data(), values.data(),
+                  static_cast<int>(values.size()), &output, &images, 1, nullptr, 0, nullptr,
+                  status_.get());
     Require(status_.get());
     return Tensor(images);
   }
 
  private:
-  static Tensor Integers(const std::vector<std::int64_t>& shape,
-                         const std::vector<std::int64_t>& values) {
-    const std::size_t bytes = values.size() * sizeof(std::int64_t);
-    Tensor tensor(
-        TF_AllocateTensor(TF_INT64, shape.data(), static_cast<int>(shape.size()), bytes));
-    std::memcpy(TF_TensorData(tensor.get()), values.data(), bytes);
-    return tensor;
-  }
 
   // "operation:index" in the graph.
   TF_Output Find(const std::string& name) const {
@@ -146,8 +206,10 @@ int main(int argc, char** argv) {
     const std::int64_t last = std::numeric_limits<std::int64_t>::max();
     std::iota(seeds.begin(), seeds.end(), number(3, "FIRST_SEED", 0, last - count));
     const std::int64_t steps = number(5, "STEPS", 20, 1000);
-    SavedModel model(std::string(argv[1]) + "/saved_model");
-    WritePpm(argv[2], model.Sample(seeds, steps).get());
+    const std::string bundle = argv[1];
+    SavedModel model(bundle + "/saved_model");
+    const Inputs inputs = Asked(seeds, steps, Manifest(bundle + "/bundle.json"));
+    WritePpm(argv[2], model.Sample(inputs).get());
   } catch (const std::exception& error) {
     std::cerr << "sample: " << error.what() << '\n';
     return 1;
