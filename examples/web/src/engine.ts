@@ -7,6 +7,8 @@ import cpuModuleUrl from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 import cpuBinaryUrl from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 import type { Backend } from "./messages";
 
+/** Inputs of a graph by name. */
+export type Feeds = Record<string, Tensor>;
 type Runtime = typeof import("onnxruntime-web");
 
 // The noise must be the same everywhere, so no GPU gets to draw it; and inpaint.onnx draws noise too.
@@ -52,7 +54,7 @@ export class Engine {
   }
 
   /** Runs a graph once; its outputs in their order. */
-  async run(name: string, feeds: Record<string, Tensor>): Promise<Tensor[]> {
+  async run(name: string, feeds: Feeds): Promise<Tensor[]> {
     const session = this.#session(name);
     const outputs = await session.run(feeds);
     return session.outputNames.map((output) => outputs[output]!);

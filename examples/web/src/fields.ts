@@ -42,12 +42,17 @@ export class Fields {
 
   /** A whole number between the field's min and max. */
   whole(name: string): number {
-    const field = this.#field(name);
-    const number = /^\d+$/.test(field.value) ? Number(field.value) : Number.NaN;
-    if (!(number >= Number(field.min) && number <= Number(field.max))) {
-      throw this.#error(field, `a whole number from ${field.min} to ${field.max}`);
-    }
-    return number;
+    return this.#between(name, /^\d+$/, "a whole number");
+  }
+
+  /** A number between the field's min and max. */
+  number(name: string): number {
+    return this.#between(name, /./, "a number");
+  }
+
+  /** The value that is chosen from a list. */
+  choice(name: string): string {
+    return find(this.form, `[name=${name}]`, HTMLSelectElement).value;
   }
 
   /** The seeds from the one in the field on, of which the last must be one too. */
@@ -61,6 +66,15 @@ export class Fields {
       throw this.#error(field, `a whole number from 0 to ${largest}`);
     }
     return BigInt64Array.from({ length: count }, (_, number) => first + BigInt(number));
+  }
+
+  #between(name: string, pattern: RegExp, kind: string): number {
+    const field = this.#field(name);
+    const number = pattern.test(field.value) ? Number(field.value) : Number.NaN;
+    if (!(number >= Number(field.min) && number <= Number(field.max))) {
+      throw this.#error(field, `${kind} from ${field.min} to ${field.max}`);
+    }
+    return number;
   }
 
   #field(name: string): HTMLInputElement {

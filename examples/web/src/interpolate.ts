@@ -1,6 +1,7 @@
 /** The panel that goes from the picture of one seed to that of another. */
 
 import type { App } from "./app";
+import { readWish, setClasses } from "./classes";
 import { byId, find } from "./dom";
 import { onSubmit, setSteps } from "./fields";
 import { ImageGrid } from "./grid";
@@ -19,23 +20,25 @@ export function setUpInterpolating(app: App): void {
   });
   app.onOpen(({ manifest }) => {
     setSteps(form, manifest);
+    setClasses(form, manifest);
     grid.reset([], manifest);
     find(form, ".hint", HTMLElement).hidden = manifest.eta !== 0;
     refuseFreshNoise(form, manifest.eta);
   });
   onSubmit(
     form,
-    (fields) => ({
-      ends: BigInt64Array.of(fields.seeds("from")[0]!, fields.seeds("to")[0]!),
-      frames: fields.whole("frames"),
-      steps: fields.whole("steps"),
-    }),
-    ({ ends, frames, steps }) => {
+    (fields) => {
+      const [from, to] = [fields.seeds("from")[0]!, fields.seeds("to")[0]!];
+      const [frames, steps] = [fields.whole("frames"), fields.whole("steps")];
+      // All frames show one class: the way would jump otherwise.
+      const wish = readWish(fields, app.manifest, new BigInt64Array(frames).fill(from));
+      return { ends: BigInt64Array.of(from, to), frames, steps, wish };
+    },
+    (numbers) => {
       player.stop();
-      const labels = Array.from({ length: frames }, (_, frame) => `frame ${frame + 1}`);
-      grid.reset(labels, app.manifest);
-      const job = { kind: "interpolate", ends, frames, steps } as const;
-      void app.run(job, ({ first, images }) => grid.put(first, images));
+      const titles = Array.from({ length: numbers.frames }, (_, frame) => `frame ${frame + 1}`);
+      grid.reset(titles, app.manifest);
+      void app.run({ kind: "interpolate", ...numbers }, ({ first, images }) => grid.put(first, images));
     },
   );
 }

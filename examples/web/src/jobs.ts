@@ -1,8 +1,8 @@
 /** The three kinds of work that the worker does, each a series of progress reports. */
 
 import type { Tensor } from "onnxruntime-web";
-import type { Engine } from "./engine";
-import type { ImageShape, Job, Pixels, Progress } from "./messages";
+import type { Engine, Feeds } from "./engine";
+import type { ImageShape, Job, Pixels, Progress, Wish } from "./messages";
 import { slerp } from "./slerp";
 import { scalar, stepwise } from "./stepwise";
 
@@ -11,34 +11,28 @@ const PIXELS_TOGETHER = 8 * 64 * 64;
 const IMAGES_TOGETHER = 16;
 
 type Reports = AsyncGenerator<Progress>;
+type JobOf<Kind> = Extract<Job, { kind: Kind }>;
 
 /** Does the work; stop iterating to cancel it. */
 export function work(engine: Engine, shape: ImageShape, job: Job): Reports {
-  if (job.kind === "sample") return sample(engine, shape, job.seeds, job.steps);
+  if (job.kind === "sample") return sample(engine, shape, job);
   if (job.kind === "interpolate") return interpolate(engine, shape, job);
   return inpaint(engine, shape, job);
 }
 
-async function* sample(
-  engine: Engine,
-  shape: ImageShape,
-  seeds: BigInt64Array,
-  steps: number,
-): Reports {
+async function* sample(engine: Engine, shape: ImageShape, job: JobOf<"sample">): Reports {
+  const { seeds, steps } = job;
   const batches = pieces(seeds.length, shape);
   for (const [number, [first, end]] of batches.entries()) {
     const piece = seeds.slice(first, end);
     const noise = await drawNoise(engine, piece);
     const place = { first, done: number * steps, total: batches.length * steps };
-    yield* steppedBatch(engine, noise, piece, steps, place);
+    const fixed = wished(engine, job.wish, first, end);
+    yield* steppedBatch(engine, noise, piece, steps, fixed, place);
   }
 }
 
-async function* interpolate(
-  engine: Engine,
-  shape: ImageShape,
-  job: Extract<Job, { kind: "interpolate" }>,
-): Reports {
+async function* interpolate(engine: Engine, shape: ImageShape, job: JobOf<"interpolate">): Reports {
   const { Tensor } = engine.runtime;
   const ends = (await drawNoise(engine, job.ends)).data as Float32Array;
   const size = ends.length / 2;
@@ -48,15 +42,12 @@ async function* interpolate(
     const piece = way.slice(first * size, end * size);
     const noise = new Tensor("float32", piece, [end - first, ...shape]);
     const place = { first, done: number * job.steps, total: batches.length * job.steps };
-    yield* steppedBatch(engine, noise, new BigInt64Array(end - first), job.steps, place);
+    const [seeds, fixed] = [new BigInt64Array(end - first), wished(engine, job.wish, first, end)];
+    yield* steppedBatch(engine, noise, seeds, job.steps, fixed, place);
   }
 }
 
-async function* inpaint(
-  engine: Engine,
-  shape: ImageShape,
-  job: Extract<Job, { kind: "inpaint" }>,
-): Reports {
+async function* inpaint(engine: Engine, shape: ImageShape, job: JobOf<"inpaint">): Reports {
   const { Tensor } = engine.runtime;
   const type = job.image instanceof Uint8Array ? "uint8" : "float32";
   const [height, width] = shape;
@@ -69,6 +60,7 @@ async function* inpaint(
       mask: new Tensor("uint8", repeated(job.mask, count), [count, height, width, 1]),
       seeds: new Tensor("int64", job.seeds.slice(first, end), [count]),
       steps: scalar(engine, job.steps),
+      ...wished(engine, job.wish, first, end),
     });
     const stepMs = (performance.now() - start) / job.steps;
     const images = inpainted!.data as Pixels;
@@ -82,11 +74,12 @@ async function* steppedBatch(
   noise: Tensor,
   seeds: BigInt64Array,
   steps: number,
+  fixed: Feeds,
   place: { first: number; done: number; total: number },
 ): Reports {
   let start = performance.now();
   let done = place.done;
-  for await (const images of stepwise(engine, noise, seeds, steps)) {
+  for await (const images of stepwise(engine, noise, seeds, steps, fixed)) {
     const stepMs = performance.now() - start;
     yield { ...place, images, done: ++done, stepMs, together: seeds.length };
     start = performance.now();
@@ -96,6 +89,16 @@ async function* steppedBatch(
 async function drawNoise(engine: Engine, seeds: BigInt64Array): Promise<Tensor> {
   const tensor = new engine.runtime.Tensor("int64", seeds, [seeds.length]);
   return (await engine.run("noise", { seeds: tensor }))[0]!;
+}
+
+/** What graphs take for a wish of images `first` … `end` − 1; nothing without one. */
+function wished(engine: Engine, wish: Wish | undefined, first: number, end: number): Feeds {
+  if (wish === undefined) return {};
+  const { Tensor } = engine.runtime;
+  return {
+    labels: new Tensor("int64", wish.labels.slice(first, end), [end - first]),
+    guidance: new Tensor("float32", Float32Array.of(wish.guidance), []),
+  };
 }
 
 /** Where each batch begins and ends. */

@@ -26,9 +26,11 @@ byId("other", HTMLButtonElement).addEventListener("click", () => {
 void setUpBackends();
 
 function showWorkspace({ name, manifest }: Bundle): void {
-  const { height, width, parameters, solver } = manifest;
+  const { height, width, parameters, solver, classNames } = manifest;
   const size = `${(parameters / 1e6).toFixed(1)} million parameters`;
-  byId("summary", HTMLElement).textContent = `${name} · ${width} × ${height} · ${size} · ${solver}`;
+  const parts = [name, `${width} × ${height}`, size, solver];
+  if (classNames.length > 0) parts.push(`${classNames.length} classes`);
+  byId("summary", HTMLElement).textContent = parts.join(" · ");
   setOpened(true);
   showTab("tab-generate");
 }

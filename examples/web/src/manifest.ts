@@ -24,6 +24,9 @@ export interface Manifest {
   readonly defaultSteps: number;
   readonly maxSteps: number;
   readonly parameters: number;
+  /** Those of labels 0, 1, …; empty for a model without classes. */
+  readonly classNames: readonly string[];
+  readonly defaultGuidance: number;
   readonly graphs: ReadonlyMap<string, GraphFile>;
 }
 
@@ -33,6 +36,8 @@ export function parseManifest(text: string): Manifest {
   requireVersion(root);
   const image = root.section("image");
   const sampler = root.section("sampler");
+  const model = root.section("model");
+  const classNames = model.texts("class_names");
   const graphs = root.section("graphs");
   const manifest: Manifest = {
     height: image.positive("height"),
@@ -43,7 +48,9 @@ export function parseManifest(text: string): Manifest {
     eta: sampler.number("eta"),
     defaultSteps: sampler.positive("default_steps"),
     maxSteps: sampler.positive("max_steps"),
-    parameters: root.section("model").positive("parameters"),
+    parameters: model.positive("parameters"),
+    classNames,
+    defaultGuidance: classNames.length > 0 ? sampler.number("default_guidance") : 1,
     graphs: new Map(graphs.keys().map((name) => [name, graphFile(root, graphs.section(name))])),
   };
   requireDrawable(manifest);
@@ -124,6 +131,13 @@ class Section {
   text(key: string): string {
     const value = this.#value(key);
     return typeof value === "string" ? value : this.#refuse(key, "text");
+  }
+
+  /** A list that may be missing, and is empty then. */
+  texts(key: string): readonly string[] {
+    const value = this.#value(key) ?? [];
+    const right = Array.isArray(value) && value.every((each) => typeof each === "string");
+    return right ? value : this.#refuse(key, "a list of texts");
   }
 
   number(key: string): number {

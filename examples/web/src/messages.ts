@@ -6,17 +6,24 @@ export type Pixels = Uint8Array | Float32Array;
 /** Height, width and channels of one image. */
 export type ImageShape = readonly [number, number, number];
 
-export type Job =
-  | { kind: "sample"; seeds: BigInt64Array; steps: number }
-  | { kind: "interpolate"; ends: BigInt64Array; frames: number; steps: number }
+/** What each image is to show, -1 being no class, and how much of it. */
+export interface Wish {
+  labels: BigInt64Array;
+  guidance: number;
+}
+
+/** All have a wish if the model knows classes. */
+export type Job = { wish: Wish | undefined; steps: number } & (
+  | { kind: "sample"; seeds: BigInt64Array }
+  | { kind: "interpolate"; ends: BigInt64Array; frames: number }
   | {
       kind: "inpaint";
       /** One image [H,W,C], and its mask [H,W,1] where 0 keeps a pixel. */
       image: Pixels;
       mask: Uint8Array;
       seeds: BigInt64Array;
-      steps: number;
-    };
+    }
+);
 
 /**
  * Images [N,H,W,C] from place `first` on as they are now, with `done` of `total` steps made; or

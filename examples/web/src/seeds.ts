@@ -1,16 +1,18 @@
 /** A panel whose form asks for seeds, and whose grid shows the picture of each. */
 
 import type { App } from "./app";
+import { readWish, setClasses, titleOf } from "./classes";
 import { find } from "./dom";
 import { addDice, onSubmit, setSteps } from "./fields";
 import { ImageGrid } from "./grid";
-import type { Job, Pixels } from "./messages";
+import type { Job, Pixels, Wish } from "./messages";
 import { setUpToolbar } from "./toolbar";
 
 /** What the form asks for. */
 export interface Numbers {
   seeds: BigInt64Array;
   steps: number;
+  wish: Wish | undefined;
 }
 
 /** `paint` gets a picture to paint on; `jobOf` makes the job, or undefined if there is none yet. */
@@ -26,18 +28,23 @@ export function setUpSeeds(
   addDice(form);
   app.onOpen(({ manifest }) => {
     setSteps(form, manifest);
+    setClasses(form, manifest);
     grid.reset([], manifest);
   });
   onSubmit(
     form,
     (fields) => {
-      const count = fields.whole("count");
-      return { seeds: fields.seeds("seed", count), steps: fields.whole("steps") };
+      const seeds = fields.seeds("seed", fields.whole("count"));
+      const steps = fields.whole("steps");
+      return { seeds, steps, wish: readWish(fields, app.manifest, seeds) };
     },
     (numbers) => {
       const job = jobOf(numbers);
       if (job === undefined) return;
-      grid.reset([...numbers.seeds].map((seed) => `seed ${seed}`), app.manifest);
+      const titles = [...numbers.seeds].map((seed, place) =>
+        titleOf(seed, numbers.wish?.labels[place], app.manifest),
+      );
+      grid.reset(titles, app.manifest);
       void app.run(job, ({ first, images }) => grid.put(first, images));
     },
   );

@@ -5,17 +5,23 @@
  */
 
 import type { Tensor } from "onnxruntime-web";
-import type { Engine } from "./engine";
+import type { Engine, Feeds } from "./engine";
 import type { Pixels } from "./messages";
 
-/** Gives the images [N,H,W,C] after each step 0 … steps − 1, for noise [N,H,W,C] and its seeds. */
+/**
+ * Gives the images [N,H,W,C] after each step 0 … steps − 1, for noise [N,H,W,C] and its seeds.
+ *
+ * Every step takes what is `fixed` as it is.
+ */
 export async function* stepwise(
   engine: Engine,
   noise: Tensor,
   seeds: BigInt64Array,
   steps: number,
+  fixed: Feeds,
 ): AsyncGenerator<Pixels> {
-  const names = engine.inputs("step").slice(2);
+  const taken = engine.inputs("step").slice(2);
+  const names = taken.filter((name) => !(name in fixed));
   let carried = names.map((name) => firstOf(name, engine, noise, seeds));
   for (let step = 0; step < steps; step++) {
     const feeds = Object.fromEntries(names.map((name, place) => [name, carried[place]!]));
@@ -23,6 +29,7 @@ export async function* stepwise(
       step: scalar(engine, step),
       steps: scalar(engine, steps),
       ...feeds,
+      ...fixed,
     });
     carried = outputs.slice(0, -1);
     yield (await outputs.at(-1)!.getData()) as Pixels;

@@ -16,7 +16,7 @@ export function setUpToolbar(
   const buttons = ["save-one", "save-all", "paint"].map(button);
   grid.onchange = () => buttons.forEach((each) => (each.disabled = !grid.selectedImage));
   button("save-one").addEventListener("click", () => {
-    const name = `${grid.selectedLabel.replace(" ", "-")}.png`;
+    const name = `${grid.selectedLabel.replace(/[^\p{L}\p{N}]+/gu, "-")}.png`;
     if (grid.selectedImage) void savePng([grid.selectedImage], app.manifest, name);
   });
   button("save-all").addEventListener("click", () => {
