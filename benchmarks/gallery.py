@@ -51,10 +51,12 @@ def described(folder: Path) -> str:
         )
     manifest = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
     solver, parameters = manifest["sampler"]["solver"], manifest["model"]["parameters"] / 1e6
+    classes = len(bundle.class_names)
+    shown = f"\nSeed s shows class s mod {classes}, at a guidance of {bundle.default_guidance:g}."
     return (
         f"Seeds {SEEDS.start} to {SEEDS.stop - 1} in {STEPS} steps of `{solver}`, from a model of "
         f"{height}×{width} pixels and {parameters:.1f} million parameters.\nThe SHA-256 of its "
-        f"`sampler.onnx` is `{bundle.graph('sampler').sha256}`."
+        f"`sampler.onnx` is `{bundle.graph('sampler').sha256}`." + (shown if classes else "")
     )
 
 

@@ -101,6 +101,25 @@ def full_bundle(exported: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def class_bundle(command: Command, made_once: MadeOnce) -> Path:
+    """A bundle that knows the species of synthetic flowers, for tests that only read it."""
+    training = (*TINY, "--num_classes=10", "--train_steps=40")
+    # Trained so briefly, it shows too little of a class at the usual guidance for tests to see.
+    baking = ("--graphs=sampler,from_noise,noise,step,encode,inpaint", "--default_guidance=20")
+
+    def write(path: Path) -> None:
+        run = f"--run_dir={path.with_suffix('.run')}"
+        for name, flags in (
+            ("diffkiln-train", training),
+            ("diffkiln-export", (f"--bundle={path}", *baking)),
+        ):
+            done = command(name, run, *flags)
+            assert done.returncode == 0, done.stderr
+
+    return made_once("classes.bundle", write)
+
+
+@pytest.fixture(scope="session")
 def fresh_bundle(made_once: MadeOnce) -> Path:
     """A bundle of floats with fresh noise in each step, for tests that only read it."""
     # Only here, since some environments have no TensorFlow.

@@ -25,14 +25,23 @@ def run(program: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(("seed", "count", "steps"), [(0, 1, 1), (2**32 - 3, 7, 5)])
+@pytest.mark.parametrize(
+    ("name", "seed", "count", "steps"),
+    [("tiny_bundle", 0, 1, 1), ("tiny_bundle", 2**32 - 3, 7, 5), ("class_bundle", 8, 4, 5)],
+)
 def test_pictures_are_those_of_the_sampler(
-    program: Path, tiny_bundle: Path, tmp_path: Path, seed: int, count: int, steps: int
+    request: pytest.FixtureRequest,
+    program: Path,
+    tmp_path: Path,
+    name: str,
+    seed: int,
+    count: int,
+    steps: int,
 ) -> None:
-    out = tmp_path / "flowers.ppm"
-    done = run(program, tiny_bundle, out, seed, count, steps)
+    bundle, out = request.getfixturevalue(name), tmp_path / "flowers.ppm"
+    done = run(program, bundle, out, seed, count, steps)
     assert done.returncode == 0, done.stderr
-    images = Sampler(tiny_bundle, device="cpu").sample(count, seed=seed, steps=steps)
+    images = Sampler(bundle, device="cpu").sample(count, seed=seed, steps=steps)
     # One level of 255: TensorFlow adds in another order.
     found = np.asarray(Image.open(out)).astype(int)
     assert np.abs(found - np.vstack(list(images))).max() <= 1

@@ -30,6 +30,12 @@ def test_pictures_are_pythons(
     assert np.abs(received.astype(int) - expected).max() <= 1
 
 
+def test_each_seed_shows_its_class(class_bundle: Path, tmp_path: Path) -> None:
+    received = sampled(class_bundle, 2**32 - 3, 4, 5, tmp_path / "pictures")
+    expected = Sampler(class_bundle, device="cpu").sample(4, seed=2**32 - 3, steps=5)
+    assert np.abs(received.astype(int) - expected).max() <= 1
+
+
 def test_pictures_of_floats(fresh_bundle: Path, tmp_path: Path) -> None:
     received = sampled(fresh_bundle, 3, 2, 4, tmp_path / "pictures")
     expected = to_uint8(Sampler(fresh_bundle, device="cpu").sample(2, seed=3, steps=4))

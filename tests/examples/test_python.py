@@ -1,6 +1,6 @@
 """The examples in Python need no diffkiln, and the commands in their READMEs draw its pictures.
 
-What the programs draw is tested with the gallery.
+What the programs draw of classes is tested with the gallery.
 """
 
 import re
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from example_programs import EXAMPLES
+from example_programs import EXAMPLES, start
+from PIL import Image
 
 from diffkiln.runtime import Sampler
 
@@ -20,6 +21,19 @@ def test_they_need_no_diffkiln(example: str) -> None:
     assert "diffkiln" not in re.findall(
         r"(?:import|from) (\w+)", (EXAMPLES / example / "sample.py").read_text()
     )
+
+
+@pytest.mark.parametrize(
+    ("example", "model"), [("onnxruntime", "sampler.onnx"), ("savedmodel", "saved_model")]
+)
+def test_they_draw_without_classes(
+    tiny_bundle: Path, tmp_path: Path, example: str, model: str
+) -> None:
+    picture = tmp_path / "flowers.png"
+    start([sys.executable, EXAMPLES / example / "sample.py", tiny_bundle / model, picture])
+    images = Sampler(tiny_bundle, device="cpu").sample(8, steps=20)
+    # One level of 255: TensorFlow adds in another order.
+    assert np.abs(np.asarray(Image.open(picture)).astype(int) - np.hstack(list(images))).max() <= 1
 
 
 def test_the_commands_of_tensorflow(tiny_bundle: Path, tmp_path: Path) -> None:

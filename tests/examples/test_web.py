@@ -22,11 +22,14 @@ from diffkiln.runtime.images import save_png, to_uint8
 STEPWISE = ("sampler", "noise", "step")
 
 
-def test_the_page_in_chromium(full_bundle: Path, fresh_bundle: Path, tmp_path: Path) -> None:
+def test_the_page_in_chromium(
+    full_bundle: Path, fresh_bundle: Path, class_bundle: Path, tmp_path: Path
+) -> None:
     required_program(*BROWSERS)
     site, expected = tmp_path / "site", tmp_path / "expected"
     shutil.copytree(built_page(), site)
     shutil.copytree(fresh_bundle, site / "fresh.bundle")
+    shutil.copytree(class_bundle, site / "classes.bundle")
     fill_site(site, full_bundle)
     expected.mkdir()
     write_expected(expected, site)
@@ -60,11 +63,25 @@ def write_expected(folder: Path, site: Path) -> None:
         pictures["interpolate"] = sampler.interpolate(3, 4, 5, steps=5)
         batch = picture.repeat(3, axis=0)
         pictures["inpaint"] = sampler.inpaint(batch, brushed(16), seed=11, steps=5)
+    pictures |= pictures_of_classes(site / "classes.bundle", batch)
     for name in ("fresh", "second-order"):
         with Sampler(site / f"{name}.bundle", device="cpu") as sampler:
             pictures[name] = sampler.sample(2, seed=3, steps=5)
     for name, images in pictures.items():
         with_alpha(images).tofile(folder / f"{name}.rgba")
+
+
+def pictures_of_classes(bundle: Path, batch: np.ndarray) -> dict[str, np.ndarray]:
+    told: dict[str, Any] = {"guidance": 40, "steps": 5}
+    with Sampler(bundle, device="cpu") as sampler:
+        pictures = {
+            "own": sampler.sample(2, seed=9, steps=5),
+            "chosen": sampler.sample(2, seed=9, labels="dahlia", **told),
+            "way": sampler.interpolate(13, 4, 3, steps=5),
+            "none": sampler.inpaint(batch, brushed(16), seed=11, steps=5),
+            "inpaint": sampler.inpaint(batch, brushed(16), seed=11, labels="lotus", **told),
+        }
+    return {f"classes-{name}": images for name, images in pictures.items()}
 
 
 def with_alpha(images: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TINY, Command
+from conftest import Command
 from PIL import Image
 
 from diffkiln.runtime import Sampler
@@ -15,23 +15,8 @@ CLASSES = tuple(SPECIES)
 
 
 @pytest.fixture(scope="module")
-def bundle(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that knows the species of synthetic flowers, trained so briefly that it can."""
-    folder = tmp_path_factory.mktemp("classes")
-    run = (f"--run_dir={folder / 'run'}", *TINY, "--num_classes=10", "--train_steps=40")
-    graphs = "sampler,from_noise,noise,step,encode,inpaint"
-    for name, arguments in (
-        ("diffkiln-train", run),
-        ("diffkiln-export", (run[0], f"--bundle={folder / 'b'}", f"--graphs={graphs}")),
-    ):
-        done = command(name, *arguments)
-        assert done.returncode == 0, done.stderr
-    return folder / "b"
-
-
-@pytest.fixture(scope="module")
-def sampler(bundle: Path):
-    with Sampler(bundle, device="cpu", max_batch=3) as sampler:
+def sampler(class_bundle: Path):
+    with Sampler(class_bundle, device="cpu", max_batch=3) as sampler:
         yield sampler
 
 
@@ -40,7 +25,7 @@ def test_a_seed_shows_its_class_unless_told(sampler: Sampler) -> None:
     images = sampler.sample(seeds=[3, 12, 27], steps=3)
     named = ["primrose", "sunflower", CLASSES[7]]
     np.testing.assert_array_equal(
-        images, sampler.sample(seeds=[3, 12, 27], steps=3, labels=named, guidance=2.0)
+        images, sampler.sample(seeds=[3, 12, 27], steps=3, labels=named, guidance=20.0)
     )
     others = sampler.sample(seeds=[3, 12, 27], steps=3, labels=5)
     assert all((images != others).any(axis=(1, 2, 3)))
@@ -111,14 +96,19 @@ def test_a_model_without_classes_says_so(tiny_bundle: Path) -> None:
                 plain.sample(1, steps=1, **wish)
 
 
-def test_labels_on_the_command_line(command: Command, bundle: Path, tmp_path: Path) -> None:
+def test_labels_on_the_command_line(command: Command, class_bundle: Path, tmp_path: Path) -> None:
     def arrays(name: str, *flags: str) -> np.ndarray:
-        given = (f"--bundle={bundle}", "--device=cpu", "--steps=2", f"--out={tmp_path / name}.npz")
+        given = (
+            f"--bundle={class_bundle}",
+            "--device=cpu",
+            "--steps=2",
+            f"--out={tmp_path / name}.npz",
+        )
         done = command("diffkiln-sample", *given, *flags)
         assert done.returncode == 0, done.stderr
         return np.load(tmp_path / f"{name}.npz")["images"]
 
-    with Sampler(bundle, device="cpu") as sampler:
+    with Sampler(class_bundle, device="cpu") as sampler:
         turns = [3, 2, 3]  # of seeds 0, 1, 2
         expected = sampler.sample(3, steps=2, labels=turns, guidance=1.5)
         none = sampler.sample(2, steps=2, labels=-1)
@@ -127,8 +117,8 @@ def test_labels_on_the_command_line(command: Command, bundle: Path, tmp_path: Pa
     np.testing.assert_array_equal(arrays("none", "--count=2", "--label=none"), none)
 
 
-def test_pictures_of_a_class(command: Command, bundle: Path, tmp_path: Path) -> None:
-    given = (f"--bundle={bundle}", "--device=cpu", "--steps=2", "--count=2", "--label=poppy")
+def test_pictures_of_a_class(command: Command, class_bundle: Path, tmp_path: Path) -> None:
+    given = (f"--bundle={class_bundle}", "--device=cpu", "--steps=2", "--count=2", "--label=poppy")
     photo = tmp_path / "photo.png"
     Image.new("RGB", (16, 16), "white").save(photo)
     for out, *flags in (
@@ -142,9 +132,9 @@ def test_pictures_of_a_class(command: Command, bundle: Path, tmp_path: Path) -> 
 
 
 def test_a_restart_with_another_class_is_refused(
-    command: Command, bundle: Path, tmp_path: Path
+    command: Command, class_bundle: Path, tmp_path: Path
 ) -> None:
-    given = (f"--bundle={bundle}", "--device=cpu", "--steps=1", f"--out={tmp_path / 'all'}")
+    given = (f"--bundle={class_bundle}", "--device=cpu", "--steps=1", f"--out={tmp_path / 'all'}")
     first = command("diffkiln-sample", *given, "--shard=1/2", "--label=poppy")
     assert first.returncode == 0, first.stderr
     other = command("diffkiln-sample", *given, "--shard=2/2", "--label=lotus")
@@ -163,9 +153,11 @@ def test_a_restart_with_another_class_is_refused(
     ],
 )
 def test_wrong_flags(
-    command: Command, bundle: Path, tmp_path: Path, flag: str, message: str
+    command: Command, class_bundle: Path, tmp_path: Path, flag: str, message: str
 ) -> None:
-    done = command("diffkiln-sample", f"--bundle={bundle}", f"--out={tmp_path / 'a.png'}", flag)
+    done = command(
+        "diffkiln-sample", f"--bundle={class_bundle}", f"--out={tmp_path / 'a.png'}", flag
+    )
     assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
     assert message in done.stderr
 

@@ -67,7 +67,8 @@ for (const colorScheme of ["light", "dark"] as const) {
     await page.setViewportSize({ width: 360, height: 740 });
     await page.goto("/");
     await expectAccessible();
-    await open(page);
+    // It has the most fields.
+    await open(page, "classes.bundle");
     await finish(page.locator("#generate"), { Pictures: 4, Steps: 1 });
     for (const name of ["Generate", "Interpolate", "Inpaint"]) {
       await page.getByRole("tab", { name }).click();

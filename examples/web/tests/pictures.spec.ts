@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import type { Locator } from "@playwright/test";
 import { differenceFromPython, expect, expectStatus, finish, levels, open, test } from "./page";
 
 const picture = `${process.env["WEB_EXPECTED"]}/picture.png`;
@@ -48,6 +49,54 @@ test("a picture inpainted under a mask drawn with the keyboard is Python's", asy
   await page.keyboard.press("Space");
   await finish(panel, { Seed: 11, Variations: 3, Steps: 5 });
   expect(await differenceFromPython(panel, "inpaint")).toBeLessThanOrEqual(1);
+});
+
+test("classes are shown as in Python, of each seed and chosen by keyboard", async ({ page }) => {
+  await open(page, "classes.bundle");
+  const generate = page.locator("#generate");
+  const classOf = (panel: Locator) => panel.getByRole("combobox", { name: "Class" });
+  await expect(generate.getByLabel("Guidance")).toHaveValue("20");
+  const numbers = { "Seed of the first picture": 9, Pictures: 2, Steps: 5 };
+  await finish(generate, numbers);
+  await expect(generate.getByRole("option", { name: "seed 10: cosmos" })).toBeVisible();
+  expect(await differenceFromPython(generate, "classes-own")).toBeLessThanOrEqual(1);
+  await classOf(generate).focus();
+  await page.keyboard.type("dahl");
+  await finish(generate, { ...numbers, Guidance: 40 });
+  await expect(generate.getByRole("option", { name: "seed 10: dahlia" })).toBeVisible();
+  expect(await differenceFromPython(generate, "classes-chosen")).toBeLessThanOrEqual(1);
+  await classOf(generate).selectOption("none");
+  await expect(generate.getByLabel("Guidance")).toBeDisabled();
+
+  await page.getByRole("tab", { name: "Interpolate" }).click();
+  const way = page.locator("#interpolate");
+  await finish(way, { "From seed": 13, "To seed": 4, Frames: 3, Steps: 5 });
+  expect(await differenceFromPython(way, "classes-way")).toBeLessThanOrEqual(1);
+
+  await page.getByRole("tab", { name: "Inpaint" }).click();
+  const inpaint = page.locator("#inpaint");
+  await inpaint.getByLabel("Choose a picture").setInputFiles(picture);
+  await expect(inpaint.getByLabel(/^Mask/)).toBeVisible();
+  await inpaint.getByLabel(/^Mask/).press("ArrowRight");
+  await page.keyboard.press("Space");
+  await finish(inpaint, { Seed: 11, Variations: 3, Steps: 5 });
+  expect(await differenceFromPython(inpaint, "classes-none")).toBeLessThanOrEqual(1);
+  await classOf(inpaint).selectOption("lotus");
+  await finish(inpaint, { Guidance: 40 });
+  expect(await differenceFromPython(inpaint, "classes-inpaint")).toBeLessThanOrEqual(1);
+});
+
+test("a model without classes has no fields for them", async ({ page }) => {
+  await open(page, "classes.bundle");
+  await expect(page.getByLabel("Guidance").first()).toBeVisible();
+  await page.getByRole("button", { name: "Open another bundle" }).click();
+  await page.getByLabel("Or its address").fill("full.bundle");
+  await page.getByRole("button", { name: "Open", exact: true }).click();
+  await expectStatus(page, "Ready");
+  for (const field of await page.locator("[name=label], [name=guidance]").all()) {
+    await expect(field).toBeHidden();
+  }
+  await finish(page.locator("#generate"), { Pictures: 1, Steps: 1 });
 });
 
 test("a mask drawn with the pointer, and erased", async ({ page }) => {
