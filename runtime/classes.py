@@ -107,4 +107,4 @@ def _numbers(bundle: Bundle, labels: Labels, count: int) -> np.ndarray:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+    return ", ".join(map(repr, names[:_NAMED])) + (", …" if len(names) > _NAMED else "")

@@ -70,7 +70,7 @@ def test_a_photograph_shows_no_class_unless_told(sampler: Sampler) -> None:
     ("wish", "message"),
     [
         ({"labels": "dahlias"}, "'dahlias' is none of the bundle's 10 classes; did you mean 'dahl"),
-        ({"labels": "xyz"}, "classes; the first are cosmos, daisy, sunflower, primrose, periwin"),
+        ({"labels": "xyz"}, "classes; the first are 'cosmos', 'daisy', 'sunflower', 'primro"),
         ({"labels": 10}, "labels: 10 is no class, expected a name, or a whole number from -1"),
         ({"labels": -2}, "labels: -2 is no class"),
         ({"labels": True}, "labels: True is no class"),
