@@ -19,7 +19,9 @@ class Background(Generic[Value]):
     def __init__(self, function: Callable[[], Value]) -> None:
         self._function = function
         self._error: BaseException | None = None
-        self._begun = threading.Event()
+        # A join that Ctrl-C breaks off may take the thread for ended ever after (CPython 3.11), so
+        # none is waited for with it.
+        self._begun, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._call)
 
     def start(self) -> "Background[Value]":
@@ -29,7 +31,7 @@ class Background(Generic[Value]):
 
     def result(self) -> Value:
         """Wait for what the function returns, or raise what it raised."""
-        self._thread.join()
+        self._ended.wait()
         if self._error is not None:
             raise self._error
         return self._value
@@ -37,7 +39,7 @@ class Background(Generic[Value]):
     def wait(self) -> None:
         """Wait until it has ended, also if an interruption left open whether it began."""
         if self._begun.wait(_SECONDS_TO_BEGIN):
-            self._thread.join()
+            self._ended.wait()
 
     def _call(self) -> None:
         self._begun.set()
@@ -45,3 +47,5 @@ class Background(Generic[Value]):
             self._value = self._function()
         except BaseException as error:
             self._error = error
+        finally:
+            self._ended.set()
