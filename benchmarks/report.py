@@ -172,7 +172,7 @@ def learning_curves(runs: Sequence[Path]) -> None:
         with (run / "metrics.csv").open(newline="") as file:
             rows = [(int(row["images"]), float(row["eval_loss"])) for row in csv.DictReader(file)]
         axes.plot(*zip(*rows, strict=True), label=run.name)
-    axes.set(xscale="log", yscale="log", xlabel="images seen", ylabel="held-out error of v")
+    axes.set(xscale="log", xlabel="images seen", ylabel="held-out error of v")
     axes.legend()
     figure.savefig(DOCS / "images/report-curves.png", dpi=110)
 

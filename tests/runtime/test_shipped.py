@@ -14,7 +14,11 @@ from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.features import extractor
 from diffkiln.trainer.kid import kid
 from diffkiln.trainer.presets import preset_config
+from diffkiln.trainer.run_directory import RunDirectory
 from diffkiln.trainer.tfds import tfds_images
+from diffkiln.trainer.weights import load_network
+
+MODELS = Path(__file__).parents[2] / "models"
 
 
 def test_it_is_small_and_says_how_it_was_trained() -> None:
@@ -37,6 +41,18 @@ def test_it_is_small_and_says_how_it_was_trained() -> None:
         )
         == shape
     )
+
+
+def test_its_weights_are_there_to_go_on_from() -> None:
+    config, summary = RunDirectory(MODELS / "flowers64").read_config()
+    network = load_network(MODELS / "flowers64/ema.weights.h5", config.network)
+    manifest = json.loads((shipped_bundle() / "bundle.json").read_text())
+    assert network.count_params() == manifest["model"]["parameters"]
+    assert list(summary.class_names) == manifest["model"]["class_names"]
+    # The widest kernel that the exporter leaves as it is but for its layout, [out, in, h, w].
+    kernels = [w for w in network.get_weights() if w.shape == (3, 3, 112, 112)]
+    content = (shipped_bundle() / "sampler.onnx").read_bytes()
+    assert all(np.ascontiguousarray(w.transpose(3, 2, 0, 1)).tobytes() in content for w in kernels)
 
 
 def test_flowers_without_naming_a_bundle(command: Command, tmp_path: Path) -> None:
