@@ -1,6 +1,7 @@
 """What the commands share: exit statuses, one-line errors, and an onnxruntime that keeps quiet."""
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -47,6 +48,9 @@ class Command:
             # A body that leaves something behind says so in a note.
             (left, *_) = getattr(error, "__notes__", ["nothing was written"])
             return self._fail(f"interrupted; {left}", EXIT_SIGNAL + number)
+        finally:
+            # What is left ends with the process; Python would search it for cycles first.
+            gc.freeze()
         return 0
 
     def _run(self, arguments: Sequence[str]) -> None:
