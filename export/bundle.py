@@ -64,11 +64,11 @@ def export_bundle(
     in units where pixels lie in [0, 1]) are what its images were normalised with; `schedule` is a
     `CosineSchedule()` unless given. `clip` holds x̂_0 in the range of pixels.
 
-    `solver` (`ddim`, with η from 0 to 1, or `dpmpp_2m`) and `time_grid` (`linear`, `quadratic`,
-    `karras`) are baked in. `graphs` are the ONNX files; images go in and come out as uint8, or
-    float32 in [0, 1]. With `precision="float16"` their networks have weights and compute in half
-    precision. `unroll_steps` writes that many steps out instead of a Loop, for `batch_size` images
-    if given. `bundle` is a folder that is there whole or not at all.
+    `solver` (`ddim`, with η from 0 to 1, or `dpmpp_2m`) and `time_grid` (`linear`, `linspace`,
+    `quadratic`, `karras`) are baked in. `graphs` are the ONNX files; images go in and come out as
+    uint8, or float32 in [0, 1]. With `precision="float16"` their networks have weights and compute
+    in half precision. `unroll_steps` writes that many steps out instead of a Loop, for `batch_size`
+    images if given. `bundle` is a folder that is there whole or not at all.
 
     With `class_names`, the network takes labels [N] third, numbers of classes or −1 for none, and
     the graphs take `labels` int64 [N] and `guidance` float32 [] last. `default_guidance` (2) is

@@ -124,6 +124,8 @@ class ReferenceSampler:
     def levels(self, steps: int) -> list[float]:
         """The times t_0 … t_steps of the grid."""
         if self.schedule["name"] == "cosine":
+            if self.time_grid == "linspace":
+                return [*np.linspace(1, 0, steps).tolist(), 0.0]
             return [self._continuous_time(1 - k / steps) for k in range(steps + 1)]
         total = self.schedule["steps"]
         left = range(steps, -1, -1)
@@ -207,6 +209,9 @@ class ReferenceSampler:
 
     def _discrete_time(self, left: int, steps: int, total: int) -> int:
         """The integer nearest to the grid's time or, for `karras`, noise/signal; halves go up."""
+        if self.time_grid == "linspace":
+            last = max(steps - 1, 1)
+            return 1 + (2 * (left - steps + last) * (total - 1) + last) // (2 * last) if left else 0
         if self.time_grid == "linear":
             return (2 * left * total + steps) // (2 * steps)
         if self.time_grid == "quadratic":

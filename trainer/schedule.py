@@ -61,13 +61,16 @@ class CosineSchedule:
     def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
         """t_k of a grid of `TIME_GRIDS`, float32 [], with u = 1 − k/steps.
 
-        `linear`: u. `quadratic`: u². `karras`: where noise/signal is
-        (u·(noise/signal at 1)^(1/7) + (1 − u)·(noise/signal at 0)^(1/7))^7 (arXiv 2206.00364,
-        equation 5).
+        `linear`: u. `linspace`: 1 − k/(steps − 1), and 0 at last, so that the last evaluation is
+        at t = 0. `quadratic`: u². `karras`: where noise/signal is (u·(noise/signal at 1)^(1/7) +
+        (1 − u)·(noise/signal at 0)^(1/7))^7 (arXiv 2206.00364, equation 5).
         """
-        left = 1.0 - tf.cast(step, tf.float32) / tf.cast(steps, tf.float32)
+        whole = tf.maximum(steps - 1, 1) if time_grid == "linspace" else steps
+        left = 1.0 - tf.cast(step, tf.float32) / tf.cast(whole, tf.float32)
         if time_grid == "linear":
             return left
+        if time_grid == "linspace":
+            return tf.maximum(left, 0.0)
         if time_grid == "quadratic":
             return tf.square(left)
         start, end = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
@@ -122,13 +125,18 @@ class DiscreteSchedule:
     def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
         """n/T of a grid of `TIME_GRIDS`, float32 [], with u = 1 − k/steps.
 
-        `linear` (trailing spacing): n = round(u·T). `quadratic`: n = round(u²·T), both in integers.
-        `karras`: the n whose noise/signal is nearest to u^7 times that of T. n is at least
-        steps − k, since where a grid is finer than the integers it would reach 0 before the end.
+        `linear` (trailing spacing): n = round(u·T). `linspace`: from T to 1 evenly, and 0 at last.
+        `quadratic`: n = round(u²·T). `karras`: the n whose noise/signal is nearest to u^7 times
+        that of T. n is at least steps − k, since where a grid is finer than the integers it would
+        reach 0 before the end.
         """
         total = tf.constant(self.max_steps, tf.int64)
         left = steps - step
-        if time_grid == "linear":
+        if time_grid == "linspace":
+            last = tf.maximum(steps - 1, 1)
+            index = 1 + (2 * (last - step) * (total - 1) + last) // (2 * last)
+            index = tf.where(left > 0, index, 0)
+        elif time_grid == "linear":
             index = (2 * left * total + steps) // (2 * steps)
         elif time_grid == "quadratic":
             index = (2 * left * left * total + steps * steps) // (2 * steps * steps)

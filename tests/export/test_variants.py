@@ -42,6 +42,7 @@ def manifest(bundle: Path) -> dict[str, Any]:
         ((4, 6, 1), (1,), {"conditioning": "noise_variance"}),
         ((5, 3, 4), (1, 1, 1), {"conditioning": "log_snr", "prediction": "velocity"}),
         ((4, 4, 2), (), {"conditioning": "noise_rate", "solver": "dpmpp_2m", "clip": False}),
+        ((4, 4, 1), (), {"time_grid": "linspace", "solver": "dpmpp_2m"}),
         ((3, 3, 3), (), {"time_grid": "karras", "eta": 0.5, "image_dtype": "float32"}),
     ],
 )

@@ -26,9 +26,9 @@ def rates(schedule: Schedule, time: float) -> tuple[float, float]:
     return float(signal), float(noise)
 
 
-def grid(schedule: Schedule, steps: int) -> np.ndarray:
-    total = tf.constant(steps, tf.int64)
-    return np.array([schedule.grid_time(tf.constant(k, tf.int64), total) for k in range(steps + 1)])
+def grid(schedule: Schedule, steps: int, time_grid: str = "linear") -> np.ndarray:
+    total, all_steps = tf.constant(steps, tf.int64), tf.range(steps + 1, dtype=tf.int64)
+    return np.array([schedule.grid_time(k, total, time_grid) for k in all_steps])
 
 
 def test_cosine_starts_and_ends_at_its_rates() -> None:
@@ -94,6 +94,20 @@ def test_linear_grid_runs_from_one_to_zero(steps: int) -> None:
 )
 def test_discrete_grid_has_trailing_spacing(steps: int, expected: list[int]) -> None:
     assert np.rint(grid(ddpm_linear(), steps) * 1000).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(1, [1, 0]), (2, [1, 0, 0]), (5, [1, 0.75, 0.5, 0.25, 0, 0])]
+)
+def test_linspace_evaluates_at_both_ends(steps: int, expected: list[float]) -> None:
+    assert grid(CosineSchedule(), steps, "linspace").tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(1, [1000, 0]), (2, [1000, 1, 0]), (3, [1000, 501, 1, 0])]
+)
+def test_discrete_linspace_ends_at_one(steps: int, expected: list[int]) -> None:
+    assert np.rint(grid(ddpm_linear(), steps, "linspace") * 1000).tolist() == expected
 
 
 def test_discrete_grid_of_all_steps_visits_every_integer() -> None:
