@@ -114,7 +114,12 @@ def measured(model: Model) -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     ways = [
         *(Way(steps, solver) for solver in SOLVERS for steps in STEPS),
-        *(Way(guidance=guidance) for guidance in GUIDANCES[1:]),
+        *(
+            Way(steps, solver, guidance=guidance, time_grid="linspace")
+            for guidance in (1.0, 2.0)
+            for steps, solver in ((20, "ddim"), (10, "dpmpp_2m"), (20, "dpmpp_2m"))
+        ),
+        *(Way(guidance=guidance) for guidance in (1.5, 2.0, *GUIDANCES[2:])),
         *(Way(eta=eta) for eta in ETAS[1:]),
         Way(1000, eta=1.0),
     ]

@@ -21,12 +21,13 @@ TOGETHER = 32
 
 @dataclass(frozen=True)
 class Way:
-    """One way to draw: `steps` of a solver, with η, under a guidance."""
+    """One way to draw: `steps` of a solver on a grid, with η, under a guidance."""
 
     steps: int = 20
     solver: str = "ddim"
     eta: float = 0.0
     guidance: float = 1.0
+    time_grid: str = "linear"
 
     @property
     def evaluations(self) -> int:
@@ -35,7 +36,8 @@ class Way:
 
     def __str__(self) -> str:
         name = "DPM-Solver++(2M)" if self.solver == "dpmpp_2m" else f"DDIM, η = {self.eta:g}"
-        return f"{name}, {self.steps} steps, guidance {self.guidance:g}"
+        on_grid = "" if self.time_grid == "linear" else f" on {self.time_grid}"
+        return f"{name}, {self.steps} steps{on_grid}, guidance {self.guidance:g}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ class Model:
     def sampler(self, way: Way, labels: NDArray[np.int64]) -> ReferenceSampler:
         """The reference, going this way to pictures of these classes."""
         wish = ReferenceWish(labels, way.guidance)
-        return replace(self.reference, solver=way.solver, eta=way.eta, wish=wish)
+        return replace(
+            self.reference, solver=way.solver, eta=way.eta, time_grid=way.time_grid, wish=wish
+        )
 
     def draw(self, way: Way, seeds: NDArray[np.int64], labels: NDArray[np.int64]) -> Drawn:
         """The pictures of seeds int64 [N] and classes int64 [N]."""
