@@ -29,6 +29,8 @@ import sys
 import numpy, onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 feeds = {"seeds": numpy.array([0]), "steps": numpy.array(int(sys.argv[2]))}
+if len(session.get_inputs()) == 4:
+    feeds |= {"labels": numpy.array([0]), "guidance": numpy.array(2, "float32")}
 images = session.run(None, feeds)[0]
 """
 BARE_PICTURE = f"""{BARE}
