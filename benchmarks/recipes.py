@@ -2,12 +2,14 @@
 
     python benchmarks/recipes.py --steps=1200
 
-All runs of a seed see the same images and noises in the same order and cost the same, so their
-numbers can be compared. The measure is the averaged network's error as velocity, on held-out
-images and stratified times, whatever it was trained with. A second seed shows what is chance.
+All runs cost the same multiply-adds: a larger network or batch gets fewer steps. Those that differ
+in the recipe alone see the same images and noises in the same order. The measure is the averaged
+network's error as velocity, on held-out images and stratified times, whatever it was trained with.
+A second seed shows what is chance.
 """
 
 import statistics
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -15,21 +17,27 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from diffkiln.trainer.config import TrainConfig
+from diffkiln.trainer.config import LOSS_WEIGHTINGS, PRECISIONS, PREDICTIONS, TrainConfig
 from diffkiln.trainer.data import ImageData, batches, load_images
+from diffkiln.trainer.describe import multiply_adds
 from diffkiln.trainer.diffusion import add_noise, split_prediction, training_target
 from diffkiln.trainer.presets import PRESETS, preset_config
 from diffkiln.trainer.recipe import stratified
 from diffkiln.trainer.step import Trainer
+from diffkiln.trainer.unet import build_unet
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("preset", "tiny", list(PRESETS), "network and recipe to start from")
 flags.DEFINE_string("data", "synthetic", "what to train on")
-flags.DEFINE_integer("steps", 1200, "steps of each run", lower_bound=1)
+flags.DEFINE_string("data_dir", None, "where data=tfds:NAME lies prepared")
+flags.DEFINE_enum("precision", "float32", PRECISIONS, "what layers compute in")
+flags.DEFINE_enum("prediction", "velocity", PREDICTIONS, "of the run that is as it is")
+flags.DEFINE_enum("loss_weighting", "uniform", LOSS_WEIGHTINGS, "of the run that is as it is")
+flags.DEFINE_integer("steps", 1200, "steps of the run that is as it is", lower_bound=1)
+flags.DEFINE_bool("networks", False, "compare networks, batches and rates, not the recipe's flags")
 flags.DEFINE_list("seeds", ["0", "1"], "one run of each choice for each")
 
-CHOICES: dict[str, dict[str, Any]] = {
-    "as it is": {},
+RECIPES: dict[str, dict[str, Any]] = {
     "prediction noise": {"prediction": "noise"},
     "prediction noise, weighed as velocity": {
         "prediction": "noise",
@@ -48,6 +56,29 @@ CHOICES: dict[str, dict[str, Any]] = {
     "no warm-up": {"warm_up_steps": 0},
     "EMA half-life of 40,000 images": {"ema_half_life_images": 40_000},
 }
+
+
+def networks(config: TrainConfig) -> dict[str, dict[str, Any]]:
+    """Changes of a run's network, batch and rates."""
+    return {
+        "a third narrower": {"widths": tuple(width * 2 // 3 for width in config.widths)},
+        "a third wider": {"widths": tuple(width * 4 // 3 for width in config.widths)},
+        "one block more": {"blocks": config.blocks + 1},
+        "one level less": {"widths": config.widths[:-1]},
+        "patches half as large": {"patch_size": config.patch_size // 2},
+        "patches twice as large": {"patch_size": config.patch_size * 2},
+        "batch of half": {"batch_size": config.batch_size // 2},
+        "batch of twice": {"batch_size": config.batch_size * 2},
+        "half the learning rate": {"learning_rate": config.learning_rate / 2},
+        "twice the learning rate": {"learning_rate": config.learning_rate * 2},
+        "half the EMA half-life": {"ema_half_life_images": config.ema_half_life_images // 2},
+        "stratified times": {"time_sampling": "stratified"},
+    }
+
+
+def cost(config: TrainConfig) -> int:
+    """Multiply-adds of a step forward."""
+    return multiply_adds(build_unet(config.network)) * config.batch_size
 
 
 def trained(config: TrainConfig, images: ImageData) -> Trainer:
@@ -79,17 +110,24 @@ def main(_: list[str]) -> None:
     images: dict[int, ImageData] = {}
     seeds = [int(seed) for seed in FLAGS.seeds]
     print(f"{FLAGS.preset} on {FLAGS.data}, {FLAGS.steps:,} steps: error of v, held out")
-    for name, settings in CHOICES.items():
+    given = ("data", "data_dir", "precision", "prediction", "loss_weighting")
+    start = preset_config(
+        FLAGS.preset,
+        train_steps=FLAGS.steps,
+        **{name: FLAGS[name].value for name in given},
+    )
+    choices = networks(start) if FLAGS.networks else RECIPES
+    for name, settings in {"as it is": {}, **choices}.items():
+        changed = replace(start, **settings)
+        steps = max(1, round(FLAGS.steps * cost(start) / cost(changed)))
         errors = []
         for seed in seeds:
-            config = preset_config(
-                FLAGS.preset, data=FLAGS.data, seed=seed, train_steps=FLAGS.steps, **settings
-            )
+            config = replace(changed, seed=seed, train_steps=steps)
             if seed not in images:
                 images[seed] = load_images(config)
             errors.append(velocity_error(trained(config, images[seed]), images[seed].evaluation[0]))
         each = " ".join(f"{error:.4f}" for error in errors)
-        print(f"  {name:40} {statistics.mean(errors):.4f}   ({each})", flush=True)
+        print(f"  {name:40} {statistics.mean(errors):.4f}   ({each})  {steps:,} steps", flush=True)
 
 
 if __name__ == "__main__":
