@@ -170,8 +170,7 @@ class TrainConfig:
         _ = self.network
 
     def _check_kid(self) -> None:
-        # Half of the images is a subset, and a subset has pairs.
-        _check_integer("kid_images", self.kid_images, least=4, most=10**6)
+        _check_integer("kid_images", self.kid_images, least=2, most=10**6)
         if self.kid_weights == "":
             raise InputError("kid_weights=: empty; give a file or leave it out")
         if self.kid_every_steps is not None:

@@ -150,7 +150,7 @@ def test_a_best_of_older_versions_is_read(tmp_path: Path) -> None:
     ("flags", "status", "words"),
     [
         (("--kid_every_steps=0",), 2, "--kid_every_steps=0: expected a whole number from 1"),
-        (("--kid_images=3",), 2, "--kid_images=3: expected a whole number from 4"),
+        (("--kid_images=1",), 2, "--kid_images=1: expected a whole number from 2"),
         (("--kid_weights=a.h5",), 2, "--kid_weights=a.h5: only KID reads them"),
         (("--kid_every_steps=1", "--kid_weights="), 2, "--kid_weights=: empty"),
         (("--kid_every_steps=1", "--kid_weights=/no.h5"), 1, "kid_weights=/no.h5: cannot be read"),
