@@ -15,6 +15,7 @@ import numpy as np
 from absl import app, flags
 from numpy.typing import NDArray
 from report_model import Model, Pictures, Way, levels
+from report_runs import Run, draw
 
 from diffkiln.runtime.images import enlarge, grid, save_png
 from diffkiln.runtime.slerp import slerp
@@ -28,6 +29,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("bundle", None, "folder that diffkiln-export wrote", required=True)
 flags.DEFINE_string("data_dir", None, "where oxford_flowers102 lies prepared", required=True)
 flags.DEFINE_list("run_dir", [], "runs whose learning curves are drawn, by name")
+flags.DEFINE_list("average_run_dir", [], "runs drawn with and without the average of weights")
+flags.DEFINE_list("prediction_run_dir", [], "runs that put out different things, all else equal")
 flags.DEFINE_integer("images", 512, "samples that each KID is measured on", lower_bound=4)
 flags.DEFINE_integer("ancestral_images", 64, "those of 1,000 ancestral steps", lower_bound=4)
 
@@ -121,6 +124,7 @@ def measured(model: Model) -> Iterator[str]:
         ),
         *(Way(guidance=guidance) for guidance in (1.5, 2.0, *GUIDANCES[2:])),
         *(Way(eta=eta) for eta in ETAS[1:]),
+        *(Way(steps, solver, classes=False) for steps, solver in ((20, "ddim"), (10, "dpmpp_2m"))),
         Way(1000, eta=1.0),
     ]
     for way in ways:
@@ -134,6 +138,43 @@ def measured(model: Model) -> Iterator[str]:
         )
         print(row, flush=True)
         yield row
+
+
+def of_runs(model: Model) -> Iterator[str]:
+    """A table of KID of runs by what they put out, and by their weights; with pictures of each."""
+    features = extractor(None)
+    reference, classes = flowers("validation")
+    known, seeds = features(reference), np.arange(FLAGS.images)
+    labels = classes[np.linspace(0, len(classes) - 1, FLAGS.images).round().astype(int)]
+    noise = model.noise(seeds)
+    predictions = [Run(Path(folder)) for folder in FLAGS.prediction_run_dir]
+    averages = [Run(Path(folder)) for folder in FLAGS.average_run_dir]
+    compared = {
+        "prediction": [
+            (f"{run.step:,} steps, puts out {run.prediction}", run.averaged) for run in predictions
+        ],
+        "average": [
+            (f"{run.step:,} steps, {name}", denoiser)
+            for run in averages
+            for name, denoiser in (
+                ("the last step's weights", run.as_trained),
+                ("averaged weights", run.averaged),
+            )
+        ],
+    }
+    yield "| run | KID |"
+    yield "| --- | --- |"
+    for name, denoisers in compared.items():
+        shown = []
+        for described, denoiser in denoisers:
+            pictures = draw(denoiser, noise, labels)
+            shown.append(pictures[SHOWN])
+            found = kid(features(pictures), known)
+            row = f"| {described} | {found.mean:.3f} ± {found.standard_error:.3f} |"
+            print(row, flush=True)
+            yield row
+        if shown:
+            save_rows(name, shown)
 
 
 def nearest(model: Model) -> Iterator[str]:
@@ -166,18 +207,22 @@ def distances(points: NDArray, others: NDArray) -> NDArray[np.float64]:
 
 
 def learning_curves(runs: Sequence[Path]) -> None:
-    """Loss on held-out photographs by images seen, of each run."""
+    """Loss on held-out photographs by images seen; each run goes on from the one before."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
+    before = 0
     for run in runs:
+        saved = max(int(file.stem[5:]) for file in (run / "checkpoints").glob("step-*.index"))
         with (run / "metrics.csv").open(newline="") as file:
-            rows = [(int(row["images"]), float(row["eval_loss"])) for row in csv.DictReader(file)]
-        axes.plot(*zip(*rows, strict=True), label=run.name)
-    axes.set(xscale="log", xlabel="images seen", ylabel="held-out error of v")
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) <= saved]
+        images = [before + int(row["images"]) for row in rows]
+        axes.plot(images, [float(row["eval_loss"]) for row in rows], label=run.name)
+        before = images[-1]
+    axes.set(xlabel="images seen", ylabel="held-out error of v", ylim=(0.17, 0.25))
     axes.legend()
     figure.savefig(DOCS / "images/report-curves.png", dpi=110)
 
@@ -202,6 +247,7 @@ def main(_: list[str]) -> None:
     moved(model)
     if FLAGS.run_dir:
         learning_curves([Path(run) for run in FLAGS.run_dir])
+    write_table("runs", list(of_runs(model)))
     write_table("nearest", list(nearest(model)))
     write_table("kid", list(itertools.chain(measured(model))))
 

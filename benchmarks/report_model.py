@@ -28,6 +28,7 @@ class Way:
     eta: float = 0.0
     guidance: float = 1.0
     time_grid: str = "linear"
+    classes: bool = True
 
     @property
     def evaluations(self) -> int:
@@ -37,7 +38,8 @@ class Way:
     def __str__(self) -> str:
         name = "DPM-Solver++(2M)" if self.solver == "dpmpp_2m" else f"DDIM, η = {self.eta:g}"
         on_grid = "" if self.time_grid == "linear" else f" on {self.time_grid}"
-        return f"{name}, {self.steps} steps{on_grid}, guidance {self.guidance:g}"
+        asked = f"guidance {self.guidance:g}" if self.classes else "no class asked for"
+        return f"{name}, {self.steps} steps{on_grid}, {asked}"
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Model:
 
     def sampler(self, way: Way, labels: NDArray[np.int64]) -> ReferenceSampler:
         """The reference, going this way to pictures of these classes."""
+        labels = labels if way.classes else np.full_like(labels, -1)
         wish = ReferenceWish(labels, way.guidance)
         return replace(
             self.reference, solver=way.solver, eta=way.eta, time_grid=way.time_grid, wish=wish

@@ -1,0 +1,47 @@
+"""What runs draw while they are runs: with averaged weights and with the last step's own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from report_model import TOGETHER, Pictures
+
+from diffkiln.trainer.checkpoint import Checkpoints
+from diffkiln.trainer.diffusion import Denoiser
+from diffkiln.trainer.preview import sample, wish_for
+from diffkiln.trainer.run_directory import RunDirectory
+from diffkiln.trainer.step import Trainer
+
+STEPS = 20
+
+
+class Run:
+    """The newest checkpoint of a run directory."""
+
+    def __init__(self, folder: Path) -> None:
+        files = RunDirectory(folder)
+        config, data = files.read_config()
+        trainer = Trainer(config, data)
+        if not Checkpoints(files.checkpoints, trainer).restore():
+            raise FileNotFoundError(f"{files.checkpoints}: no checkpoint; give a run that has one")
+        self.step, self.prediction = int(trainer.step), config.prediction
+        self.averaged = trainer.denoiser
+        self.as_trained = replace(trainer.denoiser, network=trainer.network)
+
+
+def draw(
+    denoiser: Denoiser, noise: NDArray, labels: NDArray[np.int64], guidance: float = 1.0
+) -> Pictures:
+    """Pictures of noise [N, H, W, C] and classes int64 [N], by 20 steps of DDIM."""
+
+    def portion(noise: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        wish = wish_for(denoiser, labels, guidance=guidance)
+        return sample(denoiser, noise, steps=STEPS, wish=wish)
+
+    drawn = tf.function(portion, autograph=False, reduce_retracing=True)
+    starts = range(0, len(noise), TOGETHER)
+    rows = [slice(start, start + TOGETHER) for start in starts]
+    made = [drawn(tf.constant(noise[r], tf.float32), tf.constant(labels[r])) for r in rows]
+    return np.concatenate(made)
