@@ -60,6 +60,8 @@ def plan(
 ) -> tuple[list[Setting], list[str]]:
     """Make the settings, and a line for each one left out since an unrolled bundle is fixed.
 
+    With OpenVINO, stepwise stands for what is baked.
+
     Raises UsageError for a bundle with no setting left or too many steps, BundleError for one that
     lacks a graph.
     """
@@ -71,7 +73,7 @@ def plan(
         wanted = [
             Setting(bundle, name, device, variant, batch, number)
             for device in devices
-            for variant in _own_variants(bundle, variants)
+            for variant in _own_variants(bundle, variants, device)
             for number in steps
             for batch in batches
         ]
@@ -89,7 +91,11 @@ def baked_variant(bundle: Bundle) -> str:
     return "loop" if bundle.unrolled_steps is None else "unrolled"
 
 
-def _own_variants(bundle: Bundle, variants: Sequence[str]) -> list[str]:
+def _own_variants(bundle: Bundle, variants: Sequence[str], device: str) -> list[str]:
+    if device == "openvino":
+        # It takes no Loop, so a Sampler goes step by step there.
+        apart = ("stepwise" if variant in BAKED else variant for variant in variants)
+        variants = list(dict.fromkeys(apart))
     other = "unrolled" if baked_variant(bundle) == "loop" else "loop"
     chosen = [variant for variant in variants if variant != other]
     if not chosen:

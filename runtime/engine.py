@@ -12,7 +12,7 @@ import numpy as np
 from .batch_size import BatchSize
 from .bundle import Bundle
 from .device import usable_device
-from .errors import BundleError, DeviceError, MemoryShortError, RunError
+from .errors import BundleError, MemoryShortError, RunError
 from .loading import create_session
 from .session import Session, SessionSettings
 
@@ -30,12 +30,6 @@ class Engine:
     """
 
     def __init__(self, bundle: Bundle, settings: SessionSettings, *, max_batch: int | None) -> None:
-        if settings.device == "openvino" and bundle.class_names:
-            raise DeviceError(
-                f"device=openvino: received the model of classes in {bundle.path}, of whose steps "
-                "onnxruntime-openvino makes a graph that it cannot run; expected a model without "
-                "classes; use device=cpu"
-            )
         self.bundle = bundle
         self._settings, self._max_batch = settings, max_batch
         self._device = usable_device(settings.device)

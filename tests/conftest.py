@@ -86,7 +86,8 @@ def exported(command: Command, made_once: MadeOnce, tiny_run: Path) -> Callable[
 def tiny_bundle(request: pytest.FixtureRequest) -> Path:
     """The bundle of `tiny_run`, for tests that only read it.
 
-    DIFFKILN_TINY_BUNDLE names one that exists, for an environment without TensorFlow.
+    DIFFKILN_TINY_BUNDLE names one that exists, for an environment without TensorFlow, as
+    DIFFKILN_CLASS_BUNDLE does for `class_bundle`.
     """
     if "DIFFKILN_TINY_BUNDLE" in os.environ:
         return Path(os.environ["DIFFKILN_TINY_BUNDLE"])
@@ -103,6 +104,8 @@ def full_bundle(exported: Callable[..., Path]) -> Path:
 @pytest.fixture(scope="session")
 def class_bundle(command: Command, made_once: MadeOnce) -> Path:
     """A bundle that knows the species of synthetic flowers, for tests that only read it."""
+    if "DIFFKILN_CLASS_BUNDLE" in os.environ:
+        return Path(os.environ["DIFFKILN_CLASS_BUNDLE"])
     training = (*TINY, "--num_classes=10", "--train_steps=40")
     # Trained so briefly, it shows too little of a class at the usual guidance for tests to see.
     baking = ("--graphs=sampler,from_noise,noise,step,encode,inpaint", "--default_guidance=20")

@@ -103,6 +103,13 @@ def test_a_missing_graph_is_named(looped: Bundle) -> None:
         settings(alone, variants=("stepwise",))
 
 
+def test_openvino_goes_step_by_step(looped: Bundle) -> None:
+    devices = ("cpu", "openvino")
+    planned, _ = settings(looped, devices=devices, variants=("loop", "stepwise"), steps=(5,))
+    variants = [variant for _, variant, _, batch in planned if batch == 1]
+    assert variants == ["loop", "stepwise", "stepwise"]
+
+
 def test_bundles_of_one_name_go_by_their_paths(looped: Bundle) -> None:
     others = [replace(looped, path=Path(folder) / "a.bundle") for folder in ("x", "y")]
     names = [name for name, *_ in settings(*others, steps=(5,), batches=(1,))[0]]

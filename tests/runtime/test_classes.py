@@ -9,7 +9,6 @@ from conftest import Command
 from PIL import Image
 
 from diffkiln.runtime import Sampler
-from diffkiln.runtime.errors import DeviceError
 from diffkiln.trainer.synthetic_species import SPECIES
 
 CLASSES = tuple(SPECIES)
@@ -87,11 +86,6 @@ def test_what_no_image_can_show(sampler: Sampler, wish: dict[str, Any], message:
         sampler.sample(3, steps=1, **wish)
     with pytest.raises(ValueError, match=message):
         sampler.batches(3, steps=1, **wish)
-
-
-def test_openvino_takes_no_classes(class_bundle: Path) -> None:
-    with pytest.raises(DeviceError, match=r"received the model of classes in .*; use device=cpu"):
-        Sampler(class_bundle, device="openvino")
 
 
 def test_a_model_without_classes_says_so(tiny_bundle: Path) -> None:

@@ -1,5 +1,8 @@
 """Sampling with OpenVINO gives the CPU's images, and says where it cannot be had."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +52,34 @@ def test_what_openvino_was_asked_for_runs_there(samplers: tuple[Sampler, Sampler
     openvino.warm_up(1)
     session = openvino._engine.session("step")._session
     assert session.get_providers()[0] == OPENVINO_PROVIDER
+
+
+@needs_openvino
+def test_classes(class_bundle: Path) -> None:
+    openvino, cpu = (
+        Sampler(class_bundle, device=device, max_batch=4) for device in ("openvino", "cpu")
+    )
+    # Once a step and, with guidance, twice; and again, since sessions keep what they prepared.
+    for guidance in (1.0, 2.5, 1.0):
+        wanted = {"steps": 3, "labels": [2, 0, 1, -1, 2], "guidance": guidance}
+        assert difference(openvino.sample(5, **wanted), cpu.sample(5, **wanted)) <= 1
+
+
+@needs_openvino
+def test_the_benchmark(tiny_bundle: Path, class_bundle: Path, tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    bundles = f"--bundle={tiny_bundle},{class_bundle}"
+    settings = ["--variants=loop,stepwise", "--batch_sizes=2", "--steps=2", "--rounds=2"]
+    command = [sys.executable, "-m", "diffkiln.runtime.benchmark", bundles, *settings]
+    done = subprocess.run(
+        [*command, "--device=openvino", f"--json={figures}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(figures.read_text())["rows"]
+    # OpenVINO takes no Loop, so what is measured goes step by step.
+    assert [(row["variant"], row["provider"]) for row in rows] == [
+        ("stepwise", OPENVINO_PROVIDER)
+    ] * 2

@@ -16,14 +16,18 @@ FILES = {
 
 
 @pytest.mark.parametrize("build", FILES)
-def test_the_runtime_with_another_build(build: str, tiny_bundle: Path) -> None:
+def test_the_runtime_with_another_build(build: str, tiny_bundle: Path, class_bundle: Path) -> None:
     python = os.environ.get(f"DIFFKILN_{build.upper()}_PYTHON")
     if not python:
         pytest.skip(f"set DIFFKILN_{build.upper()}_PYTHON to a Python with onnxruntime-{build}")
     files = [str(Path(__file__).with_name(name)) for name in FILES[build]]
     done = subprocess.run(
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
-        env={**os.environ, "DIFFKILN_TINY_BUNDLE": str(tiny_bundle)},
+        env={
+            **os.environ,
+            "DIFFKILN_TINY_BUNDLE": str(tiny_bundle),
+            "DIFFKILN_CLASS_BUNDLE": str(class_bundle),
+        },
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
