@@ -35,6 +35,7 @@ flags.DEFINE_enum("prediction", "velocity", PREDICTIONS, "of the run that is as 
 flags.DEFINE_enum("loss_weighting", "uniform", LOSS_WEIGHTINGS, "of the run that is as it is")
 flags.DEFINE_integer("steps", 1200, "steps of the run that is as it is", lower_bound=1)
 flags.DEFINE_bool("networks", False, "compare networks, batches and rates, not the recipe's flags")
+flags.DEFINE_list("choices", None, "run only those of these names")
 flags.DEFINE_list("seeds", ["0", "1"], "one run of each choice for each")
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -116,8 +117,11 @@ def main(_: list[str]) -> None:
         train_steps=FLAGS.steps,
         **{name: FLAGS[name].value for name in given},
     )
-    choices = networks(start) if FLAGS.networks else RECIPES
-    for name, settings in {"as it is": {}, **choices}.items():
+    choices = {"as it is": {}, **(networks(start) if FLAGS.networks else RECIPES)}
+    if unknown := set(FLAGS.choices or ()) - set(choices):
+        raise app.UsageError(f"--choices={','.join(unknown)}: expected of {', '.join(choices)}")
+    for name in FLAGS.choices or choices:
+        settings = choices[name]
         changed = replace(start, **settings)
         steps = max(1, round(FLAGS.steps * cost(start) / cost(changed)))
         errors = []
