@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import keras
-import tensorflow as tf
 
-from ..trainer.config import TrainConfig
 from ..trainer.errors import InputError
-from ..trainer.run_directory import DataSummary, RunDirectory
+from ..trainer.lineage import training_record
+from ..trainer.run_directory import RunDirectory
 from ..trainer.schedule import make_schedule
 from ..trainer.weights import load_network
 from .bundle import export_bundle
@@ -36,33 +35,9 @@ def export_run(
         schedule=make_schedule(config.schedule, *rates),
         prediction=config.prediction,
         class_names=data.class_names,
-        training=_training(run, config, data, weights),
+        training=training_record(run, weights),
         **baking,
     )
-
-
-# Where things lay on the machine that trained says nothing about the model.
-_PLACES = ("data_dir", "cache", "kid_weights", "init_from")
-
-
-def _training(
-    run: RunDirectory, config: TrainConfig, data: DataSummary, weights: str
-) -> dict[str, Any]:
-    """How the weights came about, for the manifest."""
-    best = run.read_best() if weights == "best" else None
-    # Weights may be passed on without the checkpoints, which say how far they had come.
-    checkpoint = tf.train.latest_checkpoint(str(run.checkpoints)) or ""
-    step = best.step if best else int(Path(checkpoint).name.removeprefix("step-") or 0)
-    settings = {name: value for name, value in config.to_json().items() if name not in _PLACES}
-    if config.data.startswith("folder:"):
-        settings["data"] = "folder"
-    seen = {"step": step, "images_seen": step * config.batch_size} if step else {}
-    return {
-        **seen,
-        "images": data.images,
-        "fingerprint": data.fingerprint,
-        "settings": settings,
-    }
 
 
 def load_keras_file(path: Path) -> keras.Model:

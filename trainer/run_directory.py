@@ -1,6 +1,6 @@
 """The run directory: what a training run leaves behind, and what export reads.
 
-config.json       settings, schema version, package versions, what the data was
+config.json       settings, schema version, package versions, what the data was, earlier runs
 checkpoints/      resumable state
 ema.weights.h5    the averaged weights;  best.weights.h5 and best.json those of the best step
 samples/*.png     preview grids;  metrics.csv and logs/ the numbers
@@ -11,7 +11,7 @@ import contextlib
 import json
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -132,14 +132,21 @@ class RunDirectory:
                 "choose another folder"
             ) from error
 
-    def write_config(self, config: TrainConfig, data: DataSummary) -> None:
-        """Write config.json, whole or not at all; the versions stay those the run began with."""
-        versions = _read_json(self.config)["versions"] if self.config.exists() else None
+    def write_config(
+        self, config: TrainConfig, data: DataSummary, earlier: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Write config.json, whole or not at all.
+
+        The versions stay those the run began with, and so do the `earlier` runs, which are records
+        of lineage.py.
+        """
+        before = _read_json(self.config) if self.config.exists() else {}
         content = {
             "schema_version": SCHEMA_VERSION,
             "settings": config.to_json(),
             "data": asdict(data),
-            "versions": versions or package_versions(_PACKAGES),
+            "versions": before.get("versions") or package_versions(_PACKAGES),
+            "earlier": before.get("earlier") or list(earlier),
         }
         with replacing(self.config) as part:
             part.write_text(json.dumps(content, indent=2) + "\n")
@@ -159,6 +166,10 @@ class RunDirectory:
             raise InputError(
                 f"{self.best}: not as diffkiln-train writes it ({error}); remove the file"
             ) from error
+
+    def read_earlier(self) -> list[dict[str, Any]]:
+        """The records of the runs whose weights this one began with, oldest first."""
+        return _read_json(self.config).get("earlier", [])
 
     def read_config(self) -> tuple[TrainConfig, DataSummary]:
         """The settings and data of an existing run.

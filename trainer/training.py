@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -10,6 +11,7 @@ from .checkpoint import Checkpoints
 from .config import TrainConfig
 from .data import ImageData, load_images
 from .errors import InputError
+from .lineage import earlier_runs
 from .quality import Quality
 from .replicas import make_replicas
 from .run_directory import DataSummary, RunDirectory
@@ -37,8 +39,11 @@ def train(
     trainer = Trainer(config, summary, replicas)
     checkpoints = Checkpoints(run.checkpoints, trainer)
     restored = exists and _restore(run, checkpoints, resume)
+    earlier: list[dict[str, Any]] = []
     if config.init_from and not restored:
-        trainer.begin_with(initial_weights(Path(config.init_from), config, trainer.average))
+        source = Path(config.init_from)
+        trainer.begin_with(initial_weights(source, config, trainer.average))
+        earlier = earlier_runs(source)
     first_step = int(trainer.step)
     if first_step > config.train_steps:
         raise InputError(
@@ -52,7 +57,7 @@ def train(
         replicas.require_same(settings=settings, data=summary, step=first_step)
         if replicas.is_chief:
             run.make()
-            run.write_config(config, summary)
+            run.write_config(config, summary, earlier)
         opening = _opening(config, summary, images.cache, trainer, first_step)
         print(f"{opening}{quality}", flush=True)
         TrainingLoop(run, config, images, trainer, checkpoints, quality).run(first_step)

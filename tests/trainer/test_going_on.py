@@ -16,7 +16,9 @@ from conftest import TINY, Command
 from training_runs import rows, train, weights
 
 from diffkiln.trainer.config import NetworkConfig
+from diffkiln.trainer.lineage import training_record
 from diffkiln.trainer.metrics import COLUMNS
+from diffkiln.trainer.run_directory import RunDirectory
 from diffkiln.trainer.weights import load_network
 
 STEPS = 12
@@ -185,6 +187,24 @@ def test_a_run_begins_with_the_weights_of_a_bundle(
 ) -> None:
     begun_with(command, tmp_path / "r", tiny_bundle)
     same_weights(tmp_path / "r", tiny_run)
+
+
+def test_all_the_runs_behind_the_weights_are_on_record(
+    command: Command, tmp_path: Path, tiny_run: Path, tiny_bundle: Path
+) -> None:
+    begun_with(command, tmp_path / "second", tiny_run, "--seed=5")
+    begun_with(command, tmp_path / "third", tmp_path / "second", "--seed=6")
+    begun_with(command, tmp_path / "of bundle", tiny_bundle)
+    first, second = RunDirectory(tmp_path / "third").read_earlier()
+    assert first == json.loads((tiny_bundle / "bundle.json").read_text())["training"]
+    assert (first["step"], first["settings"]["seed"]) == (40, 0)
+    assert (second["step"], second["settings"]["seed"]) == (1, 5)
+    assert RunDirectory(tmp_path / "of bundle").read_earlier() == [first]
+    # Going on with a run leaves the record as it is.
+    again = ("--train_steps=2", "--learning_rate=1e-30", f"--init_from={tmp_path / 'second'}")
+    assert train(command, tmp_path / "third", *again, "--seed=6").returncode == 0
+    record = training_record(RunDirectory(tmp_path / "third"))
+    assert (record["step"], record["earlier"]) == (2, [first, second])
 
 
 @pytest.mark.parametrize(
