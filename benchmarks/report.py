@@ -7,8 +7,7 @@ tables between the marks of docs/report.md.
 """
 
 import csv
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from report_model import Model, Pictures, Way, levels
 from report_runs import Run, draw
 
-from diffkiln.runtime.images import enlarge, grid, save_png
+from diffkiln.runtime.images import grid, save_png
 from diffkiln.runtime.slerp import slerp
 from diffkiln.trainer.features import extractor
 from diffkiln.trainer.kid import kid
@@ -31,6 +30,7 @@ flags.DEFINE_string("data_dir", None, "where oxford_flowers102 lies prepared", r
 flags.DEFINE_list("run_dir", [], "runs whose learning curves are drawn, by name")
 flags.DEFINE_list("average_run_dir", [], "runs drawn with and without the average of weights")
 flags.DEFINE_list("prediction_run_dir", [], "runs that put out different things, all else equal")
+flags.DEFINE_list("parts", None, "make only these; by default all of what is given")
 flags.DEFINE_integer("images", 512, "samples that each KID is measured on", lower_bound=4)
 flags.DEFINE_integer("ancestral_images", 64, "those of 1,000 ancestral steps", lower_bound=4)
 
@@ -40,6 +40,8 @@ SOLVERS = ("ddim", "dpmpp_2m")
 GUIDANCES = (1.0, 1.5, 3.0, 5.0)
 ETAS = (0.0, 0.5, 1.0)
 SHOWN = np.arange(8)
+# How the sampler that comes along draws.
+SHIPPED = Way(solver="dpmpp_2m", guidance=2.0, time_grid="linspace")
 
 
 def flowers(split: str) -> tuple[Pictures, NDArray[np.int64]]:
@@ -183,13 +185,12 @@ def nearest(model: Model) -> Iterator[str]:
     training = np.concatenate([flowers("train")[0], flowers("test")[0]])
     held_out, classes = flowers("validation")
     chosen = np.linspace(0, len(classes) - 1, FLAGS.images).round().astype(int)
-    way = Way(guidance=2.0)
-    drawn = model.draw(way, np.arange(FLAGS.images), classes[chosen]).pictures
+    drawn = model.draw(SHIPPED, np.arange(FLAGS.images), classes[chosen]).pictures
     yield "| distance to the nearest training picture | smallest | 5 % | median |"
     yield "| --- | --- | --- | --- |"
     flat = training.reshape(len(training), -1).astype(np.float32)
     known = features(training)
-    for name, pictures in ((f"{way}", drawn), ("held-out photographs", held_out[chosen])):
+    for name, pictures in ((f"{SHIPPED}", drawn), ("held-out photographs", held_out[chosen])):
         pixels = pictures.reshape(len(pictures), -1).astype(np.float32)
         for kind, near in (
             ("pixels, root mean square of 255", distances(pixels, flat) / pixels.shape[1] ** 0.5),
@@ -237,19 +238,34 @@ def write_table(name: str, lines: Sequence[str]) -> None:
     page.write_text(f"{before}{text}{after}", encoding="utf-8")
 
 
+def sixty_four(model: Model) -> None:
+    """What diffkiln-sample draws when it is asked for 64."""
+    seeds = np.arange(64)
+    pictures = model.draw(SHIPPED, seeds, seeds % len(model.class_names)).pictures
+    save_png(DOCS / "images/flowers.png", grid(pictures))
+
+
+PARTS: dict[str, Callable[[Model], None]] = {
+    "flowers": sixty_four,
+    "noising": noised,
+    "ways": compared_ways,
+    "moved": moved,
+    "curves": lambda _: learning_curves([Path(run) for run in FLAGS.run_dir]),
+    "runs": lambda model: write_table("runs", list(of_runs(model))),
+    "nearest": lambda model: write_table("nearest", list(nearest(model))),
+    "kid": lambda model: write_table("kid", list(measured(model))),
+}
+
+
 def main(_: list[str]) -> None:
+    runs = [*FLAGS.average_run_dir, *FLAGS.prediction_run_dir]
+    lacking = {"curves": not FLAGS.run_dir, "runs": not runs}
+    parts = FLAGS.parts or [part for part in PARTS if not lacking.get(part)]
+    if unknown := set(parts) - set(PARTS):
+        raise app.UsageError(f"--parts={','.join(unknown)}: expected of {', '.join(PARTS)}")
     model = Model(Path(FLAGS.bundle))
-    count = np.arange(64)
-    sixty_four = model.draw(Way(guidance=2.0), count, count % len(model.class_names)).pictures
-    save_png(DOCS / "images/flowers.png", enlarge(grid(sixty_four)[np.newaxis], 1)[0])
-    noised(model)
-    compared_ways(model)
-    moved(model)
-    if FLAGS.run_dir:
-        learning_curves([Path(run) for run in FLAGS.run_dir])
-    write_table("runs", list(of_runs(model)))
-    write_table("nearest", list(nearest(model)))
-    write_table("kid", list(itertools.chain(measured(model))))
+    for part in parts:
+        PARTS[part](model)
 
 
 if __name__ == "__main__":
