@@ -1,4 +1,4 @@
-# make demo   draw flowers, then train, bake and sample a small model in a few minutes
+# make demo   draw flowers, bake them for other programs, then train and draw with a small model
 # make test   lint, types, layering and all tests
 #
 # Both make a virtual environment first; PYTHON names the interpreter, 3.11 or later.
@@ -17,13 +17,15 @@ demo: environment
 	rm -rf $(DEMO)
 	mkdir $(DEMO)
 	$(BIN)/diffkiln-sample --count=36 --device=cpu --scale=2 --out=$(DEMO)/flowers.png
+	$(BIN)/diffkiln-export --run_dir=models/flowers64 --bundle=$(DEMO)/flowers.bundle \
+	  --solver=dpmpp_2m --time_grid=linspace --graphs=sampler,noise,step,inpaint
 	$(BIN)/diffkiln-train --run_dir=$(DEMO)/run
 	$(BIN)/diffkiln-export --run_dir=$(DEMO)/run --bundle=$(DEMO)/own.bundle
 	$(BIN)/diffkiln-sample --bundle=$(DEMO)/own.bundle --count=36 --steps=20 --scale=4 \
 	  --device=cpu --out=$(DEMO)/own.png
 	@echo
-	@echo "$(DEMO)/flowers.png is of the model that comes with diffkiln, $(DEMO)/own.png of one that was"
-	@echo "trained here just now; $(DEMO)/own.bundle is for other programs."
+	@echo "$(DEMO)/flowers.png is of the model that comes with diffkiln, which $(DEMO)/flowers.bundle bakes"
+	@echo "for other programs (examples/); $(DEMO)/own.png is of one that was trained here just now."
 
 test: environment $(BUILDS:%=$(VENV)-%/installed)
 	$(BIN)/ruff check .

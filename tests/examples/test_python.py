@@ -36,7 +36,7 @@ def test_they_draw_without_classes(
     assert np.abs(np.asarray(Image.open(picture)).astype(int) - np.hstack(list(images))).max() <= 1
 
 
-def test_the_commands_of_tensorflow(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_the_commands_of_tensorflow(class_bundle: Path, tmp_path: Path) -> None:
     """As they stand in the page, but for where the bundle and the output are."""
     text = (EXAMPLES / "savedmodel/README.md").read_text().replace("\\\n", " ")
     commands = [line for line in text.splitlines() if line.startswith("saved_model_cli ")]
@@ -44,7 +44,7 @@ def test_the_commands_of_tensorflow(tiny_bundle: Path, tmp_path: Path) -> None:
     outputs = [
         subprocess.run(
             command.replace("saved_model_cli", str(tool), 1).replace(
-                "../../demo/flowers.bundle/saved_model", f"{tiny_bundle}/saved_model"
+                "../../demo/flowers.bundle/saved_model", f"{class_bundle}/saved_model"
             ),
             shell=True,
             cwd=tmp_path,
@@ -57,4 +57,6 @@ def test_the_commands_of_tensorflow(tiny_bundle: Path, tmp_path: Path) -> None:
     assert len(commands) == 2
     assert "inputs['seeds'] tensor_info" in outputs[0]
     images = np.load(tmp_path / "images.npy").astype(int)
-    assert np.abs(images - Sampler(tiny_bundle, device="cpu").sample(4, steps=20)).max() <= 1
+    with Sampler(class_bundle, device="cpu") as sampler:
+        expected = sampler.sample(4, steps=20, labels=[0, 1, 2, -1], guidance=2.0)
+    assert np.abs(images - expected).max() <= 1
