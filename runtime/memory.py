@@ -12,6 +12,10 @@ _CONTAINER_LIMITS = (
 
 def peak_bytes() -> int | None:
     """The most memory that this process has had resident so far; None where nothing tells."""
+    # First, since Linux's getrusage counts what the parent held when it started this process.
+    own = _kernel_bytes(Path("/proc/self/status"), "VmHWM:")
+    if own is not None:
+        return own
     try:
         import resource
     except ImportError:  # Windows
@@ -25,18 +29,19 @@ def available_bytes(root: Path = Path("/")) -> int | None:
 
     `root` is where proc and sys are found.
     """
-    known = [_system_bytes(root / "proc/meminfo")]
+    known = [_kernel_bytes(root / "proc/meminfo", "MemAvailable:")]
     groups = root / "sys/fs/cgroup"
     known += [_left_bytes(groups / limit, groups / used) for limit, used in _CONTAINER_LIMITS]
     return min((number for number in known if number is not None), default=None)
 
 
-def _system_bytes(meminfo: Path) -> int | None:
+def _kernel_bytes(file: Path, name: str) -> int | None:
+    """What stands, in kilobytes, beside `name` in one of Linux's tables."""
     try:
-        lines = meminfo.read_text().splitlines()
+        lines = file.read_text().splitlines()
     except OSError:
         return None
-    kilobytes = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+    kilobytes = (line.split()[1] for line in lines if line.startswith(name))
     return next((1024 * int(number) for number in kilobytes), None)
 
 
