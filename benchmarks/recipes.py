@@ -38,6 +38,9 @@ flags.DEFINE_bool("networks", False, "compare networks, batches and rates, not t
 flags.DEFINE_list("choices", None, "run only those of these names")
 flags.DEFINE_list("seeds", ["0", "1"], "one run of each choice for each")
 
+# No setting: the share of the multiply-adds that go into a run on pictures of half the size first.
+SMALL_FIRST = "small_first"
+
 RECIPES: dict[str, dict[str, Any]] = {
     "prediction noise": {"prediction": "noise"},
     "prediction noise, weighed as velocity": {
@@ -72,6 +75,8 @@ def networks(config: TrainConfig) -> dict[str, dict[str, Any]]:
         "batch of twice": {"batch_size": config.batch_size * 2},
         "half the learning rate": {"learning_rate": config.learning_rate / 2},
         "twice the learning rate": {"learning_rate": config.learning_rate * 2},
+        "attention": {"attention_heads": 4},
+        "half the work on half the size first": {SMALL_FIRST: 0.5},
         "half the EMA half-life": {"ema_half_life_images": config.ema_half_life_images // 2},
         "stratified times": {"time_sampling": "stratified"},
     }
@@ -82,9 +87,19 @@ def cost(config: TrainConfig) -> int:
     return multiply_adds(build_unet(config.network)) * config.batch_size
 
 
-def trained(config: TrainConfig, images: ImageData) -> Trainer:
+def trained(config: TrainConfig, images: ImageData, small_share: float = 0.0) -> Trainer:
+    """A run; `small_share` of its multiply-adds go into one on pictures of half the size before."""
+    weights = None
+    if small_share:
+        small = replace(config, image_size=config.image_size // 2)
+        steps = round(small_share * config.train_steps * cost(config) / cost(small))
+        small = replace(small, train_steps=steps)
+        weights = trained(small, load_images(small)).network.get_weights()
+        config = replace(config, train_steps=round((1 - small_share) * config.train_steps))
     keras.utils.set_random_seed(config.seed)
     trainer = Trainer(config, images.summary())
+    if weights is not None:
+        trainer.begin_with(weights)
     data = batches(images.train, config, first_step=0)
     for _ in range(config.train_steps):
         trainer.train(*next(data))
@@ -121,7 +136,8 @@ def main(_: list[str]) -> None:
     if unknown := set(FLAGS.choices or ()) - set(choices):
         raise app.UsageError(f"--choices={','.join(unknown)}: expected of {', '.join(choices)}")
     for name in FLAGS.choices or choices:
-        settings = choices[name]
+        settings = dict(choices[name])
+        small_share = settings.pop(SMALL_FIRST, 0.0)
         changed = replace(start, **settings)
         steps = max(1, round(FLAGS.steps * cost(start) / cost(changed)))
         errors = []
@@ -129,7 +145,8 @@ def main(_: list[str]) -> None:
             config = replace(changed, seed=seed, train_steps=steps)
             if seed not in images:
                 images[seed] = load_images(config)
-            errors.append(velocity_error(trained(config, images[seed]), images[seed].evaluation[0]))
+            trainer = trained(config, images[seed], small_share)
+            errors.append(velocity_error(trainer, images[seed].evaluation[0]))
         each = " ".join(f"{error:.4f}" for error in errors)
         print(f"  {name:40} {statistics.mean(errors):.4f}   ({each})  {steps:,} steps", flush=True)
 

@@ -99,6 +99,7 @@ _integer("seed", "of weights, order, flips and noise")
 flags.DEFINE_list("widths", None, "channels of each level, such as 48,80,112", flag_values=FLAGS)
 _integer("blocks", "residual blocks per level and direction")
 _integer("patch_size", "pixels of a patch's side that become channels; 1 for none")
+_integer("attention_heads", "heads of self-attention in the lowest level; 0 for none")
 _integer("num_classes", "classes of the data that the network is told of; left out, none")
 _number("label_dropout", "share of images whose class is withheld, for guidance; with num_classes")
 _choice(

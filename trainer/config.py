@@ -54,6 +54,7 @@ FORMERLY: dict[str, Any] = {
     "kid_images": 512,
     "kid_weights": None,
     "cache": None,
+    "attention_heads": 0,
     "num_classes": None,
     "label_dropout": 0.1,
 }
@@ -63,7 +64,8 @@ FORMERLY: dict[str, Any] = {
 class NetworkConfig:
     """The shape of a U-Net: `widths` are channels per level, each half the size of the last.
 
-    With `num_classes` it is told what to show as well.
+    With `attention_heads` the lowest level has self-attention; with `num_classes` the network is
+    told what to show as well.
     """
 
     image_size: int
@@ -72,17 +74,24 @@ class NetworkConfig:
     patch_size: int
     embedding_size: int = 32
     channels: int = 3
+    attention_heads: int = 0
     num_classes: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("image_size", "blocks", "patch_size", "embedding_size", "channels"):
             _check_integer(name, getattr(self, name), least=1, most=4096)
+        _check_integer("attention_heads", self.attention_heads, least=0, most=4096)
         if self.num_classes is not None:
             _check_integer("num_classes", self.num_classes, least=1, most=MOST_CLASSES)
         if not self.widths:
             raise InputError("widths=: expected at least one channel count, such as 32,64")
         for width in self.widths:
             _check_integer("widths", width, least=1, most=4096)
+        if self.attention_heads and self.widths[-1] % self.attention_heads:
+            raise InputError(
+                f"attention_heads={self.attention_heads}: expected a divisor of {self.widths[-1]}, "
+                "the width of the lowest level"
+            )
         divisor = self.patch_size * 2 ** (len(self.widths) - 1)
         if self.image_size % divisor:
             raise InputError(
@@ -90,6 +99,10 @@ class NetworkConfig:
                 f"{self.patch_size} and {len(self.widths)} levels; choose another size, or fewer "
                 "widths"
             )
+
+    def heads(self, level: int) -> int:
+        """How many heads of attention a level has."""
+        return self.attention_heads if level == len(self.widths) - 1 else 0
 
 
 @dataclass(frozen=True)
@@ -126,6 +139,7 @@ class TrainConfig:
     widths: tuple[int, ...]
     blocks: int
     patch_size: int
+    attention_heads: int
     num_classes: int | None
     label_dropout: float
     init_from: str | None
@@ -229,6 +243,7 @@ class TrainConfig:
             self.widths,
             self.blocks,
             self.patch_size,
+            attention_heads=self.attention_heads,
             num_classes=self.num_classes,
         )
 

@@ -13,6 +13,7 @@ from .cluster import cluster_from_environment
 from .config import TrainConfig
 from .data import planned_cache
 from .errors import InputError
+from .layers import SelfAttention
 from .run_directory import RunDirectory
 from .training import check_run_directory
 from .unet import build_unet
@@ -49,18 +50,22 @@ def levels(network: keras.Model) -> list[Level]:
 
 def _level(size: tuple[int, int], layers: list[Any]) -> Level:
     convolutions: list[Any] = [x for x in layers if isinstance(x, keras.layers.Conv2D)]
+    attentions: list[Any] = [x for x in layers if isinstance(x, SelfAttention)]
+    pixels = math.prod(size)
     return Level(
         "×".join(map(str, size)),
         max(layer.output.shape[-1] for layer in layers),
         len(convolutions),
         sum(layer.count_params() for layer in layers),
-        sum(math.prod(size) * math.prod(layer.kernel.shape) for layer in convolutions),
+        sum(pixels * math.prod(layer.kernel.shape) for layer in convolutions)
+        # Queries with keys, and what comes of them with values.
+        + sum(2 * pixels**2 * layer.output.shape[-1] for layer in attentions),
         sum(math.prod(layer.output.shape[1:]) for layer in layers),
     )
 
 
 def multiply_adds(network: keras.Model) -> int:
-    """Multiply-adds of a network's convolutions for one image."""
+    """Multiply-adds of a network's convolutions and attention for one image."""
     return sum(level.multiply_adds for level in levels(network))
 
 

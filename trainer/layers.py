@@ -66,6 +66,34 @@ class PixelNorm(layers.Layer):
         return inputs * tf.cast(tf.math.rsqrt(power + 1e-4), inputs.dtype)
 
 
+class SelfAttention(layers.Layer):
+    """softmax(q·kᵀ/√d)·v among the pixels of an image (arXiv 1706.03762, equation 1).
+
+    [N, H, W, 3·C] → [N, H, W, C]: queries, keys and values in turn, each of `heads` parts.
+    """
+
+    def __init__(self, heads: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.heads = heads
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Images of a known height and width, and of a channel count divisible by 3·heads."""
+        shape: Any = inputs.shape
+        _, height, width, channels = shape
+        size = channels // (3 * self.heads)
+        parts = tf.reshape(inputs, (-1, height * width, 3 * self.heads, size))
+        queries, keys, values = tf.split(tf.transpose(parts, (0, 2, 1, 3)), 3, axis=1)
+        logits = tf.matmul(queries * size**-0.5, keys, transpose_b=True)
+        # In float32: what is added up here is as many numbers as an image has pixels.
+        weights = tf.cast(tf.nn.softmax(tf.cast(logits, tf.float32)), values.dtype)
+        mixed = tf.transpose(tf.matmul(weights, values), (0, 2, 1, 3))
+        return tf.reshape(mixed, (-1, height, width, channels // 3))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """[N, H, W, 3·C] → [N, H, W, C]."""
+        return (*input_shape[:3], input_shape[3] // 3)
+
+
 class TimeEmbedding(layers.Layer):
     """Times [N] as sinusoids of `size` channels, half sines and half cosines: [N, 1, 1, size].
 

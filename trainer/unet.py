@@ -2,8 +2,9 @@
 
 DDPM's network (arXiv 2006.11239, appendix B) made quick on a CPU: channel-wise RMS normalisation in
 place of group normalisation and no biases inside the blocks (both as in EDM2, arXiv 2312.02696),
-and optional patching (space-to-depth), which quarters the work of the widest level. The time
-embedding is a 1×1 image run through 1×1 convolutions, so that it has the layout of all it meets.
+and optional patching (space-to-depth), which quarters the work of the widest level. The lowest
+level may have self-attention after each of its blocks. The time embedding is a 1×1 image run
+through 1×1 convolutions, so that it has the layout of all it meets.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from .layers import (
     LabelEmbedding,
     NearestUpsampling,
     PixelNorm,
+    SelfAttention,
     SpaceToDepth,
     TimeEmbedding,
 )
@@ -42,7 +44,7 @@ def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
     embedding = blocks.embed(time, config.embedding_size, label)
     x = SpaceToDepth(config.patch_size, dtype=dtype)(noisy) if config.patch_size > 1 else noisy
     x, skips = _down(blocks, x, embedding, config)
-    x = blocks.residual(x, embedding, config.widths[-1])
+    x = blocks.attend(blocks.residual(x, embedding, config.widths[-1]), config.attention_heads)
     x = blocks.activate(_up(blocks, x, skips, embedding, config))
     channels = config.channels * config.patch_size**2
     output = blocks.conv(x, channels, kernel="zeros", bias="zeros", dtype="float32")
@@ -59,7 +61,7 @@ def _down(blocks: "_Blocks", x: Any, embedding: Any, config: NetworkConfig) -> t
         if level:
             x = layers.AveragePooling2D(2, dtype=blocks.dtype)(x)
         for _ in range(config.blocks):
-            x = blocks.residual(x, embedding, width)
+            x = blocks.attend(blocks.residual(x, embedding, width), config.heads(level))
             skips.append(x)
     return x, skips
 
@@ -69,6 +71,7 @@ def _up(blocks: "_Blocks", x: Any, skips: list, embedding: Any, config: NetworkC
     for level, width in reversed(list(enumerate(config.widths))):
         for _ in range(config.blocks):
             x = blocks.residual(blocks.join(x, skips.pop()), embedding, width)
+            x = blocks.attend(x, config.heads(level))
         if level:
             x = NearestUpsampling(dtype=blocks.dtype)(x)
     return blocks.join(x, skips.pop())
@@ -130,3 +133,12 @@ class _Blocks:
         h = layers.Multiply(dtype=self.dtype)([h, scale])
         h = self.silu(layers.Add(dtype=self.dtype)([h, shift]))
         return layers.Add(dtype=self.dtype)([skip, self.conv(h, width, kernel="zeros")])
+
+    def attend(self, x: Any, heads: int) -> Any:
+        """x + conv(attention(conv(norm(x)))) with 1×1s, x at first; no heads, no attention."""
+        if not heads:
+            return x
+        width = x.shape[-1]
+        h = self.conv(self.normalise(x), 3 * width, size=1)
+        h = SelfAttention(heads, dtype=self.dtype)(h)
+        return layers.Add(dtype=self.dtype)([x, self.conv(h, width, size=1, kernel="zeros")])

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def _of_run(source: Path, config: TrainConfig) -> list[np.ndarray]:
     run = RunDirectory(source)
     theirs = run.read_config()[0]
     _require_same(source, "prediction", theirs.prediction, config.prediction)
-    if theirs.network != config.network:
+    # The same weights serve images of every size.
+    if replace(theirs.network, image_size=config.image_size) != config.network:
         raise _unfit(source, f"it was trained as {theirs.network}", str(config.network))
     return load_network(run.ema_weights, theirs.network).get_weights()
 

@@ -14,6 +14,7 @@ from small_models import with_random_weights
 
 from diffkiln.export.conversion import convert
 from diffkiln.export.graph_passes import transposes_made
+from diffkiln.trainer.layers import SelfAttention
 
 HEIGHT, WIDTH, CHANNELS = 4, 6, 16
 POSITIONS = HEIGHT * WIDTH
@@ -57,6 +58,11 @@ def heads_in_one_dense(x: Any) -> Any:
     parts: Any = ops.transpose(x, (2, 0, 3, 1, 4))
     heads = ops.transpose(weighted(parts[0], parts[1], parts[2]), (0, 2, 1, 3))
     return layers.Dense(CHANNELS)(image(heads))
+
+
+def trainers_own(x: Any) -> Any:
+    heads = SelfAttention(4)(layers.Conv2D(3 * CHANNELS, 1)(x))
+    return layers.Conv2D(CHANNELS, 1)(heads)
 
 
 def sums_over_rows_and_columns(x: Any) -> Any:
@@ -175,6 +181,7 @@ def plain() -> int:
         dense_on_tokens,
         convolutions,
         heads_in_one_dense,
+        trainers_own,
         sums_over_rows_and_columns,
         keras_attention,
         keras_heads,

@@ -42,6 +42,8 @@ def test_settings_go_over_the_preset() -> None:
         ({"image_size": 30}, "^image_size=30: expected a multiple of 4"),
         ({"widths": ()}, "^widths=: expected at least one"),
         ({"widths": ("a",)}, "^widths=a: expected a whole number"),
+        ({"attention_heads": -1}, "^attention_heads=-1: expected a whole number from 0"),
+        ({"attention_heads": 5}, "^attention_heads=5: expected a divisor of 64, the width of the"),
         ({"seed": True}, "^seed=True: expected a whole number"),
         ({"max_signal_rate": 1.5}, "max_signal_rate=1.5: expected 0.001 <= min_signal_rate"),
         ({"min_signal_rate": 0.1, "schedule": "ddpm_linear"}, "^min_signal_rate=0.1: only the cos"),

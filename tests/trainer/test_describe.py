@@ -22,6 +22,16 @@ def test_multiply_adds_are_those_of_every_convolution() -> None:
     assert multiply_adds(network) == embedding + of_blocks + others
 
 
+def test_multiply_adds_are_those_of_attention_too() -> None:
+    plain, attentive = (
+        build_unet(NetworkConfig(8, (4,), blocks=1, patch_size=2, attention_heads=heads))
+        for heads in (0, 2)
+    )
+    # Of each of three blocks: 1×1s to 12 channels and from 4, and 16 pixels that look at 16.
+    added = 3 * (16 * (4 * 12 + 4 * 4) + 2 * 16 * 16 * 4)
+    assert multiply_adds(attentive) == multiply_adds(plain) + added
+
+
 def test_levels_hold_all_parameters() -> None:
     network = build_unet(NetworkConfig(image_size=16, widths=(8, 16), blocks=1, patch_size=2))
     assert [level.size for level in levels(network)] == ["16×16", "8×8", "4×4", "1×1"]

@@ -182,6 +182,13 @@ def test_a_run_begins_with_the_average_of_another(
     same_weights(tmp_path / "r", tiny_run)
 
 
+def test_a_run_begins_with_one_of_smaller_pictures(
+    command: Command, tmp_path: Path, tiny_run: Path
+) -> None:
+    begun_with(command, tmp_path / "r", tiny_run, "--image_size=32")
+    same_weights(tmp_path / "r", tiny_run)
+
+
 def test_a_run_begins_with_the_weights_of_a_bundle(
     command: Command, tmp_path: Path, tiny_run: Path, tiny_bundle: Path
 ) -> None:
