@@ -137,8 +137,11 @@ class Trainer:
 
     def _gradient_of(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor):
         """Losses and times of this replica's images, and their part of the batch's gradient."""
-        batch_size = tf.constant(self.config.batch_size)
-        draws = map(self.replicas.rows, self._draws(batch_size, step, noise=NOISE, time=TIME))
+        batch_size, seed = tf.constant(self.config.batch_size), self.config.seed
+        epsilon, uniform = self._draws(batch_size, step, seed=seed, noise=NOISE, time=TIME)
+        if self.config.time_sampling == "stratified":
+            uniform = stratified(uniform)
+        draws = map(self.replicas.rows, (epsilon, uniform))
         if self.config.num_classes is not None:
             kept = self.replicas.rows(self._keeps_label(batch_size, step))
             labels = tf.where(kept, labels, -tf.ones_like(labels))
@@ -168,20 +171,22 @@ class Trainer:
         update_ema(self.average.trainable_variables, self.network.trainable_variables, decay)
 
     def _evaluate(self, images: tf.Tensor, labels: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        """The averaged network's loss on batch `number`, with the same noise every time."""
-        draws = self._draws(tf.shape(images)[0], number, noise=EVAL_NOISE, time=EVAL_TIME)
-        losses, _ = self._losses(self.average, images, labels, *draws)
+        """The averaged network's loss on batch `number`.
+
+        Noise and times are the same in every run, whatever its seed, so that runs compare, and the
+        times go all over the range.
+        """
+        count = tf.shape(images)[0]
+        epsilon, uniform = self._draws(count, number, seed=0, noise=EVAL_NOISE, time=EVAL_TIME)
+        losses, _ = self._losses(self.average, images, labels, epsilon, stratified(uniform))
         return tf.reduce_mean(losses)
 
-    def _draws(self, images: tf.Tensor, step: tf.Tensor, *, noise: int, time: int):
+    def _draws(self, images: tf.Tensor, step: tf.Tensor, *, seed: int, noise: int, time: int):
         """Noise float32 [N, S, S, C] and numbers in [0, 1), float32 [N], of a batch of N images."""
-        config = self.config
-        size, channels = config.image_size, len(self.denoiser.pixel_mean)
+        size, channels = self.config.image_size, len(self.denoiser.pixel_mean)
         shape = tf.stack([images, size, size, channels])
-        epsilon = tf.random.stateless_normal(shape, stream_seed(config.seed, noise, step))
-        uniform = tf.random.stateless_uniform(shape[:1], stream_seed(config.seed, time, step))
-        if config.time_sampling == "stratified":
-            uniform = stratified(uniform)
+        epsilon = tf.random.stateless_normal(shape, stream_seed(seed, noise, step))
+        uniform = tf.random.stateless_uniform(shape[:1], stream_seed(seed, time, step))
         return epsilon, uniform
 
     def _losses(
