@@ -13,16 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 from absl import app, flags
+from held_out import velocity_error
 
 from diffkiln.trainer.config import LOSS_WEIGHTINGS, PRECISIONS, PREDICTIONS, TrainConfig
 from diffkiln.trainer.data import ImageData, batches, load_images
 from diffkiln.trainer.describe import multiply_adds
-from diffkiln.trainer.diffusion import add_noise, split_prediction, training_target
 from diffkiln.trainer.presets import PRESETS, preset_config
-from diffkiln.trainer.recipe import stratified
 from diffkiln.trainer.step import Trainer
 from diffkiln.trainer.unet import build_unet
 
@@ -106,22 +103,6 @@ def trained(config: TrainConfig, images: ImageData, small_share: float = 0.0) ->
     return trainer
 
 
-def velocity_error(trainer: Trainer, images: np.ndarray) -> float:
-    """Mean squared error of v on all images, each at four times."""
-    denoiser = trainer.denoiser
-    repeated = np.repeat(images, 4, axis=0)
-    image, count = denoiser.normalise(tf.cast(repeated, tf.float32) / 255), len(repeated)
-    noise = tf.random.stateless_normal(repeated.shape, (7, 7))
-    times = stratified(tf.fill([count], 0.5 / count))[:, None, None, None]
-    signal_rate, noise_rate = denoiser.schedule.rates(times)
-    rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
-    noisy = add_noise(image, noise, **rates)
-    output = denoiser.network([noisy, times[:, 0, 0, 0]])
-    seen = split_prediction(trainer.config.prediction, output, noisy, **rates)
-    made, wanted = (training_target("velocity", *pair, **rates) for pair in (seen, (image, noise)))
-    return float(tf.reduce_mean(tf.square(made - wanted)))
-
-
 def main(_: list[str]) -> None:
     images: dict[int, ImageData] = {}
     seeds = [int(seed) for seed in FLAGS.seeds]
@@ -146,7 +127,7 @@ def main(_: list[str]) -> None:
             if seed not in images:
                 images[seed] = load_images(config)
             trainer = trained(config, images[seed], small_share)
-            errors.append(velocity_error(trainer, images[seed].evaluation[0]))
+            errors.append(velocity_error(trainer.denoiser, images[seed].evaluation[0]))
         each = " ".join(f"{error:.4f}" for error in errors)
         print(f"  {name:40} {statistics.mean(errors):.4f}   ({each})  {steps:,} steps", flush=True)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import app, flags
+from held_out import velocity_error
 from numpy.typing import NDArray
 from report_model import Model, Pictures, Way, levels
 from report_runs import Run, draw
@@ -121,7 +122,7 @@ def measured(model: Model) -> Iterator[str]:
         *(Way(steps, solver) for solver in SOLVERS for steps in STEPS),
         *(
             Way(steps, solver, guidance=guidance, time_grid="linspace")
-            for guidance in (1.0, 2.0)
+            for guidance in (1.0, 1.5, 2.0)
             for steps, solver in ((20, "ddim"), (10, "dpmpp_2m"), (20, "dpmpp_2m"))
         ),
         *(Way(guidance=guidance) for guidance in (1.5, 2.0, *GUIDANCES[2:])),
@@ -207,22 +208,34 @@ def distances(points: NDArray, others: NDArray) -> NDArray[np.float64]:
     return np.sqrt(np.maximum(squares.min(axis=1), 0))
 
 
-def learning_curves(runs: Sequence[Path]) -> None:
-    """Loss on held-out photographs by images seen; each run goes on from the one before."""
+def learning_curves(runs: Sequence[Path]) -> Iterator[str]:
+    """Error of v on photographs by images seen: a figure, and a table of where each run ended.
+
+    Each run goes on from the one before. One of an earlier version measured under noise of its own
+    seed, so that each curve is moved to end where its weights are by the one measure for all.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    held_out, trained = flowers("validation"), flowers("train+test")
+    chosen = np.linspace(0, len(trained[0]) - 1, len(held_out[0])).round().astype(int)
+    yield "| run | images seen | error held out | on as many trained on |"
+    yield "| --- | --- | --- | --- |"
     figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
     before = 0
-    for run in runs:
-        saved = max(int(file.stem[5:]) for file in (run / "checkpoints").glob("step-*.index"))
-        with (run / "metrics.csv").open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) <= saved]
+    for path in runs:
+        run = Run(path)
+        with (path / "metrics.csv").open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) <= run.step]
         images = [before + int(row["images"]) for row in rows]
-        axes.plot(images, [float(row["eval_loss"]) for row in rows], label=run.name)
+        losses = np.array([float(row["eval_loss"]) for row in rows])
+        error = velocity_error(run.averaged, *held_out)
+        axes.plot(images, losses - losses[-1] + error, label=path.name)
+        known = velocity_error(run.averaged, trained[0][chosen], trained[1][chosen])
         before = images[-1]
+        yield f"| {path.name} | {before:,} | {error:.4f} | {known:.4f} |"
     axes.set(xlabel="images seen", ylabel="held-out error of v", ylim=(0.17, 0.25))
     axes.legend()
     figure.savefig(DOCS / "images/report-curves.png", dpi=110)
@@ -250,7 +263,9 @@ PARTS: dict[str, Callable[[Model], None]] = {
     "noising": noised,
     "ways": compared_ways,
     "moved": moved,
-    "curves": lambda _: learning_curves([Path(run) for run in FLAGS.run_dir]),
+    "curves": lambda _: write_table(
+        "curves", list(learning_curves([Path(run) for run in FLAGS.run_dir]))
+    ),
     "runs": lambda model: write_table("runs", list(of_runs(model))),
     "nearest": lambda model: write_table("nearest", list(nearest(model))),
     "kid": lambda model: write_table("kid", list(measured(model))),

@@ -1,0 +1,44 @@
+"""How far a denoiser is from held-out pictures, by one measure for all runs."""
+
+from dataclasses import replace
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from diffkiln.trainer.diffusion import Denoiser, add_noise, training_target
+from diffkiln.trainer.preview import wish_for
+from diffkiln.trainer.recipe import stratified
+
+TIMES = 4
+TOGETHER = 256
+
+
+def velocity_error(
+    denoiser: Denoiser, images: NDArray[np.uint8], labels: NDArray[np.int64] | None = None
+) -> float:
+    """Mean squared error of v, whatever the network puts out, under the same noise for all.
+
+    Each of the images [N, S, S, C] is seen at four times, and these times are spread evenly over
+    all. A network that knows classes wants `labels` [N].
+    """
+    unclipped = replace(denoiser, clip=False)
+    count = TIMES * len(images)
+    noises = tf.random.stateless_normal((count, *images.shape[1:]), (7, 7))
+    times = stratified(tf.fill([count], 0.5 / count))
+    total = 0.0
+    for start in range(0, count, TOGETHER):
+        rows = np.arange(start, min(start + TOGETHER, count))
+        image = denoiser.normalise(tf.cast(images[rows // TIMES], tf.float32) / 255)
+        noise, time = tf.gather(noises, rows), tf.gather(times, rows)
+        signal_rate, noise_rate = denoiser.schedule.rates(time[:, None, None, None])
+        rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
+        wish = None
+        if labels is not None:
+            wish = wish_for(denoiser, tf.constant(labels[rows // TIMES]), guidance=1.0)
+        seen = unclipped(add_noise(image, noise, **rates), time, wish)
+        found, wanted = (
+            training_target("velocity", *pair, **rates) for pair in (seen, (image, noise))
+        )
+        total += float(tf.reduce_sum(tf.reduce_mean(tf.square(found - wanted), axis=[1, 2, 3])))
+    return total / count
