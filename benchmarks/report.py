@@ -234,7 +234,7 @@ def learning_curves(runs: Sequence[Path]) -> Iterator[str]:
         error = velocity_error(run.averaged, *held_out)
         axes.plot(images, losses - losses[-1] + error, label=path.name)
         known = velocity_error(run.averaged, trained[0][chosen], trained[1][chosen])
-        before = images[-1]
+        before += run.step * run.batch_size
         yield f"| {path.name} | {before:,} | {error:.4f} | {known:.4f} |"
     axes.set(xlabel="images seen", ylabel="held-out error of v", ylim=(0.17, 0.25))
     axes.legend()
