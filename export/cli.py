@@ -50,7 +50,7 @@ flags.DEFINE_string("bundle", None, "folder to write the bundle to", flag_values
 flags.DEFINE_bool("overwrite", False, "replace an existing bundle", flag_values=FLAGS)
 flags.DEFINE_bool("verify", False, "check an existing bundle, and write nothing", flag_values=FLAGS)
 flags.DEFINE_string("run_dir", None, "folder of a diffkiln-train run", flag_values=FLAGS)
-_choice("weights", None, WEIGHTS, "of --run_dir: best has the lowest held-out loss; or else latest")
+_choice("weights", None, WEIGHTS, "of --run_dir, by default latest; best by held-out loss or KID")
 
 flags.DEFINE_string("network", None, "a .keras file, instead of --run_dir", flag_values=FLAGS)
 flags.DEFINE_list(

@@ -42,8 +42,8 @@ class Sampler:
     A model that knows classes shows `labels`: a class by name or number, or -1 for none, one for
     all images or a list with one for each. Left out, the image of a seed shows class seed mod their
     number, so that several show several, and what does not begin with a seed shows none. `guidance`
-    says how much of it: 0 … 100, by default what the bundle says; all but 1 cost a second
-    evaluation in each step.
+    says how much of it: 0 … 100, by default what the bundle says, and 1 where no class is shown;
+    all but 1 cost a second evaluation in each step.
 
     Arguments: `bundle`, the folder that diffkiln-export wrote, or what open_bundle made of it, by
     default the flowers that diffkiln brings along, of which there is the graph "sampler" alone;

@@ -270,6 +270,9 @@ class TrainConfig:
     def differences(self, other: "TrainConfig") -> list[str]:
         """What a run of `other` settings could not go on with, as `name: ours, not theirs`."""
         mine, theirs = asdict(self), asdict(other)
+        if mine["data"].startswith("folder:") and theirs["data"].startswith("folder:"):
+            # Its fingerprint says whether it is the same, wherever it lies now.
+            theirs["data"] = mine["data"]
         # A cosine ends at the last step, so another last step would be another learning rate.
         changeable = CHANGEABLE - (
             {"train_steps"} if self.learning_rate_decay == "cosine" else set()

@@ -67,6 +67,12 @@ def test_unknown_and_missing_settings_are_refused() -> None:
         TrainConfig.from_json(settings)
 
 
+def test_a_folder_may_lie_elsewhere() -> None:
+    before, after = (preset_config("tiny", data=f"folder:{name}") for name in ("here", "there"))
+    assert not before.differences(after)
+    assert before.differences(preset_config("tiny")) == ["data: folder:here, not synthetic"]
+
+
 def test_differences_name_what_a_run_cannot_change() -> None:
     before, after = preset_config("tiny"), preset_config("tiny", seed=3, train_steps=9)
     assert before.differences(after) == ["seed: 0, not 3"]
