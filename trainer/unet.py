@@ -7,7 +7,9 @@ level may have self-attention after each of its blocks. The time embedding is a 
 through 1×1 convolutions, so that it has the layout of all it meets.
 """
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -38,13 +40,15 @@ def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
     label = None
     if config.num_classes is not None:
         inputs.append(keras.Input((), name="labels", dtype="int64"))
-        label = LabelEmbedding(config.num_classes, 4 * config.embedding_size, dtype=dtype)(
+        size = 4 * config.embedding_size
+        label = LabelEmbedding(config.num_classes, size, dtype=dtype, name="label_embedding")(
             inputs[-1]
         )
     embedding = blocks.embed(time, config.embedding_size, label)
     x = SpaceToDepth(config.patch_size, dtype=dtype)(noisy) if config.patch_size > 1 else noisy
     x, skips = _down(blocks, x, embedding, config)
-    x = blocks.attend(blocks.residual(x, embedding, config.widths[-1]), config.attention_heads)
+    x = blocks.residual(x, embedding, config.widths[-1])
+    x = blocks.attend(x, config.attention_heads, "middle")
     x = blocks.activate(_up(blocks, x, skips, embedding, config))
     channels = config.channels * config.patch_size**2
     output = blocks.conv(x, channels, kernel="zeros", bias="zeros", dtype="float32")
@@ -60,8 +64,9 @@ def _down(blocks: "_Blocks", x: Any, embedding: Any, config: NetworkConfig) -> t
     for level, width in enumerate(config.widths):
         if level:
             x = layers.AveragePooling2D(2, dtype=blocks.dtype)(x)
-        for _ in range(config.blocks):
-            x = blocks.attend(blocks.residual(x, embedding, width), config.heads(level))
+        for block in range(config.blocks):
+            x = blocks.residual(x, embedding, width)
+            x = blocks.attend(x, config.heads(level), f"down_{block}")
             skips.append(x)
     return x, skips
 
@@ -69,9 +74,9 @@ def _down(blocks: "_Blocks", x: Any, embedding: Any, config: NetworkConfig) -> t
 def _up(blocks: "_Blocks", x: Any, skips: list, embedding: Any, config: NetworkConfig) -> Any:
     """The widening half, which takes from the end of `skips`."""
     for level, width in reversed(list(enumerate(config.widths))):
-        for _ in range(config.blocks):
+        for block in range(config.blocks):
             x = blocks.residual(blocks.join(x, skips.pop()), embedding, width)
-            x = blocks.attend(x, config.heads(level))
+            x = blocks.attend(x, config.heads(level), f"up_{block}")
         if level:
             x = NearestUpsampling(dtype=blocks.dtype)(x)
     return blocks.join(x, skips.pop())
@@ -79,9 +84,13 @@ def _up(blocks: "_Blocks", x: Any, skips: list, embedding: Any, config: NetworkC
 
 @dataclass(frozen=True)
 class _Blocks:
-    """The pieces that the network repeats, under one dtype policy."""
+    """The pieces that the network repeats, under one dtype policy.
+
+    Layers with weights have the same names in networks with attention or classes and without.
+    """
 
     dtype: str
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def conv(
         self,
@@ -92,6 +101,7 @@ class _Blocks:
         kernel: str = "he_normal",
         bias: str | None = None,
         dtype: str | None = None,
+        name: str | None = None,
     ) -> Any:
         return layers.Conv2D(
             width,
@@ -101,6 +111,7 @@ class _Blocks:
             kernel_initializer=kernel,
             bias_initializer=bias or "zeros",
             dtype=dtype or self.dtype,
+            name=name or f"conv_{next(self.numbers)}",
         )(x)
 
     def join(self, x: Any, skip: Any) -> Any:
@@ -134,11 +145,12 @@ class _Blocks:
         h = self.silu(layers.Add(dtype=self.dtype)([h, shift]))
         return layers.Add(dtype=self.dtype)([skip, self.conv(h, width, kernel="zeros")])
 
-    def attend(self, x: Any, heads: int) -> Any:
+    def attend(self, x: Any, heads: int, place: str) -> Any:
         """x + conv(attention(conv(norm(x)))) with 1×1s, x at first; no heads, no attention."""
         if not heads:
             return x
-        width = x.shape[-1]
-        h = self.conv(self.normalise(x), 3 * width, size=1)
+        width, name = x.shape[-1], f"{place}_attention"
+        h = self.conv(self.normalise(x), 3 * width, size=1, name=f"{name}_in")
         h = SelfAttention(heads, dtype=self.dtype)(h)
-        return layers.Add(dtype=self.dtype)([x, self.conv(h, width, size=1, kernel="zeros")])
+        h = self.conv(h, width, size=1, kernel="zeros", name=f"{name}_out")
+        return layers.Add(dtype=self.dtype)([x, h])

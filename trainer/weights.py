@@ -39,12 +39,13 @@ def load_network(path: Path, config: NetworkConfig) -> keras.Model:
 def initial_weights(source: Path, config: TrainConfig, network: keras.Model) -> list[np.ndarray]:
     """The averaged weights of a run, or those of a bundle, in the order of `network.weights`.
 
-    Raises InputError for a folder that is neither, or whose network is not this one.
+    Attention and classes that a run is without have the weights of `network`, with which they do
+    nothing at first. Raises InputError for a folder that is neither, or whose network is another.
     """
     if (source / "bundle.json").is_file():
         weights = _of_bundle(source, config)
     elif (source / "config.json").is_file():
-        weights = _of_run(source, config)
+        weights = _of_run(source, config, network)
     else:
         raise InputError(
             f"init_from={source}: holds neither config.json nor bundle.json; expected a run of "
@@ -61,14 +62,21 @@ def initial_weights(source: Path, config: TrainConfig, network: keras.Model) -> 
     return weights
 
 
-def _of_run(source: Path, config: TrainConfig) -> list[np.ndarray]:
+def _of_run(source: Path, config: TrainConfig, network: keras.Model) -> list[np.ndarray]:
     run = RunDirectory(source)
     theirs = run.read_config()[0]
     _require_same(source, "prediction", theirs.prediction, config.prediction)
     # The same weights serve images of every size.
-    if replace(theirs.network, image_size=config.image_size) != config.network:
+    fitting = replace(theirs.network, image_size=config.image_size)
+    if not fitting.attention_heads:
+        fitting = replace(fitting, attention_heads=config.attention_heads)
+    if fitting.num_classes is None:
+        fitting = replace(fitting, num_classes=config.num_classes)
+    if fitting != config.network:
         raise _unfit(source, f"it was trained as {theirs.network}", str(config.network))
-    return load_network(run.ema_weights, theirs.network).get_weights()
+    trained = load_network(run.ema_weights, theirs.network).weights
+    values = {variable.path: variable.numpy() for variable in trained}
+    return [values.get(variable.path, variable.numpy()) for variable in network.weights]
 
 
 def _of_bundle(source: Path, config: TrainConfig) -> list[np.ndarray]:

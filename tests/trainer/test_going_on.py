@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,13 @@ from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.lineage import training_record
 from diffkiln.trainer.metrics import COLUMNS
 from diffkiln.trainer.run_directory import RunDirectory
+from diffkiln.trainer.synthetic_species import SPECIES
 from diffkiln.trainer.weights import load_network
 
 STEPS = 12
 # One level of blocks: what takes long is tracing the network, not training it.
 SMALL = "--widths=16"
+ATTENTION, CLASSES = {"attention_heads": 2}, {"num_classes": len(SPECIES)}
 SAVED = (SMALL, "--log_every_steps=1", "--checkpoint_every_steps=2", "--keep_checkpoints=2")
 
 
@@ -187,6 +190,24 @@ def test_a_run_begins_with_one_of_smaller_pictures(
 ) -> None:
     begun_with(command, tmp_path / "r", tiny_run, "--image_size=32")
     same_weights(tmp_path / "r", tiny_run)
+
+
+@pytest.mark.parametrize("added", [ATTENTION, CLASSES, ATTENTION | CLASSES])
+def test_what_a_network_gains_does_nothing_at_first(
+    command: Command, tmp_path: Path, tiny_run: Path, added: dict[str, int]
+) -> None:
+    said = begun_with(
+        command, tmp_path / "r", tiny_run, *(f"--{name}={value}" for name, value in added.items())
+    )
+    assert f"weights of {tiny_run}" in said, said
+    before = RunDirectory(tiny_run).read_config()[0].network
+    generator = np.random.default_rng(0)
+    noisy = generator.standard_normal((3, 16, 16, 3), np.float32)
+    times = np.array([0.1, 0.5, 0.9], np.float32)
+    expected = load_network(tiny_run / "ema.weights.h5", before)([noisy, times])
+    grown = load_network(tmp_path / "r/ema.weights.h5", replace(before, **added))
+    labels = [np.array([0, 2, -1])] if "num_classes" in added else []
+    np.testing.assert_array_equal(grown([noisy, times, *labels]), expected)
 
 
 def test_a_run_begins_with_the_weights_of_a_bundle(
