@@ -34,11 +34,17 @@ def require_standard_operators(model: onnx.ModelProto, opset: int) -> None:
 
 def nodes_of(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """The nodes of a graph and of all graphs inside it."""
+    for inner in graphs_of(graph):
+        yield from inner.node
+
+
+def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and all graphs inside it."""
+    yield graph
     for node in graph.node:
-        yield node
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                yield from nodes_of(attribute.g)
+                yield from graphs_of(attribute.g)
 
 
 def tidied(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -14,7 +14,8 @@ import onnx
 import tensorflow as tf
 from onnx import helper
 
-from .conversion import ancestors, convert, finished, parts, tidy, value_info
+from .blocked import blocked, convolved, declare_batch
+from .conversion import BATCH, ancestors, convert, finished, parts, tidy, value_info
 from .loops import looped, unrolled
 from .process import RESULT, Tensors
 from .signatures import LABELS, Signatures
@@ -23,6 +24,10 @@ UNROLLED = ("sampler", "from_noise")
 
 # Where the network is plugged into a graph that was converted without it.
 _PREDICTION = "network_prediction"
+_NETWORK = "network/"
+
+# The free dimension inside of the network where classes are.
+EVALUATIONS = "evaluations"
 
 
 def _socket(name: str) -> str:
@@ -47,6 +52,9 @@ class OnnxExporter:
         """The graph of this name, of `options.GRAPHS`, as a checked model of opset 18."""
         model = self._make(name)
         model.graph.name = name
+        # Where there are classes, it is the batch of as many evaluations as guidance wants.
+        batch = EVALUATIONS if self.signatures.wished else BATCH
+        declare_batch(model, _NETWORK, convolved(self._network), batch)
         onnx.checker.check_model(model, full_check=True)
         return model
 
@@ -65,6 +73,10 @@ class OnnxExporter:
         if self.unroll_steps is None:
             return looped(process, self._sampler_step)
         return unrolled(process, self._sampler_step, self.unroll_steps, self.batch_size)
+
+    @cached_property
+    def _network(self) -> onnx.ModelProto:
+        return blocked(self.network)
 
     @cached_property
     def _sampler_step(self) -> onnx.ModelProto:
@@ -101,7 +113,7 @@ class OnnxExporter:
             return {**made, **dict(zip(taken, map(tf.identity, socket), strict=True))}
 
         rest = convert(tf.function(socketed, input_signature=[*specs, prediction]))
-        return _plugged(rest, self.network, [value_info(spec) for spec in specs], outputs)
+        return _plugged(rest, self._network, [value_info(spec) for spec in specs], outputs)
 
 
 def network_graph(signatures: Signatures) -> onnx.ModelProto:
@@ -123,7 +135,7 @@ def _plugged(
     """What comes before the network, the network, and what comes after it."""
     around = parts(rest, "", {})
     taken = {value.name: _socket(value.name) for value in network.graph.input}
-    middle = parts(network, "network/", {**taken, "prediction": _PREDICTION})
+    middle = parts(network, _NETWORK, {**taken, "prediction": _PREDICTION})
     before = ancestors(around.nodes, taken.values())
     first = {node.name for node in before}
     after = [node for node in around.nodes if node.name not in first]
