@@ -49,7 +49,7 @@ def convolved(network: onnx.ModelProto) -> dict[str, Sizes]:
 
 
 def declare_batch(
-    model: onnx.ModelProto, prefix: str, images: Mapping[str, Sizes], batch: str
+    model: onnx.ModelProto, prefix: str, images: Mapping[str, Sizes], batch: str | int
 ) -> None:
     """Declare what is `convolved` of a network that a model holds, by names after `prefix`.
 
@@ -204,15 +204,14 @@ def _by_convolutions(
 ) -> dict[str, list[onnx.NodeProto]]:
     """The nodes in the place of a chain's mean and of the product with its last value."""
     mean, *others = chain
-    made, inputs = mean.output[0], [mean.input[0]]
+    made = mean.output[0]
     kernel = np.full((1, channels, 1, 1), 1 / channels, np.float32)
-    inputs.append(_constant(graph, f"mean{channels}/weights", kernel))
-    new = {made: []}
+    inputs = [mean.input[0], _constant(graph, f"mean{channels}/weights", kernel)]
     if others and others[0].op_type == "Add":
         (number,) = [constants[name] for name in others[0].input if name in constants]
         inputs.append(_constant(graph, f"{made}/bias", number.reshape(1)))
         made = others[0].output[0]
-    new[made] = [helper.make_node("Conv", inputs, [made], mean.name, kernel_shape=[1, 1])]
+    new = {made: [helper.make_node("Conv", inputs, [made], made, kernel_shape=[1, 1])]}
     factor = chain[-1].output[0]
     ones = _constant(graph, f"spread{channels}/weights", np.ones((channels, 1, 1, 1), np.float32))
     spread = f"{product.output[0]}/factor"

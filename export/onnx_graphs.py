@@ -52,8 +52,8 @@ class OnnxExporter:
         """The graph of this name, of `options.GRAPHS`, as a checked model of opset 18."""
         model = self._make(name)
         model.graph.name = name
-        # Where there are classes, it is the batch of as many evaluations as guidance wants.
-        batch = EVALUATIONS if self.signatures.wished else BATCH
+        # Guidance makes one or two evaluations of each image.
+        batch = EVALUATIONS if self.signatures.wished else self.batch_size or BATCH
         declare_batch(model, _NETWORK, convolved(self._network), batch)
         onnx.checker.check_model(model, full_check=True)
         return model

@@ -1,49 +1,13 @@
 """Putting Transposes off changes no number, whatever the graph."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
+from drawn_graphs import Graph, drawn_model, run_unoptimised
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
 
 from diffkiln.export.layout_rules import without_transposes
-
-Draw = Callable[[st.SearchStrategy], Any]
-Shape = tuple[int, ...]
-
-
-@dataclass
-class Graph:
-    """Nodes drawn one by one; `shapes` are those of the values for a batch of one."""
-
-    draw: Draw
-    shapes: dict[str, Shape]
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    constants: list[onnx.TensorProto] = field(default_factory=list)
-
-    def add(self, operator: str, inputs: list[str], shape: Shape, **settings: Any) -> None:
-        name = f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **settings))
-        self.shapes[name] = shape
-
-    def constant(self, values: np.ndarray) -> str:
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(values, name))
-        return name
-
-    def weights(self, *shape: int) -> str:
-        generator = np.random.default_rng(len(self.constants))
-        return self.constant(generator.standard_normal(shape).astype(np.float32))
-
-    def value(self, least: int = 1) -> str:
-        names = [name for name, shape in self.shapes.items() if len(shape) >= least]
-        return self.draw(st.sampled_from(names[-3:]))
 
 
 def transpose(graph: Graph) -> None:
@@ -161,16 +125,6 @@ def along_axis(graph: Graph) -> None:
 STEPS = (transpose, transpose, reshape, rows, dense, product, einsum, pointwise, along_axis)
 
 
-def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return np.asarray(session.run(None, {"x": x})[0])
-
-
 @settings(max_examples=400, derandomize=True)
 @given(st.data(), st.integers(2, 8))
 def test_the_numbers_stay_the_same(data: st.DataObject, length: int) -> None:
@@ -178,17 +132,10 @@ def test_the_numbers_stay_the_same(data: st.DataObject, length: int) -> None:
     for _ in range(length):
         data.draw(st.sampled_from(STEPS))(graph)
     last = list(graph.shapes)[-1]
-    made = helper.make_graph(
-        graph.nodes or [helper.make_node("Identity", ["x"], ["y"])],
-        "graph",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4, 6, 3])],
-        [helper.make_tensor_value_info(last, TensorProto.FLOAT, None)],
-        graph.constants,
-    )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    model = drawn_model(graph, "x", [last])
     x = np.random.default_rng(0).standard_normal((2, 4, 6, 3)).astype(np.float32) / 4
-    expected = run(model, x)
-    found = run(without_transposes(model), x)
+    (expected,) = run_unoptimised(model, x=x)
+    (found,) = run_unoptimised(without_transposes(model), x=x)
     assert found.shape == expected.shape
     # Sums in another order, relative to numbers of any size.
     np.testing.assert_allclose(found, expected, atol=1e-5 * max(np.abs(expected).max(), 1.0))
