@@ -37,19 +37,22 @@ def blocked(network: onnx.ModelProto) -> onnx.ModelProto:
     return made
 
 
-def convolved(network: onnx.ModelProto) -> dict[str, Sizes]:
-    """Channels, height and width of each convolution's result that has an image for each input."""
+def convolved(network: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
+    """The result of each convolution that has an image for each that the network is given."""
     batch = network.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     values, sizes = _inferred(network.graph), _sizes(network.graph)
     return {
-        name: sizes[name]
+        name: values[name]
         for name in (node.output[0] for node in network.graph.node if node.op_type == "Conv")
         if name in sizes and values[name].type.tensor_type.shape.dim[0].dim_param == batch
     }
 
 
 def declare_batch(
-    model: onnx.ModelProto, prefix: str, images: Mapping[str, Sizes], batch: str | int
+    model: onnx.ModelProto,
+    prefix: str,
+    images: Mapping[str, onnx.ValueInfoProto],
+    batch: onnx.TensorShapeProto.Dimension,
 ) -> None:
     """Declare what is `convolved` of a network that a model holds, by names after `prefix`.
 
@@ -58,12 +61,12 @@ def declare_batch(
     """
     for graph in graphs_of(model.graph):
         for node in graph.node:
-            sizes = images.get(node.output[0].partition(prefix)[2])
-            if sizes:
-                dtype, shape = onnx.TensorProto.FLOAT, [batch, *sizes]
-                graph.value_info.add().CopyFrom(
-                    helper.make_tensor_value_info(node.output[0], dtype, shape)
-                )
+            image = images.get(node.output[0].partition(prefix)[2])
+            if image is not None:
+                declared = graph.value_info.add()
+                declared.CopyFrom(image)
+                declared.name = node.output[0]
+                declared.type.tensor_type.shape.dim[0].CopyFrom(batch)
 
 
 def _keep_first_axes(graph: onnx.GraphProto) -> None:

@@ -53,7 +53,11 @@ class OnnxExporter:
         model = self._make(name)
         model.graph.name = name
         # Guidance makes one or two evaluations of each image.
-        batch = EVALUATIONS if self.signatures.wished else self.batch_size or BATCH
+        batch = onnx.TensorShapeProto.Dimension(dim_param=BATCH)
+        if self.signatures.wished:
+            batch = onnx.TensorShapeProto.Dimension(dim_param=EVALUATIONS)
+        elif self.batch_size:
+            batch = onnx.TensorShapeProto.Dimension(dim_value=self.batch_size)
         declare_batch(model, _NETWORK, convolved(self._network), batch)
         onnx.checker.check_model(model, full_check=True)
         return model

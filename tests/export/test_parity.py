@@ -132,4 +132,7 @@ def test_an_image_does_not_depend_on_its_batch(tmp_path: Path, eta: float) -> No
     np.testing.assert_array_equal(reversed_order[::-1], together)
     for index, seed in enumerate(seeds):
         (alone,) = run_onnx(sampler, seeds=np.array([seed]), steps=steps)
-        np.testing.assert_array_equal(alone[0], together[index])
+        # onnxruntime's kernels add up in another order for another number of images.
+        differences = np.abs(alone[0].astype(int) - together[index])
+        assert differences.max() <= 1
+        assert np.mean(differences > 0) < 0.01
