@@ -20,6 +20,8 @@ Sizes = tuple[int, ...]
 
 # Below, or of another multiple, onnxruntime does not block the channels.
 _LEAST_CHANNELS, _CHANNELS_MULTIPLE = 16, 4
+# WebGPU promises a kernel 8 buffers: what it takes and what it makes.
+_MOST_JOINED = 7
 _END = 10**9  # which tf2onnx writes for the end of an axis
 _OF_ONE_VALUE = ("Add", "Clip", "Div", "Max", "Mul", "Pow", "Reciprocal", "Sqrt")
 
@@ -105,7 +107,7 @@ def _takes_all(node: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> boo
 
 
 def _join_convolutions(graph: onnx.GraphProto) -> None:
-    """Make one convolution of those that take the same image of one pixel, as of an embedding."""
+    """Join convolutions that take the same image of one pixel, as of an embedding, into fewer."""
     sizes, constants = _sizes(graph), _constants(graph)
     siblings: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
@@ -114,22 +116,32 @@ def _join_convolutions(graph: onnx.GraphProto) -> None:
             if image == kernel and image[1:] == (1, 1):
                 siblings.setdefault(node.input[0], []).append(node)
     for image, nodes in siblings.items():
-        if len(nodes) > 1:
-            weights = [constants[node.input[1]] for node in nodes]
-            biases = [_bias(node, constants) for node in nodes]
-            name, parts = f"{image}/convolved", [node.output[0] for node in nodes]
-            inputs = [
-                image,
-                _constant(graph, f"{name}/weights", np.concatenate(weights)),
-                _constant(graph, f"{name}/bias", np.concatenate(biases)),
-            ]
-            widths = np.array([len(kernel) for kernel in weights], np.int64)
-            split = [name, _constant(graph, f"{name}/widths", widths)]
-            joined = [
-                helper.make_node("Conv", inputs, [name], name, kernel_shape=[1, 1]),
-                helper.make_node("Split", split, parts, f"{name}/split", axis=1),
-            ]
-            _replace(graph, {parts[0]: joined, **{part: [] for part in parts[1:]}})
+        for start in range(0, len(nodes) - 1, _MOST_JOINED):
+            _join(graph, image, nodes[start : start + _MOST_JOINED], constants)
+
+
+def _join(
+    graph: onnx.GraphProto,
+    image: str,
+    nodes: Sequence[onnx.NodeProto],
+    constants: Mapping[str, np.ndarray],
+) -> None:
+    weights = [constants[node.input[1]] for node in nodes]
+    biases = [_bias(node, constants) for node in nodes]
+    parts = [node.output[0] for node in nodes]
+    name = f"{parts[0]}/joined"
+    inputs = [
+        image,
+        _constant(graph, f"{name}/weights", np.concatenate(weights)),
+        _constant(graph, f"{name}/bias", np.concatenate(biases)),
+    ]
+    widths = np.array([len(kernel) for kernel in weights], np.int64)
+    split = [name, _constant(graph, f"{name}/widths", widths)]
+    joined = [
+        helper.make_node("Conv", inputs, [name], name, kernel_shape=[1, 1]),
+        helper.make_node("Split", split, parts, f"{name}/split", axis=1),
+    ]
+    _replace(graph, {parts[0]: joined, **{part: [] for part in parts[1:]}})
 
 
 def _bias(convolution: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -47,6 +47,10 @@ def levels(nodes: "Iterable[Node]") -> list[tuple[int, int, int]]:
 
 
 def _convolution(node: "Node") -> int:
+    made, taken, *kernel = node.inputs[1]
+    # Means over channels, and numbers spread over them, are convolutions for the layout's sake.
+    if min(made, taken) == max(kernel) == 1:
+        return 0
     return math.prod(node.outputs[0]) * math.prod(node.inputs[1][1:])
 
 
