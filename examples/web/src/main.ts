@@ -10,6 +10,11 @@ import type { Backend } from "./messages";
 import { setUpOpening } from "./open";
 import { showTab, setUpTabs } from "./tabs";
 
+const SOLVER_NAMES: Readonly<Record<string, string>> = {
+  ddim: "DDIM",
+  dpmpp_2m: "DPM-Solver++(2M)",
+};
+
 const app = new App();
 setUpTabs(document.querySelector<HTMLElement>("[role=tablist]")!);
 setUpGenerating(app, setUpInpainting(app));
@@ -28,7 +33,7 @@ void setUpBackends();
 function showWorkspace({ name, manifest }: Bundle): void {
   const { height, width, parameters, solver, classNames } = manifest;
   const size = `${(parameters / 1e6).toFixed(1)} million parameters`;
-  const parts = [name, `${width} × ${height}`, size, solver];
+  const parts = [name, `${width} × ${height}`, size, SOLVER_NAMES[solver] ?? solver];
   if (classNames.length > 0) parts.push(`${classNames.length} classes`);
   byId("summary", HTMLElement).textContent = parts.join(" · ");
   setOpened(true);
