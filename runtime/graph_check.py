@@ -145,7 +145,10 @@ class _Walk:
                 f"has a Loop of {len(node['output'])} outputs whose body has "
                 f"{len(body['output'])}, expected one more"
             )
+        # Its names mean nothing outside, where others may have them again.
+        scalars, trips = self._scalars.copy(), self._trips.copy()
         self.graph(body, frozenset(made))
+        self._scalars, self._trips = scalars, trips
 
 
 def _operator(node: Message) -> str:
