@@ -36,7 +36,7 @@ def run_kept(
     binding = session.io_binding()
     for name, value in feeds.items():
         if isinstance(value, np.ndarray):
-            binding.bind_cpu_input(name, np.ascontiguousarray(value))
+            binding.bind_cpu_input(name, np.asarray(value, order="C"))
         else:
             binding.bind_ortvalue_input(name, value)
     *kept, last = [output.name for output in session.get_outputs()]
@@ -113,7 +113,7 @@ class _Bound:
         options: onnxruntime.RunOptions,
     ) -> list[np.ndarray]:
         for name, array in feeds.items():
-            self.inputs[name].update_inplace(np.ascontiguousarray(array))
+            self.inputs[name].update_inplace(np.asarray(array, order="C"))
         options.add_run_config_entry("gpu_graph_id", self.number)
         session.run_with_iobinding(self.binding, options)
         return [output.numpy().copy() for output in self.outputs]

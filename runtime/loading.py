@@ -38,6 +38,9 @@ def create_session(
 
 
 def _cuda_session(graph: Graph, settings: SessionSettings, *, replay: bool) -> Session:
+    # cuDNN complains, once for each convolution in float16, of an algorithm that onnxruntime then
+    # does without; that goes to the log of the process, whose level a session does not set.
+    onnxruntime.set_default_logger_severity(ONLY_FATAL)
     if replay:
         try:
             return Session(_load(graph, settings, "cuda", replay=True), "cuda", replay=True)

@@ -27,8 +27,8 @@ _HOST = frozenset({"Constant", "ConstantOfShape", "If", "Loop", "Range", "Shape"
 _FOLLOWING = frozenset(
     {
         *("Add", "And", "Cast", "Concat", "Cos", "Div", "Equal", "Expand", "Gather", "Greater"),
-        *("GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "Max", "Min", "Mul", "Not"),
-        *("Or", "ReduceProd", "Reshape", "Sin", "Slice", "SpaceToDepth", "Split", "Sqrt"),
+        *("GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Log", "Max", "Min", "Mul", "Neg"),
+        *("Not", "Or", "ReduceProd", "Reshape", "Sin", "Slice", "SpaceToDepth", "Split", "Sqrt"),
         *("Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze", "Where"),
     }
 )
@@ -63,8 +63,8 @@ def require_none(found: Sequence[Placement], file: object) -> None:
     """DeviceError that names the nodes, if there are any."""
     if found:
         raise DeviceError(
-            f"device='cuda' cannot be used: {described(found, file)}, with copies there and back; "
-            "replace the layer, or use device='auto' to accept that"
+            f"{described(found, file)}, with copies there and back; replace the layer, or use "
+            "device='auto' to accept that"
         )
 
 

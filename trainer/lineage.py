@@ -16,14 +16,13 @@ def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any
     """How the `latest` or the `best` weights of a run came about, as JSON values.
 
     `step` and `images_seen` (by this run), `images` and `fingerprint` of the data, the `settings`,
-    and under `earlier` the same of the runs before whose weights it began with, oldest first. Steps
-    are known where the checkpoints are. Raises InputError for a folder that is no run.
+    and under `earlier` the same of the runs before whose weights it began with, oldest first. Runs
+    of an earlier version have steps only where their checkpoints are. Raises InputError for a
+    folder that is no run.
     """
     config, data = run.read_config()
     best = run.read_best() if weights == "best" else None
-    # Weights may be passed on without the checkpoints, which say how far they had come.
-    checkpoint = tf.train.latest_checkpoint(str(run.checkpoints)) or ""
-    step = best.step if best else int(Path(checkpoint).name.removeprefix("step-") or 0)
+    step = best.step if best else run.read_step() or _newest_checkpoint(run)
     settings = {name: value for name, value in config.to_json().items() if name not in _PLACES}
     if config.data.startswith("folder:"):
         settings["data"] = "folder"
@@ -35,6 +34,12 @@ def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any
         "settings": settings,
         **({"earlier": earlier} if earlier else {}),
     }
+
+
+def _newest_checkpoint(run: RunDirectory) -> int:
+    """Its step, 0 where there is none."""
+    checkpoint = tf.train.latest_checkpoint(str(run.checkpoints)) or ""
+    return int(Path(checkpoint).name.removeprefix("step-") or 0)
 
 
 def earlier_runs(source: Path) -> list[dict[str, Any]]:

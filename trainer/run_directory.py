@@ -17,10 +17,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import h5py
+
 from .config import TrainConfig
 from .errors import InputError
 
 SCHEMA_VERSION = 1
+_STEP = "step"
 _PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "tensorflow-datasets")
 
 
@@ -167,6 +170,14 @@ class RunDirectory:
                 f"{self.best}: not as diffkiln-train writes it ({error}); remove the file"
             ) from error
 
+    def read_step(self) -> int:
+        """The step of the averaged weights, 0 where there are none or they do not say it."""
+        try:
+            with h5py.File(self.ema_weights) as file:
+                return int(file.attrs.get(_STEP, 0))
+        except OSError:
+            return 0
+
     def read_earlier(self) -> list[dict[str, Any]]:
         """The records of the runs whose weights this one began with, oldest first."""
         return _read_json(self.config).get("earlier", [])
@@ -195,6 +206,12 @@ class RunDirectory:
             raise InputError(
                 f"{self.config}: not as diffkiln-train writes it ({error!r}); restore the file"
             ) from error
+
+
+def write_step(weights: Path, step: int) -> None:
+    """Note in a file of `save_weights` after which step it was, as it may be passed on alone."""
+    with h5py.File(weights, "a") as file:
+        file.attrs[_STEP] = step
 
 
 @contextlib.contextmanager

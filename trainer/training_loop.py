@@ -19,7 +19,7 @@ from .errors import InputError
 from .metrics import MetricsLog, Row, progress_bar
 from .preview import Preview, save_png
 from .quality import Quality
-from .run_directory import RunDirectory, replacing
+from .run_directory import RunDirectory, replacing, write_step
 from .step import Trainer
 
 
@@ -166,6 +166,7 @@ class TrainingLoop:
         """Write the average for export, and once more if it is the best so far."""
         with replacing(self.run_files.ema_weights) as part:
             self.trainer.average.save_weights(part)
+            write_step(part, step)
         best = self.quality.candidate(step, self._eval_loss())
         if best and best.beats(self.run_files.read_best()):
             self.checkpoints.keep_newest_as_best()

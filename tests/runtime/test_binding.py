@@ -69,6 +69,22 @@ def test_outputs_that_were_kept_feed_the_next_run(step: Session) -> None:
     assert np.array_equal(images, expected)
 
 
+def test_numbers_that_were_bound_stay_numbers(class_bundle: Path) -> None:
+    """A graph that tells shapes from numbers refuses a step that has become an array of one."""
+    session = create_session(open_bundle(class_bundle).graph("step"), SessionSettings("cpu"))
+    feeds = {
+        "step": np.array(0),
+        "steps": STEPS,
+        "noisy": noise(2),
+        "labels": np.array([1, 2]),
+        "guidance": np.array(2.0, np.float32),
+    }
+    expected = session.run(feeds)
+    values, images = kept(session, feeds)
+    found = [*(value.numpy() for value in values), images]
+    assert all(map(np.array_equal, found, expected))
+
+
 def test_an_array_in_another_order_of_memory(from_noise: Session, replay: Replay) -> None:
     images = np.asfortranarray(noise(3))
     expected = from_noise.run({"noise": noise(3), "steps": STEPS})[0]

@@ -233,6 +233,9 @@ def test_all_the_runs_behind_the_weights_are_on_record(
     assert train(command, tmp_path / "third", *again, "--seed=6").returncode == 0
     record = training_record(RunDirectory(tmp_path / "third"))
     assert (record["step"], record["earlier"]) == (2, [first, second])
+    # Weights may be passed on without the checkpoints.
+    shutil.rmtree(tmp_path / "third" / "checkpoints")
+    assert training_record(RunDirectory(tmp_path / "third")) == record
 
 
 @pytest.mark.parametrize(
