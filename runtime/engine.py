@@ -136,7 +136,12 @@ class Engine:
         # The noise has no CUDA kernels, and what it draws is copied to the GPU once in any case.
         if name == "noise" or (self.device == "openvino" and name not in _WITHOUT_LOOP):
             return create_session(graph, replace(self._settings, device="cpu"))
-        replay = name == "from_noise" and self.bundle.unrolled_steps is not None
+        # With classes, guidance decides how many rows the network gets: a size that may change.
+        replay = (
+            name == "from_noise"
+            and self.bundle.unrolled_steps is not None
+            and not self.bundle.class_names
+        )
         session = create_session(graph, self._settings, like=self._first, replay=replay)
         # The first one decides; another that cannot follow it to CUDA is an error.
         self._first = self._first or session

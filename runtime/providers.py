@@ -15,7 +15,7 @@ def providers(
     """What onnxruntime shall use on "cpu", "cuda" or "openvino", best first.
 
     OpenVINO has `threads` of its own, for 0 as many as it likes. `tf32` lets tensor cores round
-    float32 to 10 bits, which moves pixels by more than 1/255. `replay` captures the graph's kernels
+    float32 to 10 bits, which moves some pixels by a level of 255 or more. `replay` captures the graph's kernels
     at the first run of a shape and replays them afterwards.
     """
     if device == "cpu":
@@ -34,8 +34,8 @@ def cuda_options(*, tf32: bool, replay: bool) -> dict[str, str]:
     They are written out since some of the defaults have changed between its versions.
     """
     return {
-        # Trying all algorithms costs seconds for every new batch size, and takes another one from
-        # run to run; the heuristic is as fast for convolutions as small as these.
+        # Trying all algorithms costs time at every new batch size, and takes another one from run
+        # to run; the heuristic is as fast for convolutions as small as these.
         "cudnn_conv_algo_search": "HEURISTIC",
         # With no more than 32 MB, cuDNN may have to leave the fastest algorithm.
         "cudnn_conv_use_max_workspace": "1",
