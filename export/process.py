@@ -105,5 +105,7 @@ class Process:
 
 def _every(frames: tf.Tensor, every: tf.Tensor) -> tf.Tensor:
     """Frames [steps, …]: the last, and each that is a multiple of `every` before it."""
+    # To divide a whole number by nothing would end the process of whoever runs the graph.
+    every = tf.maximum(every, 1)
     last = tf.shape(frames, tf.int64)[0] - 1
     return frames[tf.math.floormod(last, every) :: every]

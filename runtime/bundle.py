@@ -1,5 +1,6 @@
 """Reads a bundle's manifest and its files, and trusts neither before it has checked them."""
 
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from .background import Background
-from .bundle_limits import MAX_GRAPH_BYTES
+from .bundle_limits import MAX_GRAPH_BYTES, MAX_HELD_BYTES
 from .errors import BundleError
-from .files import located, read_whole
+from .files import located, opened
 from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST, read_manifest
-from .seal import opened
+from .seal import checked
+from .signature import Port, Signature
 
 IMAGE_DTYPES = ("uint8", "float32")
 
@@ -34,7 +36,6 @@ ESSENTIALS = (
 class Graph:
     """What the manifest says of a graph: its file, that file's SHA-256 and size, its signature.
 
-    `signature` is like "seeds int64[N], steps int64[] -> images uint8[N, 64, 64, 3]";
     `essentials` are the entries of the manifest that the graph's metadata must repeat.
     """
 
@@ -42,7 +43,7 @@ class Graph:
     name: str
     sha256: str
     size_bytes: int
-    signature: str
+    signature: Signature
     essentials: Mapping[str, Any]
 
     @property
@@ -67,15 +68,13 @@ class Graph:
         return Background(self._checked).start()
 
     def _checked(self) -> bytes:
-        content = read_whole(located(self.root, self.name), size_bytes=self.size_bytes)
-        received, broken = opened(content)
-        if received != self.sha256:
-            raise BundleError(
-                f"{self.file} was altered: its SHA-256 is {received}, expected {self.sha256}; "
-                f"{COPY_AGAIN}"
-            )
-        if broken:
-            raise BundleError(f"{self.file} {broken}; {COPY_AGAIN}")
+        file = located(self.root, self.name)
+        with opened(file, size_bytes=self.size_bytes) as stream:
+            if self.size_bytes > MAX_HELD_BYTES:
+                self._require_whole(*checked(stream, self.size_bytes))
+                stream.seek(0)
+            content = stream.read(self.size_bytes)
+        self._require_whole(*checked(io.BytesIO(content), self.size_bytes))
         # Graphs are looked into when they are loaded, and the import waits until then.
         from .graph_check import check_graph
         from .tensor_check import GraphError
@@ -86,7 +85,16 @@ class Graph:
             raise BundleError(f"{self.file} {error}; {EXPORT_AGAIN}") from error
         return content
 
-    def require(self, received: str) -> None:
+    def _require_whole(self, received: str, broken: str) -> None:
+        if received != self.sha256:
+            raise BundleError(
+                f"{self.file} was altered: its SHA-256 is {received}, expected {self.sha256}; "
+                f"{COPY_AGAIN}"
+            )
+        if broken:
+            raise BundleError(f"{self.file} {broken}; {COPY_AGAIN}")
+
+    def require(self, received: Signature) -> None:
         """BundleError unless the signature that onnxruntime found is the manifest's."""
         if received != self.signature:
             raise BundleError(
@@ -151,20 +159,6 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
     return _bundle(root, values)
 
 
-def signature(inputs: Any, outputs: Any) -> str:
-    """Return in one line what a graph takes and gives, from lists like those in the manifest.
-
-    Raises KeyError or TypeError for anything but lists of objects with name, dtype and shape.
-    """
-    return " -> ".join(
-        ", ".join(
-            f"{entry['name']} {entry['dtype']}[{', '.join(map(str, entry['shape']))}]"
-            for entry in entries
-        )
-        for entries in (inputs, outputs)
-    )
-
-
 def _require_folder(root: Path, manifest_file: Path) -> None:
     expected = "expected the folder that diffkiln-export wrote"
     if not root.exists():
@@ -197,12 +191,21 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
             f"sampler.default_steps is {bundle.default_steps}",
             f"at most max_steps, {bundle.max_steps}",
         )
-    batch = bundle.unrolled_batch or "N"
-    images = f"images {bundle.image_dtype}[{batch}, {', '.join(map(str, bundle.image_shape))}]"
+    images = Port("images", bundle.image_dtype, (bundle.unrolled_batch or "N", *bundle.image_shape))
     found = bundle.graphs["sampler"].signature
-    if not found.endswith(f" -> {images}"):
+    if found.outputs != (images,):
         raise _error(root, f"the graph 'sampler' is {found}", f"{images} as 'image' says")
+    for name, graph in bundle.graphs.items():
+        _require_outputs(root, name, graph.signature)
     return bundle
+
+
+def _require_outputs(root: Path, name: str, found: Signature) -> None:
+    """BundleError unless a graph gives as many tensors as those who run it take."""
+    carried = [port for port in found.inputs if port.shape and port.name != "labels"]
+    expected = {"step": len(carried) + 1, "denoiser": 2}.get(name, 1)
+    if len(found.outputs) != expected:
+        raise _error(root, f"the graph {name!r} is {found}", f"{expected} outputs")
 
 
 def _graph(root: Path, values: Mapping[str, Any], name: str) -> Graph:
@@ -221,7 +224,7 @@ def _graph(root: Path, values: Mapping[str, Any], name: str) -> Graph:
         graph["file"],
         record["sha256"],
         int(record["bytes"]),
-        signature(graph["inputs"], graph["outputs"]),
+        Signature.of(graph["inputs"], graph["outputs"]),
         {key: values[key] for key in ESSENTIALS} if name == "sampler" else {},
     )
 

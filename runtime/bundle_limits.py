@@ -6,15 +6,28 @@ MAX_DIGITS = 20
 
 # Of an ONNX file: 268 million weights in float32. Protobuf itself ends at twice that.
 MAX_GRAPH_BYTES = 2**30
-# 200 steps of a network of 500 nodes, written out.
-MAX_NODES = 100_000
+# One of more bytes is read twice, the first time only to see that it is whole.
+MAX_HELD_BYTES = 2**26
+# 100 steps of a network of 400 nodes, written out.
+MAX_NODES = 40_000
 # Of fields in an ONNX file, which are what takes the time to read it.
-MAX_FIELDS = 1_000_000
+MAX_FIELDS = 500_000
+# Of a text in it: the whole manifest's.
+MAX_TEXT_BYTES = MAX_MANIFEST_BYTES
 MAX_NAME_LENGTH = 512
 MAX_RANK = 8
-# Of a tensor that a graph makes of its constants alone: 256 MB of int64.
-MAX_CONSTANT_ELEMENTS = 2**25
-# How much larger than before Resize may make a tensor.
-MAX_ENLARGEMENT = 1024
+# Of the outputs of a node: a Split has the most.
+MAX_OUTPUTS = 256
+# What a graph makes of its constants alone is made when it is loaded: so many bytes of it beside
+# four times the file, which is what turning and folding weights takes.
+MAX_CONSTANT_BYTES = 2**25
+# Of the tensors that are there at the same time for one image: so many bytes, and so many more for
+# each number of an image, which is eight times what attention over 32×32 places needs.
+MAX_LIVE_BYTES, LIVE_BYTES_PER_NUMBER = 3 * 2**26, 2**13
+# Of multiply-adds for one image and step: likewise. ADM, the largest network known to draw 64×64
+# pixels (arXiv 2105.05233), has 1e11.
+MAX_WORK, WORK_PER_NUMBER = 2**32, 2**24
+# What a Loop gathers is counted as if it took so many steps.
+STEPS_COUNTED = 1000
 # Loops may take so many more steps than they are asked for.
 MAX_EXTRA_STEPS = 64

@@ -56,12 +56,14 @@ class Engine:
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run a graph once: its outputs in order, for its inputs by name."""
         with self._blaming(graph) as session:
-            return session.run(feeds)
+            return self._required(graph, feeds, session.run(feeds))
 
     def run_kept(self, graph: str, feeds: Mapping[str, Any]) -> tuple[list[Any], np.ndarray]:
         """Run a graph once: all outputs but the last stay on the device, for the next run."""
         with self._blaming(graph) as session:
-            return session.run_kept(feeds)
+            kept, last = session.run_kept(feeds)
+        self._required(graph, feeds, [*kept, last])
+        return kept, last
 
     def inputs(self, graph: str) -> list[str]:
         """Return the names of a graph's inputs, in order."""
@@ -95,7 +97,8 @@ class Engine:
                 rows["noise"] = self.run("noise", {"seeds": rows.pop("seeds")})[0]
             try:
                 with self._blaming(graph) as session:
-                    output = session.run_long({**rows, **scalars})[0]
+                    feeds = {**rows, **scalars}
+                    (output,) = self._required(graph, feeds, session.run_long(feeds))
             except MemoryShortError:
                 if sizes.too_large(size):
                     continue
@@ -103,6 +106,15 @@ class Engine:
             sizes.took(size, time.perf_counter() - began)
             yield output[:size] if fixed else output
             start += size
+
+    def _required(self, name: str, feeds: Mapping[str, Any], outputs: list[Any]) -> list[Any]:
+        """Return the outputs; BundleError unless their shapes are what the manifest says."""
+        graph = self.bundle.graph(name)
+        given = {name: _shape(value) for name, value in feeds.items()}
+        misfit = graph.signature.misfit(given, [_shape(output) for output in outputs])
+        if misfit:
+            raise BundleError(f"{graph.file} gave {misfit}; export the model again")
+        return outputs
 
     def session(self, graph: str) -> Session:
         """Return the session of a graph, which is loaded at its first use."""
@@ -158,7 +170,7 @@ class Engine:
             self.device == "cuda"
             and self.bundle.unrolled_steps is not None
             and {"noise", "from_noise"} <= graphs.keys()
-            and "seeds" not in graphs["from_noise"].signature
+            and all(port.name != "seeds" for port in graphs["from_noise"].signature.inputs)
         )
 
     def _batch_size(self, graph: str, fixed: int | None) -> BatchSize:
@@ -166,6 +178,11 @@ class Engine:
             if graph not in self._sizes:
                 self._sizes[graph] = BatchSize(self.device, fixed or self._max_batch)
             return self._sizes[graph]
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """That of an array, or of a tensor on a device."""
+    return value.shape if isinstance(value, np.ndarray) else tuple(value.shape())
 
 
 def scalar(number: float) -> np.ndarray:

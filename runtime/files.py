@@ -1,6 +1,9 @@
 """Finds and reads the files of a bundle, none of which may lie outside of it."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import BundleError
 from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST
@@ -28,22 +31,22 @@ def located(root: Path, name: str) -> Path:
     return file
 
 
-def read_whole(file: Path, *, size_bytes: int) -> bytes:
-    """Return the content of a file that `located` found; BundleError if it has another size."""
+@contextlib.contextmanager
+def opened(file: Path, *, size_bytes: int) -> Iterator[BinaryIO]:
+    """A file that `located` found; BundleError if it has another size, or while it is read."""
     try:
         with file.open("rb") as stream:
-            # One byte more than there should be, so that a file that grows does not fill memory.
-            content = stream.read(size_bytes + 1)
             found = stream.seek(0, 2)
+            # The size comes first, so that a truncated file is told apart from an altered one.
+            if found != size_bytes:
+                raise BundleError(
+                    f"{file} has {found} bytes, expected {size_bytes}: "
+                    f"{'truncated' if found < size_bytes else 'altered'}; {COPY_AGAIN}"
+                )
+            stream.seek(0)
+            yield stream
     except OSError as error:
         raise _unreadable(file, error) from error
-    if len(content) != size_bytes:
-        # The size comes first, so that a truncated file is told apart from an altered one.
-        raise BundleError(
-            f"{file} has {found} bytes, expected {size_bytes}: "
-            f"{'truncated' if found < size_bytes else 'altered'}; {COPY_AGAIN}"
-        )
-    return content
 
 
 def _unreadable(file: Path, error: Exception) -> BundleError:

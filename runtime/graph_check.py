@@ -6,35 +6,33 @@ ends, tensors that are named but not made, shapes that their bytes do not fill.
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .bundle_limits import MAX_EXTRA_STEPS, MAX_NODES
-from .growth_check import Growth
+import numpy as np
+
+from .bundle_limits import MAX_EXTRA_STEPS, MAX_NODES, MAX_OUTPUTS, STEPS_COUNTED
+from .facts import Call, Fact, constant_fact
+from .growth_check import Growth, Readers
 from .manifest import MANIFEST, received, strict_json
 from .onnx_wire import Message, WireError, read_model
+from .shape_rules import RULES, infer
+from .signature import Port, Signature
+from .sizes import Rows, bound, degree, is_exact
 from .tensor_check import DTYPE_NAMES, GraphError, checked_array
 
 OPSET = 18
 
-# Random numbers, control flow but for Loop, what is no tensor of numbers, and what reads files.
-_FORBIDDEN = re.compile(
-    "Bernoulli|Multinomial|Random.*|If|Scan|Sequence.*|SplitToSequence|ConcatFromSequence|Optional.*"
-    "|ImageDecoder|LabelEncoder|Regex.*|String.*|TfIdfVectorizer|ATen|"
-)
+# The field that holds an attribute's value, by AttributeProto.AttributeType.
+_FIELDS = {1: "f", 2: "i", 3: "s", 4: "t", 5: "g", 6: "floats", 7: "ints", 8: "strings"}
 
-# Of a window or a margin in pixels, and of a factor between sizes.
-_MAX_WINDOW, _MAX_FACTOR = 4096, 64
-_WINDOWS = frozenset(("pads", "kernel_shape", "output_padding", "dilations", "output_shape"))
-_FACTORS = frozenset(("strides", "blocksize"))
+Facts = dict[str, Fact]
 
 
-def check_graph(content: bytes, *, signature: str, essentials: Mapping[str, Any]) -> None:
+def check_graph(content: bytes, *, signature: Signature, essentials: Mapping[str, Any]) -> None:
     """GraphError unless the bytes are a graph of this signature that an exporter could write.
 
-    `signature` is as in `bundle.Graph`; `essentials` are what the model's metadata must repeat of
-    the manifest, by name.
+    `essentials` are what the model's metadata must repeat of the manifest, by name.
     """
     try:
         model = read_model(content)
@@ -48,83 +46,107 @@ def check_graph(content: bytes, *, signature: str, essentials: Mapping[str, Any]
     if "graph" not in model:
         raise GraphError("holds no graph")
     graph = model["graph"]
-    found = " -> ".join(_described(graph[side]) for side in ("input", "output"))
+    found = Signature(_ports(graph["input"]), _ports(graph["output"]))
     if found != signature:
-        raise GraphError(f"is a graph {found[:200]}, expected {signature} as {MANIFEST} says")
+        raise GraphError(f"is a graph {str(found)[:200]}, expected {signature} as {MANIFEST} says")
     _check_metadata(model["metadata_props"], essentials)
-    _Walk().graph(graph)
+    _Walk(signature, len(content)).whole(graph)
 
 
 class _Walk:
     """Goes through the nodes in their order, and through the body of the Loop."""
 
-    def __init__(self) -> None:
-        self._growth = Growth()
+    def __init__(self, signature: Signature, file_bytes: int) -> None:
+        self._signature = signature
+        numbers = max(
+            int(np.prod([size for size in port.shape if isinstance(size, int)], initial=1))
+            for port in (*signature.inputs, *signature.outputs)
+        )
+        self._growth = Growth(image_numbers=numbers, file_bytes=file_bytes)
         self._nodes = 0
-        self._scalars: dict[str, int] = {}
+        self._in_body = False
         # Tensors that are the input `steps` and this much more.
         self._trips: dict[str, int] = {}
 
-    def graph(self, graph: Message, outer: frozenset[str] = frozenset()) -> None:
-        """GraphError unless each tensor is made once, before it is taken: so nothing is cyclic."""
+    def whole(self, graph: Message) -> None:
+        """GraphError unless the graph could be run, and gives what its signature says."""
+        facts = {
+            port.name: Fact(_dtype(port), tuple(map(_size, port.shape)))
+            for port in self._signature.inputs
+        }
+        if "steps" in facts:
+            self._trips["steps"] = 0
+        made = self._graph(graph, facts, outer=())
+        for port, fact in zip(self._signature.outputs, made, strict=True):
+            _require_port(port, fact)
+
+    def _graph(self, graph: Message, facts: Facts, *, outer: Iterable[str]) -> list[Fact]:
+        """What is known of the outputs; `facts` are those of the inputs and of `outer` tensors.
+
+        GraphError unless each tensor is made once, before it is taken: so nothing is cyclic.
+        """
         made = set(outer)
         _add(made, (value.get("name", "") for value in graph["input"]))
-        if not outer and "steps" in made:
-            self._trips["steps"] = 0
         for tensor in graph["initializer"]:
             _add(made, [tensor.get("name", "")])
-            self._constant(tensor["name"], tensor)
+            facts[tensor["name"]] = constant_fact(checked_array(tensor))
         self._nodes += len(graph["node"])
         if self._nodes > MAX_NODES:
             raise GraphError(f"has {self._nodes} nodes, expected at most {MAX_NODES}")
+        outputs = [value.get("name", "") for value in graph["output"]]
+        readers = Readers([*outputs, *_read(graph)])
+        alive: dict[str, int] = {}
         for node in graph["node"]:
-            self._node(node, made, inner=bool(outer))
-            _add(made, (name for name in node["output"] if name))
-        for value in graph["output"]:
-            if value.get("name") not in made:
-                raise GraphError(f"gives {value.get('name')!r}, which nothing in it makes")
+            alive |= self._node(node, facts, made)
+            names = [name for name in node["output"] if name]
+            _add(made, names)
+            self._growth.dropped(alive.pop(n, 0) for n in readers.unread(names, _read_by(node)))
+        for name in outputs:
+            if name not in made:
+                raise GraphError(f"gives {name!r}, which nothing in it makes")
+        self._growth.dropped(alive.values())
+        return [facts[name] for name in outputs]
 
-    def _constant(self, name: str, tensor: Message) -> None:
-        array = checked_array(tensor)
-        self._growth.constant(name, array)
-        if array.shape == () and array.dtype.kind in "iu":
-            self._scalars[name] = int(array)
-
-    def _node(self, node: Message, made: set[str], *, inner: bool) -> None:
+    def _node(self, node: Message, facts: Facts, made: set[str]) -> dict[str, int]:
+        """Add what is known of what a node makes to `facts`; how many bytes it takes, by name."""
         kind = _operator(node)
-        if not any(node["output"]):
+        names = node["output"]
+        if not any(names):
             raise GraphError(f"has a node {kind} that makes nothing")
+        if len(names) > MAX_OUTPUTS:
+            raise GraphError(f"has a node {kind} of {len(names)} outputs, at most {MAX_OUTPUTS}")
         for name in node["input"]:
             if name and name not in made:
                 raise GraphError(
                     f"has a node {kind} that takes {name!r}, which nothing before it makes"
                 )
-        attributes = _attributes(kind, node)
+        inputs = [facts[name] if name else None for name in node["input"]]
+        call = Call(kind, inputs, _attributes(kind, node), len(names))
         if kind == "Constant":
-            for name in node["output"]:
-                self._constant(name, _constant_value(attributes))
+            found = [constant_fact(_constant_value(call.attributes))]
         elif kind == "Loop":
-            self._loop(node, attributes, made, inner=inner)
-        elif kind == "Add":
-            self._count_trips(node)
-        self._require_divisor(kind, node["input"][1:2])
-        self._growth.node(kind, node)
+            found = self._loop(node, call, facts, made)
+        else:
+            found = infer(call)
+        facts.update(zip(names, found, strict=True))
+        self._count_trips(node, facts)
+        return dict(zip(names, self._growth.made(call, found), strict=True))
 
-    def _count_trips(self, node: Message) -> None:
+    def _count_trips(self, node: Message, facts: Facts) -> None:
         """Take note of sums of `steps` and a small number."""
-        names = set(node["input"])
-        extra = [self._scalars[name] for name in names if name in self._scalars]
-        if "steps" in names & set(self._trips) and extra and 0 <= extra[0] <= MAX_EXTRA_STEPS:
-            self._trips.update(dict.fromkeys(node["output"], extra[0]))
+        names = node["input"]
+        if node["op_type"] != "Add" or "steps" not in names or "steps" not in self._trips:
+            return
+        (other,) = [name for name in names if name != "steps"] or ["steps"]
+        values = facts[other].values
+        if values is None or values.shape != () or not facts[other].constant:
+            return
+        if 0 <= values.item() <= MAX_EXTRA_STEPS:
+            self._trips[node["output"][0]] = values.item()
 
-    def _require_divisor(self, kind: str, names: Sequence[str]) -> None:
-        """GraphError where a whole number would be divided by zero in the middle of a run."""
-        if kind in ("Div", "Mod") and names and self._growth.has_zero(names[0]):
-            raise GraphError(f"has a node {kind} that divides by the zero in {names[0]!r}")
-
-    def _loop(self, node: Message, attributes: Message, made: set[str], *, inner: bool) -> None:
-        """GraphError unless the input `steps` ends it, and its body fits what it carries."""
-        if inner:
+    def _loop(self, node: Message, call: Call, facts: Facts, made: set[str]) -> list[Fact]:
+        """GraphError unless the input `steps` ends it, and its body keeps what it carries."""
+        if self._in_body:
             raise GraphError("has a Loop inside of a Loop")
         trips, condition, *carried = [*node["input"], "", ""][: max(2, len(node["input"]))]
         if trips not in self._trips:
@@ -132,7 +154,7 @@ class _Walk:
                 f"has a Loop of {trips!r} trips, expected the input 'steps' and up to "
                 f"{MAX_EXTRA_STEPS} more"
             )
-        body = attributes["body"].get("g") if "body" in attributes else None
+        body = call.attributes["body"].get("g") if "body" in call.attributes else None
         if body is None:
             raise GraphError("has a Loop without body")
         if condition or len(body["input"]) != 2 + len(carried):
@@ -145,10 +167,82 @@ class _Walk:
                 f"has a Loop of {len(node['output'])} outputs whose body has "
                 f"{len(body['output'])}, expected one more"
             )
+        given = [_forgotten(call.input(2 + place)) for place in range(len(carried))]
+        number, yes = Fact(np.dtype("<i8"), ()), Fact(np.dtype("?"), ())
+        names = [value.get("name", "") for value in body["input"]]
         # Its names mean nothing outside, where others may have them again.
-        scalars, trips = self._scalars.copy(), self._trips.copy()
-        self.graph(body, frozenset(made))
-        self._scalars, self._trips = scalars, trips
+        trips_outside = self._trips.copy()
+        inner = {**facts, **dict(zip(names, [number, yes, *given], strict=True))}
+        self._in_body = True
+        _, *after = self._graph(body, inner, outer=made)
+        self._in_body, self._trips = False, trips_outside
+        for name, before, now in zip(carried, given, after[: len(carried)], strict=True):
+            if before.dtype != now.dtype or not _within(now.shape, before.shape):
+                raise GraphError(
+                    f"has a Loop that carries {name!r} as {_text(before)} and gives it back as "
+                    f"{_text(now)}, expected the same"
+                )
+        stacked = [
+            Fact(fact.dtype, (bound(STEPS_COUNTED), *fact.shape)) for fact in after[len(carried) :]
+        ]
+        return [*given, *stacked]
+
+
+def _read(graph: Message) -> Iterable[str]:
+    """Every name that is read, in the bodies of its nodes as well."""
+    for node in graph["node"]:
+        yield from _read_by(node)
+
+
+def _read_by(node: Message) -> Iterable[str]:
+    yield from node["input"]
+    for attribute in node["attribute"]:
+        if "g" in attribute:
+            yield from _read(attribute["g"])
+            yield from (value.get("name", "") for value in attribute["g"]["output"])
+
+
+def _size(size: int | str | None) -> int:
+    return size if isinstance(size, int) else Rows(1)
+
+
+def _dtype(port: Port) -> np.dtype:
+    return np.dtype(port.dtype)
+
+
+def _require_port(port: Port, fact: Fact) -> None:
+    """GraphError if an output is seen not to be what the signature says."""
+    fits = fact.dtype == _dtype(port) and len(fact.shape) == len(port.shape)
+    for size, expected in zip(fact.shape, port.shape, strict=False):
+        if is_exact(size) and isinstance(expected, int):
+            # What holds for one image and no other is seen when it is run.
+            fits &= int(size) == expected or degree(size) > 0
+        elif is_exact(size):
+            fits &= degree(size) > 0
+    if not fits:
+        raise GraphError(f"gives {port.name} as {_text(fact)}, expected {port}")
+
+
+def _forgotten(fact: Fact) -> Fact:
+    """The same of numbers that change from trip to trip."""
+    return Fact(fact.dtype, fact.shape)
+
+
+def _within(shape: Sequence[int], most: Sequence[int]) -> bool:
+    return len(shape) == len(most) and all(
+        int(size) <= int(limit) and degree(size) <= degree(limit)
+        for size, limit in zip(shape, most, strict=True)
+    )
+
+
+def _text(fact: Fact) -> str:
+    sizes = (
+        f"{int(size)}{'' if not degree(size) else 'N'}"
+        if int(size) != 1 or not degree(size)
+        else "N"
+        for size in fact.shape
+    )
+    return f"{fact.dtype.name}[{', '.join(sizes)}]"
 
 
 def _operator(node: Message) -> str:
@@ -156,7 +250,7 @@ def _operator(node: Message) -> str:
     kind, domain = node.get("op_type", ""), node.get("domain", "")
     if domain not in ("", "ai.onnx"):
         raise GraphError(f"has a node {kind} of the operator set {domain!r}, expected ONNX's own")
-    if _FORBIDDEN.fullmatch(kind):
+    if kind not in RULES and kind not in ("Constant", "Loop"):
         raise GraphError(f"has a node {kind!r}, an operator that no sampler needs")
     return kind
 
@@ -167,32 +261,36 @@ def _attributes(kind: str, node: Message) -> dict[str, Message]:
         name = attribute.get("name", "")
         if name in attributes:
             raise GraphError(f"has a node {kind} with two attributes {name!r}")
+        _require_value(kind, name, attribute)
         if "g" in attribute and (kind, name) != ("Loop", "body"):
             raise GraphError(f"has a node {kind} with a graph in its attribute {name!r}")
         if "t" in attribute:
             checked_array(attribute["t"])
-        _check_numbers(kind, name, attribute)
+        numbers = [*attribute["floats"], attribute.get("f", 0.0)]
+        if not all(map(math.isfinite, numbers)):
+            raise GraphError(f"has a node {kind} with {name}={received(numbers)}, not finite")
         attributes[name] = attribute
     return attributes
 
 
-def _check_numbers(kind: str, name: str, attribute: Message) -> None:
-    numbers = [*attribute["floats"], *attribute["ints"]]
-    numbers += [attribute[key] for key in ("f", "i") if key in attribute]
-    most = _MAX_WINDOW if name in _WINDOWS else _MAX_FACTOR if name in _FACTORS else math.inf
-    if not all(math.isfinite(number) and abs(number) <= most for number in numbers):
-        raise GraphError(
-            f"has a node {kind} with {name}={received(numbers)}, expected numbers up to {most}"
-        )
+def _require_value(kind: str, name: str, attribute: Message) -> None:
+    """GraphError unless the attribute has the value that its type says, and no other."""
+    expected = _FIELDS.get(attribute.get("type", 0))
+    for field in _FIELDS.values():
+        if expected is None or (field != expected and attribute.get(field) not in (None, [])):
+            raise GraphError(
+                f"has a node {kind} whose attribute {name!r} of type {attribute.get('type', 0)} "
+                f"holds {field}"
+            )
 
 
-def _constant_value(attributes: Mapping[str, Message]) -> Message:
-    """What a node Constant holds, as a tensor."""
+def _constant_value(attributes: Mapping[str, Message]) -> np.ndarray:
+    """What a node Constant holds."""
     if set(attributes) != {"value"} or "t" not in attributes["value"]:
         raise GraphError(
             f"has a node Constant with {received(list(attributes))}, expected a tensor"
         )
-    return attributes["value"]["t"]
+    return checked_array(attributes["value"]["t"])
 
 
 def _add(made: set[str], names: Iterable[str]) -> None:
@@ -202,17 +300,17 @@ def _add(made: set[str], names: Iterable[str]) -> None:
         made.add(name)
 
 
-def _described(values: Sequence[Message]) -> str:
-    """Inputs or outputs as a signature names them."""
-    return ", ".join(_described_value(value) for value in values)
+def _ports(values: Sequence[Message]) -> tuple[Port, ...]:
+    return tuple(map(_port, values))
 
 
-def _described_value(value: Message) -> str:
+def _port(value: Message) -> Port:
     tensor = value.get("type", {}).get("tensor_type", {})
     dtype = DTYPE_NAMES.get(tensor.get("elem_type", 0), "unknown")
     dims = tensor.get("shape", {"dim": []})["dim"]
-    sizes = [str(dim.get("dim_param") or dim.get("dim_value", "?")) for dim in dims]
-    return f"{value.get('name', '')} {dtype}[{', '.join(sizes)}]"
+    # A size that is given both ways is none.
+    sizes = (None if len(dim) != 1 else next(iter(dim.values())) for dim in dims)
+    return Port(value.get("name", ""), dtype, tuple(sizes))
 
 
 def _check_metadata(entries: Sequence[Message], essentials: Mapping[str, Any]) -> None:

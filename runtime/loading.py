@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .binding import DTYPES
-from .bundle import Graph, signature
+from .bundle import Graph
 from .cpu import default_threads
 from .device import cpu_instead, log_once, require_device, usable_device
 from .errors import BundleError, DeviceError, DiffkilnError
@@ -14,6 +14,7 @@ from .library import onnxruntime
 from .placement import Placement, described, misplaced, require_none
 from .providers import providers
 from .session import ONLY_FATAL, Session, SessionSettings
+from .signature import Signature
 
 
 def create_session(
@@ -68,7 +69,8 @@ def _load(
     # Only that fallback would read it again; it is as large as the file.
     session._model_bytes = None
     require_device(device, session.get_providers())
-    graph.require(signature(_described(session.get_inputs()), _described(session.get_outputs())))
+    found = Signature.of(_described(session.get_inputs()), _described(session.get_outputs()))
+    graph.require(found)
     if device == "cuda":
         _require_placed(graph, session, strict=settings.device == "cuda")
     return session

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .bundle_limits import MAX_FIELDS, MAX_NAME_LENGTH
+from .bundle_limits import MAX_FIELDS, MAX_NAME_LENGTH, MAX_TEXT_BYTES
 
 # Number, kind and name of each field as in onnx.proto; + for any number of them; `name` is a text
 # to be printed, `never` what no graph of a bundle may have. Other fields are refused as unknown.
@@ -109,6 +109,10 @@ class _Reader:
         if field.kind == "bytes":
             return memoryview(self._content)[start:stop], stop
         if field.kind in ("name", "text"):
+            if size > MAX_TEXT_BYTES:
+                raise WireError(
+                    f"holds a {field.name} of {size} bytes, expected at most {MAX_TEXT_BYTES}"
+                )
             return _text(field, self._content[start:stop]), stop
         if depth == _MAX_DEPTH:
             raise WireError(f"holds messages in messages, more than {_MAX_DEPTH} deep")

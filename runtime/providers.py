@@ -15,8 +15,8 @@ def providers(
     """What onnxruntime shall use on "cpu", "cuda" or "openvino", best first.
 
     OpenVINO has `threads` of its own, for 0 as many as it likes. `tf32` lets tensor cores round
-    float32 to 10 bits, which moves some pixels by a level of 255 or more. `replay` captures the graph's kernels
-    at the first run of a shape and replays them afterwards.
+    float32 to 10 bits, which moves some pixels by a level of 255 or more. `replay` captures the
+    graph's kernels at the first run of a shape and replays them afterwards.
     """
     if device == "cpu":
         return [CPU_PROVIDER]

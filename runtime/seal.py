@@ -6,6 +6,7 @@ has made the manifest's hashes right again.
 """
 
 import hashlib
+from typing import BinaryIO
 
 KEY = "diffkiln.sha256"
 
@@ -15,6 +16,7 @@ _VALUE_BYTES = 64 + 2
 _HEAD = bytes([14 << 3 | 2, 4 + len(KEY) + _VALUE_BYTES, 1 << 3 | 2, len(KEY)])
 _PREFIX = _HEAD + KEY.encode("ascii") + bytes([2 << 3 | 2, _VALUE_BYTES])
 SEAL_BYTES = len(_PREFIX) + _VALUE_BYTES
+_PIECE_BYTES = 2**20
 
 
 def sealed(model: bytes) -> bytes:
@@ -22,10 +24,16 @@ def sealed(model: bytes) -> bytes:
     return model + _PREFIX + _value(hashlib.sha256(model).hexdigest())
 
 
-def opened(content: bytes) -> tuple[str, str]:
-    """Return the SHA-256 of all of `content`, and what is wrong with its seal or ""."""
-    digest = hashlib.sha256(memoryview(content)[:-SEAL_BYTES])
-    body, seal = digest.hexdigest(), content[-SEAL_BYTES:]
+def checked(stream: BinaryIO, size_bytes: int) -> tuple[str, str]:
+    """Return the SHA-256 of all of a file, and what is wrong with its seal or "".
+
+    It is read in pieces from where the stream is, `size_bytes` of it.
+    """
+    digest, left = hashlib.sha256(), max(0, size_bytes - SEAL_BYTES)
+    while left and (piece := stream.read(min(left, _PIECE_BYTES))):
+        digest.update(piece)
+        left -= len(piece)
+    body, seal = digest.hexdigest(), stream.read(SEAL_BYTES)
     digest.update(seal)
     if not seal.startswith(_PREFIX):
         return digest.hexdigest(), f"has no seal: its last metadata entry is not {KEY}"

@@ -8,7 +8,7 @@ from .bundle_limits import MAX_RANK
 from .onnx_wire import Message
 
 # By TensorProto.DataType. Texts, complex numbers and exotic floats have no place in a sampler.
-_DTYPES = {
+DTYPES = {
     1: np.dtype("<f4"),
     2: np.dtype("u1"),
     3: np.dtype("i1"),
@@ -23,7 +23,7 @@ _DTYPES = {
     13: np.dtype("<u8"),
 }
 _FLOAT, _FLOAT16, _INT64 = 1, 10, 7
-DTYPE_NAMES = {number: dtype.name for number, dtype in _DTYPES.items()}
+DTYPE_NAMES = {number: dtype.name for number, dtype in DTYPES.items()}
 
 # Where a tensor's elements may be instead of in raw_data.
 _LISTS = {"float_data": {_FLOAT}, "int64_data": {_INT64}, "int32_data": {2, 3, 4, 5, 6, 9, 10}}
@@ -39,7 +39,7 @@ def checked_array(tensor: Message) -> np.ndarray:
     GraphError unless its type is known, its dimensions hold what its bytes do, and all is finite.
     """
     name = tensor.get("name", "")
-    dtype = _DTYPES.get(tensor.get("data_type", 0))
+    dtype = DTYPES.get(tensor.get("data_type", 0))
     if dtype is None:
         raise GraphError(
             f"has the constant {name!r} of data type {tensor.get('data_type', 0)}, expected a "

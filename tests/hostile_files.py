@@ -63,7 +63,7 @@ BYTES_CASES = [
         "a length beyond 64 bits", lambda b: b + b"\x12" + b"\xff" * 9 + b"\x7f", "too large"
     ),
     BytesCase("a name that is no text", lambda b: b + field(4, b"\xff\xfe"), "that is not UTF-8"),
-    BytesCase("many fields", lambda b: b + field(14, b"") * 1_000_000, "more than 1000000 fields"),
+    BytesCase("many fields", lambda b: b + field(14, b"") * 500_000, "more than 500000 fields"),
 ]
 
 TRUNCATIONS = [(name, tenth) for name in (GRAPH, MANIFEST) for tenth in range(10)]

@@ -229,4 +229,4 @@ def attribute_by_reference(model: ModelProto) -> None:
 
 
 def many_nodes(model: ModelProto) -> None:
-    model.graph.node.extend([NodeProto(op_type="Neg", input=["steps"], output=["x"])] * 100_001)
+    model.graph.node.extend([NodeProto(op_type="Neg", input=["steps"], output=["x"])] * 40_001)

@@ -16,7 +16,7 @@ def test_a_sound_manifest_is_read(tmp_path: Path) -> None:
     assert bundle.image_shape == (8, 6, 3)
     assert (bundle.default_steps, bundle.max_steps) == (20, 1000)
     graph = bundle.graph("sampler")
-    assert graph.signature == "seeds int64[N], steps int64[] -> images uint8[N, 8, 6, 3]"
+    assert str(graph.signature) == "seeds int64[N], steps int64[] -> images uint8[N, 8, 6, 3]"
 
 
 def test_entries_of_later_writers_are_ignored(tmp_path: Path) -> None:

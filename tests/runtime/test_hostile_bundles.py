@@ -28,6 +28,7 @@ from hostile_files import (
 )
 from hostile_graph_cases import GRAPH_CASES
 from hostile_graphs import GraphCase
+from hostile_size_cases import SIZE_CASES
 
 from diffkiln.runtime.seal import SEAL_BYTES, sealed
 
@@ -113,7 +114,7 @@ def test_a_graph_sealed_again_gives_images(attempt: Attempt, bundle: Path) -> No
     assert attempt(bundle)["kind"] == "images"
 
 
-@pytest.mark.parametrize("case", GRAPH_CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*GRAPH_CASES, *SIZE_CASES], ids=lambda case: case.name)
 def test_a_hostile_graph(attempt: Attempt, bundle: Path, case: GraphCase) -> None:
     model = onnx.load(bundle / GRAPH)
     del model.metadata_props[-1]

@@ -13,6 +13,7 @@ from small_manifest import manifest
 
 from diffkiln.runtime import Bundle, BundleError
 from diffkiln.runtime.bundle import open_bundle
+from diffkiln.runtime.signature import Signature
 
 SOUND = json.dumps(manifest())
 
@@ -79,7 +80,7 @@ def require_types(bundle: Bundle) -> None:
     assert "sampler" in bundle.graphs
     for graph in bundle.graphs.values():
         assert isinstance(graph.size_bytes, int)
-        assert isinstance(graph.signature, str)
+        assert isinstance(graph.signature, Signature)
         assert len(graph.sha256) == 64
         with pytest.raises(BundleError, match=r"is missing|cannot be read"):
             graph.content()
