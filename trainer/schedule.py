@@ -134,12 +134,11 @@ class DiscreteSchedule:
         left = steps - step
         if time_grid == "linspace":
             last = tf.maximum(steps - 1, 1)
-            index = 1 + (2 * (last - step) * (total - 1) + last) // (2 * last)
-            index = tf.where(left > 0, index, 0)
+            index = tf.where(left > 0, 1 + _rounded((last - step) * (total - 1), last), 0)
         elif time_grid == "linear":
-            index = (2 * left * total + steps) // (2 * steps)
+            index = _rounded(left * total, steps)
         elif time_grid == "quadratic":
-            index = (2 * left * left * total + steps * steps) // (2 * steps * steps)
+            index = _rounded(left * left * total, steps * steps)
         else:
             index = self._karras_index(left, steps)
         return tf.cast(tf.maximum(index, left), tf.float32) / float(self.max_steps)
@@ -156,6 +155,12 @@ class DiscreteSchedule:
         """n/T with n drawn from 1 … T."""
         total = float(self.max_steps)
         return (tf.floor(uniform * total) + 1.0) / total
+
+
+def _rounded(whole: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
+    """whole / part to the nearest integer, halves up; int64, without a float on the way."""
+    # To divide a whole number by nothing would end the process of whoever runs the graph.
+    return (2 * whole + part) // tf.maximum(2 * part, 1)
 
 
 def ddpm_linear(total_steps: int = 1000) -> DiscreteSchedule:
