@@ -3,7 +3,8 @@
 tf2onnx takes `GroupNormalization` apart into some twenty nodes between two Transposes, and nearest
 `UpSampling2D` into Tiles between two more. Inside `lowered_layers` the first leaves a marker in the
 TensorFlow graph that becomes Reshape, InstanceNormalization, Reshape in the layout of the
-convolutions around it, and the second becomes one Resize. The SavedModel keeps Keras's own.
+convolutions around it, and the second becomes one Resize. What Keras compiles by itself, such as a
+convolution in groups, traces as its operators. The SavedModel keeps Keras's own.
 """
 
 import contextlib
@@ -32,9 +33,13 @@ def lowered_layers() -> Iterator[None]:
     kept = {layer: layer.call for layer in lowered}
     for layer, lower in lowered.items():
         layer.call = _lowering(layer.call, lower)
+    # Untyped, since a module's type lets nothing be replaced.
+    tensorflow: Any = tf
+    compiling, tensorflow.function = tf.function, _uncompiled(tf.function)
     try:
         yield
     finally:
+        tensorflow.function = compiling
         for layer, call in kept.items():
             layer.call = call
 
@@ -54,6 +59,15 @@ def _lowering(call: Callable, lower: Callable[..., tf.Tensor | None]) -> Callabl
         return call(self, inputs) if lowered is None else lowered
 
     return lowered_call
+
+
+def _uncompiled(function: Callable) -> Callable:
+    """tf.function without XLA, which would hide the operators from tf2onnx."""
+
+    def traced(*arguments: Any, **settings: Any) -> Any:
+        return function(*arguments, **{**settings, "jit_compile": None})
+
+    return traced
 
 
 def _group_normalization(layer: Any, inputs: tf.Tensor) -> tf.Tensor | None:

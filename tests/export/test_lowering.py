@@ -129,7 +129,18 @@ def test_activations_convert(activation: str, plain: int) -> None:
     assert transposes(graph) == plain
 
 
+def test_a_convolution_in_groups_is_one_operator() -> None:
+    noisy, time = keras.Input((8, 12, 3)), keras.Input(())
+    x = layers.Conv2D(16, 3, padding="same")(noisy) + layers.Reshape((1, 1, 1))(time)
+    # Keras has XLA compile it, since TensorFlow has no kernel of it for the CPU.
+    x = layers.Conv2D(16, 3, padding="same", groups=4)(x)
+    model = with_random_weights(keras.Model([noisy, time], layers.Conv2D(3, 1)(x)))
+    graph = converted(model)
+    check_numbers(model, graph)
+    assert [node.op_type for node in graph.graph.node].count("Conv") == 3
+
+
 def test_keras_is_as_it_was_after_conversion() -> None:
-    before = layers.GroupNormalization.call, layers.UpSampling2D.call
+    before = layers.GroupNormalization.call, layers.UpSampling2D.call, tf.function
     converted(network(group_normalization(groups=2)))
-    assert (layers.GroupNormalization.call, layers.UpSampling2D.call) == before
+    assert (layers.GroupNormalization.call, layers.UpSampling2D.call, tf.function) == before
