@@ -101,8 +101,9 @@ def _takes_all(node: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> boo
     """Whether a node is a Slice of everything, as `x[:, None]` leaves one."""
     if node.op_type != "Slice" or any(name not in constants for name in node.input[1:]):
         return False
-    starts, ends, _, *steps = (constants[name] for name in node.input[1:])
-    forwards = not steps or bool(np.all(steps[0] == 1))
+    # Behind them come the axes, which are all where they are left out, and the steps.
+    starts, ends, *others = (constants[name] for name in node.input[1:])
+    forwards = len(others) < 2 or bool(np.all(others[1] == 1))
     return forwards and not np.any(starts) and bool(np.all(ends >= _END))
 
 

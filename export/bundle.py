@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..runtime.manifest import EXPORT_AGAIN
 from ..runtime.seal import sealed
 from ..trainer.config import CONDITIONINGS, MOST_CLASSES, PREDICTIONS
 from ..trainer.diffusion import Denoiser
@@ -140,7 +141,7 @@ def _require_openable(folder: Path) -> None:
     try:
         open_all(folder)
     except InputError as error:
-        reason = str(error).replace(f"{folder}/", "")
+        reason = str(error).replace(f"{folder}/", "").removesuffix(f"; {EXPORT_AGAIN}")
         raise InputError(
             f"network: the runtime would refuse its bundle, so nothing was written: {reason}"
         ) from error

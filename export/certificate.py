@@ -227,8 +227,8 @@ def _require_parity(certificate: Certificate, frames: Collection[str], precision
     remedy = (
         "Half precision is too coarse for it: export with precision=float32"
         if precision == "float16"
-        else "Weights that are not finite, or a network that depends on more than its inputs, "
-        "make this"
+        else "Weights that are not finite, a network that depends on more than its inputs, or one "
+        "that computes with fewer digits than float32 has, make this"
     )
     for name, difference in certificate.comparisons():
         # Frames are uint8 whatever the images are, and rounding may fall to either side.

@@ -10,11 +10,12 @@ import keras
 import onnx
 import tensorflow as tf
 import tf2onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from .graph_passes import (
     nodes_of,
     require_standard_operators,
+    require_taken_operators,
     tidied,
     widen_channel_constants,
     with_fewer_transposes,
@@ -36,7 +37,9 @@ def convert(function: Any) -> onnx.ModelProto:
     """A tf.function with an input signature as a tidy model of opset 18, N its free dimension."""
     converted = convert_only(function)
     require_standard_operators(converted, OPSET)
-    graph = with_fewer_transposes(tidied(converted)).graph
+    model = tidied(converted)
+    require_taken_operators(model)
+    graph = with_fewer_transposes(model).graph
     for value in (*graph.input, *graph.output):
         dimensions = value.type.tensor_type.shape.dim
         if dimensions and not dimensions[0].dim_value:
@@ -57,7 +60,19 @@ def convert_only(function: Any) -> onnx.ModelProto:
         )
     for node in nodes_of(converted.graph):
         node.op_type = "Einsum" if node.op_type == KEPT_EINSUM else node.op_type
+    _fill_in(converted.graph, function.get_concrete_function().graph.captures)
     return converted
+
+
+def _fill_in(graph: onnx.GraphProto, captures: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> None:
+    """Make constants of tensors that a function took from around it, such as a layer's mean.
+
+    tf2onnx freezes variables alone, and leaves these as inputs.
+    """
+    values = {inside.name: outside for outside, inside in captures}
+    for given in [value for value in graph.input if value.name in values]:
+        graph.initializer.append(numpy_helper.from_array(values[given.name].numpy(), given.name))
+        graph.input.remove(given)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,8 @@ import onnxruntime
 from onnx import numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 
-from ..trainer.errors import InputError
+from ..runtime.shape_rules import RULES
+from ..trainer.errors import InputError, first_line
 from .layout_rules import without_transposes
 
 _BROADCASTING = ("Add", "Div", "Max", "Min", "Mul", "Sub")
@@ -22,13 +23,30 @@ def require_standard_operators(model: onnx.ModelProto, opset: int) -> None:
 
     What tf2onnx has no conversion for, it leaves in the graph under its TensorFlow name.
     """
+    _require(
+        model,
+        lambda node: onnx.defs.has(node.op_type, opset, node.domain),
+        "for which ONNX has none",
+    )
+
+
+def require_taken_operators(model: onnx.ModelProto) -> None:
+    """Raise InputError for an operator that the runtime refuses, control flow among them."""
+    _require(
+        model,
+        lambda node: node.op_type in RULES or node.op_type == "Constant",
+        "which the runtime does not take",
+    )
+
+
+def _require(model: onnx.ModelProto, fits: Callable[[onnx.NodeProto], bool], why: str) -> None:
     for node in nodes_of(model.graph):
-        if not onnx.defs.has(node.op_type, opset, node.domain):
+        if not fits(node):
             # The first name is the model's, the last the operator's.
             layer = "/".join(node.name.split("/")[1:-1]) or node.name
             raise InputError(
-                f"network: its layer {layer} has the operator {node.op_type}, for which ONNX has "
-                "none; write that layer with others"
+                f"network: its layer {layer} has the operator {node.op_type}, {why}; write that "
+                "layer with others"
             )
 
 
@@ -85,6 +103,12 @@ def _optimised(
             )
         except InvalidProtobuf as error:  # as onnxruntime calls a full disk
             raise OSError(f"{path}: could not be written; free some space: {error}") from error
+        except Exception as error:  # onnxruntime's errors have no other common base
+            raise InputError(
+                "network: cannot be converted, since tf2onnx makes a graph of it that onnxruntime "
+                f"does not load ({first_line(error)}); write the layer that this is about with "
+                "others"
+            ) from error
         return onnx.load(path)
 
 

@@ -50,6 +50,8 @@ def custom_operators() -> dict[str, Any]:
         "CheckNumerics": (_convert_marker, []),
         "Einsum": (_convert_einsum, []),
         "Erfc": (_convert_erfc, []),
+        "Expm1": (_convert_expm1, []),
+        "Log1p": (_convert_log1p, []),
     }
 
 
@@ -141,12 +143,32 @@ def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
 
 def _convert_erfc(ctx: Any, node: Any, *_: Any) -> None:
     """erfc(x) = 1 − erf(x), of the exact GELU."""
-    source, outputs = node.input[0], node.output
-    dtypes, shapes = node.output_dtypes, node.output_shapes
+    _convert_to_chain(ctx, node, ("Erf", "x"), ("Sub", "1x"))
+
+
+def _convert_expm1(ctx: Any, node: Any, *_: Any) -> None:
+    """expm1(x) = exp(x) − 1, of CELU; near 0 to 1e-7, the last digit of the 1."""
+    _convert_to_chain(ctx, node, ("Exp", "x"), ("Sub", "x1"))
+
+
+def _convert_log1p(ctx: Any, node: Any, *_: Any) -> None:
+    """log1p(x) = log(x + 1), as near as expm1."""
+    _convert_to_chain(ctx, node, ("Add", "x1"), ("Log", "x"))
+
+
+def _convert_to_chain(ctx: Any, node: Any, *chain: tuple[str, str]) -> None:
+    """Replace a node by others, each of the result of the one before ("x") and the number 1."""
+    outputs, kept = node.output, {"dtypes": node.output_dtypes, "shapes": node.output_shapes}
+    named = {
+        "x": node.input[0],
+        "1": ctx.make_const(f"{node.name}/one", np.array(1, np.float32)).output[0],
+    }
     ctx.remove_node(node.name)
-    erf = ctx.make_node("Erf", [source], dtypes=dtypes, shapes=shapes).output[0]
-    one = ctx.make_const(f"{node.name}/one", np.array(1, np.float32)).output[0]
-    ctx.make_node("Sub", [one, erf], outputs=outputs, dtypes=dtypes, shapes=shapes)
+    *others, (last, terms) = chain
+    for operator, letters in others:
+        inputs = [named[letter] for letter in letters]
+        named["x"] = ctx.make_node(operator, inputs, **kept).output[0]
+    ctx.make_node(last, [named[letter] for letter in terms], outputs=outputs, **kept)
 
 
 def _convert_einsum(ctx: Any, node: Any, *_: Any) -> None:

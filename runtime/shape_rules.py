@@ -322,6 +322,14 @@ def _shape(call: Call) -> list[Made]:
     return [(_INT64, (len(call.input(0).shape[start:end]),))]
 
 
+def _eye_like(call: Call) -> list[Made]:
+    fact = call.input(0)
+    dtype = DTYPES.get(call.whole("dtype", 0)) if "dtype" in call.attributes else fact.dtype
+    if dtype is None or len(fact.shape) != 2:
+        raise call.unfit(f"of {len(fact.shape)} dimensions, expected 2 and a number type")
+    return [(dtype, fact.shape)]
+
+
 def _top_k(call: Call) -> list[Made]:
     fact = call.input(0)
     (count,) = _sizes(call, 1)[:1] or [0]
@@ -340,6 +348,7 @@ RULES: dict[str, Callable[[Call], list[Made]]] = {
             *("Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Softplus"),
             *("Softsign", "Softmax", "LogSoftmax", "BatchNormalization", "LpNormalization"),
             *("InstanceNormalization", "LayerNormalization", "ScatterND", "ScatterElements"),
+            *("ReverseSequence", "LRN"),
         ),
         _like_first,
     ),
@@ -385,5 +394,6 @@ RULES: dict[str, Callable[[Call], list[Made]]] = {
     "Shape": _shape,
     "Size": lambda _: [(_INT64, ())],
     "TopK": _top_k,
+    "EyeLike": _eye_like,
     **WINDOWS,
 }

@@ -14,6 +14,7 @@ from keras import layers
 from small_models import with_random_weights
 
 from diffkiln.export.conversion import convert
+from diffkiln.trainer.errors import InputError
 
 Layer = Callable[[], Any]
 
@@ -121,7 +122,9 @@ def test_upsampling_is_one_operator(upsampling: Layer, operator: str, plain: int
     assert transposes(graph) == plain
 
 
-@pytest.mark.parametrize("activation", ["gelu", "mish", "softplus", "elu", "relu"])
+@pytest.mark.parametrize(
+    "activation", ["gelu", "mish", "softplus", "elu", "relu", "celu", "squareplus", tf.math.asinh]
+)
 def test_activations_convert(activation: str, plain: int) -> None:
     model = network(activation=activation)
     graph = converted(model)
@@ -129,15 +132,61 @@ def test_activations_convert(activation: str, plain: int) -> None:
     assert transposes(graph) == plain
 
 
-def test_a_convolution_in_groups_is_one_operator() -> None:
+def around(layer: Any) -> keras.Model:
+    """A layer between two convolutions."""
     noisy, time = keras.Input((8, 12, 3)), keras.Input(())
     x = layers.Conv2D(16, 3, padding="same")(noisy) + layers.Reshape((1, 1, 1))(time)
+    return with_random_weights(keras.Model([noisy, time], layers.Conv2D(3, 1)(layer(x))))
+
+
+def test_a_convolution_in_groups_is_one_operator() -> None:
     # Keras has XLA compile it, since TensorFlow has no kernel of it for the CPU.
-    x = layers.Conv2D(16, 3, padding="same", groups=4)(x)
-    model = with_random_weights(keras.Model([noisy, time], layers.Conv2D(3, 1)(x)))
+    model = around(layers.Conv2D(16, 3, padding="same", groups=4))
     graph = converted(model)
     check_numbers(model, graph)
     assert [node.op_type for node in graph.graph.node].count("Conv") == 3
+
+
+_TABLE = tf.random.stateless_uniform((8, 12, 16), (1, 2))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: layers.Normalization(mean=0.5, variance=2.0),
+        lambda: layers.Lambda(lambda x: x * _TABLE),
+        lambda: layers.Lambda(lambda x: tf.roll(x, (2, 3), (1, 2))),
+        lambda: layers.Lambda(lambda x: tf.reverse(x, (2,))),
+        lambda: layers.Lambda(lambda x: tf.math.log1p(tf.abs(x))),
+        lambda: layers.Lambda(lambda x: x @ tf.eye(tf.shape(x)[-1])),
+        lambda: layers.Lambda(tf.nn.local_response_normalization),
+    ],
+    ids=["its mean", "a table", "roll", "reverse", "log1p", "eye", "local response"],
+)
+def test_what_layers_are_made_of(layer: Layer) -> None:
+    model = around(layer())
+    check_numbers(model, converted(model))
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (
+            lambda x: tf.cond(x[0, 0, 0, 0] > 0, lambda: x, lambda: -x),
+            r"wayward\w* has the operator If, ",
+        ),
+        (
+            lambda x: tf.map_fn(tf.tanh, x),
+            r"wayward\w*/map .* Loop, which the runtime does not take",
+        ),
+        (lambda x: tf.math.cumulative_logsumexp(x), "CumulativeLogsumexp, for which ONNX has none"),
+        (lambda x: tf.image.extract_patches(x, *[(1, 1, 1, 1)] * 3, "SAME"), "does not load"),
+    ],
+    ids=["branch", "loop", "not in ONNX", "badly converted"],
+)
+def test_a_layer_that_cannot_be_baked_is_named(function: Callable, expected: str) -> None:
+    with pytest.raises(InputError, match=f"^network: .*{expected}.*; write .* with others$"):
+        converted(around(layers.Lambda(function, name="wayward")))
 
 
 def test_keras_is_as_it_was_after_conversion() -> None:

@@ -111,10 +111,14 @@ CASES: dict[str, tuple[tuple, list[onnx.NodeProto], list[TensorProto]]] = {
             ("ArgMax", ["x"], ["e"], {"axis": -1, "keepdims": 0}),
             ("TopK", ["x", "two"], ["f", "g"], {"axis": 1}),
             ("CumSum", ["x", "one"], ["h"]),
+            ("Flatten", ["x"], ["flat"], {"axis": 2}),
+            ("EyeLike", ["flat"], ["i"], {"dtype": TensorProto.INT64}),
+            ("Transpose", ["x"], ["columns"], {"perm": [1, 2, 0, 3]}),
+            ("ReverseSequence", ["columns", "lengths"], ["j"], {"batch_axis": 1, "time_axis": 0}),
         ),
         [
             *(array("axes", [1, -1]), array("none", [], np.int64)),
-            *(array("two", [2]), array("one", 1)),
+            *(array("two", [2]), array("one", 1), array("lengths", [4, 3, 2, 1, 4, 3])),
         ],
     ),
     "shapes": (
