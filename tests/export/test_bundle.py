@@ -91,16 +91,37 @@ def test_weights_that_are_not_finite_fail_and_leave_nothing(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
-def test_a_network_that_is_not_a_function_fails_parity_and_leaves_nothing(tmp_path: Path) -> None:
+class Counting(keras.layers.Layer):
+    """Adds how often it was called."""
+
+    calls = 0
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        self.calls += 1
+        return inputs + self.calls
+
+
+class Restless(keras.layers.Layer):
+    """Adds noise of its own."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs + tf.random.normal([8, 8, 3])
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (Counting, r"^parity: .* differ by up to .* depends on more than its inputs"),
+        (Restless, r"^network: its layer restless.* RandomNormal, which the runtime does not take"),
+    ],
+)
+def test_a_network_that_is_not_a_function_is_refused_and_leaves_nothing(
+    tmp_path: Path, layer: type[keras.layers.Layer], message: str
+) -> None:
     """Every host would draw pictures of its own."""
-
-    class Restless(keras.layers.Layer):
-        def call(self, inputs: tf.Tensor) -> tf.Tensor:
-            return inputs + tf.random.normal([8, 8, 3])
-
     noisy, time = keras.Input((8, 8, 3)), keras.Input(())
-    with pytest.raises(InputError, match=r"parity: .* differ by up to"):
-        export_bundle(keras.Model([noisy, time], Restless()(noisy)), tmp_path / "b", **PIXELS)
+    with pytest.raises(InputError, match=message):
+        export_bundle(keras.Model([noisy, time], layer()(noisy)), tmp_path / "b", **PIXELS)
     assert not list(tmp_path.iterdir())
 
 
