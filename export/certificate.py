@@ -48,8 +48,9 @@ class Difference:
 class Certificate:
     """How far each form of the bundle is from the reference, and on what they were compared.
 
-    No largest difference is more than `tolerance`, and no mean more than `mean_tolerance`. `cuda`
-    says what of each ONNX graph a GPU has no kernels for.
+    No largest difference is more than `tolerance`, and no mean more than `mean_tolerance`.
+    `onnx_to_saved_model` is None where there is no SavedModel. `cuda` says what of each ONNX graph
+    a GPU has no kernels for.
     """
 
     seeds: tuple[int, ...]
@@ -58,18 +59,20 @@ class Certificate:
     tolerance: float
     mean_tolerance: float
     to_reference: dict[str, Difference]
-    onnx_to_saved_model: Difference
+    onnx_to_saved_model: Difference | None
     cuda: dict[str, CudaCheck]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return json.loads(json.dumps(asdict(self)))
+        """Plain JSON values, without what there is none of."""
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        return json.loads(json.dumps(values))
 
     def comparisons(self) -> Iterator[tuple[str, Difference]]:
         """All comparisons with their names in words."""
         for name, difference in self.to_reference.items():
             yield f"{name} to float64 reference", difference
-        yield f"{ONNX} to {SAVED_MODEL}", self.onnx_to_saved_model
+        if self.onnx_to_saved_model is not None:
+            yield f"{ONNX} to {SAVED_MODEL}", self.onnx_to_saved_model
 
     def table(self) -> str:
         """The comparisons as lines of text."""
@@ -97,12 +100,14 @@ def certify(
     *,
     steps: Sequence[int] = STEPS,
 ) -> Certificate:
-    """Run every form there is; InputError where one differs by more than the tolerance.
+    """Run every form that lies in the bundle; InputError where one differs by too much.
 
     `known` are the essentials of the manifest. The two samplers run on all cases, the other forms
     on those of the first seed with the largest batch.
     """
-    forms = [*onnx_forms(bundle, graphs, known), *saved_model_forms(bundle, known)]
+    forms = list(onnx_forms(bundle, graphs, known))
+    if (bundle / "saved_model").is_dir():
+        forms += saved_model_forms(bundle, known)
     unrolled = known["sampler"].get("unrolled") or {}
     class_names = known["model"].get("class_names", [])
     batches = _with(BATCHES, unrolled.get("batch"))
@@ -124,7 +129,7 @@ def certify(
         tuple(batches),
         *tolerances(reference, known),
         {name: _difference(found[name], expected[name]) for name in found},
-        _difference(*zip(*apart, strict=True)),
+        _difference(*zip(*apart, strict=True)) if apart else None,
         _checked_for_cuda(bundle, graphs, known),
     )
     frames = {form.name for form in forms if form.kind == "frames"}

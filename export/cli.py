@@ -94,7 +94,7 @@ flags.DEFINE_integer("batch_size", None, "fix the batch of --unroll_steps", flag
 flags.DEFINE_bool(
     "saved_model",
     True,
-    "keep the SavedModel, which TensorFlow and --verify read",
+    "write the SavedModel too, which TensorFlow and --verify read",
     flag_values=FLAGS,
 )
 flags.DEFINE_float(

@@ -481,7 +481,7 @@ _TABLE: list[tuple[str, Change, str]] = [
     ("an attribute that lies about its type", lying_attribute, "'strides' of type 6 holds ints"),
     *operators(
         *("DFT", "STFT", "MelWeightMatrix", "HannWindow", "RoiAlign", "MaxRoiPool", "LSTM", "GRU"),
-        *("NonZero", "Unique", "Compress", "Dropout", "MaxUnpool", "NonMaxSuppression", "EyeLike"),
+        *("NonZero", "Unique", "Compress", "Dropout", "MaxUnpool", "NonMaxSuppression"),
         *("QLinearConv", "DynamicQuantizeLinear", "Col2Im", "GridSample", "Det", "Multinomial"),
     ),
     # Pictures of another size than the bundle's.

@@ -44,8 +44,9 @@ def conditioned_network(
 
 
 def small_bundle(bundle: Path, **settings: Any) -> Path:
-    """A bundle of `small_network`, of its sampler alone unless `graphs` says more."""
-    export_bundle(small_network(), bundle, **{**PIXELS, "graphs": ("sampler",), **settings})
+    """A bundle of `small_network`, of its sampler alone unless settings say more."""
+    least = {"graphs": ("sampler",), "saved_model": False}
+    export_bundle(small_network(), bundle, **{**PIXELS, **least, **settings})
     return bundle
 
 

@@ -41,8 +41,9 @@ def fill_site(site: Path, full_bundle: Path) -> None:
     shutil.copytree(full_bundle, site / "full.bundle")
     grey = {"pixel_mean": 0.4, "pixel_std": 0.3}
     network = conditioned_network((64, 48, 1))
-    second_order: dict[str, Any] = {**PIXELS, **grey, "solver": "dpmpp_2m", "graphs": STEPWISE}
-    export_bundle(network, site / "second-order.bundle", prediction="noise", **second_order)
+    second_order: dict[str, Any] = {**PIXELS, **grey, "solver": "dpmpp_2m", "prediction": "noise"}
+    baking: dict[str, Any] = {"graphs": STEPWISE, "saved_model": False}
+    export_bundle(network, site / "second-order.bundle", **second_order, **baking)
     for name, spoil in SPOILED.items():
         bundle = site / f"{name}.bundle"
         bundle.mkdir()

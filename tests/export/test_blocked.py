@@ -143,7 +143,7 @@ def test_images_are_reordered_for_scales_alone(tmp_path: Path, classes: tuple[st
         image_size=16, widths=(16, 32), blocks=2, patch_size=2, num_classes=len(classes) or None
     )
     network = with_random_weights(build_unet(shape))
-    settings = {"pixel_mean": 0.5, "pixel_std": 0.25, "graphs": ("sampler",)}
+    settings = {"pixel_mean": 0.5, "pixel_std": 0.25, "graphs": ("sampler",), "saved_model": False}
     export_bundle(network, tmp_path / "a.bundle", class_names=classes, **settings)
     made = optimised_step(tmp_path / "a.bundle", tmp_path)
     residual_blocks = 2 * 2 + 1 + 2 * 2

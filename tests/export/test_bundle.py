@@ -22,7 +22,8 @@ def manifest(bundle: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_bundle(tmp_path_factory.mktemp("bundle") / "b", graphs=("sampler", "noise"))
+    bundle = tmp_path_factory.mktemp("bundle") / "b"
+    return small_bundle(bundle, graphs=("sampler", "noise"), saved_model=True)
 
 
 def test_only_the_graphs_asked_for_are_there(bundle: Path) -> None:
@@ -69,11 +70,17 @@ def test_an_existing_bundle_stays_without_overwrite(bundle: Path) -> None:
 
 
 def test_overwrite_replaces_a_bundle(tmp_path: Path) -> None:
-    small_bundle(tmp_path / "b", graphs=("sampler", "noise"))
+    small_bundle(tmp_path / "b", graphs=("sampler", "noise"), saved_model=True)
     small_bundle(tmp_path / "b", overwrite=True, image_dtype="float32")
     assert manifest(tmp_path / "b")["image"]["dtype"] == "float32"
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
-    assert not (tmp_path / "b" / "noise.onnx").exists()
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [
+        "bundle.json",
+        "sampler.onnx",
+    ]
+    certificate = manifest(tmp_path / "b")["certificate"]
+    assert list(certificate["to_reference"]) == ["sampler.onnx"]
+    assert "onnx_to_saved_model" not in certificate
 
 
 def test_overwrite_spares_what_is_no_bundle(tmp_path: Path) -> None:
@@ -256,6 +263,7 @@ def test_dropout_does_not_reach_the_graph(tmp_path: Path) -> None:
     hidden = keras.layers.Dropout(0.5)(keras.layers.Conv2D(16, 3, padding="same")(noisy))
     output = keras.layers.Conv2D(3, 3, padding="same")(hidden)
     network = keras.Model([noisy, time], output)
-    export_bundle(network, tmp_path / "b", graphs=("sampler", "step"), **PIXELS)
+    graphs = ("sampler", "step")
+    export_bundle(network, tmp_path / "b", graphs=graphs, saved_model=False, **PIXELS)
     step = onnx.load(tmp_path / "b" / "step.onnx")
     assert not {node.op_type for node in step.graph.node} & {"Dropout", "RandomUniform"}

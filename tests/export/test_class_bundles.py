@@ -132,7 +132,7 @@ def test_any_network_with_a_third_input(tmp_path: Path) -> None:
     level = layers.Reshape((1, 1, 1))(time)
     x = layers.Conv2D(8, 3, padding="same")(noisy) + layers.Reshape((1, 1, 8))(table) + level
     own = keras.Model([noisy, time, labels], layers.Conv2D(1, 3, padding="same")(keras.ops.tanh(x)))
-    settings = {"pixel_mean": 0.5, "pixel_std": 0.25, "graphs": ("sampler",)}
+    settings = {"pixel_mean": 0.5, "pixel_std": 0.25, "graphs": ("sampler",), "saved_model": False}
     with pytest.raises(InputError, match=r"and the prediction; give class_names if it takes"):
         export_bundle(own, tmp_path / "b", **settings)
     export_bundle(with_random_weights(own), tmp_path / "b", class_names=NAMES, **settings)

@@ -44,9 +44,8 @@ def test_an_activation_without_a_kernel_is_named(tmp_path: Path) -> None:
     hidden = keras.layers.Conv2D(8, 3, padding="same")(noisy)
     hidden = keras.ops.arctan(hidden)
     network = keras.Model([noisy, time], keras.layers.Conv2D(3, 1)(hidden))
-    certificate = export_bundle(
-        with_random_weights(network), tmp_path / "b", graphs=("sampler",), **PIXELS
-    )
+    settings = {"graphs": ("sampler",), "saved_model": False, **PIXELS}
+    certificate = export_bundle(with_random_weights(network), tmp_path / "b", **settings)
     (fallback,) = certificate.cuda["sampler"].fallbacks
     assert (fallback.operator, fallback.dtype) == ("Atan", "float")
     assert fallback.image_sized

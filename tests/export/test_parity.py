@@ -18,7 +18,8 @@ SEEDS = np.array([0, 7, 2**40], np.int64)
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parity")
-    return small_bundle(folder / "b", prediction="velocity", image_dtype="float32", graphs=GRAPHS)
+    settings = {"prediction": "velocity", "image_dtype": "float32", "saved_model": True}
+    return small_bundle(folder / "b", graphs=GRAPHS, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_discrete_schedules_agree(
     tmp_path: Path, schedule: Schedule, prediction: str, largest: float
 ) -> None:
     settings = {"schedule": schedule, "prediction": prediction, "image_dtype": "float32"}
-    small_bundle(tmp_path / "b", **settings)
+    small_bundle(tmp_path / "b", saved_model=True, **settings)
     (onnx,) = run_onnx(tmp_path / "b" / "sampler.onnx", seeds=SEEDS, steps=np.array(7, np.int64))
     reference = reference_of(schedule, prediction)
     expected = reference.from_noise(reference_noise(SEEDS.tolist(), (8, 8, 3)), 7)

@@ -72,7 +72,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with every graph there is."""
     bundle = tmp_path_factory.mktemp("everything") / "b"
     graphs = (*GRAPHS, "encode", "trajectory", "inpaint")
-    return small_bundle(bundle, prediction="velocity", graphs=graphs)
+    return small_bundle(bundle, prediction="velocity", graphs=graphs, saved_model=True)
 
 
 def test_inpainting_keeps_every_pixel_outside_the_mask(everything: Path) -> None:
@@ -116,7 +116,8 @@ def test_encoded_pictures_are_drawn_again(tiny_bundle: Path) -> None:
 
 def test_stochastic_sampling_is_reproducible_and_steps_draw_anew(tmp_path: Path) -> None:
     graphs = ("sampler", "from_noise", "noise", "step")
-    export_bundle(conditioned_network(), tmp_path / "b", eta=1.0, graphs=graphs, **PIXELS)
+    settings: dict = {"eta": 1.0, "graphs": graphs, "saved_model": False, **PIXELS}
+    export_bundle(conditioned_network(), tmp_path / "b", **settings)
     (noise,) = run_onnx(tmp_path / "b" / "noise.onnx", seeds=SEEDS)
     steps = np.array(6)
     (sampled,) = run_onnx(tmp_path / "b" / "sampler.onnx", seeds=SEEDS, steps=steps)
@@ -136,7 +137,8 @@ def test_stochastic_sampling_is_reproducible_and_steps_draw_anew(tmp_path: Path)
 @pytest.mark.parametrize("settings", [{"eta": 0.7}, {"solver": "dpmpp_2m"}])
 def test_stepwise_sampling_carries_what_the_solver_does(tmp_path: Path, settings: dict) -> None:
     graphs = ("sampler", "noise", "step")
-    export_bundle(conditioned_network(), tmp_path / "b", graphs=graphs, **PIXELS, **settings)
+    settings = {**settings, "graphs": graphs, "saved_model": False, **PIXELS}
+    export_bundle(conditioned_network(), tmp_path / "b", **settings)
     sampler = Sampler(tmp_path / "b", device="cpu", max_batch=2)
     *_, (_, last) = sampler.stepwise(3, steps=5, seed=9)
     assert np.abs(last.astype(int) - sampler.sample(3, steps=5, seed=9)).max() <= 1
@@ -182,9 +184,7 @@ def test_half_precision_halves_the_weights_and_nothing_else(tmp_path: Path) -> N
 
 
 def test_half_precision_with_a_solver_that_divides_by_nothing_at_first(tmp_path: Path) -> None:
-    export_bundle(
-        conditioned_network(), tmp_path / "b", precision="float16", solver="dpmpp_2m", **PIXELS
-    )
+    small_bundle(tmp_path / "b", precision="float16", solver="dpmpp_2m")
     assert Sampler(tmp_path / "b", device="cpu").sample(1, steps=3).any()
 
 
