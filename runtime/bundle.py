@@ -74,7 +74,7 @@ class Graph:
                 self._require_whole(*checked(stream, self.size_bytes))
                 stream.seek(0)
             content = stream.read(self.size_bytes)
-        self._require_whole(*checked(io.BytesIO(content), self.size_bytes))
+        hashing = Background(lambda: checked(io.BytesIO(content), self.size_bytes)).start()
         # Graphs are looked into when they are loaded, and the import waits until then.
         from .graph_check import check_graph
         from .tensor_check import GraphError
@@ -82,7 +82,10 @@ class Graph:
         try:
             check_graph(content, signature=self.signature, essentials=self.essentials)
         except GraphError as error:
+            # Of a file that was altered that is to be said, not what it looks like now.
+            self._require_whole(*hashing.result())
             raise BundleError(f"{self.file} {error}; {EXPORT_AGAIN}") from error
+        self._require_whole(*hashing.result())
         return content
 
     def _require_whole(self, received: str, broken: str) -> None:

@@ -1,6 +1,5 @@
 """What images are to show, where a model knows classes: the label of each, and the guidance."""
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +67,8 @@ def class_number(bundle: Bundle, label: Any) -> int:
     if isinstance(label, str):
         if label in names:
             return names.index(label)
+        import difflib  # which a label that is right need not wait for
+
         near = difflib.get_close_matches(label, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the first are {_listed(names)}"
         raise ValueError(f"labels: {label!r} is none of the bundle's {len(names)} classes; {hint}")

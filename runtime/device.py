@@ -7,7 +7,6 @@ looked at before a session is made, and the session's own providers afterwards.
 import contextlib
 import functools
 import io
-import logging
 import re
 from collections.abc import Sequence
 
@@ -24,8 +23,6 @@ PROVIDERS = {"cpu": CPU_PROVIDER, "cuda": CUDA_PROVIDER, "openvino": OPENVINO_PR
 # The oldest GPUs that a version of CUDA can be compiled for, by the notes of its release. What is
 # not listed is left to onnxruntime, whose error at the first run is understood as well.
 _OLDEST_CAPABILITY = {13: (7, 5)}
-
-_LOGGER = logging.getLogger("diffkiln.runtime")
 
 
 def require_known(device: str) -> None:
@@ -110,16 +107,18 @@ def cpu_instead(device: str, reason: str, *, gpu: bool = True) -> str:
     if device == "cuda":
         raise DeviceError(f"device='cuda' cannot be used: {reason}; or use device='cpu'")
     if gpu:
-        log_once(logging.WARNING, f"using the CPU although there is an NVIDIA GPU: {reason}")
+        log_once("WARNING", f"using the CPU although there is an NVIDIA GPU: {reason}")
     else:
-        log_once(logging.INFO, f"using the CPU: {reason}")
+        log_once("INFO", f"using the CPU: {reason}")
     return "cpu"
 
 
 @functools.cache
-def log_once(level: int, message: str) -> None:
+def log_once(level: str, message: str) -> None:
     """Log a message that would otherwise come again with every graph and every Sampler."""
-    _LOGGER.log(level, "%s", message)
+    import logging  # whose import mostly nothing would come of
+
+    logging.getLogger("diffkiln.runtime").log(logging.getLevelName(level), "%s", message)
 
 
 def _too_old(driver: Driver, built_for: str) -> str | None:

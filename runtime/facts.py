@@ -1,7 +1,6 @@
 """What is known of a tensor before the graph is run, and of the node that makes it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,8 +40,7 @@ def constant_fact(array: np.ndarray) -> Fact:
     return Fact(array.dtype, array.shape, values, constant=True)
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A node: its operator, what is known of its inputs (None for one left out), its attributes."""
 
     kind: str

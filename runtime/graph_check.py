@@ -26,6 +26,9 @@ OPSET = 18
 # The field that holds an attribute's value, by AttributeProto.AttributeType.
 _FIELDS = {1: "f", 2: "i", 3: "s", 4: "t", 5: "g", 6: "floats", 7: "ints", 8: "strings"}
 
+# Its other fields.
+_ABOUT = ("name", "type", "doc_string")
+
 Facts = dict[str, Fact]
 
 
@@ -276,8 +279,9 @@ def _attributes(kind: str, node: Message) -> dict[str, Message]:
 def _require_value(kind: str, name: str, attribute: Message) -> None:
     """GraphError unless the attribute has the value that its type says, and no other."""
     expected = _FIELDS.get(attribute.get("type", 0))
-    for field in _FIELDS.values():
-        if expected is None or (field != expected and attribute.get(field) not in (None, [])):
+    for field, value in attribute.items():
+        fits = expected is not None and (field in (expected, *_ABOUT) or value == [])
+        if not fits:
             raise GraphError(
                 f"has a node {kind} whose attribute {name!r} of type {attribute.get('type', 0)} "
                 f"holds {field}"

@@ -35,16 +35,15 @@ class Growth:
 
         Returns the bytes of each output, those of what is made of constants alone as 0.
         """
-        live = []
-        for fact in facts:
-            count = fact.elements
+        live, counts = [], [fact.elements for fact in facts]
+        for fact, count in zip(facts, counts, strict=True):
             if degree(count) > 1:
                 raise call.unfit("whose result grows faster than the number of images")
             size = int(count) * fact.dtype.itemsize
             self._constant += size if fact.constant else 0
             live.append(0 if fact.constant else size)
         self._live += sum(live)
-        self._work += multiply_adds(call, facts[0])
+        self._work += multiply_adds(call, int(counts[0]))
         if self._constant > self._max_constant:
             raise self._excess(call, self._constant, self._max_constant, "bytes of constants")
         if self._live > self._max_live:

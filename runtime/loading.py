@@ -1,6 +1,5 @@
 """The one place that makes onnxruntime sessions; session.py runs them."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -46,7 +45,7 @@ def _cuda_session(graph: Graph, settings: SessionSettings, *, replay: bool) -> S
         try:
             return Session(_load(graph, settings, "cuda", replay=True), "cuda", replay=True)
         except DeviceError as error:
-            log_once(logging.INFO, f"{graph.file.name} is run without replay: {error}")
+            log_once("INFO", f"{graph.file.name} is run without replay: {error}")
     return Session(_load(graph, settings, "cuda"), "cuda")
 
 
@@ -112,7 +111,7 @@ def _require_placed(graph: Graph, session: onnxruntime.InferenceSession, *, stri
     if strict:
         require_none(found, graph.file.name)
     elif found:
-        log_once(logging.WARNING, described(found, graph.file.name))
+        log_once("WARNING", described(found, graph.file.name))
 
 
 def placements(session: onnxruntime.InferenceSession) -> Iterator[Placement]:

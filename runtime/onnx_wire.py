@@ -69,18 +69,46 @@ class _Reader:
     def __init__(self, content: bytes) -> None:
         self._content = content
         self._fields_left = MAX_FIELDS
+        # Tensors are named where they are made and where they are read.
+        self._names: dict[bytes, str] = {}
 
     def message(self, kind: str, position: int, end: int, *, depth: int) -> Message:
-        table = _TABLES[kind]
+        if depth > _MAX_DEPTH:
+            raise WireError(f"holds messages in messages, more than {_MAX_DEPTH} deep")
+        fields, content = _BY_KEY[kind], self._content
         values: Message = {name: [] for name in _REPEATED[kind]}
         while position < end:
-            key, position = self._varint(position, end)
-            field = table.get(key >> 3)
-            if field is None or field.kind == "never":
-                name = f"the field {key >> 3}" if field is None else field.name
-                raise WireError(f"holds {name} in its {kind}, which no exported model has")
+            # Nearly all numbers here are of one byte, and a call would take longer than they do.
+            if (key := content[position]) < 0x80:
+                position += 1
+            else:
+                key, position = self._varint(position, end)
+            field = fields.get(key)
+            if field is None:
+                raise _unexpected(kind, key)
             self._spend(1)
-            value, position = self._value(field, key & 7, position, end, depth)
+            if key & 7 == _VARINT:
+                number, position = self._varint(position, end)
+                value: Any = _signed(number)
+                value = [value] if field.repeated else value
+            else:
+                if key & 7 == _FOUR_BYTES:
+                    size, start = 4, position
+                elif position < end and (size := content[position]) < 0x80:
+                    start = position + 1
+                else:
+                    size, start = self._varint(position, end)
+                position = start + size
+                if position > end:
+                    raise WireError(f"ends inside of a {field.name}")
+                if field.kind in _BY_KEY:
+                    value = self.message(field.kind, start, position, depth=depth + 1)
+                elif field.kind in _NUMBERS:
+                    value = self._numbers(field, start, position)
+                elif field.kind == "bytes":
+                    value = memoryview(content)[start:position]
+                else:
+                    value = self._text(field, start, position)
             if field.repeated:
                 values[field.name] += value if field.kind in _NUMBERS else (value,)
             elif field.name in values:
@@ -89,56 +117,34 @@ class _Reader:
                 values[field.name] = value
         return values
 
-    def _value(
-        self, field: _Field, wire_type: int, position: int, end: int, depth: int
-    ) -> tuple[Any, int]:
-        """The value at a position, a list of repeated numbers, and where it ends."""
-        if wire_type == _VARINT and field.kind == "int":
-            number, position = self._varint(position, end)
-            return [_signed(number)] if field.repeated else _signed(number), position
-        if wire_type not in (_LENGTH, _FOUR_BYTES):
-            raise _wrong_type(field, wire_type)
-        size, start = (4, position) if wire_type == _FOUR_BYTES else self._varint(position, end)
-        stop = start + size
-        if stop > end:
-            raise WireError(f"ends inside of a {field.name}")
-        if field.kind in _NUMBERS:
-            return self._numbers(field, wire_type, start, stop), stop
-        if wire_type != _LENGTH:
-            raise _wrong_type(field, wire_type)
-        if field.kind == "bytes":
-            return memoryview(self._content)[start:stop], stop
-        if field.kind in ("name", "text"):
-            if size > MAX_TEXT_BYTES:
-                raise WireError(
-                    f"holds a {field.name} of {size} bytes, expected at most {MAX_TEXT_BYTES}"
-                )
-            return _text(field, self._content[start:stop]), stop
-        if depth == _MAX_DEPTH:
-            raise WireError(f"holds messages in messages, more than {_MAX_DEPTH} deep")
-        return self.message(field.kind, start, stop, depth=depth + 1), stop
-
-    def _numbers(self, field: _Field, wire_type: int, start: int, stop: int) -> Any:
+    def _numbers(self, field: _Field, start: int, stop: int) -> Any:
         """One float, or any numbers packed one behind the other."""
         self._spend(stop - start)
-        if field.kind == "float" and (stop - start) % 4 == 0:
+        if field.kind == "float":
+            if (stop - start) % 4:
+                raise WireError(f"ends inside of a {field.name}")
             floats = np.frombuffer(self._content, "<f4", (stop - start) // 4, start).tolist()
-            if field.repeated and wire_type in (_LENGTH, _FOUR_BYTES):
-                return floats
-            if wire_type == _FOUR_BYTES:
-                return floats[0]
-        elif field.repeated and wire_type == _LENGTH:
-            numbers = []
-            while start < stop:
-                number, start = self._varint(start, stop)
-                numbers.append(_signed(number))
-            return numbers
-        raise _wrong_type(field, wire_type)
+            return floats if field.repeated else floats[0]
+        numbers = []
+        while start < stop:
+            number, start = self._varint(start, stop)
+            numbers.append(_signed(number))
+        return numbers
+
+    def _text(self, field: _Field, start: int, stop: int) -> str:
+        if stop - start > MAX_TEXT_BYTES:
+            raise WireError(
+                f"holds a {field.name} of {stop - start} bytes, expected at most {MAX_TEXT_BYTES}"
+            )
+        content = self._content[start:stop]
+        if field.kind == "text":
+            return _decoded(field, content)
+        if content not in self._names:
+            self._names[content] = _printable(_decoded(field, content))
+        return self._names[content]
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         """A number of 7 bits a byte, the lowest first, and where it ends."""
-        if position < end and (byte := self._content[position]) < 0x80:  # nearly all of them
-            return byte, position + 1
         number = 0
         for shift, byte in enumerate(self._content[position : min(position + 10, end)]):
             number |= (byte & 0x7F) << (7 * shift)
@@ -158,23 +164,29 @@ def _signed(number: int) -> int:
     return number - ((number >> 63) << 64)
 
 
-def _wrong_type(field: _Field, wire_type: int) -> WireError:
-    return WireError(f"holds a {field.name} of the wire type {wire_type}")
+def _unexpected(kind: str, key: int) -> WireError:
+    field = _TABLES[kind].get(key >> 3)
+    if field is not None and field.kind != "never":
+        return WireError(f"holds a {field.name} of the wire type {key & 7}")
+    name = f"the field {key >> 3}" if field is None else field.name
+    return WireError(f"holds {name} in its {kind}, which no exported model has")
 
 
-def _text(field: _Field, content: bytes) -> str:
+def _decoded(field: _Field, content: bytes) -> str:
     try:
-        text = content.decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise WireError(f"holds a {field.name} that is not UTF-8") from error
-    if field.kind == "name":
-        if len(text) > MAX_NAME_LENGTH:
-            raise WireError(
-                f"holds a name of {len(text)} characters, expected at most {MAX_NAME_LENGTH}"
-            )
-        if not text.isprintable():
-            raise WireError(f"holds the name {ascii(text)[:80]}, which cannot be printed")
-    return text
+
+
+def _printable(name: str) -> str:
+    if len(name) > MAX_NAME_LENGTH:
+        raise WireError(
+            f"holds a name of {len(name)} characters, expected at most {MAX_NAME_LENGTH}"
+        )
+    if not name.isprintable():
+        raise WireError(f"holds the name {ascii(name)[:80]}, which cannot be printed")
+    return name
 
 
 def _tables() -> dict[str, dict[int, _Field]]:
@@ -188,7 +200,23 @@ def _tables() -> dict[str, dict[int, _Field]]:
     }
 
 
+def _wire_types(field: _Field) -> tuple[int, ...]:
+    """How the values of a field may be written: repeated numbers also packed."""
+    packed = (_LENGTH,) if field.repeated else ()
+    return {"int": (_VARINT, *packed), "float": (_FOUR_BYTES, *packed), "never": ()}.get(
+        field.kind, (_LENGTH,)
+    )
+
+
 _TABLES = _tables()
+_BY_KEY = {
+    message: {
+        number << 3 | wire_type: field
+        for number, field in table.items()
+        for wire_type in _wire_types(field)
+    }
+    for message, table in _TABLES.items()
+}
 _REPEATED = {
     message: [field.name for field in table.values() if field.repeated]
     for message, table in _TABLES.items()

@@ -16,7 +16,8 @@ _VALUE_BYTES = 64 + 2
 _HEAD = bytes([14 << 3 | 2, 4 + len(KEY) + _VALUE_BYTES, 1 << 3 | 2, len(KEY)])
 _PREFIX = _HEAD + KEY.encode("ascii") + bytes([2 << 3 | 2, _VALUE_BYTES])
 SEAL_BYTES = len(_PREFIX) + _VALUE_BYTES
-_PIECE_BYTES = 2**20
+# Most files are one: between two pieces the thread would wait for its turn to run.
+_PIECE_BYTES = 2**24
 
 
 def sealed(model: bytes) -> bytes:

@@ -21,14 +21,17 @@ Known = np.ndarray
 def result(call: Call, dtypes: Sequence[np.dtype], shapes: Sequence[tuple[int, ...]]) -> list[Any]:
     """The numbers of each output, None for one whose numbers are not followed."""
     rule = _RULES.get(call.kind)
-    few = all(math.prod(shape) <= FEW and not any(map(degree, shape)) for shape in shapes)
-    if rule is None or not few:
+    if rule is None or not all(map(_few, shapes)):
         return [None] * len(shapes)
     made = rule(call, shapes)
     return [
         None if numbers is None else _fitting(numbers, dtype).reshape(shape)
         for numbers, dtype, shape in zip(made, dtypes, shapes, strict=True)
     ]
+
+
+def _few(shape: Sequence[int]) -> bool:
+    return math.prod(shape) <= FEW and not any(map(degree, shape))
 
 
 def _fitting(numbers: Known, dtype: np.dtype) -> Known:

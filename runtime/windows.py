@@ -15,9 +15,8 @@ Made = tuple[np.dtype, tuple[int, ...]]
 _MAX_STEP = 64
 
 
-def multiply_adds(call: Call, made: Fact) -> int:
-    """What a node computes for one image, in multiply-adds; `made` is its first output."""
-    count = int(made.elements)
+def multiply_adds(call: Call, count: int) -> int:
+    """What a node computes for one image, in multiply-adds; it makes `count` numbers first."""
     if call.kind == "Conv":
         weights = call.input(1).shape
         return count * math.prod(map(int, weights[1:]))
