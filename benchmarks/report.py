@@ -154,7 +154,8 @@ def of_runs(model: Model) -> Iterator[str]:
     averages = [Run(Path(folder)) for folder in FLAGS.average_run_dir]
     compared = {
         "prediction": [
-            (f"{run.step:,} steps, puts out {run.prediction}", run.averaged) for run in predictions
+            (f"{run.step:,} steps, {run.schedule}, puts out {run.prediction}", run.averaged)
+            for run in predictions
         ],
         "average": [
             (f"{run.step:,} steps, {name}", denoiser)

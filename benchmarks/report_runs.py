@@ -27,6 +27,7 @@ class Run:
         if not Checkpoints(files.checkpoints, trainer).restore():
             raise FileNotFoundError(f"{files.checkpoints}: no checkpoint; give a run that has one")
         self.step, self.prediction = int(trainer.step), config.prediction
+        self.schedule = config.schedule
         self.batch_size = config.batch_size
         self.averaged = trainer.denoiser
         self.as_trained = replace(trainer.denoiser, network=trainer.network)
