@@ -6,8 +6,7 @@ gains nothing, so that it can be tested anywhere.
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -97,8 +96,7 @@ class Replay:
         return onnxruntime.OrtValue.ortvalue_from_numpy(array.copy(), self._device)
 
 
-@dataclass(frozen=True)
-class _Bound:
+class _Bound(NamedTuple):
     """The tensors of one shape, and the number of its captured kernels."""
 
     binding: Any

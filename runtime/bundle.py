@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .background import Background
 from .bundle_limits import MAX_GRAPH_BYTES, MAX_HELD_BYTES
@@ -106,8 +106,7 @@ class Graph:
             )
 
 
-@dataclass(frozen=True)
-class Bundle:
+class Bundle(NamedTuple):
     """What the runtime needs of a manifest that has been checked.
 
     `image_shape` is (height, width, channels); `image_dtype` is "uint8" or "float32" in [0, 1];

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,15 +16,14 @@ NO_LABEL = -1
 _NAMED = 5
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(NamedTuple):
     """Inputs of a graph beyond those of every model: rows, one for each image, and numbers.
 
     Both are empty for a model without classes.
     """
 
-    rows: Mapping[str, np.ndarray] = field(default_factory=dict)
-    numbers: Mapping[str, float] = field(default_factory=dict)
+    rows: Mapping[str, np.ndarray]
+    numbers: Mapping[str, float]
 
 
 def checked_wish(
@@ -48,7 +46,7 @@ def checked_wish(
                 raise ValueError(
                     f"{name}={value!r}: the model of {bundle.path} knows no classes; leave it out"
                 )
-        return Wish()
+        return Wish({}, {})
     if labels is None:
         numbers = np.full(count, NO_LABEL) if seeds is None else seeds % len(bundle.class_names)
     else:

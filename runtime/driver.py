@@ -6,7 +6,7 @@ onnxruntime does not tell why CUDA cannot be had, and the driver is what all the
 import ctypes
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
@@ -15,16 +15,14 @@ _NO_DEVICE = 100
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 
 
-@dataclass(frozen=True)
-class Gpu:
+class Gpu(NamedTuple):
     """A GPU's name and its compute capability, like (8, 0)."""
 
     name: str
     capability: tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Driver:
+class Driver(NamedTuple):
     """The driver: the newest CUDA it can run, its GPUs, or the code of why it did not start.
 
     `cuda` is like (12, 4), or None where it does not say.

@@ -9,7 +9,9 @@ import math
 import re
 import reprlib
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType, ModuleType
 from typing import Any
 
 from .bundle_limits import MAX_DIGITS, MAX_MANIFEST_BYTES
@@ -21,6 +23,8 @@ MANIFEST = "bundle.json"
 
 EXPORT_AGAIN = "export the model again"
 COPY_AGAIN = "copy the bundle again or export it again"
+
+_SCHEMA = Path(__file__).with_name("bundle.schema.json")
 
 _TYPES = {
     "array": "a list",
@@ -76,9 +80,9 @@ def check_manifest(values: dict[str, Any], file: Path) -> None:
     from fastjsonschema import JsonSchemaValueException
 
     try:
-        _validator(detailed=False)(values)
+        _schema_module().validate(values)
     except JsonSchemaValueException as error:
-        raise BundleError(f"{file}: {_explained(values)}; {EXPORT_AGAIN}") from error
+        raise BundleError(f"{file}: {_explained(error)}; {EXPORT_AGAIN}") from error
 
 
 def received(value: Any) -> str:
@@ -101,39 +105,43 @@ def _require_version(values: dict[str, Any], file: Path) -> None:
 
 
 @cache
-def _validator(*, detailed: bool) -> Any:
-    """The schema as a function. What its errors would need costs half of the time to make it."""
-    import fastjsonschema
-
-    schema = Path(__file__).with_name("bundle.schema.json").read_text(encoding="utf-8")
-    return fastjsonschema.compile(
-        json.loads(schema),
-        use_default=False,
-        use_formats=False,
-        detailed_exceptions=detailed,
-    )
+def _schema_module() -> Any:
+    """The schema as a module, whose function `validate` fastjsonschema has written."""
+    module = ModuleType(_SCHEMA.stem)
+    _SchemaLoader(_SCHEMA.stem, str(_SCHEMA)).exec_module(module)
+    return module
 
 
-def _explained(values: dict[str, Any]) -> str:
-    """Validate once more, for the place, the value and what the schema says of it."""
-    from fastjsonschema import JsonSchemaValueException
+class _SchemaLoader(SourceFileLoader):
+    """Makes Python of a JSON Schema when it is imported.
 
-    try:
-        _validator(detailed=True)(values)
-    except JsonSchemaValueException as error:
-        place, value, definition = str(error.name), error.value, dict(error.definition or {})
-        found = f"is {received(value)}"
-        if error.rule == "required":
-            missing = next(name for name in definition["required"] if name not in value)
-            place, found = f"{place}.{missing}", "is missing"
-            definition = _entry(definition, missing)
-        elif error.rule == "propertyNames":
-            definition = definition["propertyNames"]
-            odd = next(name for name in value if not _fits(name, definition))
-            found = f"has an entry {received(odd)}"
-        place = _printable(place.removeprefix("data").removeprefix("."))[:80] or "all of it"
-        return f"{place} {found}, expected {_expected(definition)}"
-    return "it is not as its schema wants it"
+    That takes longer than all the rest that is done with a manifest; but Python keeps the module
+    compiled, like any other, until the file changes.
+    """
+
+    def source_to_code(self, data: Any, path: Any, *rest: Any, **options: Any) -> CodeType:
+        import fastjsonschema
+
+        code = fastjsonschema.compile_to_code(
+            json.loads(data), use_default=False, use_formats=False
+        )
+        return super().source_to_code(code.encode("utf-8"), path, *rest, **options)
+
+
+def _explained(error: Any) -> str:
+    """What the validator found: the place, the value and what the schema says of it."""
+    place, value, definition = str(error.name), error.value, dict(error.definition or {})
+    found = f"is {received(value)}"
+    if error.rule == "required":
+        missing = next(name for name in definition["required"] if name not in value)
+        place, found = f"{place}.{missing}", "is missing"
+        definition = _entry(definition, missing)
+    elif error.rule == "propertyNames":
+        definition = definition["propertyNames"]
+        odd = next(name for name in value if not _fits(name, definition))
+        found = f"has an entry {received(odd)}"
+    place = _printable(place.removeprefix("data").removeprefix("."))[:80] or "all of it"
+    return f"{place} {found}, expected {_expected(definition)}"
 
 
 def _entry(definition: dict[str, Any], name: str) -> dict[str, Any]:

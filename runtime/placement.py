@@ -6,7 +6,7 @@ in the CPU's memory already, and is followed there: shapes, counters, and what f
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .device import CPU_PROVIDER
 from .errors import DeviceError
@@ -34,8 +34,7 @@ _FOLLOWING = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Placement:
+class Placement(NamedTuple):
     """One node of the graph that onnxruntime runs, and the provider it runs on."""
 
     node: str

@@ -1,7 +1,6 @@
 """What a graph takes and gives."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
@@ -24,8 +23,7 @@ class Port(NamedTuple):
         return f"{self.name} {self.dtype}[{', '.join(sizes)}]"
 
 
-@dataclass(frozen=True)
-class Signature:
+class Signature(NamedTuple):
     """Inputs and outputs in order; as a text "seeds int64[N] -> images uint8[N, 64, 64, 3]"."""
 
     inputs: tuple[Port, ...]

@@ -3,7 +3,6 @@
 import ast
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,12 +53,12 @@ def test_columns_are_aligned() -> None:
 
 @pytest.fixture
 def looped(tiny_bundle: Path) -> Bundle:
-    return replace(open_bundle(tiny_bundle), path=Path("looped.bundle"))
+    return open_bundle(tiny_bundle)._replace(path=Path("looped.bundle"))
 
 
 @pytest.fixture
 def unrolled(looped: Bundle) -> Bundle:
-    return replace(looped, path=Path("unrolled.bundle"), unrolled_steps=10, unrolled_batch=4)
+    return looped._replace(path=Path("unrolled.bundle"), unrolled_steps=10, unrolled_batch=4)
 
 
 def settings(*bundles: Bundle, **changes: tuple) -> tuple[list[tuple[str, str, int, int]], list]:
@@ -98,7 +97,7 @@ def test_nothing_left_to_do_is_wrong_usage(unrolled: Bundle, changes: dict, mess
 
 
 def test_a_missing_graph_is_named(looped: Bundle) -> None:
-    alone = replace(looped, graphs={"sampler": looped.graphs["sampler"]})
+    alone = looped._replace(graphs={"sampler": looped.graphs["sampler"]})
     with pytest.raises(BundleError, match="holds no graph 'noise'"):
         settings(alone, variants=("stepwise",))
 
@@ -111,7 +110,7 @@ def test_openvino_goes_step_by_step(looped: Bundle) -> None:
 
 
 def test_bundles_of_one_name_go_by_their_paths(looped: Bundle) -> None:
-    others = [replace(looped, path=Path(folder) / "a.bundle") for folder in ("x", "y")]
+    others = [looped._replace(path=Path(folder) / "a.bundle") for folder in ("x", "y")]
     names = [name for name, *_ in settings(*others, steps=(5,), batches=(1,))[0]]
     assert names == [os.path.join("x", "a.bundle"), os.path.join("y", "a.bundle")]  # noqa: PTH118
 

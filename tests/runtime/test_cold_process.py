@@ -1,5 +1,6 @@
 """A fresh process that samples loads no training library, and loads no more than it needs."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,28 @@ def test_sampling_is_light(tiny_bundle: Path, tmp_path: Path) -> None:
         f"Sampler({str(tiny_bundle)!r}, device='cpu').sample(1, steps=1)"
     )
     assert modules_after(code, HEAVY, tmp_path) == "[]"
+
+
+def test_the_schema_is_compiled_once(tiny_bundle: Path, tmp_path: Path) -> None:
+    code = (
+        "import fastjsonschema; made = []; compiled = fastjsonschema.compile_to_code; "
+        "fastjsonschema.compile_to_code = lambda *a, **k: made.append(1) or compiled(*a, **k); "
+        "from diffkiln.runtime import open_bundle; "
+        f"open_bundle({str(tiny_bundle)!r}); print(len(made))"
+    )
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    counts = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert counts == ["1", "0"]
 
 
 def test_without_onnxruntime_the_extra_is_named(tmp_path: Path) -> None:

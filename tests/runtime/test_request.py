@@ -1,6 +1,5 @@
 """Which flags of `diffkiln-sample` go with each other, with the bundle and with what is there."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -70,7 +69,7 @@ def test_a_lacking_graph_is_named(tiny_bundle: Path, tmp_path: Path, photo: Path
 
 
 def test_an_unrolled_bundle_has_one_number_of_steps(full_bundle: Path, tmp_path: Path) -> None:
-    bundle = dataclasses.replace(open_bundle(full_bundle), unrolled_steps=4)
+    bundle = open_bundle(full_bundle)._replace(unrolled_steps=4)
     with pytest.raises(UsageError, match="--steps=3: expected 4, the only one that"):
         check(bundle, tmp_path / "a.png", "--steps=3")
     check(bundle, tmp_path / "a.gif", "--steps=3")  # which goes step by step
@@ -100,7 +99,7 @@ def test_wrong_outputs(tiny_bundle: Path, tmp_path: Path, out: str, message: str
 
 @pytest.mark.parametrize("channels", [2, 5])
 def test_channels_that_no_picture_has(tiny_bundle: Path, tmp_path: Path, channels: int) -> None:
-    bundle = dataclasses.replace(open_bundle(tiny_bundle), image_shape=(8, 8, channels))
+    bundle = open_bundle(tiny_bundle)._replace(image_shape=(8, 8, channels))
     with pytest.raises(BundleError, match=f"images have {channels} channels, expected 1, 3 or 4"):
         check(bundle, tmp_path / "a.png")
     check(bundle, tmp_path / "a.npz")
