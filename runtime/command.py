@@ -7,8 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .bundle import Bundle
 from .errors import DiffkilnError, UsageError
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 EXIT_FAILURE, EXIT_USAGE, EXIT_SIGNAL = 1, 2, 128
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A console command: `body` gets the value of each flag by name and does the work."""
 
     program: str

@@ -77,6 +77,7 @@ class _Reader:
             raise WireError(f"holds messages in messages, more than {_MAX_DEPTH} deep")
         fields, content = _BY_KEY[kind], self._content
         values: Message = {name: [] for name in _REPEATED[kind]}
+        value: Any
         while position < end:
             # Nearly all numbers here are of one byte, and a call would take longer than they do.
             if (key := content[position]) < 0x80:
@@ -88,8 +89,11 @@ class _Reader:
                 raise _unexpected(kind, key)
             self._spend(1)
             if key & 7 == _VARINT:
-                number, position = self._varint(position, end)
-                value: Any = _signed(number)
+                if position < end and (value := content[position]) < 0x80:
+                    position += 1
+                else:
+                    number, position = self._varint(position, end)
+                    value = _signed(number)
                 value = [value] if field.repeated else value
             else:
                 if key & 7 == _FOUR_BYTES:

@@ -9,9 +9,8 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
@@ -25,8 +24,7 @@ def bad_flag(name: str, received: object, expected: str) -> UsageError:
     return UsageError(f"--{name}={received}: {expected}")
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One flag; `default` is text like the user's, and no default makes the value None.
 
     `parse` makes the value from text or raises ValueError with what was expected; a flag without

@@ -4,9 +4,8 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from .sampler import Sampler
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(NamedTuple):
     """Where a task's images go; `ending` is ".png", ".gif", ".npz" or "" for a folder.
 
     `settings` are what images of `bundle` follow from beside their seeds. A `shared` output is one

@@ -1,16 +1,15 @@
 """The part of a big job that one of several processes does."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 MAX_SHARDS = 99_999
 
 
-@dataclass(frozen=True)
-class Shard:
+class Shard(NamedTuple):
     """Part `number` of `total` parts, counted from 1."""
 
     number: int
