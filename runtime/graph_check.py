@@ -123,6 +123,9 @@ class _Walk:
                 raise GraphError(
                     f"has a node {kind} that takes {name!r}, which nothing before it makes"
                 )
+        # onnxruntime's kernels look at the last input without asking whether it is there.
+        if kind != "Loop" and not (node["input"] or ["none"])[-1]:
+            raise GraphError(f"has a node {kind} whose last input is left out by an empty name")
         inputs = [facts[name] if name else None for name in node["input"]]
         call = Call(kind, inputs, _attributes(kind, node), len(names))
         if kind == "Constant":
@@ -138,7 +141,8 @@ class _Walk:
     def _count_trips(self, node: Message, facts: Facts) -> None:
         """Take note of sums of `steps` and a small number."""
         names = node["input"]
-        if node["op_type"] != "Add" or "steps" not in names or "steps" not in self._trips:
+        sums = node["op_type"] == "Add" and len(names) == 2 and "steps" in names
+        if not sums or "steps" not in self._trips:
             return
         (other,) = [name for name in names if name != "steps"] or ["steps"]
         values = facts[other].values

@@ -12,7 +12,7 @@ import numpy as np
 from .facts import Call, Fact
 from .size_arithmetic import result
 from .sizes import Rows, bound, degree, divided, is_exact, larger, product, smaller, total
-from .tensor_check import DTYPES
+from .tensor_check import DTYPES, GraphError
 from .windows import WINDOWS
 
 Shape = tuple[int, ...]
@@ -23,6 +23,15 @@ _INT64, _BOOL = np.dtype("<i8"), np.dtype("?")
 
 def infer(call: Call) -> list[Fact]:
     """What is known of the outputs of a node of `RULES`; GraphError where it could not be run."""
+    try:
+        return _inferred(call)
+    except GraphError:
+        raise
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise call.unfit("whose inputs or attributes are none that it could have") from error
+
+
+def _inferred(call: Call) -> list[Fact]:
     made = RULES[call.kind](call)
     if call.outputs > len(made):
         raise call.unfit(f"of {call.outputs} outputs, expected {len(made)}")
@@ -136,6 +145,8 @@ def _reshape(call: Call) -> list[Made]:
     if unknown:
         part = product(size for axis, size in enumerate(sizes) if axis not in unknown)
         sizes[unknown[0]] = divided(fact.elements, part) or bound(fact.elements)
+    elif type(fact.elements) is int and product(sizes) != fact.elements:
+        raise call.unfit(f"of {fact.elements} numbers into the shape {list(map(int, sizes))}")
     return [(fact.dtype, tuple(sizes))]
 
 

@@ -24,8 +24,11 @@ def result(call: Call, dtypes: Sequence[np.dtype], shapes: Sequence[tuple[int, .
     if rule is None or not all(map(_few, shapes)):
         return [None] * len(shapes)
     made = rule(call, shapes)
+    # A shape that is only a bound does not tell how many numbers there are.
     return [
-        None if numbers is None else _fitting(numbers, dtype).reshape(shape)
+        None
+        if numbers is None or numbers.size != math.prod(shape)
+        else _fitting(numbers, dtype).reshape(shape)
         for numbers, dtype, shape in zip(made, dtypes, shapes, strict=True)
     ]
 

@@ -56,7 +56,7 @@ def total(sizes: Iterable[int]) -> int:
 def larger(a: int, b: int) -> int:
     """The larger one for every N, as the sizes of two tensors that are broadcast."""
     if type(a) is int and type(b) is int:
-        return max(a, b)
+        return b if a == 1 else a if b == 1 else max(a, b)
     if a == 1 and not degree(a) and is_exact(a):
         return b
     if b == 1 and not degree(b) and is_exact(b):

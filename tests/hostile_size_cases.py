@@ -478,6 +478,23 @@ _TABLE: list[tuple[str, Change, str]] = [
     ("an axis too many", with_node("Softmax", ones(2), axis=7), "cannot be loaded|of axis"),
     ("an order of one axis", with_node("Transpose", ones(2, 2), perm=[0, 0]), "of the order"),
     ("parts that are none", with_node("Split", ones(4), num_outputs=0), "into 0 parts"),
+    *(
+        (
+            f"a bias that is left out of {kind}",
+            at_first(make(kind, ["x", "x", ""], ["evil"]), x=ones(1, 1, 4)),
+            f"has a node {kind} whose last input is left out by an empty name",
+        )
+        for kind in ("LayerNormalization", "Conv")
+    ),
+    ("numbers that are not there", with_node("Div", whole(), whole(1, 2, 3)), "that do not fit"),
+    ("one number into none", with_node("Reshape", ones(1), whole(0), allowzero=1), "of 1 numbers"),
+    ("a range to nothing", with_node("Range", whole(), whole(), whole()), "none that it could"),
+    (
+        "steps and two more",
+        at_first(make("Add", ["steps", "one", "one"], ["evil"]), one=np.int64(1)),
+        "cannot be loaded by onnxruntime",
+    ),
+    ("two things denied", with_node("Not", *[np.array([True])] * 2), "none that it could have"),
     ("an attribute that lies about its type", lying_attribute, "'strides' of type 6 holds ints"),
     *operators(
         *("DFT", "STFT", "MelWeightMatrix", "HannWindow", "RoiAlign", "MaxRoiPool", "LSTM", "GRU"),

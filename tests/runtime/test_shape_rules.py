@@ -182,6 +182,10 @@ CASES: dict[str, tuple[tuple, list[onnx.NodeProto], list[TensorProto]]] = {
             ("Where", ["truth", "x", "number"], ["p"]),
             ("Trilu", ["x"], ["q"]),
             ("IsNaN", ["x"], ["r"]),
+            ("Slice", ["x", "start", "start", "last"], ["nothing"]),
+            ("Add", ["row", "nothing"], ["s"]),
+            ("Concat", ["nothing", "x"], ["t"], {"axis": -1}),
+            ("ReduceSum", ["nothing", "last"], ["u"]),
         ),
         [
             *(array("ones", [1, 2]), array("ends", [4, 7]), array("axes", [1, 3])),
@@ -191,6 +195,7 @@ CASES: dict[str, tuple[tuple, list[onnx.NodeProto], list[TensorProto]]] = {
             *(array("places", [[0, 1], [0, 3]]), array("pads", [0, 1, 0, 2, 0, 0, 3, 0])),
             *(array("depth", 5), array("values", [0, 1], np.float32)),
             *(array("truth", [True, False] * 4), array("number", 1, np.float32)),
+            array("row", [[1]], np.float32),
         ],
     ),
     "windows": (
