@@ -17,6 +17,7 @@ from onnx import helper
 from .blocked import blocked, convolved, declare_batch
 from .conversion import BATCH, ancestors, convert, finished, parts, tidy, value_info
 from .loops import looped, unrolled
+from .naming import canonical
 from .process import RESULT, Tensors
 from .signatures import LABELS, Signatures
 
@@ -59,6 +60,7 @@ class OnnxExporter:
         elif self.batch_size:
             batch = onnx.TensorShapeProto.Dimension(dim_value=self.batch_size)
         declare_batch(model, _NETWORK, convolved(self._network), batch)
+        canonical(model)
         onnx.checker.check_model(model, full_check=True)
         return model
 

@@ -15,7 +15,7 @@ from .errors import DeviceError
 # CUDA kernels.
 NOISE_SCOPE = "threefry"
 # ... and the network in this one.
-_NETWORK_SCOPE = "network"
+NETWORK_SCOPE = "network"
 
 # Control flow and shapes: onnxruntime's CUDA kernels for them leave their result to the CPU.
 _HOST = frozenset({"Constant", "ConstantOfShape", "If", "Loop", "Range", "Shape", "Size"})
@@ -77,6 +77,6 @@ def described(found: Sequence[Placement], file: object) -> str:
 def _layer(node: str) -> str:
     """The scope inside the network, without the operation itself."""
     parts = node.split("/")
-    if _NETWORK_SCOPE not in parts:
+    if NETWORK_SCOPE not in parts:
         return ""
-    return "/".join(parts[parts.index(_NETWORK_SCOPE) + 1 : -1])
+    return "/".join(parts[parts.index(NETWORK_SCOPE) + 1 : -1])
