@@ -10,38 +10,44 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable, Iterable
 
-from diffkiln.runtime import BundleError, Sampler
+from diffkiln.runtime import Sampler
 
 # Of the processor, and of a clock for one that only waits, on a machine that may be very busy.
 LIMIT_SECONDS, LIMIT_WAIT_SECONDS = 10, 120
 
+Attempt = Callable[[str], tuple[str, str]]
 
-def attempt(bundle: str) -> tuple[str, str]:
+
+def sampled(bundle: str) -> tuple[str, str]:
     """The kind of outcome and its message."""
-    try:
-        Sampler(bundle, device="cpu", threads=1).sample(1, steps=1)
-    except BundleError as error:
-        return "BundleError", str(error)
-    except BaseException as error:
-        return type(error).__name__, str(error)
+    Sampler(bundle, device="cpu", threads=1).sample(1, steps=1)
     return "images", ""
 
 
-def forked(bundle: str) -> dict[str, object]:
+def outcome(text: str, attempt: Attempt) -> tuple[str, str]:
+    """The same, where it may also be an error of any kind."""
+    try:
+        return attempt(text)
+    except BaseException as error:
+        return type(error).__name__, str(error)
+
+
+def forked(text: str, attempt: Attempt) -> dict[str, object]:
     """Attempt it in a fork, which the kernel ends if it takes far too long."""
     receive, send = os.pipe()
     child = os.fork()
     if not child:
         signal.alarm(LIMIT_WAIT_SECONDS)
         resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_SECONDS, LIMIT_SECONDS))
-        os.write(send, json.dumps(attempt(bundle)).encode())
+        os.write(send, json.dumps(outcome(text, attempt)).encode())
         os._exit(0)
     os.close(send)
     with os.fdopen(receive) as stream:
-        text = stream.read()
+        found = stream.read()
     _, status, usage = os.wait4(child, 0)
-    kind, message = json.loads(text) if text else (f"status {status}", "")
+    kind, message = json.loads(found) if found else (f"status {status}", "")
     return {
         "kind": kind,
         "message": message,
@@ -50,11 +56,12 @@ def forked(bundle: str) -> dict[str, object]:
     }
 
 
-def main() -> None:
+def answer(lines: Iterable[str], attempt: Attempt) -> None:
+    """Write what comes of each line."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for line in sys.stdin:
-        print(json.dumps(forked(line.rstrip("\n"))), flush=True)
+    for line in lines:
+        print(json.dumps(forked(line.rstrip("\n"), attempt)), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    answer(sys.stdin, sampled)
