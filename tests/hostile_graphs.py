@@ -87,8 +87,10 @@ def multiplied_steps(model: ModelProto) -> str:
 
 def more_steps(extra: int) -> Change:
     def change(model: ModelProto) -> None:
-        tensor = next(t for t in model.graph.initializer if t.name == "extra_steps")
-        tensor.CopyFrom(from_array(np.array(extra), "extra_steps"))
+        (made,) = [node for node in model.graph.node if loop(model).input[0] in node.output]
+        (name,) = [name for name in made.input if name != "steps"]
+        (tensor,) = [tensor for tensor in model.graph.initializer if tensor.name == name]
+        tensor.CopyFrom(from_array(np.array(extra), name))
 
     return change
 
