@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from .graph_passes import (
     nodes_of,
+    replace_deprecated_mode,
     require_standard_operators,
     require_taken_operators,
     tidied,
@@ -60,6 +61,8 @@ def convert_only(function: Any) -> onnx.ModelProto:
         )
     for node in nodes_of(converted.graph):
         node.op_type = "Einsum" if node.op_type == KEPT_EINSUM else node.op_type
+        if node.op_type == "Resize":
+            replace_deprecated_mode(node)
     _fill_in(converted.graph, function.get_concrete_function().graph.captures)
     return converted
 

@@ -140,6 +140,19 @@ def widen_channel_constants(graph: onnx.GraphProto) -> None:
     drop_unused(graph)
 
 
+def replace_deprecated_mode(resize: onnx.NodeProto) -> None:
+    """Say in other words to take the pixel at floor((x + 0.5) / scale).
+
+    onnxruntime complains on stderr, in every host, of tf2onnx's word for it. Half a pixel less and
+    rounded is the same.
+    """
+    modes = {attribute.name: attribute for attribute in resize.attribute}
+    place = modes.get("coordinate_transformation_mode")
+    if place is not None and place.s == b"tf_half_pixel_for_nn":
+        place.s = b"half_pixel"
+        modes["nearest_mode"].s = b"round_prefer_ceil"
+
+
 def drop_unused(graph: onnx.GraphProto) -> None:
     """Remove nodes whose outputs nothing takes any more, and constants likewise."""
     wanted = {value.name for value in graph.output}

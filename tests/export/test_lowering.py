@@ -168,6 +168,14 @@ def test_what_layers_are_made_of(layer: Layer) -> None:
     check_numbers(model, converted(model))
 
 
+@pytest.mark.parametrize("size", [(16, 24), (4, 6), (20, 18)])
+def test_the_nearest_pixel(size: tuple[int, int], capfd: pytest.CaptureFixture[str]) -> None:
+    model = around(layers.Resizing(*size, interpolation="nearest"))
+    check_numbers(model, converted(model))
+    # onnxruntime warned there of a mode that tf2onnx writes.
+    assert "onnxruntime" not in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
