@@ -17,6 +17,7 @@ from .graph_passes import (
     replace_deprecated_mode,
     require_standard_operators,
     require_taken_operators,
+    round_up_scales,
     tidied,
     widen_channel_constants,
     with_fewer_transposes,
@@ -63,6 +64,7 @@ def convert_only(function: Any) -> onnx.ModelProto:
         node.op_type = "Einsum" if node.op_type == KEPT_EINSUM else node.op_type
         if node.op_type == "Resize":
             replace_deprecated_mode(node)
+    round_up_scales(converted)
     _fill_in(converted.graph, function.get_concrete_function().graph.captures)
     return converted
 

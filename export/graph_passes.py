@@ -153,6 +153,33 @@ def replace_deprecated_mode(resize: onnx.NodeProto) -> None:
         modes["nearest_mode"].s = b"round_prefer_ceil"
 
 
+def round_up_scales(model: onnx.ModelProto) -> None:
+    """Make the constant scales of Resizes large enough for the sizes that they stand for.
+
+    5/12 as a float32 takes 12 pixels to 4.99…, of which ONNX takes the floor.
+    """
+    graph = model.graph
+    resizes = [node for node in graph.node if node.op_type == "Resize" and len(node.input) == 3]
+    for resize in resizes:  # in order, since the size of one may follow from another's
+        inferred = onnx.shape_inference.infer_shapes(model).graph
+        shapes = {
+            value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
+            for value in (*inferred.input, *inferred.value_info)
+        }
+        constants = {value.name: value for value in graph.initializer}
+        shape, scales = shapes.get(resize.input[0], []), constants.get(resize.input[2])
+        if scales is None or list(scales.dims) != [len(shape)]:
+            continue
+        factors = numpy_helper.to_array(scales)
+        sizes = np.array(shape) * factors.astype(np.float64)
+        # Little enough to be the float32's own error, which is at most 2⁻²⁴ of it.
+        short = (np.ceil(sizes) - sizes > 0) & (np.ceil(sizes) - sizes < sizes * 2.0**-23)
+        raised = np.where(short, np.nextafter(factors, np.float32(np.inf)), factors)
+        if short.any():
+            resize.input[2] = f"{resize.name}/scales"
+            graph.initializer.append(numpy_helper.from_array(raised, resize.input[2]))
+
+
 def drop_unused(graph: onnx.GraphProto) -> None:
     """Remove nodes whose outputs nothing takes any more, and constants likewise."""
     wanted = {value.name for value in graph.output}

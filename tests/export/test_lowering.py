@@ -168,7 +168,7 @@ def test_what_layers_are_made_of(layer: Layer) -> None:
     check_numbers(model, converted(model))
 
 
-@pytest.mark.parametrize("size", [(16, 24), (4, 6), (20, 18)])
+@pytest.mark.parametrize("size", [(16, 24), (4, 6), (20, 18), (7, 5)])
 def test_the_nearest_pixel(size: tuple[int, int], capfd: pytest.CaptureFixture[str]) -> None:
     model = around(layers.Resizing(*size, interpolation="nearest"))
     check_numbers(model, converted(model))
