@@ -147,7 +147,7 @@ def _require_openable(folder: Path) -> None:
 
 
 def _callable(network: Callable) -> Callable[..., np.ndarray]:
-    call = tf.function(lambda *inputs: network(inputs), reduce_retracing=True)
+    call = tf.function(lambda *inputs: network(inputs), reduce_retracing=True, autograph=False)
     return lambda *inputs: call(*map(tf.constant, inputs)).numpy()
 
 

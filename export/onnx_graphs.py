@@ -18,7 +18,7 @@ from .blocked import blocked, convolved, declare_batch
 from .conversion import BATCH, ancestors, convert, finished, parts, tidy, value_info
 from .loops import looped, unrolled
 from .naming import canonical
-from .process import RESULT, Tensors
+from .process import RESULT, Tensors, traced
 from .signatures import LABELS, Signatures
 
 UNROLLED = ("sampler", "from_noise")
@@ -118,7 +118,7 @@ class OnnxExporter:
             taken = [_socket(value.name) for value in self.network.graph.input]
             return {**made, **dict(zip(taken, map(tf.identity, socket), strict=True))}
 
-        rest = convert(tf.function(socketed, input_signature=[*specs, prediction]))
+        rest = convert(traced(socketed, [*specs, prediction]))
         return _plugged(rest, self._network, [value_info(spec) for spec in specs], outputs)
 
 
@@ -127,9 +127,7 @@ def network_graph(signatures: Signatures) -> onnx.ModelProto:
     network = signatures.sampling.denoiser.network
     specs = [signatures.floats("noisy"), tf.TensorSpec([None], tf.float32, "condition")]
     specs += [LABELS] if signatures.wished else []
-    return convert(
-        tf.function(lambda *inputs: {"prediction": network(inputs)}, input_signature=specs)
-    )
+    return convert(traced(lambda *inputs: {"prediction": network(inputs)}, specs))
 
 
 def _plugged(

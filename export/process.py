@@ -1,6 +1,6 @@
 """A loop over steps, as TensorFlow functions: whole for the SavedModel, in parts for ONNX."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,12 @@ STEPS = tf.TensorSpec([], tf.int64, "steps")
 EVERY = tf.TensorSpec([], tf.int64, "every")
 RESULT = "result"
 ALL_RESULTS = "all_results"
+
+
+def traced(function: Callable[..., Tensors], signature: Sequence[tf.TensorSpec]) -> Any:
+    """The function as a tf.function of tensors as the signature has them."""
+    # Without AutoGraph, as Keras traces its models too: it would rewrite the source of every layer.
+    return tf.function(function, input_signature=signature, autograph=False)
 
 
 @dataclass(frozen=True)
@@ -43,9 +49,9 @@ class Process:
     def begin_function(self) -> Any:
         """`begin` as a tf.function, whose outputs are `first_NAME`."""
         # Not NAME itself: an output of ONNX cannot be called what an input is called.
-        return tf.function(
+        return traced(
             lambda *inputs: {f"first_{name}": t for name, t in self.begin(*inputs).items()},
-            input_signature=self.inputs,
+            self.inputs,
         )
 
     @property
@@ -61,24 +67,21 @@ class Process:
             for name, tensor in first.items()
         ]
         names = ["step", "steps", *(spec.name for spec in given)]
-        return tf.function(
+        return traced(
             lambda *tensors: self.step(**dict(zip(names, tensors, strict=True))),
-            input_signature=[STEP, STEPS, *given],
+            [STEP, STEPS, *given],
         )
 
     @property
     def select_function(self) -> Any:
         """all_results [steps, N, H, W, C], every → the output: the frames to keep of them."""
         frames = tf.TensorSpec([None, *self.result.shape], self.result.dtype, ALL_RESULTS)
-        return tf.function(
-            lambda frames, every: {self.output: _every(frames, every)},
-            input_signature=[frames, EVERY],
-        )
+        return traced(lambda frames, every: {self.output: _every(frames, every)}, [frames, EVERY])
 
     @property
     def function(self) -> Any:
         """The whole loop as a tf.function of the inputs."""
-        return tf.function(self._run, input_signature=self.inputs)
+        return traced(self._run, self.inputs)
 
     def _run(self, *inputs: tf.Tensor) -> Tensors:
         given = dict(zip([spec.name for spec in self.inputs], inputs, strict=True))

@@ -10,7 +10,7 @@ from ..trainer.diffusion import Wish, to_uint8
 from ..trainer.sampling import Sampling
 from .inversion import CORRECTIONS, begin_inversion, inversion_step
 from .noise import INITIAL_STREAM, gaussian_noise
-from .process import EVERY, RESULT, STEPS, Process, Tensors
+from .process import EVERY, RESULT, STEPS, Process, Tensors, traced
 
 SEEDS = tf.TensorSpec([None], tf.int64, "seeds")
 LABELS = tf.TensorSpec([None], tf.int64, "labels")
@@ -50,7 +50,7 @@ class Signatures:
     @property
     def noise(self) -> Any:
         """seeds int64 [N] → noise float32 [N, H, W, C]."""
-        return tf.function(lambda seeds: {"noise": self._noise(seeds)}, input_signature=[SEEDS])
+        return traced(lambda seeds: {"noise": self._noise(seeds)}, [SEEDS])
 
     @property
     def denoise(self) -> Any:
@@ -66,7 +66,7 @@ class Signatures:
             return {"image": image, "noise": noise}
 
         time = tf.TensorSpec([None], tf.float32, "time")
-        return tf.function(denoise, input_signature=[self.floats("noisy"), time, *self.wished])
+        return traced(denoise, [self.floats("noisy"), time, *self.wished])
 
     @property
     def sampler(self) -> Process:
