@@ -4,7 +4,6 @@ On a GPU what a step hands to the next stays in its memory. The same code runs o
 gains nothing, so that it can be tested anywhere.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -52,27 +51,35 @@ class Replay:
 
     For each shape of the inputs there is one set of tensors, bound once: new input is copied into
     it, and the output out of it. onnxruntime captures the kernels at the first run of a shape and
-    replays them at every other, as long as nothing has moved. It does not allow two such runs at
-    the same time, so threads wait for each other.
+    replays them at every other, as long as nothing has moved. What it captured belongs to the
+    thread that ran: another would capture anew, and keep that for as long as the session lives. So
+    all runs are made by one thread, one after the other.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession, device: str) -> None:
+        # Only where it is needed: its import takes longer than to load a small graph.
+        from concurrent.futures import ThreadPoolExecutor
+
         self._session, self._device = session, device
         self._shapes: dict[Sequence[Any], _Bound] = {}
-        self._lock = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, "diffkiln-replay")
 
     def run(
         self, feeds: Mapping[str, np.ndarray], options: onnxruntime.RunOptions
     ) -> list[np.ndarray]:
         """Return all outputs in the graph's order."""
+        return self._thread.submit(self._run, feeds, options).result()
+
+    def _run(
+        self, feeds: Mapping[str, np.ndarray], options: onnxruntime.RunOptions
+    ) -> list[np.ndarray]:
         key = tuple((name, array.shape) for name, array in sorted(feeds.items()))
-        with self._lock:
-            if key not in self._shapes and len(self._shapes) == MAX_SHAPES:
-                options.add_run_config_entry("gpu_graph_id", _NOT_CAPTURED)
-                return [np.asarray(out) for out in self._session.run(None, dict(feeds), options)]
-            if key not in self._shapes:
-                self._shapes[key] = self._bind(feeds, number=len(self._shapes))
-            return self._shapes[key].run(self._session, feeds, options)
+        if key not in self._shapes and len(self._shapes) == MAX_SHAPES:
+            options.add_run_config_entry("gpu_graph_id", _NOT_CAPTURED)
+            return [np.asarray(out) for out in self._session.run(None, dict(feeds), options)]
+        if key not in self._shapes:
+            self._shapes[key] = self._bind(feeds, number=len(self._shapes))
+        return self._shapes[key].run(self._session, feeds, options)
 
     def _bind(self, feeds: Mapping[str, np.ndarray], *, number: int) -> "_Bound":
         binding = self._session.io_binding()

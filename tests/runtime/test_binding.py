@@ -127,10 +127,20 @@ def test_each_shape_has_its_own_tensors_up_to_a_limit(from_noise: Session, repla
     assert len(replay._shapes) == MAX_SHAPES
 
 
-def test_threads_take_turns(from_noise: Session, replay: Replay) -> None:
+def test_threads_take_turns(
+    from_noise: Session, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = {
         seed: from_noise.run({"noise": noise(2, seed), "steps": STEPS})[0] for seed in range(4)
     }
+    session, runners = from_noise._session, set[int]()
+    run = session.run_with_iobinding
+
+    def run_and_tell(*arguments: object) -> None:
+        runners.add(threading.get_ident())
+        run(*arguments)
+
+    monkeypatch.setattr(session, "run_with_iobinding", run_and_tell)
     wrong: list[int] = []
 
     def draw(seed: int) -> None:
@@ -143,6 +153,9 @@ def test_threads_take_turns(from_noise: Session, replay: Replay) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+    # Each thread would capture kernels of its own.
+    assert len(runners) == 1
+    assert threading.get_ident() not in runners
 
 
 @pytest.mark.gpu
