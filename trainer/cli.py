@@ -55,7 +55,9 @@ def _choice(name: str, default: str | None, choices: tuple[str, ...], text: str)
 
 _text("run_dir", None, "folder of the run, made if it is not there")
 _choice("preset", "tiny", tuple(PRESETS), "network and recipe that the other flags start from")
-_text("data", None, "tfds:NAME, folder:PATH (JPEG and PNG, any depth) or synthetic")
+_text(
+    "data", None, "tfds:NAME, folder:PATH (JPEG and PNG, any depth), synthetic or synthetic:COUNT"
+)
 _text("data_dir", None, "where tensorflow-datasets finds prepared data")
 _text("split", None, "TFDS split to train on; Oxford Flowers: train+test")
 _text("eval_split", None, "TFDS split to hold out; Oxford Flowers: validation")

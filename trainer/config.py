@@ -19,7 +19,8 @@ PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 CACHES = ("memory", "disk", "none")
 MIN_SIGNAL_RATE = 0.001
 MOST_CLASSES = 10_000
-DATA_EXPECTED = "tfds:NAME, folder:PATH or synthetic"
+DATA_EXPECTED = "tfds:NAME, folder:PATH, synthetic or synthetic:COUNT with a COUNT of 8 or more"
+SYNTHETIC_IMAGES = 2048
 
 # What may differ when a run goes on: none of these changes what a step computes from its weights.
 CHANGEABLE = frozenset(
@@ -217,7 +218,11 @@ class TrainConfig:
 
     def _check_data(self) -> None:
         kind, _, name = self.data.partition(":")
-        if not (self.data == "synthetic" or (kind in ("tfds", "folder") and name)):
+        if kind == "synthetic":
+            known = self.data == kind or (name.isdecimal() and int(name) >= 8)
+        else:
+            known = kind in ("tfds", "folder") and name
+        if not known:
             raise InputError(f"data={self.data}: expected {DATA_EXPECTED}")
         for setting in ("data_dir", "split", "eval_split"):
             value = getattr(self, setting)

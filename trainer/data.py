@@ -18,7 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from .cache import DiskCache, MemoryCache, NoCache, chosen_cache
-from .config import TrainConfig
+from .config import SYNTHETIC_IMAGES, TrainConfig
 from .errors import InputError
 from .folder import Pictures, list_folder
 from .image_store import Images
@@ -30,8 +30,6 @@ from .synthetic import flowers_of
 from .synthetic_species import SPECIES
 from .tfds import tfds_images
 
-SYNTHETIC_IMAGES = 2048
-SYNTHETIC_EVAL_IMAGES = 256
 EVAL_IMAGES_USED = 256
 SAMPLE = 1024
 BATCHES_AHEAD = 6
@@ -161,14 +159,14 @@ def _folder(folder: Path, config: TrainConfig, cache_dir: Path, worker: int) -> 
 
 
 def _ordered(config: TrainConfig, *, download: bool) -> OrderedImages:
-    if config.data != "synthetic":
-        return tfds_images(config.data.partition(":")[2], config, download=download)
-    size, seed = config.image_size, config.seed
+    kind, _, name = config.data.partition(":")
+    if kind == "tfds":
+        return tfds_images(name, config, download=download)
+    size, seed, count = config.image_size, config.seed, int(name or SYNTHETIC_IMAGES)
     # Evaluation comes from the far end of one seed's flowers, so that the two never overlap.
-    train = range(SYNTHETIC_IMAGES)
-    held_out = range(SYNTHETIC_IMAGES, SYNTHETIC_IMAGES + SYNTHETIC_EVAL_IMAGES)
+    train, held_out = range(count), range(count, count + count // 8)
     return OrderedImages(
-        identity=f"synthetic {seed}",
+        identity=f"{config.data} {seed}",
         counts=(len(train), len(held_out)),
         train=lambda: flowers_of(train, image_size=size, seed=seed),
         evaluation=lambda: flowers_of(held_out, image_size=size, seed=seed),

@@ -94,13 +94,16 @@ def test_splits_that_are_the_same_leave_nothing_to_train_on(flowers_dir: Path) -
         load_images(config)
 
 
-def test_synthetic_evaluation_is_held_out() -> None:
-    data = load_images(preset_config("tiny", image_size=8))
+@pytest.mark.parametrize(
+    ("source", "count", "held_out"), [("synthetic", 2048, 256), ("synthetic:20", 20, 2)]
+)
+def test_synthetic_evaluation_is_held_out(source: str, count: int, held_out: int) -> None:
+    data = load_images(preset_config("tiny", image_size=8, data=source))
     (train,) = data.train.portions()
-    assert len(train) == 2048
+    assert len(train) == count
     evaluation, labels = data.evaluation
     kept = [*without_copies(zip(evaluation, labels.tolist(), strict=True), train)]
-    assert len(kept) == len(evaluation) == len(data.held_out) == 256
+    assert len(kept) == len(evaluation) == len(data.held_out) == held_out
 
 
 @pytest.mark.parametrize(("batch_size", "count"), [(4, 1), (4, 2), (6, 3), (5, 2), (4, 4)])

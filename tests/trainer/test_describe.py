@@ -42,7 +42,7 @@ def test_nothing_is_made(command: Command, tmp_path: Path) -> None:
     result = command("diffkiln-train", f"--run_dir={tmp_path / 'r'}", *TINY, "--describe")
     assert result.returncode == 0, result.stderr
     assert "405,420" in result.stdout
-    assert "cache     memory, of 2,304 images in 2 MB" in result.stdout
+    assert "cache     memory, of 72 images in 0 MB" in result.stdout
     assert f"{tmp_path / 'r'} would begin" in result.stdout
     assert not list(tmp_path.iterdir())
 

@@ -236,7 +236,7 @@ halves = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, halves)
 settings = dict(image_size=16, warm_up_steps=5, train_steps=6, log_every_steps=2, widths=(16,))
 train(Path(sys.argv[1]), preset_config("tiny", distribute="mirrored", batch_size=int(sys.argv[2]),
-      precision=sys.argv[3], **settings))
+      precision=sys.argv[3], data="synthetic:64", **settings))
 """
 
 
