@@ -33,7 +33,7 @@ test: environment $(BUILDS:%=$(VENV)-%/installed)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	DIFFKILN_GPU_PYTHON=$(abspath $(VENV)-gpu/bin/python) \
 	  DIFFKILN_OPENVINO_PYTHON=$(abspath $(VENV)-openvino/bin/python) \
-	  $(BIN)/python -m pytest --numprocesses=auto
+	  $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 
 environment: $(VENV)/installed
 

@@ -122,13 +122,16 @@ Task = Callable[[], None]
 def _check() -> Task:
     bundle = Path(require_flag(FLAGS, "bundle"))
     if FLAGS.verify:
+        _refuse_beside_verify()
         return lambda: _verify(bundle)
     baking: Any = {name: FLAGS[name].value for name in _BAKING}
-    if (FLAGS.run_dir is None) == (FLAGS.network is None):
+    if FLAGS.run_dir is None and FLAGS.network is None:
         raise InputError(
             "--run_dir: expected the folder of a diffkiln-train run, or else --network with a "
             ".keras file; see --help"
         )
+    if FLAGS.run_dir is not None and FLAGS.network is not None:
+        raise InputError("--network: says nothing beside --run_dir; leave one of them out")
     check_baking(baking)
     check_bundle_path(bundle, overwrite=FLAGS.overwrite)
     if FLAGS.run_dir is not None:
@@ -138,8 +141,14 @@ def _check() -> Task:
         raise InputError(
             f"--weights={FLAGS.weights}: only a run has several; leave it out, or give --run_dir"
         )
-    network, settings = Path(FLAGS.network), _network_settings()
+    network, settings = Path(require_flag(FLAGS, "network")), _network_settings()
     return lambda: _export_network(network, bundle, {**settings, **baking})
+
+
+def _refuse_beside_verify() -> None:
+    for name in FLAGS:
+        if FLAGS[name].present and name not in ("bundle", "verify"):
+            raise InputError(f"--{name}: says nothing beside --verify; leave one of them out")
 
 
 def _refuse_network_flags() -> None:

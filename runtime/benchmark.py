@@ -17,11 +17,11 @@ from .bench_process import Process
 from .bench_profile import OperatorTime
 from .bench_report import Comparison, Profile, Report, new_report, write_json
 from .bench_table import comparison_table, profile_table, speed_table, start_table
-from .bundle import Bundle, open_bundle
+from .bundle import Bundle, open_bundle, shipped_bundle
 from .command import Command
 from .device import DEVICES
 from .errors import LibraryError
-from .limits import MAX_BATCH, MAX_THREADS
+from .limits import MAX_BATCH, MAX_STEPS, MAX_THREADS
 from .options import (
     Option,
     bad_flag,
@@ -36,11 +36,15 @@ from .options import (
 
 OPTIONS = (
     Option(
-        "bundle", file_paths, "the folder that diffkiln-export wrote, or several", required=True
+        "bundle",
+        file_paths,
+        "what diffkiln-export wrote, or several of it; by default flowers brought along",
     ),
     Option("batch_sizes", whole_numbers(1, MAX_BATCH), "images per call, commas between", "1,8"),
     Option(
-        "steps", whole_numbers(1, 10**6), "denoising steps, commas between; by default the bundle's"
+        "steps",
+        whole_numbers(1, MAX_STEPS),
+        "denoising steps, commas between; by default the bundle's",
     ),
     Option(
         "variants",
@@ -64,7 +68,7 @@ Networks = dict[Path, Mapping[str, Any]]
 
 def _benchmark(values: Mapping[str, Any]) -> None:
     _require_outputs(values["json"], values["plot"])
-    bundles = [open_bundle(path) for path in values["bundle"]]
+    bundles = [open_bundle(path) for path in values["bundle"] or [shipped_bundle()]]
     if values["profile"] and "openvino" in values["device"]:
         raise bad_flag("device", "openvino", "has no operators to --profile; leave one of them out")
     further = values["compare"] or values["profile"]

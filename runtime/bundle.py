@@ -129,12 +129,25 @@ class Bundle(NamedTuple):
 
     def graph(self, name: str) -> Graph:
         """Return the graph `name`; BundleError if the bundle does not hold it."""
-        if name not in self.graphs:
-            raise BundleError(
-                f"{self.path} holds no graph {name!r}, only {', '.join(sorted(self.graphs))}; "
-                f"{EXPORT_AGAIN} with --graphs naming {name}"
-            )
+        self.require_graphs(name)
         return self.graphs[name]
+
+    def require_graphs(self, *names: str) -> None:
+        """BundleError unless the bundle holds these graphs."""
+        missing = [name for name in names if name not in self.graphs]
+        if not missing:
+            return
+        wanted = ",".join(dict.fromkeys(("sampler", *self.graphs, *names)))
+        remedy = f"{EXPORT_AGAIN} with --graphs={wanted}"
+        if self.path == shipped_bundle():
+            remedy = (
+                "these flowers came with diffkiln to draw pictures alone: give a --bundle of your "
+                f"own, exported with --graphs={wanted}"
+            )
+        raise BundleError(
+            f"{self.path} holds no graph {missing[0]!r}, only {', '.join(sorted(self.graphs))}; "
+            f"{remedy}"
+        )
 
 
 def shipped_bundle() -> Path:

@@ -65,6 +65,9 @@ def class_number(bundle: Bundle, label: Any) -> int:
     if isinstance(label, str):
         if label in names:
             return names.index(label)
+        folded = [name.casefold() for name in names]
+        if folded.count(label.casefold()) == 1:
+            return folded.index(label.casefold())
         import difflib  # which a label that is right need not wait for
 
         near = difflib.get_close_matches(label, names, n=1)

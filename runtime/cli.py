@@ -7,7 +7,7 @@ from typing import Any
 from .bundle import open_bundle, shipped_bundle
 from .command import Command, load_sampler
 from .device import DEVICES
-from .limits import MAX_BATCH, MAX_COUNT, MAX_GUIDANCE, MAX_THREADS, SEED_END
+from .limits import MAX_BATCH, MAX_COUNT, MAX_GUIDANCE, MAX_STEPS, MAX_THREADS, SEED_END
 from .options import Option, file_path, name_list, number, one_of, seed_list, whole_number
 from .outputs import write
 from .request import checked_request, needed_graphs
@@ -25,7 +25,7 @@ OPTIONS = (
     Option("count", whole_number(1, MAX_COUNT), "how many images; by default 16"),
     Option("seed", _SEED, "seed of the first image, then one more each; by default 0"),
     Option("seeds", seed_list, "seeds like 3,7,9-12 instead of --count and --seed"),
-    Option("steps", whole_number(1, 10**6), "denoising steps; by default the bundle's"),
+    Option("steps", whole_number(1, MAX_STEPS), "denoising steps; by default the bundle's"),
     Option("label", name_list, "classes to show, by name or number, in turn; none for no class"),
     Option("guidance", number(0, MAX_GUIDANCE), "how much of a class; by default the bundle's"),
     Option("interpolate_to", _SEED, "go from the picture of --seed to that of this, in --count"),

@@ -9,6 +9,8 @@ MAX_COUNT = 1_000_000
 MAX_BATCH = 4096
 MAX_THREADS = 1024
 MAX_GUIDANCE = 100.0
+# A bundle may allow fewer.
+MAX_STEPS = 100_000
 
 # Seeds are int64 in the graphs.
 SEED_END = 2**63

@@ -98,7 +98,7 @@ class _Parser(flags.ArgumentParser):
 def _value(option: Option, values: flags.FlagValues) -> Any:
     value = values[option.name].value
     if option.required and value is None:
-        raise UsageError(f"--{option.name}: missing, expected {option.help}; see --help")
+        raise UsageError(f"--{option.name}: missing ({option.help}); see --help")
     return value
 
 
@@ -132,11 +132,14 @@ def several(parse_one: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]
     return parse
 
 
+_DECIMAL = r"[+-]?(?=\.?[0-9])[0-9]{0,20}(\.[0-9]{0,20})?"
+
+
 def number(minimum: float, maximum: float) -> Callable[[str], float]:
     """Make a parser of decimal numbers from minimum to maximum."""
 
     def parse(text: str) -> float:
-        value = float(text) if re.fullmatch(r"[+-]?[0-9]{1,20}(\.[0-9]{0,20})?", text) else None
+        value = float(text) if re.fullmatch(_DECIMAL, text) else None
         if value is None or not minimum <= value <= maximum:
             raise ValueError(f"expected a number from {minimum:g} to {maximum:g}")
         return value

@@ -1,5 +1,6 @@
 """Checks the flags of `diffkiln-sample` against each other and the bundle, before any work."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -135,7 +136,7 @@ def _class_number(bundle: Bundle, text: str) -> int:
 
     if text == "none" and text not in bundle.class_names:
         return NO_LABEL
-    is_number = text not in bundle.class_names and text.isdecimal()
+    is_number = text not in bundle.class_names and re.fullmatch("-?[0-9]{1,19}", text)
     return class_number(bundle, int(text) if is_number else text)
 
 
@@ -208,8 +209,7 @@ def _read(flag: str, path: Path, reader: Callable[[Path], Content]) -> Content:
 def _require_graphs(task: Task, bundle: Bundle, output: Output) -> None:
     """Complain of what the bundle lacks before any of its graphs is loaded."""
     graphs = needed_graphs(task, output)
-    for graph in graphs:
-        bundle.graph(graph)
+    bundle.require_graphs(*graphs)
     if not {"sampler", "from_noise"}.isdisjoint(graphs):
         require_unrolled_steps(bundle, task.steps)
 

@@ -20,7 +20,8 @@ def settings_of(
     guidance: float | None = None,
 ) -> dict[str, Any]:
     """Return all that the pixels of a seed follow from, as JSON has it."""
-    wish = {"label": choices and list(choices), "guidance": guidance}
+    chosen = bundle.default_guidance if guidance is None else guidance
+    wish = {"label": choices and list(choices), "guidance": chosen}
     return {
         "bundle": bundle.path.absolute().name,
         "sampler_sha256": bundle.graph("sampler").sha256,
@@ -37,6 +38,12 @@ def require_same(path: Path, found: Mapping[str, Any], settings: Mapping[str, An
             raise bad_flag(
                 "out",
                 path,
-                f"was begun with {name} {found.get(name)}, not {value}; use the same flags and "
-                "bundle to go on with it, or choose another path",
+                f"was begun with {_told(name, found.get(name))}, not {_told(name, value)}; use the "
+                "same flags and bundle to go on with it, or choose another path",
             )
+
+
+def _told(name: str, value: Any) -> str:
+    if value is None:
+        return f"no {name}"
+    return f"{name} {', '.join(map(str, value)) if isinstance(value, list) else value}"

@@ -32,8 +32,8 @@ USAGE = """Train a diffusion model on pictures; what it writes, diffkiln-export 
   diffkiln-train --run_dir=run
   diffkiln-train --run_dir=run --preset=flowers64 --data=folder:photos
 
-The same command again goes on where the last one stopped. Settings left out are the preset's;
---describe says what they come to.
+The same command again goes on where the last one stopped. Settings left out are the preset's; the
+run's config.json has all of them, and --describe says beforehand what the most important come to.
 """
 
 
@@ -159,10 +159,11 @@ def _run(arguments: _Arguments) -> None:
     with quiet_native_import():
         from .describe import describe
         from .training import train
+    told = {"resume": FLAGS.resume, "download": FLAGS.download}
     if FLAGS.describe:
-        print(describe(arguments.run_dir, arguments.config, resume=FLAGS.resume))
+        print(describe(arguments.run_dir, arguments.config, **told))
         return
-    train(arguments.run_dir, arguments.config, resume=FLAGS.resume, download=FLAGS.download)
+    train(arguments.run_dir, arguments.config, **told)
 
 
 def main() -> int:

@@ -69,9 +69,14 @@ def _flags_help(flag_values: flags.FlagValues) -> str:
     for name in flag_values:
         flag = flag_values[name]
         choices = "|".join(getattr(flag.parser, "enum_values", None) or [])
-        default = "" if flag.value is None else f" (default: {flag.default_as_str})"
         text = (flag.help or "").removeprefix(f"<{choices}>: ")
-        lines.append(f"  --{name}={choices or '…'}\n      {text}{default}")
+        if flag.boolean:
+            lines.append(f"  --{name}, --no{name}" if flag.default is not False else f"  --{name}")
+        else:
+            lines.append(f"  --{name}={choices or '…'}")
+        if flag.default is not None and flag.default is not False:
+            text += f" (default: {'yes' if flag.boolean else flag.default_as_str})"
+        lines.append(f"      {text}")
     return "\n".join(lines)
 
 
@@ -79,7 +84,7 @@ def require_flag(flag_values: flags.FlagValues, name: str) -> str:
     """The flag's value; InputError where it was not given."""
     value = flag_values[name].value
     if not value:
-        raise InputError(f"--{name}: missing, expected {flag_values[name].help}; see --help")
+        raise InputError(f"--{name}: missing ({flag_values[name].help}); see --help")
     return value
 
 

@@ -28,7 +28,7 @@ from .run_directory import DataSummary
 from .streams import FLIP, stream_seed
 from .synthetic import flowers_of
 from .synthetic_species import SPECIES
-from .tfds import tfds_images
+from .tfds import is_prepared, tfds_images
 
 EVAL_IMAGES_USED = 256
 SAMPLE = 1024
@@ -125,13 +125,21 @@ def _wanted_classes(config: TrainConfig, found: Sequence[str]) -> tuple[str, ...
     )
 
 
-def planned_cache(config: TrainConfig) -> str:
-    """Which cache `load_images` would use, and for how much, without reading an image."""
+def planned_cache(config: TrainConfig, *, download: bool = False) -> str:
+    """Which cache `load_images` would use, and for how much, without reading an image.
+
+    Raises InputError where `load_images` would, for all that can be known without the images.
+    """
     kind, _, name = config.data.partition(":")
+    if kind == "tfds" and download and not is_prepared(name, config.data_dir):
+        return "depends on how many images there are, once they have been downloaded"
     if kind == "folder":
-        images = len(list_folder(Path(name)).names)
+        listing = list_folder(Path(name))
+        images, class_names = len(listing.names), listing.class_names
     else:
-        images = sum(_ordered(config, download=False).counts)
+        source = _ordered(config, download=False)
+        images, class_names = sum(source.counts), source.class_names
+    _wanted_classes(config, class_names)
     megabytes = images * config.image_size**2 * 3 / 1e6
     return f"{chosen_cache(config, images)}, of {images:,} images in {megabytes:,.0f} MB"
 

@@ -17,6 +17,7 @@ from .layers import SelfAttention
 from .run_directory import RunDirectory
 from .training import check_run_directory
 from .unet import build_unet
+from .weights import initial_weights
 
 # Weights, gradients, their average and Adam's two moments, all float32.
 _BYTES_PER_PARAMETER = 5 * 4
@@ -69,11 +70,13 @@ def multiply_adds(network: keras.Model) -> int:
     return sum(level.multiply_adds for level in levels(network))
 
 
-def describe(run_dir: Path, config: TrainConfig, *, resume: str = "auto") -> str:
+def describe(
+    run_dir: Path, config: TrainConfig, *, resume: str = "auto", download: bool = False
+) -> str:
     """The network as a table, the memory it needs, and what `train` would do."""
     network = build_unet(config.network, dtype=config.precision)
-    plan = _plan(run_dir, config, resume)
-    return "\n".join([*_table(network), "", *_memory(network, config), *plan])
+    plan, run = _plan(config, download), _state(run_dir, config, resume, network)
+    return "\n".join([*_table(network), "", *_memory(network, config), *plan, f"run       {run}"])
 
 
 def _table(network: keras.Model) -> Iterator[str]:
@@ -104,12 +107,16 @@ def _memory(network: keras.Model, config: TrainConfig) -> Iterator[str]:
     )
 
 
-def _plan(run_dir: Path, config: TrainConfig, resume: str) -> Iterator[str]:
+def _plan(config: TrainConfig, download: bool) -> Iterator[str]:
     images = config.train_steps * config.batch_size
     split = f", {config.split}" if config.split else ""
     held_out = f", {config.eval_split} held out" if config.eval_split else ""
-    yield f"data      {config.data}{split}{held_out}"
-    yield f"cache     {_cache(config)}"
+    try:
+        cache = planned_cache(config, download=download)
+        yield f"data      {config.data}{split}{held_out}"
+        yield f"cache     {cache}"
+    except InputError as error:
+        yield f"data      would be refused: {error}"
     yield (
         f"steps     {config.train_steps:,} of {config.batch_size} images, {images:,} in all; "
         f"prediction {config.prediction}, schedule {config.schedule}, "
@@ -122,7 +129,6 @@ def _plan(run_dir: Path, config: TrainConfig, resume: str) -> Iterator[str]:
     )
     devices = [device.name.removeprefix("/physical_device:") for device in _devices()]
     yield f"device    {_place(config, devices)} in {config.precision}"
-    yield f"run       {_state(run_dir, config, resume)}"
 
 
 def _place(config: TrainConfig, devices: list[str]) -> str:
@@ -137,24 +143,19 @@ def _place(config: TrainConfig, devices: list[str]) -> str:
     )
 
 
-def _cache(config: TrainConfig) -> str:
-    try:
-        return planned_cache(config)
-    except InputError as error:
-        return f"would be refused: {error}"
-
-
 def _devices() -> list[Any]:
     return tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("CPU")
 
 
-def _state(run_dir: Path, config: TrainConfig, resume: str) -> str:
+def _state(run_dir: Path, config: TrainConfig, resume: str, network: keras.Model) -> str:
     run = RunDirectory(run_dir)
     try:
         exists = check_run_directory(run, config, resume)
+        newest = tf.train.latest_checkpoint(str(run.checkpoints)) if exists else None
+        if config.init_from and not newest:
+            initial_weights(Path(config.init_from), config, network)
     except InputError as error:
         return f"would be refused: {error}"
-    newest = tf.train.latest_checkpoint(str(run.checkpoints)) if exists else None
     if newest:
         return f"{run_dir} would go on from {Path(newest).name}"
     begun = f", with the weights of {config.init_from}" if config.init_from else ""

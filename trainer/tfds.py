@@ -80,11 +80,16 @@ def _state(folder: Path) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any:
+def is_prepared(name: str, data_dir: str | None) -> bool:
+    """Whether a data set can be read without a download; InputError for an unknown name."""
+    return _builder(name, data_dir).is_prepared()
+
+
+def _builder(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
 
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        return tfds.builder(name, data_dir=data_dir)
     except (ValueError, ImportError, OSError, AttributeError) as error:
         # DatasetNotFoundError and malformed names are ValueErrors.
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
@@ -92,6 +97,10 @@ def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any
             f"; did you mean tfds:{near[0]}?" if near else "; see the tensorflow-datasets catalog"
         )
         raise InputError(f"data=tfds:{name}: not a known tensorflow-datasets name{hint}") from error
+
+
+def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any:
+    builder = _builder(name, data_dir)
     if builder.is_prepared():
         return builder
     place = data_dir or builder.data_path

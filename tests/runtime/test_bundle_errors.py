@@ -8,7 +8,7 @@ import pytest
 from small_manifest import GRAPH, manifest, write
 
 from diffkiln.runtime import BundleError
-from diffkiln.runtime.bundle import open_bundle
+from diffkiln.runtime.bundle import open_bundle, shipped_bundle
 
 
 def test_a_sound_manifest_is_read(tmp_path: Path) -> None:
@@ -135,5 +135,9 @@ def test_a_graph_file_that_has_gone(tmp_path: Path) -> None:
 
 def test_a_graph_that_the_bundle_does_not_hold(tmp_path: Path) -> None:
     bundle = open_bundle(write(tmp_path, manifest()))
-    with pytest.raises(BundleError, match=r"holds no graph 'step', only sampler; .* --graphs"):
+    with pytest.raises(BundleError, match=r"no graph 'step', only sampler; .*=sampler,step$"):
         bundle.graph("step")
+    with pytest.raises(BundleError, match=r"no graph 'noise', .* --graphs=sampler,noise,step$"):
+        bundle.require_graphs("noise", "step")
+    with pytest.raises(BundleError, match=r"these flowers came with diffkiln .* --bundle of your"):
+        open_bundle(shipped_bundle()).graph("encode")

@@ -115,6 +115,9 @@ def test_labels_on_the_command_line(command: Command, class_bundle: Path, tmp_pa
     found = arrays("turns", "--count=3", "--label=3,sunflower", "--guidance=1.5")
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(arrays("none", "--count=2", "--label=none"), none)
+    np.testing.assert_array_equal(arrays("less", "--count=2", "--label=-1"), none)
+    capitals = arrays("capitals", "--count=3", "--label=3,SUNFLOWER", "--guidance=1.5")
+    np.testing.assert_array_equal(capitals, expected)
 
 
 def test_pictures_of_a_class(command: Command, class_bundle: Path, tmp_path: Path) -> None:
@@ -139,7 +142,10 @@ def test_a_restart_with_another_class_is_refused(
     assert first.returncode == 0, first.stderr
     other = command("diffkiln-sample", *given, "--shard=2/2", "--label=lotus")
     assert other.returncode == 2
-    assert "was begun with label [7], not [8]" in other.stderr
+    assert "was begun with label 7, not label 8" in other.stderr
+    # The bundle's own, which was left out before.
+    same = command("diffkiln-sample", *given, "--shard=2/2", "--label=poppy", "--guidance=20")
+    assert same.returncode == 0, same.stderr
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,18 @@ def test_an_empty_path() -> None:
     assert error_of("--bundle=").startswith("--bundle=: expected a path")
 
 
+@pytest.mark.parametrize(("text", "value"), [(".5", 0.5), ("2.", 2.0), ("100", 100.0)])
+def test_a_number_as_people_write_it(text: str, value: float) -> None:
+    assert parse_options(OPTIONS, ["--out=o.png", f"--guidance={text}"])["guidance"] == value
+
+
+@pytest.mark.parametrize("text", [".", "1e1", "-.5", "101"])
+def test_a_number_that_is_none_or_out_of_range(text: str) -> None:
+    assert error_of(f"--guidance={text}").endswith("expected a number from 0 to 100; see --help")
+
+
 def test_a_missing_flag() -> None:
-    with pytest.raises(UsageError, match="--out: missing, expected what to write"):
+    with pytest.raises(UsageError, match=r"--out: missing \(what to write"):
         parse_options(OPTIONS, ["--bundle=b"])
 
 

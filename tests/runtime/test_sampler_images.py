@@ -131,7 +131,9 @@ def test_masks_and_seeds_out_of_range(
 
 def test_a_bundle_without_the_graph_says_how_to_get_it(tiny_bundle: Path) -> None:
     sampler = Sampler(tiny_bundle, device="cpu")
-    with pytest.raises(BundleError, match=r"holds no graph 'encode', .* --graphs naming encode"):
+    with pytest.raises(
+        BundleError, match=r"holds no graph 'encode', .* --graphs=sampler,.*,encode"
+    ):
         sampler.encode(np.zeros((1, 16, 16, 3), np.uint8))
 
 

@@ -145,7 +145,7 @@ def test_other_settings_and_other_files_are_refused(tiny_bundle: Path, tmp_path:
     assert "holds other files" in refusal(tiny_bundle, filled, "--shard=1/2")
     finish(tiny_bundle, tmp_path / "out", "--count=2", "--shard=1/2")
     error = refusal(tiny_bundle, tmp_path / "out", "--count=2", "--shard=2/2", "--scale=3")
-    assert "out: was begun with scale 1, not 3; use the same flags" in error
+    assert "out: was begun with scale 1, not scale 3; use the same flags" in error
     (tmp_path / "out" / SETTINGS).write_text("{")
     assert "damaged" in refusal(tiny_bundle, tmp_path / "out", "--count=2", "--shard=2/2")
     assert names(tmp_path / "out") == [SETTINGS, png_name(0)]

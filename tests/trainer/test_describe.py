@@ -1,13 +1,16 @@
 """What --describe says, without training."""
 
+import re
 from pathlib import Path
+from typing import Any
 
+import pytest
 from conftest import TINY, Command
 from pictures import save_pictures
 
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.data import planned_cache
-from diffkiln.trainer.describe import levels, multiply_adds
+from diffkiln.trainer.describe import describe, levels, multiply_adds
 from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.unet import build_unet
 
@@ -53,6 +56,37 @@ def test_a_run_that_is_there_is_found(command: Command, tiny_run: Path) -> None:
     other = command("diffkiln-train", *flags, "--seed=9")
     assert "would be refused: run_dir=" in other.stdout
     assert "(seed: 0, not 9)" in other.stdout
+
+
+FLOWERS = {"data": "tfds:oxford_flowers102", "data_dir": "."}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"data": "folder:nowhere"}, "data      would be refused: .*nowhere' does not exist"),
+        ({"num_classes": 3}, "data      would be refused: num_classes=3: .* has 10 classes"),
+        (FLOWERS, "data      would be refused: .* not prepared under"),
+        (
+            {"init_from": str(Path(__file__).parents[2] / "models" / "flowers64")},
+            "run       would be refused: .* its prediction is image, expected velocity",
+        ),
+    ],
+)
+def test_what_would_be_refused_is_said(
+    settings: dict[str, Any], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert re.search(expected, describe(tmp_path / "r", preset_config("tiny", **settings)))
+
+
+def test_data_to_be_downloaded_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = describe(tmp_path / "r", preset_config("tiny", **FLOWERS), download=True)
+    assert "cache     depends on how many images there are" in told
+    assert "refused" not in told
 
 
 def test_the_cache_of_a_folder_follows_from_its_list(tmp_path: Path) -> None:
