@@ -17,6 +17,7 @@ from example_programs import (
     MissingProgramError,
     built_page,
     cpp_program,
+    csharp_program,
     node,
     npm,
     program,
@@ -78,6 +79,12 @@ def _draw_in_python(example: str, model: Path, folder: Path) -> Pictures:
 def _draw_in_cpp(bundle: Path, folder: Path) -> Pictures:
     picture = folder / "flowers.ppm"
     start([cpp_program(), bundle, picture, _FIRST, _COUNT, _STEPS])
+    return np.stack(np.split(_pixels(picture), len(SEEDS)))
+
+
+def _draw_in_csharp(bundle: Path, folder: Path) -> Pictures:
+    picture = folder / "flowers.bmp"
+    start([*csharp_program(), bundle, picture, _FIRST, _COUNT, _STEPS])
     return np.stack(np.split(_pixels(picture), len(SEEDS)))
 
 
@@ -173,6 +180,14 @@ HOSTS = {
         ),
         _draw_in_node,
         example="node",
+    ),
+    "csharp": Host(
+        "C#",
+        "sampler.onnx",
+        lambda: f".NET {start([program('dotnet'), '--version']).strip()}",
+        _draw_in_csharp,
+        example="csharp",
+        optional=True,
     ),
     "web": Host(
         "web page, WebAssembly",

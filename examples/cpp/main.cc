@@ -204,7 +204,7 @@ int main(int argc, char** argv) {
     const std::int64_t count = number(4, "COUNT", 4, 4096);
     std::vector<std::int64_t> seeds(static_cast<std::size_t>(count));
     const std::int64_t last = std::numeric_limits<std::int64_t>::max();
-    std::iota(seeds.begin(), seeds.end(), number(3, "FIRST_SEED", 0, last - count));
+    std::iota(seeds.begin(), seeds.end(), number(3, "FIRST_SEED", 0, last - (count - 1)));
     const std::int64_t steps = number(5, "STEPS", 20, 1000);
     const std::string bundle = argv[1];
     SavedModel model(bundle + "/saved_model");

@@ -41,7 +41,7 @@ def test_every_host_draws_the_pictures_of_the_sampler(class_bundle: Path, page: 
     done = gallery(class_bundle, page)
     assert done.returncode == 0, done.stderr
     left_out = {name for name, host in HOSTS.items() if f"{host.title} is left" in done.stdout}
-    assert left_out <= {"openvino"}
+    assert left_out <= {"csharp", "openvino"}
     titles, levels = table(page)
     assert titles == [host.title for name, host in HOSTS.items() if name not in left_out]
     assert levels[0] == "–"

@@ -1,0 +1,103 @@
+// Draws pictures with a bundle's sampler.onnx and writes them as a BMP, one below the other.
+//
+//   sample BUNDLE OUT.bmp [FIRST_SEED [COUNT [STEPS]]]
+//
+// Where the model knows classes, the picture of seed s shows class s mod their number, as it does in diffkiln's own
+// commands.
+
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Linq;
+using System.Text.Json;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+internal static class Program
+{
+    private const int LargestCount = 4096;
+
+    private static int Main(string[] arguments)
+    {
+        if (arguments.Length < 2 || arguments.Length > 5)
+        {
+            Console.Error.WriteLine("usage: sample BUNDLE OUT.bmp [FIRST_SEED [COUNT [STEPS]]]");
+            return 2;
+        }
+        try
+        {
+            var (bundle, file) = (arguments[0], arguments[1]);
+            using var manifest = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(bundle, "bundle.json")));
+            var sampler = manifest.RootElement.GetProperty("sampler");
+
+            long Number(int place, string name, long otherwise, long least, long most) =>
+                place < arguments.Length ? Whole(arguments[place], name, least, most) : otherwise;
+            var count = Number(3, "COUNT", 4, 1, LargestCount);
+            var first = Number(2, "FIRST_SEED", 0, 0, long.MaxValue - (count - 1));
+            var steps = Number(4, "STEPS", 20, 1, sampler.GetProperty("max_steps").GetInt64());
+
+            var seeds = new long[count];
+            for (var index = 0; index < count; index++) seeds[index] = first + index;
+            Draw(bundle, manifest.RootElement, seeds, steps, file);
+            return 0;
+        }
+        catch (Exception error) when (error is IOException || error is UnauthorizedAccessException
+            || error is JsonException || error is KeyNotFoundException || error is FormatException
+            || error is OnnxRuntimeException)
+        {
+            Console.Error.WriteLine($"sample: {error.Message}");
+            return 1;
+        }
+    }
+
+    private static void Draw(string bundle, JsonElement manifest, long[] seeds, long steps, string file)
+    {
+        using var session = new InferenceSession(Path.Combine(bundle, "sampler.onnx"));
+        using var options = new RunOptions();
+        var inputs = new Dictionary<string, OrtValue> { ["seeds"] = Vector(seeds), ["steps"] = Scalar(steps) };
+        if (manifest.GetProperty("model").TryGetProperty("class_names", out var names))
+        {
+            inputs["labels"] = Vector(seeds.Select(seed => seed % names.GetArrayLength()).ToArray());
+            inputs["guidance"] = Scalar(manifest.GetProperty("sampler").GetProperty("default_guidance").GetSingle());
+        }
+        using var outputs = session.Run(options, inputs, new[] { "images" });
+        WriteBitmap(file, outputs[0]);
+        foreach (var value in inputs.Values) value.Dispose();
+    }
+
+    private static OrtValue Vector(long[] values) =>
+        OrtValue.CreateTensorValueFromMemory(values, new long[] { values.Length });
+
+    private static OrtValue Scalar<T>(T value) where T : unmanaged =>
+        OrtValue.CreateTensorValueFromMemory(new[] { value }, new long[0]);
+
+    // images: uint8 [N, H, W, 3].
+    private static void WriteBitmap(string path, OrtValue images)
+    {
+        var about = images.GetTensorTypeAndShape();
+        if (about.ElementDataType != TensorElementType.UInt8 || about.Shape[3] != 3)
+            throw new FormatException("expected a bundle of RGB images with --image_dtype=uint8");
+        var (height, width) = ((int)(about.Shape[0] * about.Shape[1]), (int)about.Shape[2]);
+        var pixels = images.GetTensorDataAsSpan<byte>();
+
+        // Rows begin at multiples of four bytes, and hold blue, green and red.
+        var stride = (3 * width + 3) / 4 * 4;
+        var rows = new byte[stride * height];
+        for (var y = 0; y < height; y++)
+            for (var x = 0; x < 3 * width; x++)
+                rows[y * stride + x] = pixels[3 * y * width + x - x % 3 + 2 - x % 3];
+
+        using var file = new BinaryWriter(File.Create(path));
+        file.Write(new[] { (byte)'B', (byte)'M' });
+        // The height is negative where the first row is the topmost.
+        var header = new[] { 54 + rows.Length, 0, 54, 40, width, -height, 24 << 16 | 1, 0, rows.Length, 0, 0, 0, 0 };
+        foreach (var number in header) file.Write(number);
+        file.Write(rows);
+    }
+
+    private static long Whole(string text, string name, long least, long most)
+    {
+        if (long.TryParse(text, out var value) && value >= least && value <= most) return value;
+        throw new FormatException($"{name}={text}: expected a whole number from {least} to {most}");
+    }
+}
