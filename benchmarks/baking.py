@@ -19,9 +19,9 @@ import tensorflow as tf
 from absl import app, flags
 from other_runtimes import Task, diffusers_task, is_installed, openvino_task
 
-from diffkiln.export.conversion import convert_only
+from diffkiln.export.conversion import convert, convert_only
 from diffkiln.export.network import adapted, image_shape
-from diffkiln.export.onnx_graphs import OnnxExporter, network_graph
+from diffkiln.export.onnx_graphs import OnnxExporter
 from diffkiln.export.signatures import Signatures
 from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.describe import multiply_adds
@@ -60,7 +60,7 @@ def exporter(network: keras.Model, solver: str = "ddim", eta: float = 0.0, **set
     """An exporter of the network with this solver."""
     denoiser = Denoiser(adapted(network), CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
     signatures = Signatures(Sampling(denoiser, solver, eta), image_shape(network), "uint8")
-    return OnnxExporter(signatures, network_graph(signatures), **settings)
+    return OnnxExporter(signatures, convert(signatures.network), **settings)
 
 
 def onnx_task(model: onnx.ModelProto, feeds: dict[str, np.ndarray], calls: int = 1) -> Task:

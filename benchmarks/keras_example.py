@@ -11,6 +11,7 @@ folded into them.
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -46,7 +47,8 @@ def residual_block(image: keras.KerasTensor, width: int) -> keras.KerasTensor:
 
 def u_net() -> keras.Model:
     """[noisy images [N, 64, 64, 3], noise variance [N, 1, 1, 1]] → noise."""
-    noisy, noise_variance = keras.Input((SIZE, SIZE, 3)), keras.Input((1, 1, 1))
+    noisy: Any = keras.Input((SIZE, SIZE, 3))
+    noise_variance: Any = keras.Input((1, 1, 1))
     *outer, innermost = WIDTHS
     image = layers.Conv2D(outer[0], 1)(noisy)
     image = layers.Concatenate()([image, embedded(noise_variance)])

@@ -19,10 +19,11 @@ from ..trainer.errors import InputError
 from ..trainer.sampling import Sampling
 from ..trainer.schedule import CosineSchedule, Schedule
 from .certificate import Certificate, certify, reference_of
+from .conversion import convert
 from .half_precision import half_precision, require_finite
 from .manifest import Classes, essentials, metadata_props, write_manifest
 from .network import adapted, image_shape
-from .onnx_graphs import OnnxExporter, network_graph, set_metadata
+from .onnx_graphs import OnnxExporter, set_metadata
 from .options import GRAPHS, MOST_NAME_CHARACTERS, check_baking, check_bundle_path, check_choice
 from .reference import guided
 from .reference_noise import reference_noise
@@ -111,7 +112,7 @@ def export_bundle(
         num_classes=len(class_names) or None,
     )
     signatures = Signatures(Sampling(denoiser, solver, eta, time_grid), shape, image_dtype)
-    plain = network_graph(signatures)
+    plain = convert(signatures.network)
     flat = half_precision(plain) if precision == "float16" else plain
     exporter = OnnxExporter(signatures, flat, unroll_steps, batch_size)
     with _published(bundle) as folder:
@@ -125,9 +126,12 @@ def export_bundle(
             require_finite(exporter.graph("step"), noise, seeds, labels)
         for name, model in models.items():
             (folder / f"{name}.onnx").write_bytes(sealed(model.SerializeToString()))
+        # A function of its own is traced, and written, once for all that call it.
+        function = signatures.network
         if saved_model:
-            write_saved_model(signatures, network, folder / "saved_model")
-        called = _callable(denoiser.network)
+            calling = signatures.with_network(lambda inputs: function(*inputs)["prediction"])
+            write_saved_model(calling, network, folder / "saved_model")
+        called = _callable(function)
         reference = reference_of(known, guided(called) if classes else called)
         certificate = certify(folder, graphs, known, reference)
         write_manifest(folder, known, models, certificate, training)
@@ -146,9 +150,8 @@ def _require_openable(folder: Path) -> None:
         ) from error
 
 
-def _callable(network: Callable) -> Callable[..., np.ndarray]:
-    call = tf.function(lambda *inputs: network(inputs), reduce_retracing=True, autograph=False)
-    return lambda *inputs: call(*map(tf.constant, inputs)).numpy()
+def _callable(function: Any) -> Callable[..., np.ndarray]:
+    return lambda *inputs: function(*map(tf.constant, inputs))["prediction"].numpy()
 
 
 def _classes(names: Sequence[str], default_guidance: float | None) -> Classes | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 from onnx import TensorProto, helper, numpy_helper
+from tf2onnx.constants import ENV_TF2ONNX_CATCH_ERRORS
 
 from .graph_passes import (
     nodes_of,
@@ -54,12 +56,11 @@ def convert_only(function: Any) -> onnx.ModelProto:
     # What it cannot convert it leaves in the graph, where `require_standard_operators` finds it.
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     with lowered_layers(), _named_operations():
-        converted, _ = tf2onnx.convert.from_function(
-            function,
-            input_signature=function.input_signature,
-            opset=OPSET,
-            custom_op_handlers=custom_operators(),
-        )
+        try:
+            with _optimized_in_place():
+                converted = _converted(function)
+        except Exception:  # of an optimizer, whatever it is; with copies it goes on without it
+            converted = _converted(function)
     for node in nodes_of(converted.graph):
         node.op_type = "Einsum" if node.op_type == KEPT_EINSUM else node.op_type
         if node.op_type == "Resize":
@@ -67,6 +68,29 @@ def convert_only(function: Any) -> onnx.ModelProto:
     round_up_scales(converted)
     _fill_in(converted.graph, function.get_concrete_function().graph.captures)
     return converted
+
+
+def _converted(function: Any) -> onnx.ModelProto:
+    model, _ = tf2onnx.convert.from_function(
+        function,
+        input_signature=function.input_signature,
+        opset=OPSET,
+        custom_op_handlers=custom_operators(),
+    )
+    return model
+
+
+@contextlib.contextmanager
+def _optimized_in_place() -> Iterator[None]:
+    """Keep tf2onnx from copying the graph before each of its optimizers, in case one fails."""
+    before = os.environ.get(ENV_TF2ONNX_CATCH_ERRORS)
+    os.environ[ENV_TF2ONNX_CATCH_ERRORS] = "FALSE"
+    try:
+        yield
+    finally:
+        del os.environ[ENV_TF2ONNX_CATCH_ERRORS]
+        if before is not None:
+            os.environ[ENV_TF2ONNX_CATCH_ERRORS] = before
 
 
 def _fill_in(graph: onnx.GraphProto, captures: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> None:

@@ -19,7 +19,7 @@ from .conversion import BATCH, ancestors, convert, finished, parts, tidy, value_
 from .loops import looped, unrolled
 from .naming import canonical
 from .process import RESULT, Tensors, traced
-from .signatures import LABELS, Signatures
+from .signatures import Signatures
 
 UNROLLED = ("sampler", "from_noise")
 
@@ -120,14 +120,6 @@ class OnnxExporter:
 
         rest = convert(traced(socketed, [*specs, prediction]))
         return _plugged(rest, self._network, [value_info(spec) for spec in specs], outputs)
-
-
-def network_graph(signatures: Signatures) -> onnx.ModelProto:
-    """The network by itself: noisy [N, H, W, C], condition [N] (and labels [N]) → prediction."""
-    network = signatures.sampling.denoiser.network
-    specs = [signatures.floats("noisy"), tf.TensorSpec([None], tf.float32, "condition")]
-    specs += [LABELS] if signatures.wished else []
-    return convert(traced(lambda *inputs: {"prediction": network(inputs)}, specs))
 
 
 def _plugged(

@@ -48,6 +48,13 @@ class Signatures:
         return processes
 
     @property
+    def network(self) -> Any:
+        """noisy [N, H, W, C], condition float32 [N] (and labels int64 [N]) → prediction."""
+        call = self.sampling.denoiser.network
+        specs = [self.floats("noisy"), tf.TensorSpec([None], tf.float32, "condition")]
+        return traced(lambda *inputs: {"prediction": call(inputs)}, [*specs, *self.wished[:1]])
+
+    @property
     def noise(self) -> Any:
         """seeds int64 [N] → noise float32 [N, H, W, C]."""
         return traced(lambda seeds: {"noise": self._noise(seeds)}, [SEEDS])

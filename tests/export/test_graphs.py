@@ -10,8 +10,9 @@ import onnxruntime
 import pytest
 from small_models import run_onnx, with_random_weights
 
+from diffkiln.export.conversion import convert
 from diffkiln.export.network import adapted
-from diffkiln.export.onnx_graphs import OnnxExporter, network_graph
+from diffkiln.export.onnx_graphs import OnnxExporter
 from diffkiln.export.options import GRAPHS
 from diffkiln.export.signatures import Signatures
 from diffkiln.trainer.diffusion import Denoiser
@@ -37,7 +38,7 @@ def models(request: pytest.FixtureRequest) -> dict[str, onnx.ModelProto]:
     denoiser = Denoiser(adapted(network), CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
     shape = (config.image_size, config.image_size, 3)
     signatures = Signatures(Sampling(denoiser), shape, "uint8")
-    exporter = OnnxExporter(signatures, network_graph(signatures))
+    exporter = OnnxExporter(signatures, convert(signatures.network))
     return {name: exporter.graph(name) for name in GRAPHS}
 
 

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from small_models import with_random_weights
+from tf2onnx.optimizer.const_fold_optimizer import ConstFoldOptimizer
 
 from diffkiln.export.conversion import convert
 from diffkiln.trainer.errors import InputError
@@ -201,3 +202,21 @@ def test_keras_is_as_it_was_after_conversion() -> None:
     before = layers.GroupNormalization.call, layers.UpSampling2D.call, tf.function
     converted(network(group_normalization(groups=2)))
     assert (layers.GroupNormalization.call, layers.UpSampling2D.call, tf.function) == before
+
+
+def test_an_optimizer_of_tf2onnx_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others have done their work nevertheless."""
+    calls = []
+
+    def fail(_: Any, graph: Any) -> None:
+        calls.append(graph)
+        graph.reset_nodes([])
+        raise ValueError("half done")
+
+    model = network()
+    whole = converted(model)
+    monkeypatch.setattr(ConstFoldOptimizer, "_optimize", fail)
+    graph = converted(model)
+    assert len(calls) > 1
+    assert len(graph.graph.node) >= len(whole.graph.node)
+    check_numbers(model, graph)

@@ -13,9 +13,10 @@ from keras import layers
 from small_models import with_random_weights
 
 from diffkiln.export.certificate import reference_of
+from diffkiln.export.conversion import convert
 from diffkiln.export.manifest import essentials
 from diffkiln.export.network import adapted, image_shape
-from diffkiln.export.onnx_graphs import OnnxExporter, network_graph
+from diffkiln.export.onnx_graphs import OnnxExporter
 from diffkiln.export.reference_noise import reference_noise
 from diffkiln.export.signatures import Signatures
 from diffkiln.trainer.config import CONDITIONINGS, PREDICTIONS, TIME_GRIDS
@@ -104,7 +105,7 @@ def test_all_forms_agree(data: st.DataObject, steps: int, batch: int) -> None:
     network = drawn_network(data.draw)
     sampling = drawn_sampling(data.draw, network)
     signatures = Signatures(sampling, image_shape(network), "float32")
-    exporter = OnnxExporter(signatures, network_graph(signatures))
+    exporter = OnnxExporter(signatures, convert(signatures.network))
     seeds = np.arange(batch)
     session = onnxruntime.InferenceSession(
         exporter.graph("sampler").SerializeToString(), providers=["CPUExecutionProvider"]
