@@ -27,7 +27,7 @@ def photo(tmp_path: Path) -> Path:
     ("arguments", "message"),
     [
         (["--steps=0"], "--steps=0: expected a whole number"),
-        (["--steps=999999"], "--steps=999999: expected at most"),
+        (["--steps=99999"], "--steps=99999: expected at most"),
         (["--count=5000"], "would show 5000 images, expected at most 4096; give --out a folder"),
         (["--count=4000", "--scale=64"], "expected at most 268435456 pixels in all; lower"),
         (["--seed=9223372036854775800"], "--seed=9223372036854775800: expected at most 2**63"),
@@ -64,7 +64,7 @@ def test_wrong_usage(
 
 
 def test_a_lacking_graph_is_named(tiny_bundle: Path, tmp_path: Path, photo: Path) -> None:
-    with pytest.raises(BundleError, match=r"no graph 'encode', .* with --graphs naming encode"):
+    with pytest.raises(BundleError, match=r"no graph 'encode', .*=sampler,.*,encode$"):
         check(open_bundle(tiny_bundle), tmp_path / "a.png", f"--reconstruct={photo}")
 
 
