@@ -63,4 +63,4 @@ build/sources: .FORCE
 
 clean:
 	rm -rf $(VENV) $(BUILDS:%=$(VENV)-%) $(DEMO) build diffkiln.egg-info \
-	  examples/*/node_modules examples/*/build examples/csharp/obj examples/web/dist
+	  examples/*/node_modules examples/*/build examples/csharp/bin examples/csharp/obj examples/web/dist
