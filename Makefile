@@ -9,7 +9,7 @@ DEMO ?= demo
 BIN := $(VENV)/bin
 # The other builds of onnxruntime, of which an environment can have one.
 BUILDS := gpu openvino
-SOURCES := $(sort $(wildcard trainer/*.py export/*.py runtime/*.py))
+SOURCES := $(sort $(shell find trainer export runtime -name '*.py'))
 
 .PHONY: demo test environment clean
 

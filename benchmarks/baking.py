@@ -19,17 +19,17 @@ import tensorflow as tf
 from absl import app, flags
 from other_runtimes import Task, diffusers_task, is_installed, openvino_task
 
-from diffkiln.export.conversion import convert, convert_only
-from diffkiln.export.network import adapted, image_shape
-from diffkiln.export.onnx_graphs import OnnxExporter
-from diffkiln.export.signatures import Signatures
+from diffkiln.export.baking.network import adapted, image_shape
+from diffkiln.export.baking.signatures import Signatures
+from diffkiln.export.graphs.assemble import OnnxExporter
+from diffkiln.export.graphs.conversion import convert, convert_only
 from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.describe import multiply_adds
-from diffkiln.trainer.diffusion import Denoiser
+from diffkiln.trainer.maths.diffusion import Denoiser
+from diffkiln.trainer.maths.sampling import Sampling
+from diffkiln.trainer.maths.schedules import CosineSchedule
+from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import PRESETS, preset_config
-from diffkiln.trainer.sampling import Sampling
-from diffkiln.trainer.schedule import CosineSchedule
-from diffkiln.trainer.unet import build_unet
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("preset", "flowers64", list(PRESETS), "the network")

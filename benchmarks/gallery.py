@@ -17,7 +17,7 @@ from example_programs import ExampleError, MissingProgramError
 from gallery_hosts import HOSTS, REFERENCE, SEEDS, STEPS, Host, Pictures
 from gallery_page import Row, around_the_marks, compared, write
 
-from diffkiln.runtime.bundle import open_bundle
+from diffkiln.runtime.bundle.bundle import open_bundle
 from diffkiln.runtime.errors import DiffkilnError
 
 FLAGS = flags.FLAGS

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from diffkiln.runtime import Sampler
-from diffkiln.runtime.device import OPENVINO_PROVIDER
-from diffkiln.runtime.images import GAP, grid_shape
+from diffkiln.runtime.device.device import OPENVINO_PROVIDER
+from diffkiln.runtime.output.images import GAP, grid_shape
 
 # What the examples in Python draw; the others are told.
 SEEDS, STEPS = range(8), 20

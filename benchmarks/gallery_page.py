@@ -9,7 +9,7 @@ from example_programs import ExampleError
 from gallery_hosts import HOSTS, Host, Pictures
 from PIL import Image, ImageDraw, ImageFont
 
-from diffkiln.runtime.images import enlarge, grid, save_png
+from diffkiln.runtime.output.images import enlarge, grid, save_png
 
 BEGIN, END = "<!-- begin: benchmarks/gallery.py writes this -->", "<!-- end -->"
 

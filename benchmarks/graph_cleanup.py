@@ -27,15 +27,15 @@ import onnxruntime
 import tensorflow as tf
 from absl import app, flags
 
-from diffkiln.export.conversion import OPSET, convert_only
-from diffkiln.export.graph_passes import tidied, with_fewer_transposes
-from diffkiln.export.network import adapted
-from diffkiln.export.signatures import Signatures
-from diffkiln.trainer.diffusion import Denoiser
+from diffkiln.export.baking.network import adapted
+from diffkiln.export.baking.signatures import Signatures
+from diffkiln.export.graphs.conversion import OPSET, convert_only
+from diffkiln.export.graphs.passes import tidied, with_fewer_transposes
+from diffkiln.trainer.maths.diffusion import Denoiser
+from diffkiln.trainer.maths.sampling import Sampling
+from diffkiln.trainer.maths.schedules import CosineSchedule
+from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import PRESETS, preset_config
-from diffkiln.trainer.sampling import Sampling
-from diffkiln.trainer.schedule import CosineSchedule
-from diffkiln.trainer.unet import build_unet
 
 Model = onnx.ModelProto
 

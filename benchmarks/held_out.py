@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from diffkiln.trainer.diffusion import Denoiser, add_noise, training_target
-from diffkiln.trainer.preview import wish_for
-from diffkiln.trainer.recipe import stratified
+from diffkiln.trainer.maths.diffusion import Denoiser, add_noise, training_target
+from diffkiln.trainer.quality.preview import wish_for
+from diffkiln.trainer.training.recipe import stratified
 
 TIMES = 4
 TOGETHER = 256

@@ -14,10 +14,10 @@ from absl import app, flags
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from diffkiln.trainer.features import extractor
-from diffkiln.trainer.kid import kid
+from diffkiln.trainer.data.tfds import tfds_images
 from diffkiln.trainer.presets import preset_config
-from diffkiln.trainer.tfds import tfds_images
+from diffkiln.trainer.quality.features import extractor
+from diffkiln.trainer.quality.kid import kid
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "where oxford_flowers102 lies prepared", required=True)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx
 
-from diffkiln.runtime.bench_diffusers import Shape, multiply_adds, sampling
-from diffkiln.runtime.bench_openvino import infer_request
+from diffkiln.runtime.bench.compare.diffusers import Shape, multiply_adds, sampling
+from diffkiln.runtime.bench.compare.openvino import infer_request
 
 Task = Callable[[], object]
 

@@ -17,11 +17,11 @@ from absl import app, flags
 from held_out import velocity_error
 
 from diffkiln.trainer.config import LOSS_WEIGHTINGS, PRECISIONS, PREDICTIONS, TrainConfig
-from diffkiln.trainer.data import ImageData, batches, load_images
+from diffkiln.trainer.data.batches import ImageData, batches, load_images
 from diffkiln.trainer.describe import multiply_adds
+from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import PRESETS, preset_config
-from diffkiln.trainer.step import Trainer
-from diffkiln.trainer.unet import build_unet
+from diffkiln.trainer.training.step import Trainer
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("preset", "tiny", list(PRESETS), "network and recipe to start from")

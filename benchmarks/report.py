@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from report_model import Model, Pictures, Way, levels
 from report_runs import Run, draw
 
-from diffkiln.runtime.images import grid, save_png
-from diffkiln.runtime.slerp import slerp
-from diffkiln.trainer.features import extractor
-from diffkiln.trainer.kid import kid
+from diffkiln.runtime.engine.slerp import slerp
+from diffkiln.runtime.output.images import grid, save_png
+from diffkiln.trainer.data.tfds import tfds_images
+from diffkiln.trainer.maths.schedules import make_schedule
 from diffkiln.trainer.presets import preset_config
-from diffkiln.trainer.schedule import make_schedule
-from diffkiln.trainer.tfds import tfds_images
+from diffkiln.trainer.quality.features import extractor
+from diffkiln.trainer.quality.kid import kid
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("bundle", None, "folder that diffkiln-export wrote", required=True)

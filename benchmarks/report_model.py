@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diffkiln.export.certificate import reference_of
-from diffkiln.export.reference import ReferenceSampler, ReferenceWish
-from diffkiln.export.reference_noise import reference_noise
+from diffkiln.export.proof.certificate import reference_of
+from diffkiln.export.proof.reference import ReferenceSampler, ReferenceWish
+from diffkiln.export.proof.reference_noise import reference_noise
 from diffkiln.runtime import Sampler
 
 Pictures = NDArray[np.uint8]

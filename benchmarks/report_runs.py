@@ -8,11 +8,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from report_model import TOGETHER, Pictures
 
-from diffkiln.trainer.checkpoint import Checkpoints
-from diffkiln.trainer.diffusion import Denoiser
-from diffkiln.trainer.preview import sample, wish_for
-from diffkiln.trainer.run_directory import RunDirectory
-from diffkiln.trainer.step import Trainer
+from diffkiln.trainer.maths.diffusion import Denoiser
+from diffkiln.trainer.quality.preview import sample, wish_for
+from diffkiln.trainer.run.directory import RunDirectory
+from diffkiln.trainer.training.checkpoint import Checkpoints
+from diffkiln.trainer.training.step import Trainer
 
 STEPS = 20
 

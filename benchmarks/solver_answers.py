@@ -19,7 +19,7 @@ import torch  # pyright: ignore[reportMissingImports]
 from diffusers.schedulers import scheduling_ddpm  # pyright: ignore[reportMissingImports]
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from export.reference_noise import reference_noise
+from export.proof.reference_noise import reference_noise
 
 SEEDS, SHAPE = [0, 1], (2, 3, 1)
 LINEAR: dict[str, Any] = {

@@ -4,7 +4,8 @@
 
 It sees train and test, without the pictures that validation holds too, and is measured on
 validation. What is stored are its convolutions, with the normalisation folded in: the layer that
-names the species is dropped. Afterwards the SHA-256 it prints belongs into trainer/features.py.
+names the species is dropped. Afterwards the SHA-256 it prints belongs into
+trainer/quality/features.py.
 """
 
 import hashlib
@@ -16,9 +17,9 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from diffkiln.trainer.flower_network import INPUT_SIZE, POOLED, STRIDES, features, prepared
+from diffkiln.trainer.data.tfds import tfds_images
 from diffkiln.trainer.presets import preset_config
-from diffkiln.trainer.tfds import tfds_images
+from diffkiln.trainer.quality.flower_network import INPUT_SIZE, POOLED, STRIDES, features, prepared
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "where oxford_flowers102 lies prepared", required=True)

@@ -25,16 +25,16 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from diffkiln.trainer.checkpoint import Checkpoints
 from diffkiln.trainer.config import PRECISIONS, TrainConfig
-from diffkiln.trainer.data import batches, load_images
-from diffkiln.trainer.metrics import progress_bar
+from diffkiln.trainer.data.batches import batches, load_images
+from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import PRESETS, preset_config
-from diffkiln.trainer.quality import Quality
-from diffkiln.trainer.run_directory import RunDirectory
-from diffkiln.trainer.step import Trainer
-from diffkiln.trainer.training_loop import TrainingLoop
-from diffkiln.trainer.unet import build_unet
+from diffkiln.trainer.quality.quality import Quality
+from diffkiln.trainer.run.directory import RunDirectory
+from diffkiln.trainer.run.metrics import progress_bar
+from diffkiln.trainer.training.checkpoint import Checkpoints
+from diffkiln.trainer.training.loop import TrainingLoop
+from diffkiln.trainer.training.step import Trainer
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("preset", "tiny", list(PRESETS), "network and batch")

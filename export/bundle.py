@@ -11,24 +11,24 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..runtime.manifest import EXPORT_AGAIN
-from ..runtime.seal import sealed
+from ..runtime.bundle.manifest import EXPORT_AGAIN
+from ..runtime.bundle.seal import sealed
 from ..trainer.config import CONDITIONINGS, MOST_CLASSES, PREDICTIONS
-from ..trainer.diffusion import Denoiser
 from ..trainer.errors import InputError
-from ..trainer.sampling import Sampling
-from ..trainer.schedule import CosineSchedule, Schedule
-from .certificate import Certificate, certify, reference_of
-from .conversion import convert
-from .half_precision import half_precision, require_finite
+from ..trainer.maths.diffusion import Denoiser
+from ..trainer.maths.sampling import Sampling
+from ..trainer.maths.schedules import CosineSchedule, Schedule
+from .baking.network import adapted, image_shape
+from .baking.saved_model import write_saved_model
+from .baking.signatures import Signatures
+from .graphs.assemble import OnnxExporter, set_metadata
+from .graphs.conversion import convert
+from .graphs.half_precision import half_precision, require_finite
 from .manifest import Classes, essentials, metadata_props, write_manifest
-from .network import adapted, image_shape
-from .onnx_graphs import OnnxExporter, set_metadata
 from .options import GRAPHS, MOST_NAME_CHARACTERS, check_baking, check_bundle_path, check_choice
-from .reference import guided
-from .reference_noise import reference_noise
-from .saved_model import write_saved_model
-from .signatures import Signatures
+from .proof.certificate import Certificate, certify, reference_of
+from .proof.reference import guided
+from .proof.reference_noise import reference_noise
 from .verify import open_all
 
 

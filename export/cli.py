@@ -20,7 +20,7 @@ from ..trainer.config import (
     check_signal_rates,
 )
 from ..trainer.errors import InputError
-from ..trainer.run_directory import RunDirectory
+from ..trainer.run.directory import RunDirectory
 from .options import (
     GRAPHS,
     IMAGE_DTYPES,
@@ -216,7 +216,7 @@ def _export_network(network: Path, bundle: Path, settings: dict[str, Any]) -> No
     _clear_away_when_ended()
     started = time.monotonic()
     with quiet_native_import():
-        from ..trainer.schedule import make_schedule
+        from ..trainer.maths.schedules import make_schedule
         from .bundle import export_bundle
         from .run import load_keras_file
     names = ("schedule", "max_signal_rate", "min_signal_rate")

@@ -9,13 +9,13 @@ from typing import Any
 
 import onnx
 
-from ..runtime.manifest import FORMAT, FORMAT_VERSION
-from ..trainer.run_directory import package_versions
-from .certificate import Certificate
-from .noise import NOISE_VERSION
-from .onnx_graphs import OnnxExporter
+from ..runtime.bundle.manifest import FORMAT, FORMAT_VERSION
+from ..trainer.run.directory import package_versions
+from .baking.noise import NOISE_VERSION
+from .graphs.assemble import OnnxExporter
 from .options import MANIFEST_NAME
-from .reference_noise import reference_noise, reference_words
+from .proof.certificate import Certificate
+from .proof.reference_noise import reference_noise, reference_words
 from .schema import check_manifest
 
 DEFAULT_STEPS = 20

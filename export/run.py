@@ -6,13 +6,13 @@ from typing import Any, Unpack
 import keras
 
 from ..trainer.errors import InputError
-from ..trainer.lineage import training_record
-from ..trainer.run_directory import RunDirectory
-from ..trainer.schedule import make_schedule
-from ..trainer.weights import load_network
+from ..trainer.maths.schedules import make_schedule
+from ..trainer.run.directory import RunDirectory
+from ..trainer.run.lineage import training_record
+from ..trainer.run.weights import load_network
 from .bundle import export_bundle
-from .certificate import Certificate
 from .options import WEIGHTS, Baking, check_choice
+from .proof.certificate import Certificate
 
 
 def export_run(

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from ..runtime.bundle.manifest import check_manifest as check
 from ..runtime.errors import BundleError
-from ..runtime.manifest import check_manifest as check
 from ..trainer.errors import InputError
 
 

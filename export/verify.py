@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from ..runtime.bundle import open_bundle
+from ..runtime.bundle.bundle import open_bundle
+from ..runtime.bundle.files import located
 from ..runtime.errors import BundleError
-from ..runtime.files import located
 from ..trainer.errors import InputError
-from .certificate import VERIFY_STEPS, Certificate, certify, reference_of
 from .manifest import describe_file
 from .options import MANIFEST_NAME
-from .reference import ReferenceWish
+from .proof.certificate import VERIFY_STEPS, Certificate, certify, reference_of
+from .proof.reference import ReferenceWish
 
 
 def verify_bundle(bundle: Path | str) -> Certificate:

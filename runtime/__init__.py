@@ -9,7 +9,7 @@ The command `diffkiln-sample` does the same from a shell, and `diffkiln-bench` t
 
 from typing import TYPE_CHECKING, Any
 
-from .bundle import Bundle, open_bundle
+from .bundle.bundle import Bundle, open_bundle
 from .errors import (
     BundleError,
     DeviceError,

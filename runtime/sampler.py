@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from .arguments import (
+from .bundle.bundle import Bundle, open_bundle, shipped_bundle
+from .engine.arguments import (
     Seeds,
     checked_drawn_steps,
     checked_images,
@@ -14,16 +15,15 @@ from .arguments import (
     checked_seeds,
     checked_steps,
 )
-from .batch_size import TOGETHER
-from .bundle import Bundle, open_bundle, shipped_bundle
-from .classes import Labels, Wish, checked_wish
-from .engine import Engine
+from .engine.batching import TOGETHER
+from .engine.conditioning import Labels, Wish, checked_wish
+from .engine.engine import Engine
+from .engine.session import SessionSettings
+from .engine.slerp import slerp
+from .engine.stepwise import Given, Progress, pieces, stepwise, stepwise_batches
 from .errors import BundleError
-from .images import to_uint8
 from .limits import MAX_BATCH, MAX_COUNT, SEED_END, whole
-from .session import SessionSettings
-from .slerp import slerp
-from .stepwise import Given, Progress, pieces, stepwise, stepwise_batches
+from .output.images import to_uint8
 
 
 class Sampler:

@@ -18,7 +18,9 @@ from pathlib import Path
 
 # All of what trainer and exporter import that starts no threads, which a fork would not copy.
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["diffkiln.trainer.training", "tensorflow_datasets", "tf2onnx"])
+_SERVER.set_forkserver_preload(
+    ["diffkiln.trainer.training.train", "tensorflow_datasets", "tf2onnx"]
+)
 
 
 def run_forked(

@@ -13,9 +13,9 @@ import onnxruntime
 from hostile_child import answer
 from onnx import AttributeProto, TensorProto, defs, helper, numpy_helper
 
-from diffkiln.runtime.graph_check import check_graph
-from diffkiln.runtime.signature import Port, Signature
-from diffkiln.runtime.tensor_check import GraphError
+from diffkiln.runtime.checking.graph import check_graph
+from diffkiln.runtime.checking.signature import Port, Signature
+from diffkiln.runtime.checking.tensors import GraphError
 
 SIGNATURE = Signature(
     (Port("seeds", "int64", ("N",)), Port("steps", "int64", ())),

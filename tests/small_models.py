@@ -11,7 +11,7 @@ from keras import layers
 
 from diffkiln.export import export_bundle
 from diffkiln.trainer.config import NetworkConfig
-from diffkiln.trainer.unet import build_unet
+from diffkiln.trainer.network.unet import build_unet
 
 PIXELS: dict[str, Any] = {"pixel_mean": (0.45, 0.4, 0.3), "pixel_std": (0.3, 0.25, 0.28)}
 

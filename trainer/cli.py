@@ -9,7 +9,6 @@ from pathlib import Path
 from absl import flags
 from PIL import Image
 
-from .cluster import cluster_from_environment
 from .command import quiet_native_import, require_flag, run_command
 from .config import (
     CACHES,
@@ -24,6 +23,7 @@ from .config import (
 )
 from .errors import InputError
 from .presets import PRESETS, preset_config
+from .training.cluster import cluster_from_environment
 
 FLAGS = flags.FlagValues()
 
@@ -158,7 +158,7 @@ def _run(arguments: _Arguments) -> None:
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     with quiet_native_import():
         from .describe import describe
-        from .training import train
+        from .training.train import train
     told = {"resume": FLAGS.resume, "download": FLAGS.download}
     if FLAGS.describe:
         print(describe(arguments.run_dir, arguments.config, **told))

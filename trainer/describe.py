@@ -9,15 +9,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from .cluster import cluster_from_environment
 from .config import TrainConfig
-from .data import planned_cache
+from .data.batches import planned_cache
 from .errors import InputError
-from .layers import SelfAttention
-from .run_directory import RunDirectory
-from .training import check_run_directory
-from .unet import build_unet
-from .weights import initial_weights
+from .network.layers import SelfAttention
+from .network.unet import build_unet
+from .run.directory import RunDirectory
+from .run.weights import initial_weights
+from .training.cluster import cluster_from_environment
+from .training.train import check_run_directory
 
 # Weights, gradients, their average and Adam's two moments, all float32.
 _BYTES_PER_PARAMETER = 5 * 4

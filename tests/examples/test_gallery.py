@@ -17,7 +17,7 @@ from needed_programs import required_program
 from PIL import Image
 
 from diffkiln.runtime import Sampler
-from diffkiln.runtime.images import enlarge, grid
+from diffkiln.runtime.output.images import enlarge, grid
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ from example_programs import ExampleError, npm
 from PIL import Image
 
 from diffkiln.runtime import Sampler
-from diffkiln.runtime.images import to_uint8
+from diffkiln.runtime.output.images import to_uint8
 
 
 def sampled(bundle: Path, seed: int, count: int, steps: int, folder: Path) -> np.ndarray:

@@ -17,7 +17,7 @@ from small_models import PIXELS, conditioned_network
 
 from diffkiln.export import export_bundle
 from diffkiln.runtime import Sampler
-from diffkiln.runtime.images import save_png, to_uint8
+from diffkiln.runtime.output.images import save_png, to_uint8
 
 STEPWISE = ("sampler", "noise", "step")
 

@@ -16,7 +16,7 @@ from diffkiln.export.options import GRAPHS, MORE_GRAPHS
 from diffkiln.export.verify import verify_bundle
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.errors import InputError
-from diffkiln.trainer.unet import build_unet
+from diffkiln.trainer.network.unet import build_unet
 
 NAMES = ("rose", "lily", "aster, blue")
 SEEDS = np.array([3, 2**40, 5], np.int64)

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 
 from diffkiln.runtime import BundleError, DeviceError, RunError, Sampler, open_bundle
-from diffkiln.runtime.session import Session
+from diffkiln.runtime.engine.session import Session
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""What gets baked: the sampler's parts as TensorFlow functions, and the SavedModel."""

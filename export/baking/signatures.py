@@ -1,0 +1,224 @@
+"""The functions of a bundle as TensorFlow functions, every tensor with the name that hosts see."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import tensorflow as tf
+
+from ...trainer.maths.diffusion import Wish, to_uint8
+from ...trainer.maths.sampling import Sampling
+from .inversion import CORRECTIONS, begin_inversion, inversion_step
+from .noise import INITIAL_STREAM, gaussian_noise
+from .process import EVERY, RESULT, STEPS, Process, Tensors, traced
+
+SEEDS = tf.TensorSpec([None], tf.int64, "seeds")
+LABELS = tf.TensorSpec([None], tf.int64, "labels")
+GUIDANCE = tf.TensorSpec([], tf.float32, "guidance")
+Network = Callable[..., tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Signatures:
+    """The functions of one model for images of `shape` (H, W, C).
+
+    Where it knows classes, all but the noise take labels int64 [N] and guidance float32 [] last.
+    `image_dtype` is `uint8`, or `float32` for pixels in [0, 1].
+    """
+
+    sampling: Sampling
+    shape: tuple[int, int, int]
+    image_dtype: str
+
+    def with_network(self, network: Network) -> "Signatures":
+        """The same with another network."""
+        denoiser = replace(self.sampling.denoiser, network=network)
+        return replace(self, sampling=replace(self.sampling, denoiser=denoiser))
+
+    def processes(self) -> dict[str, Process]:
+        """The loops by name; `encode` only where the sampler's steps can be taken back."""
+        processes = {
+            "sampler": self.sampler,
+            "from_noise": self.from_noise,
+            "trajectory": self.trajectory,
+            "inpaint": self.inpaint,
+        }
+        if self.sampling.solver == "ddim" and self.sampling.eta == 0:
+            processes["encode"] = self.encode
+        return processes
+
+    @property
+    def network(self) -> Any:
+        """noisy [N, H, W, C], condition float32 [N] (and labels int64 [N]) → prediction."""
+        call = self.sampling.denoiser.network
+        specs = [self.floats("noisy"), tf.TensorSpec([None], tf.float32, "condition")]
+        return traced(lambda *inputs: {"prediction": call(inputs)}, [*specs, *self.wished[:1]])
+
+    @property
+    def noise(self) -> Any:
+        """seeds int64 [N] → noise float32 [N, H, W, C]."""
+        return traced(lambda seeds: {"noise": self._noise(seeds)}, [SEEDS])
+
+    @property
+    def denoise(self) -> Any:
+        """noisy [N, H, W, C], time float32 [N] → image, noise, in normalised units."""
+
+        def denoise(
+            noisy: tf.Tensor,
+            time: tf.Tensor,
+            labels: tf.Tensor | None = None,
+            guidance: tf.Tensor | None = None,
+        ) -> Tensors:
+            image, noise = self.sampling.denoiser(noisy, time, _wish(labels, guidance))
+            return {"image": image, "noise": noise}
+
+        time = tf.TensorSpec([None], tf.float32, "time")
+        return traced(denoise, [self.floats("noisy"), time, *self.wished])
+
+    @property
+    def sampler(self) -> Process:
+        """seeds int64 [N], steps int64 [] → images."""
+        return self._images_process(
+            (SEEDS, STEPS), lambda seeds, _: self._start(self._noise(seeds), seeds)
+        )
+
+    @property
+    def from_noise(self) -> Process:
+        """noise [N, H, W, C], steps int64 [] (and seeds, for fresh noise) → images."""
+        inputs = (self.floats("noise"), STEPS, *([SEEDS] if self.sampling.eta else []))
+        return self._images_process(inputs, lambda noise, _, seeds=None: self._start(noise, seeds))
+
+    @property
+    def trajectory(self) -> Process:
+        """seeds int64 [N], steps, every int64 [] → frames uint8 [F, N, H, W, C]."""
+        process = replace(self, image_dtype="uint8")._images_process(
+            (SEEDS, STEPS, EVERY), lambda seeds, *_: self._start(self._noise(seeds), seeds)
+        )
+        return replace(process, output="frames")
+
+    @property
+    def inpaint(self) -> Process:
+        """images, mask uint8 [N, H, W, 1], seeds, steps → inpainted, of the images' dtype.
+
+        Where the mask is 0 the images stay as they are.
+        """
+        mask = tf.TensorSpec([None, *self.shape[:2], 1], tf.uint8, "mask")
+
+        def begin(images: tf.Tensor, mask: tf.Tensor, seeds: tf.Tensor, _: tf.Tensor) -> Tensors:
+            return {**self._start(self._noise(seeds), seeds), "known": images, "mask": mask}
+
+        def step(known: tf.Tensor, mask: tf.Tensor, **given: tf.Tensor) -> Tensors:
+            image, painted = self.sampling.denoiser.normalise(self._unit(known)), mask > 0
+            made = self._step(hold=lambda found: tf.where(painted, found, image), **given)
+            # The pixels themselves, not what normalising and back has made of them.
+            return {**made, RESULT: tf.where(painted, made[RESULT], known)}
+
+        inputs = (self.images("images"), mask, SEEDS, STEPS)
+        return self._process(
+            inputs, begin, step, self.carried, self.images(RESULT), output="inpainted"
+        )
+
+    @property
+    def encode(self) -> Process:
+        """images, steps → noise, from which deterministic DDIM draws these images again."""
+
+        def begin(images: tf.Tensor, steps: tf.Tensor) -> Tensors:
+            original = self.sampling.denoiser.normalise(self._unit(images))
+            return begin_inversion(self.sampling, original, steps)
+
+        def step(
+            step: tf.Tensor,
+            steps: tf.Tensor,
+            *,
+            labels: tf.Tensor | None = None,
+            guidance: tf.Tensor | None = None,
+            **given: tf.Tensor,
+        ) -> Tensors:
+            wish = _wish(labels, guidance)
+            made = inversion_step(self.sampling, step, steps, wish=wish, **given)
+            return {**made, RESULT: made["next_noisy"]}
+
+        return self._process(
+            (self.images("images"), STEPS),
+            begin,
+            step,
+            carried=("noisy", "image"),
+            result=self.floats(RESULT),
+            output="noise",
+            extra_steps=CORRECTIONS,
+        )
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """What a step hands to the next; the seeds too where it draws fresh noise."""
+        return (*self.sampling.carried, *(["seeds"] if self.sampling.eta else []))
+
+    @property
+    def wished(self) -> tuple[tf.TensorSpec, ...]:
+        """What all that calls the network takes last: nothing where it knows no classes."""
+        return () if self.sampling.denoiser.num_classes is None else (LABELS, GUIDANCE)
+
+    def images(self, name: str) -> tf.TensorSpec:
+        """Images as they go in and come out."""
+        return tf.TensorSpec([None, *self.shape], self.image_dtype, name)
+
+    def floats(self, name: str) -> tf.TensorSpec:
+        """Images, or noise, in normalised units."""
+        return tf.TensorSpec([None, *self.shape], tf.float32, name)
+
+    def _images_process(
+        self, inputs: tuple[tf.TensorSpec, ...], begin: Callable[..., Tensors]
+    ) -> Process:
+        return self._process(inputs, begin, self._step, self.carried, self.images(RESULT))
+
+    def _process(
+        self, inputs: tuple[tf.TensorSpec, ...], begin: Callable[..., Tensors], *rest: Any, **more
+    ) -> Process:
+        """A process that takes what is wished last, and hands it to each step."""
+
+        def begin_with_wish(*given: tf.Tensor) -> Tensors:
+            first = begin(*given[: len(inputs)])
+            wished = zip(self.wished, given[len(inputs) :], strict=True)
+            return {**first, **{str(spec.name): tensor for spec, tensor in wished}}
+
+        return Process((*inputs, *self.wished), begin_with_wish, *rest, **more)
+
+    def _noise(self, seeds: tf.Tensor, stream: tf.Tensor | None = None) -> tf.Tensor:
+        stream = tf.constant(INITIAL_STREAM, tf.int64) if stream is None else stream
+        return gaussian_noise(seeds, self.shape, stream=stream)
+
+    def _start(self, noise: tf.Tensor, seeds: tf.Tensor | None) -> Tensors:
+        state = self.sampling.start(noise)
+        return state if seeds is None or not self.sampling.eta else {**state, "seeds": seeds}
+
+    def _step(
+        self,
+        step: tf.Tensor,
+        steps: tf.Tensor,
+        *,
+        seeds: tf.Tensor | None = None,
+        labels: tf.Tensor | None = None,
+        guidance: tf.Tensor | None = None,
+        hold: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        **state: tf.Tensor,
+    ) -> Tensors:
+        fresh = None if seeds is None else self._noise(seeds, step + 1)
+        wish = _wish(labels, guidance)
+        made, image = self.sampling.step(
+            step, steps, state, wish=wish, fresh_noise=fresh, hold=hold
+        )
+        carried = made if seeds is None else {**made, "seeds": seeds}
+        images = {f"next_{name}": tensor for name, tensor in carried.items()}
+        return {**images, RESULT: self._pixels(image)}
+
+    def _pixels(self, image: tf.Tensor) -> tf.Tensor:
+        pixels = self.sampling.denoiser.pixels(image)
+        return to_uint8(pixels) if self.image_dtype == "uint8" else pixels
+
+    def _unit(self, images: tf.Tensor) -> tf.Tensor:
+        """Pixels in [0, 1]."""
+        return tf.cast(images, tf.float32) / 255.0 if self.image_dtype == "uint8" else images
+
+
+def _wish(labels: tf.Tensor | None, guidance: tf.Tensor | None) -> Wish | None:
+    return None if labels is None or guidance is None else Wish(labels, guidance)

@@ -1,0 +1,1 @@
+"""From TensorFlow functions to tidy ONNX graphs."""

@@ -1,0 +1,162 @@
+"""The ONNX graphs of a bundle.
+
+Converting a loop as a whole leaves the weights outside of it, where onnxruntime can neither prepack
+them nor use its blocked convolutions. So one step is converted flat, and the Loop is made here by
+hand: its body owns the weights as initializers (docs/design.md has the measurements). The network
+is converted once, by itself, and joined to the step of each graph.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import onnx
+import tensorflow as tf
+from onnx import helper
+
+from ..baking.process import RESULT, Tensors, traced
+from ..baking.signatures import Signatures
+from .blocked import blocked, convolved, declare_batch
+from .conversion import BATCH, ancestors, convert, finished, parts, tidy, value_info
+from .loops import looped, unrolled
+from .naming import canonical
+
+UNROLLED = ("sampler", "from_noise")
+
+# Where the network is plugged into a graph that was converted without it.
+_PREDICTION = "network_prediction"
+_NETWORK = "network/"
+
+# The free dimension inside of the network where classes are.
+EVALUATIONS = "evaluations"
+
+
+def _socket(name: str) -> str:
+    return f"network_{name}"
+
+
+@dataclass(frozen=True)
+class OnnxExporter:
+    """Makes the graphs of one model.
+
+    `network` is its graph, noisy, condition and where it knows classes labels to prediction. With
+    `unroll_steps`, sampler and from_noise have that many steps one after another instead of a Loop,
+    and with `batch_size` they take that many images.
+    """
+
+    signatures: Signatures
+    network: onnx.ModelProto
+    unroll_steps: int | None = None
+    batch_size: int | None = None
+
+    def graph(self, name: str) -> onnx.ModelProto:
+        """The graph of this name, of `options.GRAPHS`, as a checked model of opset 18."""
+        model = self._make(name)
+        model.graph.name = name
+        # Guidance makes one or two evaluations of each image.
+        batch = onnx.TensorShapeProto.Dimension(dim_param=BATCH)
+        if self.signatures.wished:
+            batch = onnx.TensorShapeProto.Dimension(dim_param=EVALUATIONS)
+        elif self.batch_size:
+            batch = onnx.TensorShapeProto.Dimension(dim_value=self.batch_size)
+        declare_batch(model, _NETWORK, convolved(self._network), batch)
+        canonical(model)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def _make(self, name: str) -> onnx.ModelProto:
+        if name == "noise":
+            return convert(self.signatures.noise)
+        if name == "denoiser":
+            specs = self.signatures.denoise.input_signature
+            outputs = ("image", "noise")
+            return self._joined(lambda s: s.denoise.python_function, specs, outputs)
+        if name == "step":
+            return _renamed(self._sampler_step, {RESULT: "images"})
+        process = self.signatures.processes()[name]
+        if name not in UNROLLED:
+            return looped(process, self._step(name))
+        if self.unroll_steps is None:
+            return looped(process, self._sampler_step)
+        return unrolled(process, self._sampler_step, self.unroll_steps, self.batch_size)
+
+    @cached_property
+    def _network(self) -> onnx.ModelProto:
+        return blocked(self.network)
+
+    @cached_property
+    def _sampler_step(self) -> onnx.ModelProto:
+        return self._step("sampler")
+
+    def _step(self, name: str) -> onnx.ModelProto:
+        """One step of a process: step, steps and what it begins with → what is carried, result."""
+        process = self.signatures.processes()[name]
+        specs = process.step_function.input_signature
+        outputs = [*(f"next_{carried}" for carried in process.carried), RESULT]
+        return self._joined(lambda s: s.processes()[name].step, specs, outputs)
+
+    def _joined(
+        self,
+        function: Callable[[Signatures], Callable[..., Tensors]],
+        specs: Sequence[tf.TensorSpec],
+        outputs: Sequence[str],
+    ) -> onnx.ModelProto:
+        """The flat function of these inputs, by name, with the network's graph in its place."""
+        prediction = self.signatures.floats(_PREDICTION)
+
+        def socketed(*tensors: tf.Tensor) -> Tensors:
+            *given, predicted = tensors
+            socket: list[tf.Tensor] = []
+
+            def network(inputs: list[tf.Tensor]) -> tf.Tensor:
+                socket.extend(inputs)
+                return predicted
+
+            names = [str(spec.name) for spec in specs]
+            call = function(self.signatures.with_network(network))
+            made = call(**dict(zip(names, given, strict=True)))
+            taken = [_socket(value.name) for value in self.network.graph.input]
+            return {**made, **dict(zip(taken, map(tf.identity, socket), strict=True))}
+
+        rest = convert(traced(socketed, [*specs, prediction]))
+        return _plugged(rest, self._network, [value_info(spec) for spec in specs], outputs)
+
+
+def _plugged(
+    rest: onnx.ModelProto,
+    network: onnx.ModelProto,
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[str],
+) -> onnx.ModelProto:
+    """What comes before the network, the network, and what comes after it."""
+    around = parts(rest, "", {})
+    taken = {value.name: _socket(value.name) for value in network.graph.input}
+    middle = parts(network, _NETWORK, {**taken, "prediction": _PREDICTION})
+    before = ancestors(around.nodes, taken.values())
+    first = {node.name for node in before}
+    after = [node for node in around.nodes if node.name not in first]
+    declared = {value.name: value for value in rest.graph.output}
+    graph = helper.make_graph(
+        [*before, *middle.nodes, *after],
+        "step",
+        inputs,
+        [declared[name] for name in outputs],
+        around.constants + middle.constants,
+    )
+    return tidy(graph)
+
+
+def _renamed(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:
+    """The model with some of its outputs renamed."""
+    renamed = parts(model, "", names)
+    outputs = [onnx.ValueInfoProto() for _ in model.graph.output]
+    for copy, value in zip(outputs, model.graph.output, strict=True):
+        copy.CopyFrom(value)
+        copy.name = names.get(value.name, value.name)
+    inputs = model.graph.input
+    return finished(helper.make_graph(renamed.nodes, "step", inputs, outputs, renamed.constants))
+
+
+def set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
+    """Set the model's metadata_props, which every runtime can read without the manifest."""
+    helper.set_model_props(model, dict(metadata))

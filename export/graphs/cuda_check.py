@@ -1,0 +1,125 @@
+"""What onnxruntime would run on the CPU in each step, though it is given a GPU.
+
+Where an operator has no CUDA kernel for its type, onnxruntime runs it on the CPU and copies its
+tensors there and back. In the loop that happens in each step. Kernels may still refuse some
+attributes, which only a GPU can tell.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import onnx
+from onnx import TensorProto, shape_inference
+
+from ..baking.noise import NOISE_SCOPE
+from .cuda_kernels import HOST_INPUTS, HOST_OUTPUTS, KERNELS
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """A node that has no CUDA kernel, and what that costs in each step.
+
+    `image_sized`: it takes or gives a tensor with at least as many numbers as an image has pixels.
+    `copies`: its tensors are copied between GPU and CPU.
+    """
+
+    node: str
+    operator: str
+    dtype: str
+    image_sized: bool
+    copies: bool
+
+    def __str__(self) -> str:
+        size = "image-sized" if self.image_sized else "small"
+        cost = "copied in each step" if self.copies else "not copied"
+        return f"{self.node} ({self.operator}, {self.dtype}), {size}, {cost}"
+
+
+@dataclass(frozen=True)
+class CudaCheck:
+    """What of each step runs on the CPU: nodes of the model, and how many of the random numbers.
+
+    The latter use bitwise operators, which have no CUDA kernels.
+    """
+
+    fallbacks: tuple[Fallback, ...]
+    noise_nodes: int
+
+
+def check_cuda(model: onnx.ModelProto, pixels: int) -> CudaCheck:
+    """Check the nodes of each step: of the Loop's body, or of a graph without one all.
+
+    `pixels` is height × width of an image.
+    """
+    graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    bodies = [body for node in graph.node for body in _bodies(node)]
+    found = [fallback for body in bodies or [graph] for fallback in _of_graph(body, pixels)]
+    fallbacks = tuple(fallback for fallback in found if NOISE_SCOPE not in fallback.node)
+    return CudaCheck(fallbacks, len(found) - len(fallbacks))
+
+
+def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    return (attribute.g for attribute in node.attribute if attribute.HasField("g"))
+
+
+def _of_graph(graph: onnx.GraphProto, pixels: int) -> Iterator[Fallback]:
+    values = {v.name: v.type.tensor_type for v in (*graph.input, *graph.value_info, *graph.output)}
+    for value in graph.initializer:
+        values[value.name] = onnx.helper.make_tensor_type_proto(
+            value.data_type, value.dims
+        ).tensor_type
+    on_gpu, wanted_there = _gpu_tensors(graph, values), _wanted_on_gpu(graph, values)
+    for node in graph.node:
+        if _has_kernel(node, values):
+            yield from (found for body in _bodies(node) for found in _of_graph(body, pixels))
+            continue
+        tensors = [values[name] for name in (*node.input, *node.output) if name in values]
+        yield Fallback(
+            node.name,
+            node.op_type,
+            _dtype(node, values),
+            image_sized=any(_numbers(tensor) >= pixels for tensor in tensors),
+            copies=not on_gpu.isdisjoint(node.input) or not wanted_there.isdisjoint(node.output),
+        )
+
+
+def _gpu_tensors(graph: onnx.GraphProto, values: Mapping[str, onnx.TypeProto.Tensor]) -> set[str]:
+    """What lies in the GPU's memory: the images that are carried, and what kernels make."""
+    made = {
+        name
+        for node in graph.node
+        if _has_kernel(node, values) and node.op_type not in HOST_OUTPUTS
+        for name in node.output
+    }
+    return made | {value.name for value in graph.input if value.type.tensor_type.shape.dim}
+
+
+def _wanted_on_gpu(graph: onnx.GraphProto, values: Mapping[str, onnx.TypeProto.Tensor]) -> set[str]:
+    """What kernels read in the GPU's memory, and what is carried on."""
+    read = {
+        name
+        for node in graph.node
+        if _has_kernel(node, values)
+        for position, name in enumerate(node.input)
+        if position not in HOST_INPUTS.get(node.op_type, ())
+    }
+    return read | {value.name for value in graph.output}
+
+
+def _has_kernel(node: onnx.NodeProto, values: Mapping[str, onnx.TypeProto.Tensor]) -> bool:
+    return _dtype(node, values) in KERNELS.get(node.op_type, ())
+
+
+def _dtype(node: onnx.NodeProto, values: Mapping[str, onnx.TypeProto.Tensor]) -> str:
+    """The type of a node's data, in ONNX's name."""
+    name = node.input[1 if node.op_type == "Where" else 0] if node.input else node.output[0]
+    # A tensor of a graph around this one; of those a body reads only the steps and the seeds.
+    known = values[name].elem_type if name in values else TensorProto.INT64
+    return TensorProto.DataType.Name(known).lower()
+
+
+def _numbers(tensor: onnx.TypeProto.Tensor) -> float:
+    """How many numbers of a tensor belong to one image; without end if that is not known."""
+    sizes = [size.dim_value for size in tensor.shape.dim if not size.dim_param]
+    return math.inf if 0 in sizes else math.prod(sizes)

@@ -1,0 +1,206 @@
+"""The network's graph in half precision: weights and computation float16, its ends float32."""
+
+import warnings
+from collections.abc import Collection
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import numpy_helper
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
+
+from ...trainer.errors import InputError
+from .conversion import ancestors
+from .passes import drop_unused
+
+_STEPS = 20
+_FLOAT, _HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+_LARGEST = 65504.0
+_WITH_WEIGHTS = ("Conv", "Gather", "Gemm", "MatMul")
+_ELEMENTWISE = ("Abs", "Add", "Clip", "Div", "Max", "Min", "Mul", "Neg", "Sub")
+_BOUNDED = ("Clip", "Max", "Min", "Where")
+_ANGLED = ("Cos", "Sin")
+
+# Sums over whole images overflow or lose digits in half precision, and so do the roots and inverses
+# of their results; ONNX has Celu and Range in float32 alone.
+_IN_FLOAT32 = (
+    *_ANGLED,
+    "Celu",
+    "CumSum",
+    "Exp",
+    "GlobalAveragePool",
+    "GroupNormalization",
+    "InstanceNormalization",
+    "Log",
+    "Pow",
+    "Range",
+    "Reciprocal",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMean",
+    "ReduceSum",
+    "ReduceSumSquare",
+    "Sqrt",
+)
+
+
+def half_precision(network: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph noisy, condition → prediction with float16 inside; inputs and output as they were.
+
+    Normalisations and sums compute in float32, and so does what becomes of the condition before
+    weights meet it and before its sines and cosines: timesteps and frequencies need their digits.
+    Raises InputError for weights beyond float16's range.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(network)
+    full = _in_float32(copy.graph)
+    _separate_constants(copy.graph, full)
+    _require_half(copy.graph, full)
+    with warnings.catch_warnings():
+        # Weights too small for half precision become zero, which the certificate judges.
+        warnings.simplefilter("ignore", UserWarning)
+        half: onnx.ModelProto = convert_float_to_float16(
+            copy, keep_io_types=True, op_block_list=[], node_block_list=list(full)
+        )
+    OnnxModel.graph_topological_sort(half.graph)
+    _skip_round_trips(half.graph)
+    drop_unused(half.graph)
+    # Types of the values as they were, some of which are gone.
+    del half.graph.value_info[:]
+    return half
+
+
+def _in_float32(graph: onnx.GraphProto) -> set[str]:
+    """Names of the nodes that compute in float32.
+
+    A function of one value that only such nodes take is among them: the squares under a mean, which
+    overflow from 256 on, and the epsilon under a root, which float16 may not have.
+    """
+    constants = {value.name for value in graph.initializer}
+    names = _of_condition(graph)
+    in_half = {value.name for value in graph.output}
+    for node in reversed(graph.node):
+        unary = node.op_type in _ELEMENTWISE and len(set(node.input) - constants) == 1
+        if node.op_type in _IN_FLOAT32 or (unary and not in_half & set(node.output)):
+            names.add(node.name)
+        if node.name not in names:
+            in_half.update(node.input)
+    return names
+
+
+def _of_condition(graph: onnx.GraphProto) -> set[str]:
+    """Names of the nodes that follow from the condition alone, up to the first that have weights.
+
+    Those with weights are among them where a sine or cosine follows: learned frequencies.
+    """
+    images, condition, plain = {"noisy"}, {"condition"}, {"condition"}
+    alone, names = [], set()
+    for node in graph.node:
+        inputs = set(node.input)
+        if inputs & images:
+            images.update(node.output)
+        elif inputs & condition:
+            condition.update(node.output)
+            alone.append(node)
+            if not inputs & condition - plain and node.op_type not in _WITH_WEIGHTS:
+                plain.update(node.output)
+                names.add(node.name)
+    angles = [node.output[0] for node in alone if node.op_type in _ANGLED]
+    return names | {node.name for node in ancestors(alone, angles)}
+
+
+def _separate_constants(graph: onnx.GraphProto, full: Collection[str]) -> None:
+    """Give the nodes in float32 their own copies of constants that others take, too."""
+    in_half = {name for node in graph.node if node.name not in full for name in node.input}
+    shared = {value.name: value for value in graph.initializer if value.name in in_half}
+    copies = {}
+    for node in graph.node:
+        if node.name in full:
+            taken = {name: f"{name}/float32" for name in node.input if name in shared}
+            node.input[:] = [taken.get(name, name) for name in node.input]
+            copies |= taken
+    for name, copied in copies.items():
+        graph.initializer.add().CopyFrom(shared[name])
+        graph.initializer[-1].name = copied
+
+
+def _require_half(graph: onnx.GraphProto, full: Collection[str]) -> None:
+    """Raise InputError for constants beyond float16's range; bounds may be, and become its ends."""
+    others = [node for node in graph.node if node.op_type not in _BOUNDED]
+    taken = {name for node in others if node.name not in full for name in node.input}
+    for weights in graph.initializer:
+        if weights.data_type != _FLOAT or weights.name not in taken:
+            continue
+        largest = float(np.abs(numpy_helper.to_array(weights)).max(initial=0))
+        if largest > _LARGEST:
+            raise InputError(
+                f"precision=float16: the network's weights {weights.name} reach {largest:g}, "
+                f"expected at most {_LARGEST:g}; nothing was written. Export with precision=float32"
+            )
+
+
+def _skip_round_trips(graph: onnx.GraphProto) -> None:
+    """Join nodes in float32 that follow each other, between which the converter casts to float16.
+
+    Those Casts would take from an angle the digits for which it is computed in float32.
+    """
+    values = (*graph.input, *graph.value_info)
+    floats = {value.name for value in values if value.type.tensor_type.elem_type == _FLOAT}
+    casts = [node for node in graph.node if node.op_type == "Cast"]
+    rounded = {
+        cast.output[0]: cast.input[0]
+        for cast in casts
+        if cast.attribute[0].i == _HALF and cast.input[0] in floats
+    }
+    restored = {
+        cast.output[0]: rounded[cast.input[0]]
+        for cast in casts
+        if cast.attribute[0].i == _FLOAT and cast.input[0] in rounded
+    }
+    for node in graph.node:
+        node.input[:] = [restored.get(name, name) for name in node.input]
+
+
+def require_finite(
+    step: onnx.ModelProto, noise: np.ndarray, seeds: np.ndarray, labels: np.ndarray
+) -> None:
+    """Raise InputError for the first node of the step that makes a value beyond float16's range.
+
+    It runs 20 steps from noise float32 [N, H, W, C], with guidance where there are classes. An
+    overflow need not reach the pictures: a softmax or a clip hides it there, and makes them wrong.
+    """
+    session = _all_values(step)
+    names = [output.name for output in session.get_outputs()]
+    state = {"noisy": noise, "previous_image": np.zeros_like(noise), "seeds": seeds}
+    state |= {"labels": labels, "guidance": np.array(2.0, np.float32)}
+    wanted = [value.name for value in session.get_inputs()]
+    for k in range(_STEPS):
+        feeds = {"step": np.array(k), "steps": np.array(_STEPS), **state}
+        values = session.run(names, {name: feeds[name] for name in wanted})
+        made = dict(zip(names, map(np.asarray, values), strict=True))
+        for name, value in made.items():
+            if value.dtype.kind == "f" and not np.isfinite(value).all():
+                raise InputError(
+                    f"precision=float16: the network's value {name} leaves the range of float16 in "
+                    f"step {k} of {_STEPS}; nothing was written. Export with precision=float32"
+                )
+        state |= {name: made.get(f"next_{name}", state[name]) for name in state}
+
+
+def _all_values(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """A session of the step with every value of its network as an output too."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for node in copy.graph.node:
+        # The solver around it is float32, and may divide by zero where a Where drops it.
+        copy.graph.output.extend(
+            onnx.ValueInfoProto(name=name) for name in node.output if name.startswith("network")
+        )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )

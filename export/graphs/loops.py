@@ -1,0 +1,135 @@
+"""One step, many times: in an ONNX Loop whose body owns the weights, or written out."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from ..baking.process import ALL_RESULTS, RESULT, Process
+from .conversion import DTYPES, Parts, convert, finished, parts, tidy, value_info
+
+_TRIPS = helper.make_node("Add", ["steps", "extra_steps"], ["trips"], name="trips")
+
+
+def looped(process: Process, step: onnx.ModelProto) -> onnx.ModelProto:
+    """The process as a graph whose Loop has the step as its body."""
+    begin = _begin(process)
+    output = ALL_RESULTS if process.gives_frames else process.output
+    carried = [f"begin/{name}" for name in process.carried]
+    # Carried rather than stacked, the images of all steps but the last are dropped at once.
+    blank = [] if process.gives_frames else ["blank"]
+    loop = helper.make_node(
+        "Loop",
+        ["trips", "", *carried, *blank],
+        [*(f"last/{name}" for name in process.carried), output],
+        name="loop",
+        body=_body(process, step),
+    )
+    nodes = [*begin.nodes, _TRIPS, *_blank_nodes(process), loop]
+    constants = begin.constants + _constant("extra_steps", process.extra_steps)
+    if process.gives_frames:
+        names = {name: name for name in (ALL_RESULTS, "every", process.output)}
+        select = parts(convert(process.select_function), "select/", names)
+        nodes, constants = nodes + select.nodes, constants + select.constants
+    return _model(process, Parts(nodes, constants))
+
+
+def unrolled(
+    process: Process, step: onnx.ModelProto, steps: int, batch_size: int | None
+) -> onnx.ModelProto:
+    """The process as a graph without control flow, of `steps` steps written out.
+
+    The input `steps` stays, as hosts give it; asked for another number, the images are black.
+    """
+    shared = [value.name for value in step.graph.initializer]
+    weights = Parts([], list(step.graph.initializer))
+    made = _begin(process) + weights + Parts([], _constant("unrolled_steps", steps))
+    given = {value.name for value in step.graph.input} - {"step", "steps"}
+    before = {name: f"begin/{name}" for name in given}
+    for k in range(steps):
+        prefix = f"step{k}/"
+        names = {"step": f"{prefix}step", "steps": "unrolled_steps", **before}
+        made += parts(step, prefix, names, keep=shared)
+        made += Parts([], _constant(f"{prefix}step", k))
+        before |= {name: f"{prefix}next_{name}" for name in process.carried}
+    made += _black_unless(process, f"step{steps - 1}/{RESULT}")
+    return tidy(_model(process, made, batch_size).graph)
+
+
+def _begin(process: Process) -> Parts:
+    model = convert(process.begin_function)
+    inputs = {str(spec.name): str(spec.name) for spec in process.inputs}
+    outputs = {
+        value.name: f"begin/{value.name.removeprefix('first_')}" for value in model.graph.output
+    }
+    return parts(model, "begin/", {**inputs, **outputs})
+
+
+def _blank_nodes(process: Process) -> list[onnx.NodeProto]:
+    """Nodes to the images of no step, for the Loop to carry into the first."""
+    if process.gives_frames:
+        return []
+    value = helper.make_tensor("blank", DTYPES[process.result.dtype.name], [1], [0])
+    like = f"begin/{process.carried[0]}"
+    return [
+        helper.make_node("Shape", [like], ["shape"], name="shape"),
+        helper.make_node("ConstantOfShape", ["shape"], ["blank"], name="blank", value=value),
+    ]
+
+
+def _body(process: Process, step: onnx.ModelProto) -> onnx.GraphProto:
+    """(iteration, condition, carried, previous result) → (condition, carried, result).
+
+    All else that the step takes is the outer graph's. The previous result goes unused.
+    """
+    others = {value.name for value in step.graph.input} - {"step", "steps", *process.carried}
+    outer = {"steps": "steps", **{name: f"begin/{name}" for name in others}}
+    body = parts(step, "body/", outer)
+    body.nodes.append(
+        helper.make_node("Identity", ["body/condition"], ["body/go_on"], name="body/go_on")
+    )
+    given = {value.name: value for value in (*step.graph.input, *step.graph.output)}
+
+    def declared(name: str) -> onnx.ValueInfoProto:
+        value = onnx.ValueInfoProto()
+        value.CopyFrom(given[name])
+        value.name = f"body/{name}"
+        return value
+
+    condition, go_on = (
+        helper.make_tensor_value_info(f"body/{name}", TensorProto.BOOL, [])
+        for name in ("condition", "go_on")
+    )
+    previous = [] if process.gives_frames else [value_info(process.result, "body/previous")]
+    inputs = [declared("step"), condition, *map(declared, process.carried), *previous]
+    following = [f"next_{name}" for name in process.carried]
+    outputs = [go_on, *map(declared, following), declared(RESULT)]
+    return helper.make_graph(body.nodes, "body", inputs, outputs, body.constants)
+
+
+def _black_unless(process: Process, result: str) -> Parts:
+    black = np.zeros((), process.result.dtype.as_numpy_dtype)
+    nodes = [
+        helper.make_node("Equal", ["steps", "unrolled_steps"], ["right_steps"], name="right_steps"),
+        helper.make_node(
+            "Where", ["right_steps", result, "black"], [process.output], name="black_unless"
+        ),
+    ]
+    return Parts(nodes, [numpy_helper.from_array(black, "black")])
+
+
+def _constant(name: str, number: int) -> list[onnx.TensorProto]:
+    return [numpy_helper.from_array(np.array(number, np.int64), name)]
+
+
+def _model(process: Process, made: Parts, batch_size: int | None = None) -> onnx.ModelProto:
+    inputs = [value_info(spec) for spec in process.inputs]
+    output = value_info(process.result, process.output)
+    if process.gives_frames:
+        dimension = output.type.tensor_type.shape.dim
+        sizes = ["F", *(size.dim_param or size.dim_value for size in dimension)]
+        dtype = output.type.tensor_type.elem_type
+        output = helper.make_tensor_value_info(process.output, dtype, sizes)
+    for value in (*inputs, output) if batch_size else ():
+        for dimension in value.type.tensor_type.shape.dim[:1]:
+            dimension.dim_value = batch_size or 0
+    return finished(helper.make_graph(made.nodes, "graph", inputs, [output], made.constants))

@@ -1,0 +1,1 @@
+"""The float64 sampler, and the certificate that compares every graph with it."""

@@ -1,0 +1,1 @@
+"""`diffkiln-bench`: what a bundle costs on this machine."""

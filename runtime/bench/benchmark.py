@@ -1,0 +1,202 @@
+"""`diffkiln-bench`: what a bundle costs on this machine.
+
+Every setting is measured in a process of its own; this one only plans, asks and reports.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+from ..bundle.bundle import Bundle, open_bundle, shipped_bundle
+from ..command.options import (
+    Option,
+    bad_flag,
+    file_path,
+    file_paths,
+    one_of,
+    require_writable,
+    several,
+    whole_number,
+    whole_numbers,
+)
+from ..command.program import Command
+from ..device.device import DEVICES
+from ..errors import LibraryError
+from ..limits import MAX_BATCH, MAX_STEPS, MAX_THREADS
+from .compare.contestants import compare, contestants
+from .figures import measure, peak_gigaflops
+from .plan import BAKED, VARIANTS, Setting, default_steps, plan
+from .plot import ENDINGS, write_plot
+from .process import Process
+from .profile import OperatorTime
+from .report import Comparison, Profile, Report, new_report, write_json
+from .table import comparison_table, profile_table, speed_table, start_table
+
+OPTIONS = (
+    Option(
+        "bundle",
+        file_paths,
+        "what diffkiln-export wrote, or several of it; by default flowers brought along",
+    ),
+    Option("batch_sizes", whole_numbers(1, MAX_BATCH), "images per call, commas between", "1,8"),
+    Option(
+        "steps",
+        whole_numbers(1, MAX_STEPS),
+        "denoising steps, commas between; by default the bundle's",
+    ),
+    Option(
+        "variants",
+        several(one_of(tuple(VARIANTS))),
+        "loop and unrolled: the baked sampler.onnx, as the bundle has it; stepwise: noise.onnx and "
+        "step.onnx from Python; denoiser: denoiser.onnx by itself, once for each step",
+        "loop,unrolled",
+    ),
+    Option("device", several(one_of(DEVICES)), "auto, cpu, cuda, openvino, or several", "auto"),
+    Option("threads", whole_number(1, MAX_THREADS), "CPU threads; by default the physical cores"),
+    Option("rounds", whole_number(1, 1000), "how many times each setting is timed", "7"),
+    Option("compare", None, "also time other ways to do the same, turn by turn"),
+    Option("profile", None, "also show the time of each operator"),
+    Option("json", file_path, "a file to write every figure to"),
+    Option("plot", file_path, "a .png, .svg or .pdf of latency against batch size and steps"),
+)
+
+# By a bundle's path, what `network` answers.
+Networks = dict[Path, Mapping[str, Any]]
+
+
+def _benchmark(values: Mapping[str, Any]) -> None:
+    _require_outputs(values["json"], values["plot"])
+    bundles = [open_bundle(path) for path in values["bundle"] or [shipped_bundle()]]
+    if values["profile"] and "openvino" in values["device"]:
+        raise bad_flag("device", "openvino", "has no operators to --profile; leave one of them out")
+    further = values["compare"] or values["profile"]
+    # What cannot be measured is complained of before time is spent.
+    for variants in [values["variants"], *([BAKED] if further else [])]:
+        _plan(bundles, values, variants, values["device"])
+    networks, devices = _networks(bundles, values)
+    settings, left_out = _plan(bundles, values, values["variants"], devices)
+    baked = _plan(bundles, values, BAKED, devices)[0] if further else []
+    report = new_report(values["threads"], left_out)
+    report.multiply_adds = {
+        setting.name: networks[setting.bundle.path]["multiply_adds"] for setting in settings
+    }
+    print(report.heading(), flush=True)
+    _measure(report, settings, values["rounds"])
+    if values["compare"]:
+        _compare(report, baked, values["rounds"], networks)
+    if values["profile"]:
+        _profile(report, baked)
+    for line in report.left_out:
+        print(f"left out: {line}")
+    if values["json"] is not None:
+        write_json(values["json"], report)
+    if values["plot"] is not None:
+        write_plot(values["plot"], report.rows, report.machine["processor"] or "")
+
+
+def _require_outputs(json_file: Path | None, plot_file: Path | None) -> None:
+    """Complain of an output before the time is spent, not after."""
+    if json_file is not None:
+        require_writable("json", json_file)
+    if plot_file is None:
+        return
+    require_writable("plot", plot_file)
+    if plot_file.suffix.lower() not in ENDINGS:
+        raise bad_flag("plot", plot_file, f"expected an ending of {', '.join(ENDINGS)}")
+    if util.find_spec("matplotlib") is None:
+        raise LibraryError("--plot needs matplotlib: run pip install 'diffkiln[plot]'")
+
+
+def _plan(
+    bundles: Sequence[Bundle],
+    values: Mapping[str, Any],
+    variants: Sequence[str],
+    devices: Sequence[str],
+) -> tuple[list[Setting], list[str]]:
+    return plan(
+        bundles,
+        devices=devices,
+        variants=variants,
+        steps=values["steps"] or (default_steps(bundles),),
+        batches=values["batch_sizes"],
+    )
+
+
+def _networks(bundles: Sequence[Bundle], values: Mapping[str, Any]) -> tuple[Networks, list[str]]:
+    """Load each bundle on each device once; the networks, and the devices that were got."""
+    networks: Networks = {}
+    devices = []
+    for device in values["device"]:
+        for bundle in bundles:
+            job = {"bundle": str(bundle.path), "device": device, "threads": values["threads"]}
+            with Process("network", job) as process:
+                networks[bundle.path] = process.ready
+                devices.append(process.ready["device"])
+    return networks, list(dict.fromkeys(devices))
+
+
+def _measure(report: Report, settings: Sequence[Setting], rounds: int) -> None:
+    for number, setting in enumerate(settings, 1):
+        _progress(f"setting {number} of {len(settings)}")
+        multiply_adds = report.multiply_adds[setting.name]
+        row = measure(setting, threads=report.threads, rounds=rounds, multiply_adds=multiply_adds)
+        report.rows.append(row)
+    _progress("")
+    for device, gigaflops in peak_gigaflops(report.rows).items():
+        print(f"largest matrix product on {device}: {gigaflops:.0f} GFLOP/s")
+    print(f"\n{speed_table(report.rows)}\n\n{start_table(report.rows)}", flush=True)
+
+
+def _compare(report: Report, settings: Sequence[Setting], rounds: int, networks: Networks) -> None:
+    groups = _alike(settings)
+    for number, same in enumerate(groups, 1):
+        _progress(f"comparison {number} of {len(groups)}")
+        network = networks[same[0].bundle.path]
+        results, left_out = compare(
+            list(contestants(same, threads=report.threads, network=network)),
+            rounds=rounds,
+            multiply_adds=network["multiply_adds"],
+        )
+        comparison = Comparison(same[0].device, same[0].steps, same[0].batch, results)
+        report.comparisons.append(comparison)
+        _progress("")
+        report.left_out += [line for line in left_out if line not in report.left_out]
+        print(f"\n{comparison_table(comparison)}", flush=True)
+
+
+def _profile(report: Report, settings: Sequence[Setting]) -> None:
+    for setting in settings:
+        with Process("profile", setting.job(report.threads)) as process:
+            operators = [OperatorTime(**entry) for entry in process.ready["operators"]]
+        profile = Profile(setting.name, setting.device, setting.steps, setting.batch, operators)
+        report.profiles.append(profile)
+        print(f"\n{profile_table(profile)}", flush=True)
+
+
+def _progress(text: str) -> None:
+    """Keep a line on the terminal, where there is one: a large matrix takes minutes."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _alike(settings: Sequence[Setting]) -> list[list[Setting]]:
+    """Group the settings of one device, number of steps and batch; a Loop comes first."""
+    groups: dict[tuple[str, int, int], list[Setting]] = {}
+    for setting in sorted(settings, key=lambda setting: setting.variant != "loop"):
+        groups.setdefault((setting.device, setting.steps, setting.batch), []).append(setting)
+    return list(groups.values())
+
+
+main = Command(
+    program="diffkiln-bench",
+    purpose="Time bundles on this machine.",
+    example="diffkiln-bench --bundle=flowers.bundle --batch_sizes=1,8 --steps=5,20 --compare",
+    options=OPTIONS,
+    body=_benchmark,
+).main
+
+
+if __name__ == "__main__":
+    sys.exit(main())

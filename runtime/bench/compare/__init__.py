@@ -1,0 +1,1 @@
+"""The same sampling in diffusers, OpenVINO and TensorFlow, for `diffkiln-bench --compare`."""

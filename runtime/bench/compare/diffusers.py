@@ -1,0 +1,140 @@
+"""The process that samples with diffusers: its DDIM pipeline and a U-Net as large as the bundle's.
+
+The network is diffusers' own, with as many levels of the same sizes, and widths scaled until it has
+about as many multiply-adds. What difference is left is said, and taken out of the ratio.
+"""
+
+import importlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...bundle.bundle import open_bundle
+from ...errors import DeviceError
+from ..machine import versions
+from ..protocol import Answer, Job, Turn, milliseconds, serve
+
+# Widths are multiples of this, so that they can be normalised in as many groups.
+_GROUPS = 8
+
+# More do not come nearer, as widths are whole multiples of _GROUPS.
+_TRIES = 4
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the network looks like: its images go in as `patch` x `patch` pixels per position."""
+
+    height: int
+    width: int
+    channels: int
+    patch: int
+    widths: tuple[int, ...]
+    blocks: int = 2
+
+
+def prepare(job: Job) -> tuple[Answer, Turn]:
+    """Make the pipeline and sample once; the turn samples again.
+
+    The job's `network` has `multiply_adds` and `levels`, as `network` answers.
+    """
+    torch: Any = importlib.import_module("torch")
+    if job["device"] == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("PyTorch finds no GPU; install a build of it for CUDA")
+    if job["threads"]:
+        torch.set_num_threads(job["threads"])
+    wanted = job["network"]["multiply_adds"]
+    shape = bundle_shape(open_bundle(job["bundle"]).image_shape, job["network"]["levels"])
+    shape, count = nearest(shape, wanted, multiply_adds)
+    task = sampling(shape, batch=job["batch"], steps=job["steps"], device=job["device"])
+    task()
+    about = {
+        "multiply_adds": count,
+        "versions": versions(["torch", "diffusers"]),
+        "note": f"widths {', '.join(map(str, shape.widths))}: {count / wanted:.2f}x multiply-adds",
+    }
+    return about, lambda: {"ms": milliseconds(task)}
+
+
+def bundle_shape(image_shape: Sequence[int], levels: Sequence[Sequence[int]]) -> Shape:
+    """Make a shape out of the sizes and channels of the bundle's convolutions.
+
+    Sizes that are not each half of the one before, like those of an embedding, are left out.
+    """
+    height, _, channels = image_shape
+    top_height, top_width, _ = levels[0]
+    widths = []
+    for index, (level_height, level_width, level_channels) in enumerate(levels):
+        if (level_height << index, level_width << index) != (top_height, top_width):
+            break
+        widths.append(level_channels)
+    return Shape(top_height, top_width, channels, height // top_height, tuple(widths))
+
+
+def nearest(shape: Shape, wanted: int, count: Callable[[Shape], int]) -> tuple[Shape, int]:
+    """Scale the widths until the network has about `wanted` multiply-adds; it, and how many."""
+    tried: list[tuple[float, Shape, int]] = []
+    scale = 1.0
+    for _ in range(_TRIES):
+        widths = tuple(max(1, round(width * scale / _GROUPS)) * _GROUPS for width in shape.widths)
+        scaled = replace(shape, widths=widths)
+        counted = count(scaled)
+        tried.append((abs(math.log(counted / wanted)), scaled, counted))
+        # Multiply-adds grow with the square of the widths.
+        scale *= math.sqrt(wanted / counted)
+    _, best, counted = min(tried, key=lambda entry: entry[0])
+    return best, counted
+
+
+def sampling(shape: Shape, *, batch: int, steps: int, device: str = "cpu") -> Callable[[], object]:
+    """Make a function that draws `batch` images in `steps` steps of diffusers' DDIM pipeline."""
+    torch: Any = importlib.import_module("torch")
+    diffusers: Any = importlib.import_module("diffusers")
+    scheduler = diffusers.DDIMScheduler(1000, timestep_spacing="trailing")
+    pipeline = diffusers.DDIMPipeline(_network(shape).eval().to(device), scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def task() -> object:
+        with torch.inference_mode():
+            return pipeline(batch, num_inference_steps=steps, output_type="np")
+
+    return task
+
+
+def multiply_adds(shape: Shape) -> int:
+    """Multiply-adds of the network for one image, on the device that computes nothing."""
+    torch: Any = importlib.import_module("torch")
+    counted = []
+
+    def count(module: Any, _: Any, output: Any) -> None:
+        counted.append(output[0].numel() * module.weight[0].numel())
+
+    with torch.device("meta"), torch.inference_mode():
+        network = _network(shape)
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+                module.register_forward_hook(count)
+        size = (1, network.config.in_channels, shape.height, shape.width)
+        network(torch.zeros(size), torch.zeros(1))
+    return sum(counted)
+
+
+def _network(shape: Shape) -> Any:
+    diffusers: Any = importlib.import_module("diffusers")
+    levels = len(shape.widths)
+    return diffusers.UNet2DModel(
+        sample_size=(shape.height, shape.width),
+        in_channels=shape.channels * shape.patch**2,
+        out_channels=shape.channels * shape.patch**2,
+        block_out_channels=shape.widths,
+        layers_per_block=shape.blocks,
+        down_block_types=("DownBlock2D",) * levels,
+        up_block_types=("UpBlock2D",) * levels,
+        norm_num_groups=_GROUPS,
+        add_attention=False,
+    )
+
+
+if __name__ == "__main__":
+    serve(prepare)

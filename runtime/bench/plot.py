@@ -1,0 +1,114 @@
+"""Latency against batch size and against steps, as a figure."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..output.atomic import atomic
+from .figures import Row
+
+ENDINGS = (".png", ".svg", ".pdf")
+
+# Colours that the colour-blind can tell apart (Okabe and Ito), the pale yellow left out.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = "osD^vP"
+_LONG_LABEL = 24
+
+Number = Callable[[Row], int]
+
+
+def write_plot(target: Path, rows: Sequence[Row], processor: str) -> None:
+    """Draw the median latency of the settings, with a whisker from there to the 90th percentile.
+
+    There is a panel for the batch size and one for the steps, if there are several of these.
+    """
+    # A Figure of its own, not pyplot: no window, no global state.
+    from matplotlib.figure import Figure  # pyright: ignore[reportMissingImports]
+
+    panels = [panel for panel in _PANELS if len(set(map(panel[1], rows))) > 1] or _PANELS[:1]
+    figure = Figure(figsize=(0.6 + 5 * len(panels), 5), layout="constrained")
+    all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axes, (label, number, unit, other) in zip(all_axes, panels, strict=True):
+        _draw(axes, rows, number, unit, other)
+        _tidy(axes, label, sorted(set(map(number, rows))))
+    all_axes[0].set_ylabel("latency of a call, p50 to p90 (ms)")
+    figure.suptitle(", ".join([*_common(rows), processor]), fontsize="medium")
+    with atomic(target) as temporary:
+        figure.savefig(temporary, format=target.suffix[1:].lower(), dpi=150)
+
+
+def _batch(row: Row) -> int:
+    return row.batch
+
+
+def _steps(row: Row) -> int:
+    return row.steps
+
+
+# The label and number of a panel's axis; the words for the other number, and that.
+_PANELS = (
+    ("batch size", _batch, "{} steps", _steps),
+    ("steps", _steps, "batch {}", _batch),
+)
+
+
+def _names(row: Row) -> tuple[str, ...]:
+    return row.bundle, row.device, row.variant
+
+
+def _common(rows: Sequence[Row]) -> list[str]:
+    """Names that are the same in all rows, for the title."""
+    return [column[0] for column in zip(*map(_names, rows), strict=True) if len(set(column)) == 1]
+
+
+def _draw(axes: Any, rows: Sequence[Row], number: Number, unit: str, other: Number) -> None:
+    """A line for each kind of setting, by colour, and each of its other numbers, by marker."""
+    common = _common(rows)
+    kinds = list(dict.fromkeys(map(_names, rows)))
+    others = sorted(set(map(other, rows)))
+    for kind, line in ((kind, line) for kind in kinds for line in others):
+        points = [row for row in rows if _names(row) == kind and other(row) == line]
+        if not points:  # an unrolled bundle cannot do everything
+            continue
+        points.sort(key=number)
+        p50_ms = [row.p50_ms for row in points]
+        axes.errorbar(
+            [number(row) for row in points],
+            p50_ms,
+            [[0.0] * len(points), [row.p90_ms - row.p50_ms for row in points]],
+            color=_COLOURS[kinds.index(kind) % len(_COLOURS)],
+            marker=_MARKERS[others.index(line) % len(_MARKERS)],
+            markersize=5,
+            elinewidth=0.8,
+            capsize=2,
+            label=", ".join([*(name for name in kind if name not in common), unit.format(line)]),
+        )
+
+
+def _tidy(axes: Any, label: str, ticks: Sequence[int]) -> None:
+    from matplotlib.ticker import (  # pyright: ignore[reportMissingImports]
+        LogLocator,
+        NullLocator,
+        StrMethodFormatter,
+    )
+
+    # Costs grow in proportion: on these axes that is a straight line, whatever an image costs.
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.set_xlabel(label)
+    axes.grid(visible=True, alpha=0.3, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    # Below the axes, where it covers nothing; two columns of bundles' names would be too wide.
+    _, labels = axes.get_legend_handles_labels()
+    axes.legend(
+        frameon=False,
+        fontsize="small",
+        ncols=2 if max(map(len, labels)) < _LONG_LABEL else 1,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.14),
+    )

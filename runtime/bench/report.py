@@ -1,0 +1,94 @@
+"""All that a benchmark has measured, and where."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..output.atomic import atomic
+from .compare.contestants import Result
+from .figures import Row, peak_gigaflops
+from .machine import machine, versions
+from .profile import OperatorTime
+
+FORMAT_VERSION = 1
+
+# onnxruntime-gpu is the same library under another name.
+_PACKAGES = ("diffkiln", "onnxruntime", "onnxruntime-gpu", "numpy")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What several contestants took for the same sampling."""
+
+    device: str
+    steps: int
+    batch: int
+    results: Sequence[Result]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The time of each operator of a baked sampler."""
+
+    bundle: str
+    device: str
+    steps: int
+    batch: int
+    operators: Sequence[OperatorTime]
+
+
+@dataclass
+class Report:
+    """What --json writes; `multiply_adds` are those of one image and step, by bundle.
+
+    `threads` None are the physical cores; `left_out` says what was not measured, and why.
+    """
+
+    time: str
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    threads: int | None
+    left_out: list[str]
+    multiply_adds: Mapping[str, int] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+    profiles: list[Profile] = field(default_factory=list)
+
+    def heading(self) -> str:
+        """Say what is measured on what."""
+        about = self.machine
+        cores = f"{about['physical_cores'] or 'unknown'} cores, {about['logical_cores']} threads"
+        asked = [] if self.threads is None else [f"{self.threads} asked for"]
+        where = [about["processor"] or "unknown processor", cores, *asked, *about["gpus"]]
+        packages = [f"{name} {version}" for name, version in self.versions.items()]
+        lines = [where, [about["system"], f"Python {about['python']}", *packages]]
+        lines += [
+            [f"{name}: {count / 1e9:.3f} G multiply-adds for an image and step"]
+            for name, count in self.multiply_adds.items()
+        ]
+        return "\n".join(map(", ".join, lines))
+
+
+def new_report(threads: int | None, left_out: list[str]) -> Report:
+    """Make the report of a benchmark that begins now, on this machine."""
+    return Report(
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine(),
+        versions=versions(_PACKAGES),
+        threads=threads,
+        left_out=left_out,
+    )
+
+
+def write_json(target: Path, report: Report) -> None:
+    """Write every figure, whole or not at all."""
+    content = {
+        "format_version": FORMAT_VERSION,
+        **asdict(report),
+        "peak_gigaflops": peak_gigaflops(report.rows),
+    }
+    with atomic(target) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Opens a bundle: its manifest, its files and their seals."""

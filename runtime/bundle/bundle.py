@@ -1,0 +1,253 @@
+"""Reads a bundle's manifest and its files, and trusts neither before it has checked them."""
+
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..background import Background
+from ..checking.limits import MAX_GRAPH_BYTES, MAX_HELD_BYTES
+from ..checking.signature import Port, Signature
+from ..errors import BundleError
+from .files import located, opened
+from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST, read_manifest
+from .seal import checked
+
+IMAGE_DTYPES = ("uint8", "float32")
+
+# What sampler.onnx repeats of the manifest in its metadata.
+ESSENTIALS = (
+    "format",
+    "format_version",
+    "image",
+    "model",
+    "schedule",
+    "pixel_mean",
+    "pixel_std",
+    "sampler",
+    "noise",
+    "versions",
+)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What the manifest says of a graph: its file, that file's SHA-256 and size, its signature.
+
+    `essentials` are the entries of the manifest that the graph's metadata must repeat.
+    """
+
+    root: Path
+    name: str
+    sha256: str
+    size_bytes: int
+    signature: Signature
+    essentials: Mapping[str, Any]
+
+    @property
+    def file(self) -> Path:
+        """Where the graph lies."""
+        return self.root / self.name
+
+    def content(self) -> bytes:
+        """Read the file and check it; BundleError if it is missing, damaged or no sampler's graph.
+
+        It is read once, so what was checked is what onnxruntime gets.
+        """
+        checking = self.__dict__.pop("_checking", None) or self._begun()
+        return checking.result()
+
+    def begin(self) -> None:
+        """Begin to do so, so that `content` waits less if something else comes first."""
+        if "_checking" not in self.__dict__:
+            self.__dict__["_checking"] = self._begun()
+
+    def _begun(self) -> Background[bytes]:
+        return Background(self._checked).start()
+
+    def _checked(self) -> bytes:
+        file = located(self.root, self.name)
+        with opened(file, size_bytes=self.size_bytes) as stream:
+            if self.size_bytes > MAX_HELD_BYTES:
+                self._require_whole(*checked(stream, self.size_bytes))
+                stream.seek(0)
+            content = stream.read(self.size_bytes)
+        hashing = Background(lambda: checked(io.BytesIO(content), self.size_bytes)).start()
+        # Graphs are looked into when they are loaded, and the import waits until then.
+        from ..checking.graph import check_graph
+        from ..checking.tensors import GraphError
+
+        try:
+            check_graph(content, signature=self.signature, essentials=self.essentials)
+        except GraphError as error:
+            # Of a file that was altered that is to be said, not what it looks like now.
+            self._require_whole(*hashing.result())
+            raise BundleError(f"{self.file} {error}; {EXPORT_AGAIN}") from error
+        self._require_whole(*hashing.result())
+        return content
+
+    def _require_whole(self, received: str, broken: str) -> None:
+        if received != self.sha256:
+            raise BundleError(
+                f"{self.file} was altered: its SHA-256 is {received}, expected {self.sha256}; "
+                f"{COPY_AGAIN}"
+            )
+        if broken:
+            raise BundleError(f"{self.file} {broken}; {COPY_AGAIN}")
+
+    def require(self, received: Signature) -> None:
+        """BundleError unless the signature that onnxruntime found is the manifest's."""
+        if received != self.signature:
+            raise BundleError(
+                f"{self.file} is a graph {received}, expected {self.signature} as {MANIFEST} "
+                f"says; {EXPORT_AGAIN}"
+            )
+
+
+class Bundle(NamedTuple):
+    """What the runtime needs of a manifest that has been checked.
+
+    `image_shape` is (height, width, channels); `image_dtype` is "uint8" or "float32" in [0, 1];
+    `graphs` are the graphs by name: "sampler", "step", … `unrolled_steps` and `unrolled_batch` are
+    the only numbers that "sampler" and "from_noise" take, None where any will do. `class_names`
+    are those of classes 0, 1, …, none for a model without classes, and `default_guidance` is what
+    its maker found best.
+    """
+
+    path: Path
+    image_shape: tuple[int, int, int]
+    image_dtype: str
+    default_steps: int
+    max_steps: int
+    graphs: Mapping[str, Graph]
+    unrolled_steps: int | None = None
+    unrolled_batch: int | None = None
+    class_names: tuple[str, ...] = ()
+    default_guidance: float = 1.0
+
+    def graph(self, name: str) -> Graph:
+        """Return the graph `name`; BundleError if the bundle does not hold it."""
+        self.require_graphs(name)
+        return self.graphs[name]
+
+    def require_graphs(self, *names: str) -> None:
+        """BundleError unless the bundle holds these graphs."""
+        missing = [name for name in names if name not in self.graphs]
+        if not missing:
+            return
+        wanted = ",".join(dict.fromkeys(("sampler", *self.graphs, *names)))
+        remedy = f"{EXPORT_AGAIN} with --graphs={wanted}"
+        if self.path == shipped_bundle():
+            remedy = (
+                "these flowers came with diffkiln to draw pictures alone: give a --bundle of your "
+                f"own, exported with --graphs={wanted}"
+            )
+        raise BundleError(
+            f"{self.path} holds no graph {missing[0]!r}, only {', '.join(sorted(self.graphs))}; "
+            f"{remedy}"
+        )
+
+
+def shipped_bundle() -> Path:
+    """The bundle that diffkiln brings along: flowers of 102 species, 64 × 64 pixels."""
+    # Where this file really lies: an installation may be of links, and a bundle must not be.
+    return Path(__file__).resolve().parents[1] / "flowers.bundle"
+
+
+def open_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Read and check the manifest of the bundle at `path`; its graphs are checked when used.
+
+    Raises BundleError, which names the file, what it holds, what was expected and a remedy.
+    """
+    root = Path(path)
+    manifest_file = root / MANIFEST
+    try:
+        _require_folder(root, manifest_file)
+        values = read_manifest(located(root, MANIFEST))
+    except OSError as error:
+        raise BundleError(
+            f"{manifest_file} cannot be read: {error.strerror or error}; check the path and its "
+            "permissions"
+        ) from error
+    return _bundle(root, values)
+
+
+def _require_folder(root: Path, manifest_file: Path) -> None:
+    expected = "expected the folder that diffkiln-export wrote"
+    if not root.exists():
+        raise BundleError(f"{root} does not exist; {expected}: check the path")
+    if not root.is_dir():
+        raise BundleError(f"{root} is not a folder; {expected}, not a file inside it")
+    if not manifest_file.is_file():
+        raise BundleError(f"{root} holds no {MANIFEST}; {expected}: check the path")
+
+
+def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
+    """The bundle of a manifest that is as the schema wants it, once its entries fit together."""
+    image, sampler = values["image"], values["sampler"]
+    unrolled = sampler["unrolled"] or {}
+    bundle = Bundle(
+        path=root,
+        image_shape=(int(image["height"]), int(image["width"]), int(image["channels"])),
+        image_dtype=image["dtype"],
+        default_steps=int(sampler["default_steps"]),
+        max_steps=int(sampler["max_steps"]),
+        graphs={name: _graph(root, values, name) for name in values["graphs"]},
+        unrolled_steps=_whole(unrolled.get("steps")),
+        unrolled_batch=_whole(unrolled.get("batch")),
+        class_names=tuple(values["model"].get("class_names", ())),
+        default_guidance=float(sampler.get("default_guidance", 1.0)),
+    )
+    if bundle.default_steps > bundle.max_steps:
+        raise _error(
+            root,
+            f"sampler.default_steps is {bundle.default_steps}",
+            f"at most max_steps, {bundle.max_steps}",
+        )
+    images = Port("images", bundle.image_dtype, (bundle.unrolled_batch or "N", *bundle.image_shape))
+    found = bundle.graphs["sampler"].signature
+    if found.outputs != (images,):
+        raise _error(root, f"the graph 'sampler' is {found}", f"{images} as 'image' says")
+    for name, graph in bundle.graphs.items():
+        _require_outputs(root, name, graph.signature)
+    return bundle
+
+
+def _require_outputs(root: Path, name: str, found: Signature) -> None:
+    """BundleError unless a graph gives as many tensors as those who run it take."""
+    carried = [port for port in found.inputs if port.shape and port.name != "labels"]
+    expected = {"step": len(carried) + 1, "denoiser": 2}.get(name, 1)
+    if len(found.outputs) != expected:
+        raise _error(root, f"the graph {name!r} is {found}", f"{expected} outputs")
+
+
+def _graph(root: Path, values: Mapping[str, Any], name: str) -> Graph:
+    graph = values["graphs"][name]
+    record = values["files"].get(graph["file"])
+    if record is None:
+        raise _error(root, f"{graph['file']!r} of {name!r} is missing in 'files'", "its size there")
+    if record["bytes"] > MAX_GRAPH_BYTES:
+        raise _error(
+            root,
+            f"{graph['file']!r} has {record['bytes']} bytes",
+            f"at most {MAX_GRAPH_BYTES} of a graph",
+        )
+    return Graph(
+        root,
+        graph["file"],
+        record["sha256"],
+        int(record["bytes"]),
+        Signature.of(graph["inputs"], graph["outputs"]),
+        {key: values[key] for key in ESSENTIALS} if name == "sampler" else {},
+    )
+
+
+def _whole(number: float | None) -> int | None:
+    """JSON does not tell 3.0 from 3."""
+    return None if number is None else int(number)
+
+
+def _error(root: Path, found: str, expected: str) -> BundleError:
+    return BundleError(f"{root / MANIFEST}: {found}, expected {expected}; {EXPORT_AGAIN}")

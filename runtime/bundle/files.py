@@ -1,0 +1,54 @@
+"""Finds and reads the files of a bundle, none of which may lie outside of it."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import BundleError
+from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST
+
+
+def located(root: Path, name: str) -> Path:
+    """Return the path of a regular file in the bundle at `root`.
+
+    BundleError if it is missing, something else, or reached by a link that leads out of the bundle.
+    """
+    file = root / name
+    try:
+        if not file.resolve().is_relative_to(root.resolve()):
+            raise BundleError(
+                f"{file} leads out of the bundle, to {file.resolve()}; do not use this bundle, "
+                f"and {EXPORT_AGAIN}"
+            )
+        # Neither a pipe nor a device is ever opened: it could go on for ever.
+        if not file.is_file():
+            raise BundleError(f"{file} is missing, though {MANIFEST} lists it; {COPY_AGAIN}")
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, BundleError):
+            raise
+        raise _unreadable(file, error) from error
+    return file
+
+
+@contextlib.contextmanager
+def opened(file: Path, *, size_bytes: int) -> Iterator[BinaryIO]:
+    """A file that `located` found; BundleError if it has another size, or while it is read."""
+    try:
+        with file.open("rb") as stream:
+            found = stream.seek(0, 2)
+            # The size comes first, so that a truncated file is told apart from an altered one.
+            if found != size_bytes:
+                raise BundleError(
+                    f"{file} has {found} bytes, expected {size_bytes}: "
+                    f"{'truncated' if found < size_bytes else 'altered'}; {COPY_AGAIN}"
+                )
+            stream.seek(0)
+            yield stream
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> BundleError:
+    reason = getattr(error, "strerror", None) or error
+    return BundleError(f"{file} cannot be read: {reason}; {COPY_AGAIN}")

@@ -1,0 +1,189 @@
+"""Reads bundle.json strictly, and holds it against its JSON Schema before anything is loaded.
+
+JSON alone leaves open what becomes of a key that comes twice, of NaN and of numbers beyond any
+type; readers differ there, so a manifest that has such things is refused.
+"""
+
+import json
+import math
+import re
+import reprlib
+from functools import cache
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from ..checking.limits import MAX_DIGITS, MAX_MANIFEST_BYTES
+from ..errors import BundleError
+
+FORMAT = "diffkiln-bundle"
+FORMAT_VERSION = 1
+MANIFEST = "bundle.json"
+
+EXPORT_AGAIN = "export the model again"
+COPY_AGAIN = "copy the bundle again or export it again"
+
+_SCHEMA = Path(__file__).with_name("bundle.schema.json")
+
+_TYPES = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "object": "an object",
+    "string": "a text",
+}
+
+
+def read_manifest(file: Path) -> dict[str, Any]:
+    """Return the manifest in `file`; BundleError unless it is one that this version reads."""
+    with file.open("rb") as stream:
+        content = stream.read(MAX_MANIFEST_BYTES + 1)
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise BundleError(
+            f"{file} is too long for a manifest, expected at most {MAX_MANIFEST_BYTES} bytes; "
+            f"{EXPORT_AGAIN}"
+        )
+    try:
+        values = strict_json(content)
+    except ValueError as error:
+        raise BundleError(
+            f"{file} is not JSON ({_printable(str(error))[:120]}); {COPY_AGAIN}"
+        ) from error
+    if not isinstance(values, dict):
+        raise BundleError(
+            f"{file} holds a JSON {type(values).__name__}, expected an object; {EXPORT_AGAIN}"
+        )
+    check_manifest(values, file)
+    return values
+
+
+def strict_json(content: bytes) -> Any:
+    """Return what a JSON text in UTF-8 says; ValueError where readers could differ over it."""
+    try:
+        return json.loads(
+            content.decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_constant=_number,
+            parse_float=_number,
+            parse_int=_whole_number,
+        )
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def check_manifest(values: dict[str, Any], file: Path) -> None:
+    """BundleError that names the first entry which is not as the schema wants it."""
+    _require_version(values, file)
+    # Only this library's errors: its generated code is quick, and its import waits until here.
+    from fastjsonschema import JsonSchemaValueException
+
+    try:
+        _schema_module().validate(values)
+    except JsonSchemaValueException as error:
+        raise BundleError(f"{file}: {_explained(error)}; {EXPORT_AGAIN}") from error
+
+
+def received(value: Any) -> str:
+    """The value as an error shows it: short and printable, whatever it is."""
+    shown = reprlib.Repr()
+    shown.maxlevel, shown.maxdict, shown.maxlist = 2, 2, 4
+    shown.maxstring, shown.maxlong, shown.maxother = 64, 32, 64
+    return shown.repr(value)[:80]
+
+
+def _require_version(values: dict[str, Any], file: Path) -> None:
+    """A newer version comes before the schema, which may have changed altogether."""
+    version = values.get("format_version")
+    newer = isinstance(version, int) and version > FORMAT_VERSION
+    if values.get("format") == FORMAT and newer:
+        raise BundleError(
+            f"{file}: 'format_version' is {version}, expected {FORMAT_VERSION}: the bundle was "
+            "written by a newer diffkiln; upgrade with pip install --upgrade diffkiln"
+        )
+
+
+@cache
+def _schema_module() -> Any:
+    """The schema as a module, whose function `validate` fastjsonschema has written."""
+    module = ModuleType(_SCHEMA.stem)
+    _SchemaLoader(_SCHEMA.stem, str(_SCHEMA)).exec_module(module)
+    return module
+
+
+class _SchemaLoader(SourceFileLoader):
+    """Makes Python of a JSON Schema when it is imported.
+
+    That takes longer than all the rest that is done with a manifest; but Python keeps the module
+    compiled, like any other, until the file changes.
+    """
+
+    def source_to_code(self, data: Any, path: Any, *rest: Any, **options: Any) -> CodeType:
+        import fastjsonschema
+
+        code = fastjsonschema.compile_to_code(
+            json.loads(data), use_default=False, use_formats=False
+        )
+        return super().source_to_code(code.encode("utf-8"), path, *rest, **options)
+
+
+def _explained(error: Any) -> str:
+    """What the validator found: the place, the value and what the schema says of it."""
+    place, value, definition = str(error.name), error.value, dict(error.definition or {})
+    found = f"is {received(value)}"
+    if error.rule == "required":
+        missing = next(name for name in definition["required"] if name not in value)
+        place, found = f"{place}.{missing}", "is missing"
+        definition = _entry(definition, missing)
+    elif error.rule == "propertyNames":
+        definition = definition["propertyNames"]
+        odd = next(name for name in value if not _fits(name, definition))
+        found = f"has an entry {received(odd)}"
+    place = _printable(place.removeprefix("data").removeprefix("."))[:80] or "all of it"
+    return f"{place} {found}, expected {_expected(definition)}"
+
+
+def _entry(definition: dict[str, Any], name: str) -> dict[str, Any]:
+    """What the schema wants of an object's entry of this name."""
+    return definition.get("properties", {}).get(name) or definition.get("additionalProperties", {})
+
+
+def _fits(name: str, names: dict[str, Any]) -> bool:
+    fits = re.search(names["pattern"], name) is not None
+    return fits and len(name) <= names.get("maxLength", len(name))
+
+
+def _expected(definition: dict[str, Any]) -> str:
+    """What the schema wants, in words: its own, or those of its rule."""
+    if "description" in definition:
+        return definition["description"]
+    if "enum" in definition:
+        return " or ".join(map(str, definition["enum"]))
+    return _TYPES.get(definition.get("type", ""), "something else")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ValueError(f"it has {received(name)} twice")
+        values[name] = value
+    return values
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"it has the number {text[:40]}, which is not finite")
+    return number
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"it has a number of {len(text)} digits")
+    return int(text)
+
+
+def _printable(text: str) -> str:
+    return ascii(text)[1:-1]

@@ -1,0 +1,227 @@
+"""Reads ONNX models with nothing but what the exporter writes in them, and strictly.
+
+An ONNX file is a protobuf message. Google's reader joins what comes twice, keeps what it does not
+know and takes numbers in several forms; here all of that is an error, so that what was checked is
+what onnxruntime understands. Weights are not copied. The `onnx` package would do, at the price of
+installing and importing it; https://protobuf.dev/programming-guides/encoding has the format.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .limits import MAX_FIELDS, MAX_NAME_LENGTH, MAX_TEXT_BYTES
+
+# Number, kind and name of each field as in onnx.proto; + for any number of them; `name` is a text
+# to be printed, `never` what no graph of a bundle may have. Other fields are refused as unknown.
+_SCHEMA = """
+model:     1 int ir_version, 2 text producer_name, 3 text producer_version, 4 name domain,
+           5 int model_version, 6 text doc_string, 7 graph graph, 8 opset opset_import+,
+           14 entry metadata_props+, 25 never functions
+opset:     1 name domain, 2 int version
+entry:     1 name key, 2 text value
+graph:     1 node node+, 2 name name, 5 tensor initializer+, 10 text doc_string,
+           11 value input+, 12 value output+, 13 value value_info+, 15 never sparse_initializer
+node:      1 name input+, 2 name output+, 3 name name, 4 name op_type, 5 attribute attribute+,
+           6 text doc_string, 7 name domain
+attribute: 1 name name, 2 float f, 3 int i, 4 bytes s, 5 tensor t, 6 graph g, 7 float floats+,
+           8 int ints+, 9 bytes strings+, 10 never tensors, 11 never graphs, 13 text doc_string,
+           20 int type, 21 never ref_attr_name, 22 never sparse_tensor
+tensor:    1 int dims+, 2 int data_type, 4 float float_data+, 5 int int32_data+,
+           7 int int64_data+, 8 name name, 9 bytes raw_data, 12 text doc_string,
+           13 never external_data, 14 never data_location
+value:     1 name name, 2 type type, 3 text doc_string
+type:      1 tensor_type tensor_type, 6 text denotation
+tensor_type: 1 int elem_type, 2 shape shape
+shape:     1 dim dim+
+dim:       1 int dim_value, 2 name dim_param, 3 text denotation
+"""
+
+_VARINT, _LENGTH, _FOUR_BYTES = 0, 2, 5
+_NUMBERS = ("int", "float")
+_MAX_DEPTH = 16
+
+Message = dict[str, Any]
+
+
+class WireError(ValueError):
+    """These bytes are no model that the exporter could have written."""
+
+
+class _Field(NamedTuple):
+    kind: str
+    name: str
+    repeated: bool
+
+
+def read_model(content: bytes) -> Message:
+    """Return the model as nested dictionaries of its fields; WireError if it cannot be one.
+
+    Repeated fields are lists, fields that are not there are missing, raw_data are memoryviews.
+    """
+    return _Reader(content).message("model", 0, len(content), depth=0)
+
+
+class _Reader:
+    """Reads between positions of one file, and counts, so that no file keeps it busy for long."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._fields_left = MAX_FIELDS
+        # Tensors are named where they are made and where they are read.
+        self._names: dict[bytes, str] = {}
+
+    def message(self, kind: str, position: int, end: int, *, depth: int) -> Message:
+        if depth > _MAX_DEPTH:
+            raise WireError(f"holds messages in messages, more than {_MAX_DEPTH} deep")
+        fields, content = _BY_KEY[kind], self._content
+        values: Message = {name: [] for name in _REPEATED[kind]}
+        value: Any
+        while position < end:
+            # Nearly all numbers here are of one byte, and a call would take longer than they do.
+            if (key := content[position]) < 0x80:
+                position += 1
+            else:
+                key, position = self._varint(position, end)
+            field = fields.get(key)
+            if field is None:
+                raise _unexpected(kind, key)
+            self._spend(1)
+            if key & 7 == _VARINT:
+                if position < end and (value := content[position]) < 0x80:
+                    position += 1
+                else:
+                    number, position = self._varint(position, end)
+                    value = _signed(number)
+                value = [value] if field.repeated else value
+            else:
+                if key & 7 == _FOUR_BYTES:
+                    size, start = 4, position
+                elif position < end and (size := content[position]) < 0x80:
+                    start = position + 1
+                else:
+                    size, start = self._varint(position, end)
+                position = start + size
+                if position > end:
+                    raise WireError(f"ends inside of a {field.name}")
+                if field.kind in _BY_KEY:
+                    value = self.message(field.kind, start, position, depth=depth + 1)
+                elif field.kind in _NUMBERS:
+                    value = self._numbers(field, start, position)
+                elif field.kind == "bytes":
+                    value = memoryview(content)[start:position]
+                else:
+                    value = self._text(field, start, position)
+            if field.repeated:
+                values[field.name] += value if field.kind in _NUMBERS else (value,)
+            elif field.name in values:
+                raise WireError(f"holds {field.name} twice in one {kind}")
+            else:
+                values[field.name] = value
+        return values
+
+    def _numbers(self, field: _Field, start: int, stop: int) -> Any:
+        """One float, or any numbers packed one behind the other."""
+        self._spend(stop - start)
+        if field.kind == "float":
+            if (stop - start) % 4:
+                raise WireError(f"ends inside of a {field.name}")
+            floats = np.frombuffer(self._content, "<f4", (stop - start) // 4, start).tolist()
+            return floats if field.repeated else floats[0]
+        numbers = []
+        while start < stop:
+            number, start = self._varint(start, stop)
+            numbers.append(_signed(number))
+        return numbers
+
+    def _text(self, field: _Field, start: int, stop: int) -> str:
+        if stop - start > MAX_TEXT_BYTES:
+            raise WireError(
+                f"holds a {field.name} of {stop - start} bytes, expected at most {MAX_TEXT_BYTES}"
+            )
+        content = self._content[start:stop]
+        if field.kind == "text":
+            return _decoded(field, content)
+        if content not in self._names:
+            self._names[content] = _printable(_decoded(field, content))
+        return self._names[content]
+
+    def _varint(self, position: int, end: int) -> tuple[int, int]:
+        """A number of 7 bits a byte, the lowest first, and where it ends."""
+        number = 0
+        for shift, byte in enumerate(self._content[position : min(position + 10, end)]):
+            number |= (byte & 0x7F) << (7 * shift)
+            if byte < 0x80:
+                if number >> 64:
+                    break
+                return number, position + shift + 1
+        raise WireError("holds a number that does not end, or is too large")
+
+    def _spend(self, fields: int) -> None:
+        self._fields_left -= fields
+        if self._fields_left < 0:
+            raise WireError(f"holds more than {MAX_FIELDS} fields")
+
+
+def _signed(number: int) -> int:
+    return number - ((number >> 63) << 64)
+
+
+def _unexpected(kind: str, key: int) -> WireError:
+    field = _TABLES[kind].get(key >> 3)
+    if field is not None and field.kind != "never":
+        return WireError(f"holds a {field.name} of the wire type {key & 7}")
+    name = f"the field {key >> 3}" if field is None else field.name
+    return WireError(f"holds {name} in its {kind}, which no exported model has")
+
+
+def _decoded(field: _Field, content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise WireError(f"holds a {field.name} that is not UTF-8") from error
+
+
+def _printable(name: str) -> str:
+    if len(name) > MAX_NAME_LENGTH:
+        raise WireError(
+            f"holds a name of {len(name)} characters, expected at most {MAX_NAME_LENGTH}"
+        )
+    if not name.isprintable():
+        raise WireError(f"holds the name {ascii(name)[:80]}, which cannot be printed")
+    return name
+
+
+def _tables() -> dict[str, dict[int, _Field]]:
+    messages = re.findall(r"(\w+):((?:\s+\d+ \w+ \w+\+?,?)+)", _SCHEMA)
+    return {
+        message: {
+            int(number): _Field(kind, name, repeated == "+")
+            for number, kind, name, repeated in re.findall(r"(\d+) (\w+) (\w+)(\+?)", fields)
+        }
+        for message, fields in messages
+    }
+
+
+def _wire_types(field: _Field) -> tuple[int, ...]:
+    """How the values of a field may be written: repeated numbers also packed."""
+    packed = (_LENGTH,) if field.repeated else ()
+    return {"int": (_VARINT, *packed), "float": (_FOUR_BYTES, *packed), "never": ()}.get(
+        field.kind, (_LENGTH,)
+    )
+
+
+_TABLES = _tables()
+_BY_KEY = {
+    message: {
+        number << 3 | wire_type: field
+        for number, field in table.items()
+        for wire_type in _wire_types(field)
+    }
+    for message, table in _TABLES.items()
+}
+_REPEATED = {
+    message: [field.name for field in table.values() if field.repeated]
+    for message, table in _TABLES.items()
+}

@@ -1,0 +1,147 @@
+"""What the commands share: exit statuses, one-line errors, and an onnxruntime that keeps quiet."""
+
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..bundle.bundle import Bundle
+from ..errors import DiffkilnError, UsageError
+from .options import Option, bad_flag, parse_options
+
+if TYPE_CHECKING:
+    from ..sampler import Sampler
+
+EXIT_FAILURE, EXIT_USAGE, EXIT_SIGNAL = 1, 2, 128
+
+
+class Command(NamedTuple):
+    """A console command: `body` gets the value of each flag by name and does the work."""
+
+    program: str
+    purpose: str
+    example: str
+    options: Sequence[Option]
+    body: Callable[[Mapping[str, Any]], None]
+
+    def main(self) -> int:
+        """Run with the process's arguments; the exit status is 0, 1, 2 for usage, 130 or 143."""
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            self._run(sys.argv[1:])
+        except UsageError as error:
+            return self._fail(error, EXIT_USAGE)
+        except BrokenPipeError:
+            # The reader of our output has gone; Python's last flush must not complain of it too.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_FAILURE
+        except (DiffkilnError, OSError, MemoryError) as error:
+            return self._fail(error, EXIT_FAILURE)
+        except KeyboardInterrupt as error:
+            number = error.args[0] if error.args else signal.SIGINT
+            # A body that leaves something behind says so in a note.
+            (left, *_) = getattr(error, "__notes__", ["nothing was written"])
+            return self._fail(f"interrupted; {left}", EXIT_SIGNAL + number)
+        finally:
+            # What is left ends with the process; Python would search it for cycles first.
+            gc.freeze()
+        return 0
+
+    def _run(self, arguments: Sequence[str]) -> None:
+        if {"--help", "-help", "-h"} & set(arguments):
+            print(self._help(), flush=True)
+        elif {"--version", "-version"} & set(arguments):
+            print(f"{self.program} {_version()}", flush=True)
+        else:
+            values = parse_options(self.options, arguments)
+            logging.basicConfig(format=f"{self.program}: %(message)s")
+            self.body(values)
+
+    def _help(self) -> str:
+        width = max((len(option.usage) for option in self.options), default=0)
+        described = "\n".join(option.describe(width) for option in self.options)
+        return f"{self.purpose}\n\n  {self.example}\n\n{described}\n  --help, --version"
+
+    def _fail(self, error: object, status: int) -> int:
+        text = " ".join(str(error).split()) or type(error).__name__
+        print(f"{self.program}: {text}", file=sys.stderr)
+        return status
+
+
+def _interrupt(number: int, _: object) -> None:
+    """End a polite kill like Ctrl-C, which removes what is half-written."""
+    raise KeyboardInterrupt(number)
+
+
+def checked_steps(bundle: Bundle, steps: int | None) -> int:
+    """Return `steps` if the bundle allows so many, or the bundle's default for None.
+
+    Raises UsageError for more steps than the bundle allows.
+    """
+    if steps is not None and steps > bundle.max_steps:
+        raise bad_flag(
+            "steps", steps, f"expected at most {bundle.max_steps}, the most of {bundle.path}"
+        )
+    return bundle.default_steps if steps is None else steps
+
+
+def require_unrolled_steps(bundle: Bundle, steps: int) -> None:
+    """UsageError unless an unrolled bundle's only number of steps is `steps`."""
+    if bundle.unrolled_steps not in (None, steps):
+        raise bad_flag(
+            "steps",
+            steps,
+            f"expected {bundle.unrolled_steps}, the only one that {bundle.path} is unrolled for",
+        )
+
+
+def load_sampler(bundle: Bundle, **settings: Any) -> "Sampler":
+    """Make a Sampler so that onnxruntime writes nothing to this process's stderr."""
+    with device_discovery_hidden():
+        from ..engine.session import ONLY_FATAL, onnxruntime
+        from ..sampler import Sampler
+    # What it logs from here on also comes as an exception, or is said by our own DeviceError.
+    onnxruntime.set_default_logger_severity(ONLY_FATAL)
+    return Sampler(bundle, **settings)
+
+
+@contextlib.contextmanager
+def device_discovery_hidden() -> Iterator[None]:
+    """Drop what onnxruntime writes to stderr on import when it finds no GPU it can describe.
+
+    It does so from native code before any setting can reach it, so the file descriptor itself is
+    held for that moment; every other line is passed on. Only Linux has these warnings, and only a
+    command may do this: a library's stderr belongs to its host.
+    """
+    if sys.platform != "linux" or sys.stderr is None:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)  # a full pipe must lose lines, not stop the process
+    os.set_blocking(reader, False)
+    os.dup2(writer, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as held:
+            lines = [line for line in held if b"device_discovery" not in line]
+        os.write(2, b"".join(lines))
+        os.close(kept)
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("diffkiln")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,1 @@
+"""Where graphs run: CPU, CUDA or OpenVINO, and what of it this process may use."""

@@ -1,0 +1,1 @@
+"""Loads a bundle's graphs with onnxruntime and runs them over any number of images."""

@@ -1,0 +1,111 @@
+"""Checks what a caller gives a Sampler: seeds, pictures, masks, noise."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..bundle.bundle import Bundle
+from ..limits import MAX_COUNT, SEED_END, whole
+
+Seeds = Sequence[int] | np.ndarray
+
+
+def checked_seeds(
+    count: int | Seeds | None, seeds: Seeds | None, seed: int, *, expected: int | None = None
+) -> np.ndarray:
+    """Return int64 [N]: `seeds`, or `count` if that is a list of them, or seed … seed + count - 1.
+
+    Raises ValueError for anything out of range, if not exactly one of `count` and `seeds` is
+    given, or if there are not as many as `expected`.
+    """
+    chosen = _seeds(count, seeds, seed)
+    if expected not in (None, len(chosen)):
+        raise ValueError(f"seeds: received {len(chosen)}, expected {expected}, one for each image")
+    return chosen
+
+
+def _seeds(count: int | Seeds | None, seeds: Seeds | None, seed: int) -> np.ndarray:
+    if (count is None) == (seeds is None):
+        raise ValueError("expected either count or seeds: how many images, or the seed of each")
+    if seeds is None and np.ndim(count) == 0:  # pyright: ignore[reportArgumentType]
+        return _counted(count, seed)
+    listed = np.asarray(seeds if seeds is not None else count)
+    if whole("seed", seed, 0, SEED_END - 1):
+        raise ValueError(f"seed={seed}: expected none beside a list of seeds")
+    if listed.ndim != 1 or listed.dtype.kind not in "iu" or not 1 <= len(listed) <= MAX_COUNT:
+        raise ValueError(
+            f"seeds: received {listed.dtype}{list(listed.shape)}, expected a list of 1 to "
+            f"{MAX_COUNT} whole numbers"
+        )
+    for end in (listed.min(), listed.max()):
+        whole("seeds", end, 0, SEED_END - 1)
+    return listed.astype(np.int64)
+
+
+def _counted(count: Any, seed: int) -> np.ndarray:
+    count = whole("count", count, 1, MAX_COUNT)
+    seed = whole("seed", seed, 0, SEED_END - count)
+    # Not arange(seed, seed + count): the end may be 2**63, one more than int64 holds.
+    return np.arange(count, dtype=np.int64) + np.int64(seed)
+
+
+def checked_steps(bundle: Bundle, steps: int | None) -> int:
+    """Return `steps`, 1 … the bundle's max_steps, or its default_steps for None."""
+    return whole("steps", bundle.default_steps if steps is None else steps, 1, bundle.max_steps)
+
+
+def checked_drawn_steps(bundle: Bundle, steps: int | None) -> int:
+    """Do the same for "sampler" and "from_noise", which may be unrolled for one number of steps."""
+    steps = checked_steps(bundle, bundle.unrolled_steps if steps is None else steps)
+    if bundle.unrolled_steps not in (None, steps):
+        raise ValueError(
+            f"steps={steps}: this bundle is unrolled for {bundle.unrolled_steps} steps only"
+        )
+    return steps
+
+
+def checked_images(bundle: Bundle, images: Any) -> np.ndarray:
+    """Return `images` if they are [N, height, width, channels] of the bundle's dtype."""
+    array = _of_shape("images", images, bundle.image_shape)
+    if array.dtype != bundle.image_dtype:
+        raise ValueError(f"images of dtype {array.dtype}: expected {bundle.image_dtype}")
+    if array.dtype != np.uint8 and not ((array >= 0) & (array <= 1)).all():
+        raise ValueError("images: expected floats from 0 to 1 without NaN")
+    return array
+
+
+def checked_noise(bundle: Bundle, noise: Any) -> np.ndarray:
+    """Return `noise` as float32 [N, height, width, channels]; ValueError unless it is finite."""
+    array = _of_shape("noise", noise, bundle.image_shape)
+    if not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
+        raise ValueError(f"noise of dtype {array.dtype}: expected floats without NaN or infinity")
+    return array.astype(np.float32, copy=False)
+
+
+def checked_mask(bundle: Bundle, mask: Any, count: int) -> np.ndarray:
+    """Return uint8 [count, height, width, 1] for a mask of that shape, or one for all images.
+
+    One for all is [height, width] or [height, width, 1]. Booleans are taken; 0 and False keep a
+    pixel. Raises ValueError for another shape or dtype.
+    """
+    array = np.asarray(mask)
+    height, width, _ = bundle.image_shape
+    if array.dtype not in (np.uint8, np.bool_):
+        raise ValueError(f"mask of dtype {array.dtype}: expected uint8 or bool")
+    if array.shape in ((height, width), (height, width, 1)):
+        array = np.broadcast_to(array.reshape(1, height, width, 1), (count, height, width, 1))
+    if array.shape != (count, height, width, 1):
+        raise ValueError(
+            f"mask of shape {list(array.shape)}: expected {[count, height, width, 1]}, one for "
+            f"each image, or {[height, width]} for all of them"
+        )
+    return array.astype(np.uint8, copy=False)
+
+
+def _of_shape(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.asarray(value)
+    if array.ndim != 4 or array.shape[1:] != shape or not 1 <= len(array) <= MAX_COUNT:
+        expected = ", ".join(map(str, shape))
+        raise ValueError(f"{name} of shape {list(array.shape)}: expected [N, {expected}]")
+    return array

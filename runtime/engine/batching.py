@@ -1,0 +1,81 @@
+"""How many images to compute at once, found by trying while the work goes on."""
+
+import threading
+from collections.abc import Callable
+
+from ..device.memory import available_bytes, peak_bytes
+
+# On a GPU small batches leave most of it idle.
+FIRST = {"cpu": 4, "openvino": 4, "cuda": 16}
+LAST = {"cpu": 64, "openvino": 64, "cuda": 1024}
+
+# So few images are computed together: there is nothing to gain from trying.
+TOGETHER = 16
+
+# A larger batch stays only if it is so much faster, since it takes more memory.
+_WORTHWHILE = 0.97
+# The part of the available memory that the next batch may add.
+_SHARE = 0.5
+
+
+class BatchSize:
+    """Doubles the batch while that makes an image cheaper and memory allows it.
+
+    Each size is run twice and the second is timed, since some of what a first run costs comes once.
+    All of it is real work; nothing is computed only to be measured. A size that was asked for stays
+    as it is. Several threads may share one of these.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        asked: int | None = None,
+        *,
+        available: Callable[[], int | None] = available_bytes,
+        peak: Callable[[], int | None] = peak_bytes,
+    ) -> None:
+        self._asked, self._settled = asked, asked is not None
+        self._size, self._last = asked or FIRST[device], LAST[device]
+        self._available, self._peak = available, peak
+        self._first_peak = peak()
+        self._best_seconds = float("inf")
+        self._runs = 0
+        self._lock = threading.Lock()
+
+    def next(self, remaining: int) -> int:
+        """Return how many of the `remaining` images to compute now."""
+        with self._lock:
+            size = self._size if self._settled or remaining > TOGETHER else TOGETHER
+            return min(size, remaining)
+
+    def took(self, size: int, seconds: float) -> None:
+        """Learn that a batch of `size` images took `seconds`."""
+        with self._lock:
+            if self._settled or size != self._size:
+                return
+            self._runs += 1
+            if self._runs == 2:
+                self._compare(seconds / size)
+
+    def too_large(self, size: int) -> bool:
+        """Settle on half of `size`, which memory did not hold; False if that is not to be done."""
+        with self._lock:
+            if self._asked is not None or size == 1:
+                return False
+            self._size, self._settled = size // 2, True
+            return True
+
+    def _compare(self, image_seconds: float) -> None:
+        if image_seconds > _WORTHWHILE * self._best_seconds:
+            self._size, self._settled = self._size // 2, True
+        elif 2 * self._size > self._last or not self._doubling_fits():
+            self._settled = True
+        else:
+            self._size, self._runs, self._best_seconds = 2 * self._size, 0, image_seconds
+
+    def _doubling_fits(self) -> bool:
+        """Whether memory that grew so much for this size can grow by as much again."""
+        available, peak = self._available(), self._peak()
+        if available is None or peak is None or self._first_peak is None:
+            return True
+        return peak - self._first_peak <= _SHARE * available

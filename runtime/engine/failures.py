@@ -1,0 +1,28 @@
+"""What onnxruntime's errors at a run mean, since it has one kind of exception for most of them."""
+
+import re
+
+from ..errors import MemoryShortError, RunError
+
+# onnxruntime's arena, CUDA, cuDNN and cuBLAS, and C++.
+_MEMORY_IS_SHORT = re.compile("failed to allocate|out of memory|alloc_failed|bad_alloc", re.I)
+
+_NO_KERNELS = re.compile("no kernel image|NoKernelImage|arch_?mismatch", re.I)
+
+
+def run_error(error: Exception) -> RunError:
+    """Return the error to raise for one of onnxruntime's, with what to do where that is known."""
+    text = f"onnxruntime could not run the graph ({in_one_line(error)})"
+    if _MEMORY_IS_SHORT.search(str(error)):
+        return MemoryShortError(f"{text}; memory is short, use a smaller max_batch")
+    if _NO_KERNELS.search(str(error)):
+        return RunError(
+            f"{text}; the installed onnxruntime-gpu was not built for this GPU, install a version "
+            "that was, or use device='cpu'"
+        )
+    return RunError(text)
+
+
+def in_one_line(error: Exception) -> str:
+    """Return onnxruntime's message, which may have several lines, as one."""
+    return " ".join(str(error).split())

@@ -1,0 +1,334 @@
+"""What is known of tensors before a graph is run is what onnxruntime then makes of them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import ModelProto, TensorProto, helper
+from onnx.numpy_helper import from_array
+
+from diffkiln.runtime import open_bundle
+from diffkiln.runtime.checking.facts import Fact
+from diffkiln.runtime.checking.graph import _Walk
+from diffkiln.runtime.checking.onnx_reader import read_model
+from diffkiln.runtime.checking.signature import Port, Signature
+from diffkiln.runtime.checking.sizes import Rows, degree, is_exact
+from diffkiln.runtime.checking.tensors import DTYPES as BY_NUMBER
+from diffkiln.runtime.checking.tensors import GraphError
+from diffkiln.runtime.engine.binding import DTYPES
+
+FLOAT = TensorProto.FLOAT
+C = Port("c", "float32", (1,))
+
+
+def known(content: bytes, signature: Signature) -> dict[str, Fact]:
+    """What the check knows of every tensor outside of Loop bodies."""
+    facts = {
+        port.name: Fact(
+            np.dtype(port.dtype), tuple(n if isinstance(n, int) else Rows(1) for n in port.shape)
+        )
+        for port in signature.inputs
+    }
+    walk = _Walk(signature, len(content))
+    walk._trips["steps"] = 0
+    walk._graph(read_model(content)["graph"], facts, outer=())
+    return facts
+
+
+def run(model: ModelProto, names: list[str], images: int) -> dict[str, np.ndarray]:
+    """Every one of these tensors, as onnxruntime makes it for so many images."""
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    feeds = {
+        entry.name: np.ones(
+            [images if isinstance(size, str) else size for size in entry.shape],
+            DTYPES[entry.type],
+        )
+        for entry in session.get_inputs()
+    }
+    made = map(np.asarray, session.run(names, feeds))
+    return dict(zip(names, made, strict=True))
+
+
+def require_agreement(fact: Fact, made: np.ndarray, name: str, images: int) -> None:
+    assert (fact.dtype, len(fact.shape)) == (made.dtype, made.ndim), (name, fact)
+    for size, found in zip(fact.shape, made.shape, strict=True):
+        most = int(size) * images ** degree(size)
+        assert found <= most, (name, fact.shape, made.shape)
+        if is_exact(size) and images == 1:
+            assert found == size, (name, fact.shape, made.shape)
+    if fact.values is not None and images == 1:
+        pairs = zip(fact.values.flat, made.flat, strict=True)
+        assert all(value is None or value == found for value, found in pairs), (name, fact.values)
+
+
+@pytest.mark.parametrize("bundle", ["tiny_bundle", "class_bundle", "fresh_bundle"])
+@pytest.mark.parametrize("images", [1, 3])
+def test_every_tensor_of_a_bundle(request: pytest.FixtureRequest, bundle: str, images: int) -> None:
+    opened = open_bundle(request.getfixturevalue(bundle))
+    for graph in opened.graphs.values():
+        content, model = graph.content(), onnx.load(graph.file)
+        names = [name for node in model.graph.node for name in node.output if name]
+        facts = known(content, graph.signature)
+        for name, made in run(model, names, images).items():
+            require_agreement(facts[name], made, name, images)
+        # Hardly anything is left open: bounds are for the rows with and without guidance.
+        exact = [all(map(is_exact, facts[name].shape)) for name in names]
+        assert bundle == "class_bundle" or all(exact)
+
+
+def array(name: str, values: Any, dtype: Any = None) -> TensorProto:
+    return from_array(np.asarray(values, dtype), name)
+
+
+X = ("x", FLOAT, ["N", 4, 6, 8])
+IMAGE = ("x", FLOAT, ["N", 8, 6, 4])
+
+
+def ops(*nodes: tuple[Any, ...]) -> list[onnx.NodeProto]:
+    return [
+        helper.make_node(kind, i, o, **(more[0] if more else {})) for kind, i, o, *more in nodes
+    ]
+
+
+CASES: dict[str, tuple[tuple, list[onnx.NodeProto], list[TensorProto]]] = {
+    "reductions": (
+        X,
+        ops(
+            ("ReduceMean", ["x", "axes"], ["a"]),
+            ("ReduceSum", ["x", "axes"], ["b"], {"keepdims": 0}),
+            ("ReduceMax", ["x"], ["c"], {"keepdims": 0}),
+            ("ReduceL2", ["x", "none"], ["d"], {"noop_with_empty_axes": 1}),
+            ("ArgMax", ["x"], ["e"], {"axis": -1, "keepdims": 0}),
+            ("TopK", ["x", "two"], ["f", "g"], {"axis": 1}),
+            ("CumSum", ["x", "one"], ["h"]),
+            ("Flatten", ["x"], ["flat"], {"axis": 2}),
+            ("EyeLike", ["flat"], ["i"], {"dtype": TensorProto.INT64}),
+            ("Transpose", ["x"], ["columns"], {"perm": [1, 2, 0, 3]}),
+            ("ReverseSequence", ["columns", "lengths"], ["j"], {"batch_axis": 1, "time_axis": 0}),
+        ),
+        [
+            *(array("axes", [1, -1]), array("none", [], np.int64)),
+            *(array("two", [2]), array("one", 1), array("lengths", [4, 3, 2, 1, 4, 3])),
+        ],
+    ),
+    "shapes": (
+        X,
+        ops(
+            ("Shape", ["x"], ["s"]),
+            ("Shape", ["x"], ["s2"], {"start": 1, "end": -1}),
+            ("Size", ["x"], ["n"]),
+            ("Gather", ["s", "last"], ["w"], {"axis": 0}),
+            ("Slice", ["s", "one", "three"], ["middle"]),
+            ("Concat", ["middle", "minus"], ["to"], {"axis": 0}),
+            ("Reshape", ["x", "zeros"], ["a"]),
+            ("Reshape", ["x", "keep"], ["b"]),
+            ("Flatten", ["x"], ["c"], {"axis": 2}),
+            ("Transpose", ["x"], ["d"], {"perm": [3, 1, 0, 2]}),
+            ("Transpose", ["x"], ["e"]),
+            ("Unsqueeze", ["x", "ends"], ["f"]),
+            ("Squeeze", ["f", "ends"], ["g"]),
+            ("ConstantOfShape", ["middle"], ["h"]),
+            ("Expand", ["one", "middle"], ["i"]),
+            ("Tile", ["x", "times"], ["j"]),
+            ("Mul", ["middle", "three"], ["twelve"]),
+            ("Max", ["twelve", "one", "three"], ["most"]),
+            ("Neg", ["most"], ["below"]),
+            ("Abs", ["below"], ["above"]),
+            ("Div", ["above", "three"], ["third"]),
+            ("Mod", ["below", "five"], ["rest"]),
+            ("ReduceProd", ["s2"], ["area"], {"keepdims": 0}),
+            ("Range", ["zero", "w0", "two0"], ["k"]),
+            ("Cast", ["third"], ["float"], {"to": FLOAT}),
+            ("Mul", ["float", "half"], ["halved"]),
+            ("Floor", ["halved"], ["down"]),
+            ("Ceil", ["halved"], ["up"]),
+            ("Equal", ["middle", "one"], ["alike"]),
+            ("Where", ["alike", "one", "middle"], ["chosen"]),
+            ("Split", ["s"], ["p", "q"], {"num_outputs": 2}),
+        ),
+        [
+            *(array("last", 3), array("one", [1]), array("three", [3]), array("minus", [-1])),
+            *(array("zeros", [0, 0, -1]), array("keep", [0, -1, 2]), array("ends", [0, 5])),
+            *(array("times", [1, 2, 1, 3]), array("five", [5]), array("zero", 0)),
+            *(array("w0", 8), array("two0", 3), array("half", [0.3], np.float32)),
+        ],
+    ),
+    "pieces": (
+        X,
+        ops(
+            ("Slice", ["x", "ones", "ends", "axes", "steps"], ["a"]),
+            ("Slice", ["x", "minus", "far", "last"], ["b"]),
+            ("Slice", ["x", "end", "start", "last", "back"], ["c"]),
+            ("Slice", ["x", "start", "far", "start"], ["all"]),
+            ("Split", ["x", "parts"], ["d", "e"], {"axis": 3}),
+            ("Split", ["x"], ["f", "g", "h"], {"axis": 2, "num_outputs": 3}),
+            ("Concat", ["x", "x"], ["i"], {"axis": 0}),
+            ("Concat", ["d", "e"], ["j"], {"axis": -1}),
+            ("Gather", ["x", "table"], ["k"], {"axis": 1}),
+            ("GatherND", ["x", "places"], ["l"]),
+            ("GatherND", ["x", "places"], ["m"]),
+            ("Pad", ["x", "pads"], ["n"]),
+            ("OneHot", ["table", "depth", "values"], ["o"], {"axis": 1}),
+            ("Where", ["truth", "x", "number"], ["p"]),
+            ("Trilu", ["x"], ["q"]),
+            ("IsNaN", ["x"], ["r"]),
+            ("Slice", ["x", "start", "start", "last"], ["nothing"]),
+            ("Add", ["row", "nothing"], ["s"]),
+            ("Concat", ["nothing", "x"], ["t"], {"axis": -1}),
+            ("ReduceSum", ["nothing", "last"], ["u"]),
+        ),
+        [
+            *(array("ones", [1, 2]), array("ends", [4, 7]), array("axes", [1, 3])),
+            *(array("steps", [1, 2]), array("minus", [-3]), array("far", [10**9])),
+            *(array("last", [3]), array("end", [-1]), array("start", [0]), array("back", [-1])),
+            *(array("parts", [3, 5]), array("table", [[0, 1, 1], [3, 2, 1]])),
+            *(array("places", [[0, 1], [0, 3]]), array("pads", [0, 1, 0, 2, 0, 0, 3, 0])),
+            *(array("depth", 5), array("values", [0, 1], np.float32)),
+            *(array("truth", [True, False] * 4), array("number", 1, np.float32)),
+            array("row", [[1]], np.float32),
+        ],
+    ),
+    "windows": (
+        IMAGE,
+        ops(
+            ("Conv", ["x", "w"], ["a"], {"pads": [1, 1, 1, 1]}),
+            ("Conv", ["x", "w"], ["b"], {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+            ("Conv", ["x", "w"], ["c"], {"dilations": [1, 1], "auto_pad": "VALID"}),
+            ("Conv", ["x", "deep"], ["d"], {"group": 8, "dilations": [2, 1]}),
+            ("ConvTranspose", ["x", "t"], ["e"], {"strides": [2, 2]}),
+            (
+                "ConvTranspose",
+                ["x", "t"],
+                ["f"],
+                {"strides": [2, 3], "pads": [1, 0, 1, 1], "output_padding": [1, 0]},
+            ),
+            ("ConvTranspose", ["x", "t"], ["f2"], {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+            ("ConvTranspose", ["x", "t"], ["f3"], {"strides": [2, 2], "output_shape": [12, 8]}),
+            ("AveragePool", ["x"], ["g"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+            ("MaxPool", ["x"], ["h"], {"kernel_shape": [3, 2], "strides": [2, 3], "ceil_mode": 1}),
+            ("MaxPool", ["x"], ["h2"], {"kernel_shape": [3, 3], "pads": [2, 1, 0, 1]}),
+            ("GlobalAveragePool", ["x"], ["i"]),
+            ("Resize", ["x", "", "scales"], ["j"]),
+            ("Resize", ["x", "", "", "sizes"], ["k"]),
+            ("Resize", ["x", "", "two"], ["l"], {"axes": [2, 3]}),
+            ("DepthToSpace", ["x"], ["m"], {"blocksize": 2}),
+            ("SpaceToDepth", ["x"], ["n"], {"blocksize": 2}),
+            ("InstanceNormalization", ["x", "eight", "eight"], ["o"]),
+            ("LayerNormalization", ["x", "four"], ["p"]),
+            ("Softmax", ["x"], ["q"], {"axis": 1}),
+        ),
+        [
+            array("w", np.ones((5, 8, 3, 3)), np.float32),
+            array("deep", np.ones((16, 1, 3, 3)), np.float32),
+            array("t", np.ones((8, 5, 3, 3)), np.float32),
+            array("scales", [1, 1, 1.7, 0.5], np.float32),
+            array("two", [2, 2.5], np.float32),
+            array("sizes", [1, 8, 9, 2]),
+            array("eight", np.ones(8), np.float32),
+            array("four", np.ones(4), np.float32),
+        ],
+    ),
+    "products": (
+        X,
+        ops(
+            ("MatMul", ["x", "m"], ["a"]),
+            ("MatMul", ["x", "v"], ["b"]),
+            ("MatMul", ["v2", "x"], ["c"]),
+            ("MatMul", ["stack", "x"], ["d"]),
+            ("Flatten", ["x"], ["flat"], {"axis": 3}),
+            ("Gemm", ["flat", "m"], ["e"]),
+            ("Gemm", ["flat", "mt"], ["f"], {"transB": 1}),
+            ("Gemm", ["mt", "m"], ["g"], {"transA": 1, "transB": 1}),
+            ("Einsum", ["x", "x"], ["h"], {"equation": "nhqd, nhkd -> nhqk"}),
+            ("Einsum", ["x", "m"], ["i"], {"equation": "abcd,de->abce"}),
+            ("Einsum", ["x"], ["j"], {"equation": "abcd->adb"}),
+        ),
+        [
+            array("m", np.ones((8, 3)), np.float32),
+            array("mt", np.ones((3, 8)), np.float32),
+            array("v", np.ones(8), np.float32),
+            array("v2", np.ones(6), np.float32),
+            array("stack", np.ones((4, 2, 6)), np.float32),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("images", [1, 3])
+def test_operators(case: str, images: int) -> None:
+    (name, dtype, shape), nodes, constants = CASES[case]
+    if images > 1:
+        # These are of one image alone.
+        nodes = [node for node in nodes if node.output[0] not in ("k", "g") or case == "shapes"]
+        nodes = [node for node in nodes if case != "products" or node.output[0] != "g"]
+    value = helper.make_tensor_value_info(name, dtype, shape)
+    names = [output for node in nodes for output in node.output]
+    graph = helper.make_graph(nodes, "g", [value], [], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    port = Port(name, BY_NUMBER[dtype].name, tuple(shape))
+    facts = known(model.SerializeToString(), Signature((port,), ()))
+    for output, made in run(model, names, images).items():
+        require_agreement(facts[output], made, output, images)
+
+
+def test_all_but_a_few_operators_are_compared(class_bundle: Path) -> None:
+    """Those that are left have the shape of their first input, as others that are compared do."""
+    from diffkiln.runtime.checking.operators import RULES, _elementwise, _like_first
+
+    compared = {node.op_type for _, nodes, _ in CASES.values() for node in nodes}
+    for file in class_bundle.glob("*.onnx"):
+        graph = onnx.load(file).graph
+        bodies = [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
+        compared |= {node.op_type for part in (graph, *bodies) for node in part.node}
+    same = {RULES[kind] for kind in compared if kind in RULES}
+    left = {kind for kind, rule in RULES.items() if kind not in compared and rule not in same}
+    assert left <= {"GatherElements"}, left
+    assert _like_first in same
+    assert callable(_elementwise)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        (2**24 + 1, 2.0**24),  # no float32
+        (0.1, float(np.float32(0.1))),
+    ],
+)
+def test_numbers_are_rounded_as_their_type_rounds(numbers: float, expected: float) -> None:
+    nodes = ops(("Mul", ["a", "b"], ["c"]))
+    constants = [array("a", [numbers], np.float32), array("b", [1], np.float32)]
+    graph = helper.make_graph(nodes, "g", [], [], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    values = known(model.SerializeToString(), Signature((), (C,)))["c"].values
+    assert values is not None
+    assert values.item() == expected
+
+
+def test_memory_is_that_of_the_tensors_that_are_still_to_be_read() -> None:
+    """A thousand steps of 4 MB one after the other are no more than two of them."""
+    chain = [helper.make_node("Neg", [f"t{k}"], [f"t{k + 1}"]) for k in range(1000)]
+    wide = Signature((Port("t0", "float32", (2**20,)),), ())
+    graph = helper.make_graph(chain, "g", [helper.make_tensor_value_info("t0", FLOAT, [2**20])], [])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    content = model.SerializeToString()
+    walk = _Walk(wide, 0)
+    walk._growth._max_live = 3 * 2**22
+    facts = {"t0": Fact(np.dtype("<f4"), (2**20,))}
+    walk._graph(read_model(content)["graph"], dict(facts), outer=())
+    kept = helper.make_node("Sum", [f"t{k}" for k in range(1, 9)], ["all"])
+    model.graph.node.append(kept)
+    walk = _Walk(wide, 0)
+    walk._growth._max_live = 3 * 2**22
+    with pytest.raises(GraphError, match="bytes of tensors for one image"):
+        walk._graph(read_model(model.SerializeToString())["graph"], dict(facts), outer=())

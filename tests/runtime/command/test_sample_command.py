@@ -1,0 +1,164 @@
+"""`diffkiln-sample` in a real process: what it writes, and how it fails."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diffkiln.runtime import Sampler
+from diffkiln.runtime.output.images import grid
+
+COMMAND = [sys.executable, "-m", "diffkiln.runtime"]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def sample(bundle: Path, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(f"--bundle={bundle}", f"--out={out}", "--device=cpu", *arguments)
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def test_a_png_is_a_grid_of_the_samples(tiny_bundle: Path, tmp_path: Path) -> None:
+    done = sample(tiny_bundle, tmp_path / "a.png", "--count=3", "--steps=2", "--seed=5")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"wrote {tmp_path / 'a.png'}: count 3, seeds 5 to 7, steps 2, device cpu" in done.stdout
+    expected = grid(Sampler(tiny_bundle, device="cpu").sample(3, steps=2, seed=5))
+    assert np.array_equal(read(tmp_path / "a.png"), expected)
+
+
+def test_one_image_stands_alone_and_is_enlarged(tiny_bundle: Path, tmp_path: Path) -> None:
+    done = sample(tiny_bundle, tmp_path / "a.png", "--count=1", "--steps=2", "--scale=3")
+    assert done.returncode == 0, done.stderr
+    image = Sampler(tiny_bundle, device="cpu").sample(1, steps=2)[0]
+    assert np.array_equal(read(tmp_path / "a.png")[1::3, 1::3], image)
+
+
+def test_a_shared_machine_gets_the_same_images(tiny_bundle: Path, tmp_path: Path) -> None:
+    done = sample(tiny_bundle, tmp_path / "a.png", "--count=2", "--steps=2", "--low_power")
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = grid(Sampler(tiny_bundle, device="cpu").sample(2, steps=2))
+    assert np.array_equal(read(tmp_path / "a.png"), expected)
+
+
+def test_a_gif_shows_every_step(tiny_bundle: Path, tmp_path: Path) -> None:
+    done = sample(tiny_bundle, tmp_path / "a.gif", "--count=2", "--steps=4")
+    assert (done.returncode, done.stderr) == (0, "")
+    with Image.open(tmp_path / "a.gif") as animation:
+        assert getattr(animation, "n_frames", 1) == 4
+
+
+def test_a_folder_holds_a_png_per_seed(tiny_bundle: Path, tmp_path: Path) -> None:
+    done = sample(tiny_bundle, tmp_path / "out", "--count=3", "--steps=1", "--max_batch=2")
+    assert done.returncode == 0, done.stderr
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["00000000.png", "00000001.png", "00000002.png"]
+
+
+def test_auto_is_silent_without_a_gpu(tiny_bundle: Path, tmp_path: Path) -> None:
+    done = run(f"--bundle={tiny_bundle}", f"--out={tmp_path / 'a.png'}", "--count=1", "--steps=1")
+    assert done.returncode == 0
+    if Path("/proc/driver/nvidia").exists() and "device cuda" not in done.stdout:
+        assert done.stderr.startswith("diffkiln-sample: using the CPU although there is an NVIDIA")
+    else:
+        assert not done.stderr
+
+
+def test_help_and_version() -> None:
+    assert "diffkiln-sample --bundle=flowers.bundle" in run("--help").stdout
+    assert run("--version").stdout.startswith("diffkiln-sample ")
+
+
+def test_only_the_search_for_a_gpu_is_silenced() -> None:
+    code = (
+        "import os; from diffkiln.runtime.command.program import device_discovery_hidden\n"
+        "with device_discovery_hidden(): os.write(2, b'kept\\n[W] device_discovery.cc: lost\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[0] == "kept"
+    assert ("lost" in done.stderr) == (sys.platform != "linux")
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], status: int, message: str) -> None:
+    assert done.returncode == status
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("diffkiln-sample: ")
+    assert message in done.stderr
+
+
+def test_wrong_usage(tiny_bundle: Path, tmp_path: Path) -> None:
+    assert_one_line(sample(tiny_bundle, tmp_path / "a.png", "--count=0"), 2, "--count=0: expected")
+    assert_one_line(sample(tiny_bundle, tmp_path / "a.jpg"), 2, "a.jpg: expected a .png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_defect_keeps_its_traceback() -> None:
+    code = (
+        "from diffkiln.runtime.command.program import Command; "
+        "Command('program', '', '', (), lambda values: int('defect')).main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+
+
+def test_a_missing_bundle(tmp_path: Path) -> None:
+    done = sample(tmp_path / "nowhere", tmp_path / "a.png")
+    assert_one_line(done, 1, "nowhere does not exist; expected the folder")
+
+
+def test_a_damaged_bundle_leaves_nothing(bundle_copy: Path, tmp_path: Path) -> None:
+    (bundle_copy / "sampler.onnx").write_bytes(b"short")
+    (out := tmp_path / "out").mkdir()
+    assert_one_line(sample(bundle_copy, out / "a.png"), 1, "has 5 bytes, expected")
+    assert_one_line(sample(bundle_copy, out / "folder"), 1, "has 5 bytes, expected")
+    assert not list(out.iterdir())
+
+
+def test_a_graph_that_is_none(bundle_copy: Path, tmp_path: Path) -> None:
+    (bundle_copy / "sampler.onnx").write_bytes(b"short")
+    manifest = json.loads((bundle_copy / "bundle.json").read_text())
+    digest = hashlib.sha256(b"short").hexdigest()
+    manifest["files"]["sampler.onnx"] = {"sha256": digest, "bytes": 5}
+    (bundle_copy / "bundle.json").write_text(json.dumps(manifest))
+    done = sample(bundle_copy, tmp_path / "a.png")
+    assert_one_line(done, 1, "sampler.onnx has no seal")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_an_interruption_leaves_nothing(tiny_bundle: Path, tmp_path: Path, number: int) -> None:
+    arguments = [f"--bundle={tiny_bundle}", f"--out={tmp_path / 'out'}", "--device=cpu"]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments, "--count=1000000"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's jobs in the background ignore interruptions, and would hand that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        while not list(tmp_path.glob(".*.tmp/*.png")) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(number)
+        stderr = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert (process.returncode, stderr.count("\n")) == (128 + number, 1)
+    assert "interrupted; nothing was written" in stderr
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob(".*.tmp"))

@@ -1,0 +1,170 @@
+"""What a caller chooses reaches onnxruntime, and a session never runs elsewhere than it says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from diffkiln.runtime import DeviceError, open_bundle
+from diffkiln.runtime.bundle.bundle import Graph
+from diffkiln.runtime.device.cuda import find_driver
+from diffkiln.runtime.device.device import CUDA_PROVIDER
+from diffkiln.runtime.engine.loading import create_session
+from diffkiln.runtime.engine.session import Session, SessionSettings
+
+CPU = SessionSettings(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def denoiser(tiny_bundle: Path) -> Graph:
+    return open_bundle(tiny_bundle).graph("denoiser")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"device": "tpu"}, "device='tpu': expected one of auto, cpu, cuda"),
+        ({"threads": 0}, "threads=0: expected a whole number from 1 to 1024"),
+        ({"threads": True}, "threads=True: expected a whole number"),
+        ({"low_power": "no"}, "low_power='no': expected True or False"),
+        ({"tf32": None}, "tf32=None: expected True or False"),
+    ],
+)
+def test_settings_are_checked(wrong: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SessionSettings(**wrong)
+
+
+def test_a_session_knows_its_inputs_and_its_device(denoiser: Graph) -> None:
+    session = create_session(denoiser, CPU)
+    assert (session.inputs, session.device, session.replays) == (["noisy", "time"], "cpu", False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+@pytest.mark.parametrize("settings", [{"threads": 1}, {"threads": 3}, {}])
+def test_as_many_threads_as_were_asked_for(tiny_bundle: Path, settings: dict) -> None:
+    """One of them is the caller's. By default it is the cores: one, for a process kept to one."""
+    code = f"""
+import os
+os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
+from diffkiln.runtime import open_bundle
+from diffkiln.runtime.device.cuda import find_driver
+from diffkiln.runtime.engine.loading import create_session
+from diffkiln.runtime.engine.session import SessionSettings
+before = len(os.listdir("/proc/self/task"))
+graph = open_bundle({str(tiny_bundle)!r}).graph("denoiser")
+session = create_session(graph, SessionSettings(device="cpu", **{settings}))
+print(1 + len(os.listdir("/proc/self/task")) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == settings.get("threads", 1)
+
+
+@pytest.mark.parametrize(("low_power", "spins"), [(False, "1"), (True, "0")])
+def test_with_low_power_a_thread_sleeps_at_once(
+    denoiser: Graph, low_power: bool, spins: str
+) -> None:
+    session = create_session(denoiser, SessionSettings("cpu", low_power=low_power))
+    options = session._session.get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == spins
+
+
+def test_low_power_draws_the_same(denoiser: Graph) -> None:
+    feeds = {"noisy": np.ones((2, 16, 16, 3), np.float32), "time": np.full(2, 0.5, np.float32)}
+    found = [
+        create_session(denoiser, SessionSettings("cpu", low_power=low_power)).run(feeds)
+        for low_power in (False, True)
+    ]
+    assert all(map(np.array_equal, *found))
+
+
+@pytest.mark.skipif(
+    tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 26),
+    reason="needs an onnxruntime that can be told for how long",
+)
+def test_a_thread_that_waits_soon_sleeps(tiny_bundle: Path) -> None:
+    """Threads that spin use the processor between two runs; those that sleep use none."""
+    code = f"""
+import time
+import numpy as np, onnxruntime
+from diffkiln.runtime import open_bundle
+from diffkiln.runtime.engine.loading import create_session
+from diffkiln.runtime.engine.session import Session, SessionSettings
+graph = open_bundle({str(tiny_bundle)!r}).graph("denoiser")
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 4
+bare = onnxruntime.InferenceSession(graph.file, options, providers=["CPUExecutionProvider"])
+feeds = {{"noisy": np.ones((1, 16, 16, 3), np.float32), "time": np.full(1, 0.5, np.float32)}}
+for session in (
+    create_session(graph, SessionSettings("cpu", threads=4, low_power=True)),
+    create_session(graph, SessionSettings("cpu", threads=4)),
+    Session(bare, "cpu"),
+):
+    waited = 0
+    session.run(feeds)
+    time.sleep(0.1)
+    for _ in range(30):
+        session.run(feeds)
+        began = time.process_time()
+        time.sleep(0.01)
+        waited += time.process_time() - began
+    print(waited)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    low_power, default, bare = map(float, done.stdout.split())
+    # Three threads, 30 times: none, 0.2 ms, and all of 10 ms as far as there are processors.
+    assert max(low_power, default) < bare / 4, done.stdout
+
+
+def test_a_session_follows_the_first_to_its_device(denoiser: Graph) -> None:
+    first = create_session(denoiser, CPU)
+    assert create_session(denoiser, SessionSettings("auto"), like=first).device == "cpu"
+
+
+@pytest.mark.skipif(
+    CUDA_PROVIDER in onnxruntime.get_available_providers() and find_driver() is not None,
+    reason="this one might get CUDA",
+)
+def test_a_session_that_cannot_follow_the_first_to_a_gpu_is_refused(denoiser: Graph) -> None:
+    on_gpu = Session(create_session(denoiser, CPU)._session, "cuda")
+    with pytest.raises(DeviceError, match="device='cuda' cannot be used: "):
+        create_session(denoiser, SessionSettings("auto"), like=on_gpu)
+
+
+def test_cuda_is_never_replaced(denoiser: Graph) -> None:
+    try:
+        assert create_session(denoiser, SessionSettings("cuda")).device == "cuda"
+    except DeviceError as error:
+        assert "device='cuda' cannot be used: " in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("graph", ["sampler", "from_noise", "noise", "step", "denoiser"])
+def test_any_graph_can_be_warmed_up(tiny_bundle: Path, graph: str) -> None:
+    session = create_session(open_bundle(tiny_bundle).graph(graph), CPU)
+    session.warm_up(1)
+    session.warm_up(3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the most memory from /proc")
+def test_memory_does_not_grow_with_the_number_of_batch_sizes(tiny_bundle: Path) -> None:
+    """Past one run of each size, a hundred more find all they need in the arena."""
+    code = f"""
+import numpy as np
+from diffkiln.runtime import open_bundle
+from diffkiln.runtime.device.cuda import find_driver
+from diffkiln.runtime.engine.loading import create_session
+from diffkiln.runtime.engine.session import SessionSettings
+graph = open_bundle({str(tiny_bundle)!r}).graph("sampler")
+session = create_session(graph, SessionSettings("cpu"))
+sizes = [1 + 5 * index % 12 for index in range(112)]
+resident = []
+for size in sizes:
+    session.run({{"seeds": np.arange(size), "steps": np.array(1)}})
+    resident.append(int(open("/proc/self/statm").read().split()[1]))
+print(resident[-1] / max(resident[:12]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1.05

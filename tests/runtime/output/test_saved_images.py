@@ -1,0 +1,236 @@
+"""Images are laid out, converted and written exactly, and whole or not at all."""
+
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from diffkiln.runtime.output.atomic import atomic
+from diffkiln.runtime.output.folder import save_folder
+from diffkiln.runtime.output.gif import save_gif
+from diffkiln.runtime.output.images import GAP, enlarge, grid, save_png, to_uint8
+from diffkiln.runtime.output.npz import save_arrays
+
+RANDOM = np.random.default_rng(0)
+
+
+def images(count: int, channels: int = 3, height: int = 4, width: int = 5) -> np.ndarray:
+    return RANDOM.integers(0, 256, (count, height, width, channels), np.uint8)
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def test_a_grid_pads_an_odd_count_with_white() -> None:
+    ones = np.arange(1, 4, dtype=np.uint8).reshape(3, 1, 1, 1)
+    white = [255] * 4
+    expected = [[1, 255, 255, 2], white, white, [3, 255, 255, 255]]
+    assert grid(ones)[..., 0].tolist() == expected
+
+
+def test_a_strip_is_one_row() -> None:
+    assert grid(np.zeros((5, 2, 3, 1), np.uint8), one_row=True).shape == (2, 5 * 3 + 4 * GAP, 1)
+
+
+@given(count=st.integers(1, 30))
+def test_a_grid_holds_every_image_and_is_near_a_square(count: int) -> None:
+    square = np.full((count, 2, 2, 1), 7, np.uint8)
+    picture = grid(square)
+    rows, columns = ((side + GAP) // (2 + GAP) for side in picture.shape[:2])
+    assert (picture == 7).sum() == count * 4
+    assert 0 <= columns - rows <= 1
+
+
+def test_floats_are_clipped_and_rounded() -> None:
+    values = np.array([-1, 0, 0.5 / 255 + 1e-6, 0.5, 1, 2], np.float32).reshape(6, 1, 1, 1)
+    assert to_uint8(values).ravel().tolist() == [0, 0, 1, 128, 255, 255]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.full((1, 2, 2, 3), np.nan, np.float32),
+        np.zeros((1, 2, 2, 3), np.int64),
+        np.zeros((2, 2, 3), np.uint8),
+        np.zeros((1, 2, 2, 2), np.uint8),
+        np.zeros((0, 2, 2, 3), np.uint8),
+    ],
+)
+def test_what_is_no_images(wrong: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        to_uint8(wrong)
+
+
+def test_enlarging_repeats_pixels() -> None:
+    pair = np.array([[[[1], [2]]]], np.uint8)
+    assert enlarge(pair, 2)[0, ..., 0].tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_png_is_read_back_exactly(tmp_path: Path, channels: int) -> None:
+    image = images(1, channels)[0]
+    save_png(tmp_path / "a.png", image)
+    assert np.array_equal(read(tmp_path / "a.png").reshape(image.shape), image)
+
+
+def frames_of(path: Path) -> tuple[list[np.ndarray], list[int]]:
+    """The frames of an animation in RGB, and how long each is shown, in ms."""
+    frames, durations_ms = [], []
+    with Image.open(path) as animation:
+        for number in range(getattr(animation, "n_frames", 1)):
+            animation.seek(number)
+            frames.append(np.asarray(animation.convert("RGB")))
+            durations_ms.append(animation.info["duration"])
+    return frames, durations_ms
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_gif_of_few_colours_is_exact(tmp_path: Path, channels: int) -> None:
+    frames = images(3, channels)
+    save_gif(tmp_path / "a.gif", frames)
+    read_back, durations_ms = frames_of(tmp_path / "a.gif")
+    assert np.array_equal(read_back, np.broadcast_to(frames, (3, 4, 5, 3)))
+    assert durations_ms == [80, 80, 2000]
+
+
+def test_a_gif_lays_transparency_over_white(tmp_path: Path) -> None:
+    clear, solid = np.zeros((2, 2, 4), np.uint8), np.full((2, 2, 4), 255, np.uint8)
+    solid[..., :3] = (10, 20, 30)
+    save_gif(tmp_path / "a.gif", [clear, solid])
+    frames, _ = frames_of(tmp_path / "a.gif")
+    assert [frame[0, 0].tolist() for frame in frames] == [[255, 255, 255], [10, 20, 30]]
+
+
+def test_a_gif_has_one_palette(tmp_path: Path) -> None:
+    frames = images(4, height=30, width=30)
+    save_gif(tmp_path / "a.gif", frames, scale=2)
+    with Image.open(tmp_path / "a.gif") as animation:
+        assert animation.size == (60, 60)
+    assert local_palettes((tmp_path / "a.gif").read_bytes()) == [False] * 4
+
+
+def local_palettes(gif: bytes) -> list[bool]:
+    """Whether each frame brings a palette of its own, by GIF89a's blocks."""
+
+    def after(place: int) -> int:
+        while gif[place]:
+            place += gif[place] + 1
+        return place + 1
+
+    found, place = [], 13 + 3 * 2 ** ((gif[10] & 7) + 1)
+    while gif[place : place + 1] != b";":
+        if gif[place : place + 1] == b"!":
+            place = after(place + 2)
+        else:
+            flags = gif[place + 9]
+            found.append(bool(flags & 128))
+            place = after(place + 11 + (3 * 2 ** ((flags & 7) + 1) if flags & 128 else 0))
+    return found
+
+
+def test_a_gif_goes_there_and_back(tmp_path: Path) -> None:
+    frames = images(4)
+    save_gif(tmp_path / "a.gif", frames, there_and_back=True)
+    read_back, durations_ms = frames_of(tmp_path / "a.gif")
+    assert np.array_equal(read_back, frames[[0, 1, 2, 3, 2, 1]])
+    assert durations_ms == [600, 80, 80, 600, 80, 80]
+
+
+def test_a_gif_needs_a_frame(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="received none"):
+        save_gif(tmp_path / "a.gif", [])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_named_by_seeds(tmp_path: Path) -> None:
+    first, second = images(2), images(1)
+    save_folder(tmp_path / "out", [first, second], range(9, 12))
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["00000009.png", "00000010.png", "00000011.png"]
+    assert np.array_equal(read(tmp_path / "out" / "00000011.png"), second[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    save_folder(tmp_path / "out", [images(1)], [0])
+    assert (tmp_path / "out" / "00000000.png").is_file()
+
+
+def test_a_filled_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(OSError, match="could not be written: Directory not empty"):
+        save_folder(tmp_path, [images(1)], [0])
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_arrays_are_read_back(tmp_path: Path) -> None:
+    first, second = images(2), images(1)
+    others = {"seeds": np.arange(3), "name": np.array("flowers")}
+    save_arrays(
+        tmp_path / "a.npz", [first, second], shape=(3, 4, 5, 3), dtype="uint8", others=others
+    )
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert np.array_equal(arrays["images"], np.concatenate([first, second]))
+        assert arrays["seeds"].tolist() == [0, 1, 2]
+        assert str(arrays["name"]) == "flowers"
+
+
+def test_many_arrays_need_the_memory_of_one_batch(tmp_path: Path) -> None:
+    batch = np.zeros((16, 64, 64, 3), np.uint8)
+    tracemalloc.start()
+    save_arrays(
+        tmp_path / "a.npz",
+        (batch + 1 for _ in range(100)),
+        shape=(1600, 64, 64, 3),
+        dtype="uint8",
+        others={},
+    )
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The batch that is written, as bytes too, and the one after it; not the hundred of them.
+    assert peak_bytes < 5 * batch.nbytes
+
+
+def test_a_folder_that_fails_midway_is_not_there(tmp_path: Path) -> None:
+    def batches() -> Iterator[np.ndarray]:
+        yield images(2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        save_folder(tmp_path / "out", batches(), range(2))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_fails_midway_keeps_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), atomic(tmp_path / "a") as temporary:
+        fail(temporary)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_target_that_cannot_be_replaced_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(OSError, match=r"a\.png could not be written: "):
+        save_png(tmp_path / "a.png", images(1)[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_missing_parent_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OSError, match=r"no/out could not be written: No such file"),
+        atomic(tmp_path / "no" / "out") as temporary,
+    ):
+        temporary.mkdir()

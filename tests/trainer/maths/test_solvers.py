@@ -1,0 +1,146 @@
+"""Solvers and time grids against the papers' closed forms."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from diffkiln.trainer.config import SOLVERS as NAMES
+from diffkiln.trainer.config import TIME_GRIDS
+from diffkiln.trainer.errors import InputError
+from diffkiln.trainer.maths.diffusion import Denoiser
+from diffkiln.trainer.maths.sampling import Sampling
+from diffkiln.trainer.maths.schedules import CosineSchedule, Schedule, ddpm_cosine, ddpm_linear
+from diffkiln.trainer.maths.solvers import SOLVERS
+
+SHAPE = (3, 4, 4, 1)
+
+
+def normal(seed: int) -> tf.Tensor:
+    return tf.random.stateless_normal(SHAPE, (seed, 0))
+
+
+def sampling(network: Callable, schedule: Schedule, prediction: str = "image", **settings):
+    denoiser = Denoiser(network, schedule, prediction, (0.5,), (0.25,), clip=False)
+    return Sampling(denoiser, **settings)
+
+
+def run(sampler: Sampling, noise: tf.Tensor, steps: int, fresh: Callable | None = None):
+    """x after the last step, and the last x̂_0."""
+    state, image, total = sampler.start(noise), noise, tf.constant(steps, tf.int64)
+    for k in range(steps):
+        drawn = fresh(k) if fresh else None
+        state, image = sampler.step(tf.constant(k, tf.int64), total, state, fresh_noise=drawn)
+    return state["noisy"], image
+
+
+def test_every_solver_is_registered_under_its_name() -> None:
+    assert tuple(SOLVERS) == NAMES
+
+
+@pytest.mark.parametrize("time_grid", TIME_GRIDS)
+@pytest.mark.parametrize("solver", NAMES)
+@pytest.mark.parametrize("schedule", [CosineSchedule(), ddpm_linear()])
+def test_a_network_that_knows_the_image_leads_to_it(
+    schedule: Schedule, solver: str, time_grid: str
+) -> None:
+    """x stays on the line signal·x_0 + noise·ε whatever the solver."""
+    image, noise = normal(1), normal(2)
+    sampler = sampling(lambda _: image, schedule, solver=solver, time_grid=time_grid)
+    total = tf.constant(6, tf.int64)
+    start = sampler.rates(tf.constant(0, tf.int64), total)
+    last, _ = run(sampler, start.signal * image + start.noise * noise, 6)
+    end = sampler.rates(total, total)
+    np.testing.assert_allclose(last, end.signal * image + end.noise * noise, atol=1e-4)
+
+
+@pytest.mark.parametrize("schedule", [ddpm_linear(20), ddpm_cosine(20)])
+def test_eta_one_in_all_steps_is_the_ddpm_papers_algorithm_2(schedule) -> None:
+    """arXiv 2006.11239: x_{n-1} = (x_n − β/√(1−ᾱ)·ε)/√α + σz, with σ² = β̃ (section 3.2)."""
+
+    def network(inputs: list[tf.Tensor]) -> tf.Tensor:
+        return tf.tanh(inputs[0])
+
+    sampler = sampling(network, schedule, "noise", solver="ddim", eta=1.0)
+    found, _ = run(sampler, normal(0), 20, fresh=lambda k: normal(k + 1))
+    x, alpha_bar = normal(0).numpy().astype(np.float64), schedule.alpha_bar
+    for k, n in enumerate(range(20, 0, -1)):
+        alpha = alpha_bar[n] / alpha_bar[n - 1]
+        beta = 1 - alpha
+        variance = (1 - alpha_bar[n - 1]) / (1 - alpha_bar[n]) * beta
+        mean = (x - beta / np.sqrt(1 - alpha_bar[n]) * np.tanh(x)) / np.sqrt(alpha)
+        x = mean + np.sqrt(variance) * normal(k + 1).numpy()
+    # The cosine schedule's first step divides by a signal of 0.001, in float32.
+    np.testing.assert_allclose(found, x, atol=2e-3 * np.abs(x).max())
+
+
+def test_dpmpp_2m_is_of_second_order() -> None:
+    """Halving the steps' size leaves a quarter of the error; of DDIM's, a half."""
+
+    def network(inputs: list[tf.Tensor]) -> tf.Tensor:
+        return tf.sin(inputs[0])
+
+    def error(solver: str, steps: int) -> float:
+        sampler = sampling(network, CosineSchedule(), solver=solver)
+        return float(tf.reduce_max(tf.abs(run(sampler, normal(3), steps)[0] - exact)))
+
+    exact, _ = run(sampling(network, CosineSchedule(), solver="dpmpp_2m"), normal(3), 1500)
+    assert 1.6 < error("ddim", 40) / error("ddim", 80) < 2.4
+    assert 3.2 < error("dpmpp_2m", 40) / error("dpmpp_2m", 80) < 4.8
+
+
+@pytest.mark.parametrize("time_grid", TIME_GRIDS)
+@pytest.mark.parametrize("schedule", [CosineSchedule(), ddpm_linear(), ddpm_cosine()])
+@pytest.mark.parametrize("steps", [1, 2, 20, 1000])
+def test_grids_fall_from_one_to_zero(schedule: Schedule, time_grid: str, steps: int) -> None:
+    k, total = tf.range(steps + 1, dtype=tf.int64), tf.constant(steps, tf.int64)
+    times = tf.map_fn(
+        lambda step: schedule.grid_time(step, total, time_grid), k, fn_output_signature=tf.float32
+    ).numpy()
+    assert times[0] == pytest.approx(1, abs=1e-6)
+    assert times[-1] == pytest.approx(0, abs=1e-6)
+    assert np.all(np.diff(times) <= 0)
+    # No network is asked about an image free of noise before the end.
+    assert schedule.rates(times[-2])[1] > 0
+
+
+def test_karras_spaces_noise_over_signal_evenly_in_its_seventh_root() -> None:
+    schedule, total = CosineSchedule(), tf.constant(8, tf.int64)
+    times = [schedule.grid_time(tf.constant(k, tf.int64), total, "karras") for k in range(9)]
+    ratios = [float(noise / signal) ** (1 / 7) for signal, noise in map(schedule.rates, times)]
+    np.testing.assert_allclose(np.diff(ratios), (ratios[-1] - ratios[0]) / 8, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "expected"),
+    [
+        ("time", 0.25),
+        ("timestep", 250),
+        ("noise_variance", 1 - ddpm_linear().alpha_bar[250]),
+        ("noise_rate", (1 - ddpm_linear().alpha_bar[250]) ** 0.5),
+        ("log_snr", np.log(1 / (1 / ddpm_linear().alpha_bar[250] - 1))),
+    ],
+)
+def test_networks_are_told_the_noise_level_their_way(conditioning: str, expected: float) -> None:
+    told = []
+
+    def network(inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        told.append(np.asarray(inputs[1]))
+        return inputs[0]
+
+    denoiser = Denoiser(network, ddpm_linear(), "noise", (0.5,), (0.25,), conditioning=conditioning)
+    denoiser(normal(1), tf.fill([3], 0.25))
+    np.testing.assert_allclose(told[0], [expected] * 3, rtol=1e-5)
+
+
+def test_timesteps_need_a_discrete_schedule() -> None:
+    with pytest.raises(InputError, match=r"conditioning=timestep: .*ddpm_linear"):
+        Denoiser(
+            lambda x: x[0], CosineSchedule(), "noise", (0.5,), (0.25,), conditioning="timestep"
+        )
+
+
+def test_a_solver_without_fresh_noise_refuses_eta() -> None:
+    with pytest.raises(InputError, match=r"eta=0.5: dpmpp_2m draws no noise"):
+        sampling(lambda x: x[0], CosineSchedule(), solver="dpmpp_2m", eta=0.5)

@@ -1,0 +1,166 @@
+"""KID while a run trains: what it writes, and that it changes nothing else."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Command
+from training_runs import rows, train, weights
+
+from diffkiln.trainer.data.batches import ImageData
+from diffkiln.trainer.data.store import Images
+from diffkiln.trainer.data.synthetic.dataset import synthetic_flowers
+from diffkiln.trainer.errors import InputError
+from diffkiln.trainer.maths.diffusion import Denoiser
+from diffkiln.trainer.maths.schedules import CosineSchedule
+from diffkiln.trainer.presets import preset_config
+from diffkiln.trainer.quality.features import flower_network
+from diffkiln.trainer.quality.kid import kid
+from diffkiln.trainer.quality.quality import Quality, reference_images
+from diffkiln.trainer.run.directory import Best, RunDirectory
+
+HALVED = Denoiser(
+    lambda inputs: 0.5 * inputs[0], CosineSchedule(), "image", (0.5,) * 3, (0.25,) * 3
+)
+KID = ("--kid_every_steps=4", "--kid_images=8")
+
+
+def flowers(train: int, evaluation: int) -> ImageData:
+    images = synthetic_flowers(train + evaluation, image_size=16, seed=0)
+    return ImageData(Images.of(images[:train]), Images.of(images[train:]), "")
+
+
+def quality(**settings: int) -> Quality:
+    config = preset_config("tiny", image_size=16, train_steps=10, **settings)
+    return Quality(config, flowers(4, 90), HALVED)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_a_cache(tmp_path_factory: pytest.TempPathFactory):
+    """The extractor must not depend on what the tester's Keras has downloaded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def measured(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("measured") / "r"
+    done = train(command, run_dir, "--train_steps=10", "--log_every_steps=3", *KID)
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"to step 10\. KID by the features of flower network \(\w{12}\)\.", done.stdout
+    )
+    return run_dir
+
+
+def test_rows_have_kid_where_it_is_due(measured: Path) -> None:
+    found = {
+        int(row["step"]): (float(row["kid"]), row["kid_standard_error"]) for row in rows(measured)
+    }
+    assert list(found) == [3, 4, 6, 8, 9, 10]
+    assert {step for step, (value, _) in found.items() if not math.isnan(value)} == {4, 8, 10}
+    assert all(float(error) > 0 for step, (_, error) in found.items() if step in (4, 8, 10))
+
+
+def test_the_best_is_that_of_the_lowest_kid(measured: Path) -> None:
+    best = json.loads((measured / "best.json").read_text())
+    found = {int(row["step"]): float(row["kid"]) for row in rows(measured)}
+    due = {step: found[step] for step in (4, 8, 10)}
+    assert best["step"] == min(due, key=lambda step: due[step])
+    assert (best["measure"], best["kid"]) == ("kid", due[best["step"]])
+    assert best["extractor"] == str(flower_network())
+    assert [path.stem for path in (measured / "checkpoints" / "best").glob("*.index")] == [
+        f"step-{best['step']}"
+    ]
+
+
+def test_measuring_changes_no_weight_and_may_change(
+    command: Command, tmp_path: Path, measured: Path
+) -> None:
+    first = train(command, tmp_path / "r", "--train_steps=6")
+    rest = train(command, tmp_path / "r", "--train_steps=10", "--kid_every_steps=3")
+    assert [first.returncode, rest.returncode] == [0, 0], rest.stderr
+    ours, theirs = weights(tmp_path / "r"), weights(measured)
+    for name, values in ours.items():
+        np.testing.assert_array_equal(values, theirs[name], err_msg=name)
+    best = json.loads((tmp_path / "r" / "best.json").read_text())
+    assert best["measure"] == "kid"  # the held-out loss of step 6 says nothing against it
+
+
+def test_samples_and_number_are_the_same_each_time() -> None:
+    one, other = (quality(kid_every_steps=5, kid_images=70) for _ in range(2))
+    assert one.samples().shape == (70, 16, 16, 3)
+    np.testing.assert_array_equal(one.samples(), other.samples())
+    features = flower_network()
+    reference, _ = reference_images(flowers(4, 90), 70)
+    assert one.at(5) == kid(features(other.samples()), features(reference))
+
+
+def test_the_images_to_compare_with() -> None:
+    data = flowers(6, 9)
+    held_out, _ = data.evaluation
+    np.testing.assert_array_equal(reference_images(data, 100)[0], held_out)
+    np.testing.assert_array_equal(reference_images(data, 3)[0], held_out[[0, 4, 8]])
+    np.testing.assert_array_equal(
+        reference_images(flowers(6, 0), 100)[0], flowers(6, 9).train.take(np.arange(6))
+    )
+    with pytest.raises(
+        InputError, match=r"^kid_every_steps: the data has 1 image, and KID compares"
+    ):
+        reference_images(flowers(1, 0), 100)
+
+
+def test_what_is_due() -> None:
+    assert [step for step in range(1, 11) if quality(kid_every_steps=4).due(step)] == [4, 8, 10]
+    assert not any(quality().due(step) for step in range(1, 11))
+    assert quality(kid_every_steps=4).candidate(5, 0.1) is None
+    assert math.isnan(quality(kid_every_steps=4).at(5).mean)
+    assert quality().candidate(5, 0.1) == Best(5, 0.1)
+    assert quality().candidate(5, math.nan) is None
+
+
+def test_which_step_is_best() -> None:
+    loss = Best(1, 0.5)
+    by_kid = Best(2, 0.9, "kid", 0.3, "one")
+    assert loss.beats(None)
+    assert Best(2, 0.4).beats(loss)
+    assert not Best(2, 0.6).beats(loss)
+    assert Best(3, 2.0, "kid", 0.2, "one").beats(by_kid)
+    assert not Best(3, 0.1, "kid", 0.4, "one").beats(by_kid)
+    # Other measures and other features cannot be compared with.
+    assert by_kid.beats(loss)
+    assert loss.beats(by_kid)
+    assert Best(3, 0.1, "kid", 0.4, "two").beats(by_kid)
+
+
+def test_a_best_of_older_versions_is_read(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.best.write_text('{"step": 2, "eval_loss": 0.25}')
+    assert run.read_best() == Best(2, 0.25)
+    for best in (Best(2, 0.25), Best(3, None, "kid", 0.1, "flower network (00)")):
+        run.write_best(best)
+        assert run.read_best() == best
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "words"),
+    [
+        (("--kid_every_steps=0",), 2, "--kid_every_steps=0: expected a whole number from 1"),
+        (("--kid_images=1",), 2, "--kid_images=1: expected a whole number from 2"),
+        (("--kid_weights=a.h5",), 2, "--kid_weights=a.h5: only KID reads them"),
+        (("--kid_every_steps=1", "--kid_weights="), 2, "--kid_weights=: empty"),
+        (("--kid_every_steps=1", "--kid_weights=/no.h5"), 1, "kid_weights=/no.h5: cannot be read"),
+    ],
+)
+def test_wrong_flags_are_refused(
+    command: Command, tmp_path: Path, flags: tuple[str, ...], status: int, words: str
+) -> None:
+    result = train(command, tmp_path / "r", "--train_steps=2", *flags)
+    assert result.returncode == status
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert words in result.stderr
+    assert not (tmp_path / "r").exists()

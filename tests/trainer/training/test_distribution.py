@@ -1,0 +1,272 @@
+"""Several workers, as real processes over loopback, train as one process would."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY, Command
+from training_runs import rows, train, weights
+
+# One level of blocks: what takes long is tracing the network, not training it.
+SMALL = ("--widths=16", "--gradient_clip_norm=0.5")
+SETTINGS = (*TINY, *SMALL, "--log_every_steps=5", "--distribute=multi_worker")
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        listening = [stack.enter_context(socket.create_server(("", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in listening]
+
+
+def tf_config(index: int, ports: list[int]) -> str:
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    return json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+
+
+@contextlib.contextmanager
+def workers(
+    run_dir: Path, *arguments: str, each: Sequence[str] = ("--seed=0", "--seed=0")
+) -> Iterator[list[subprocess.Popen[str]]]:
+    """Two workers of a run, with arguments that they share and one of each."""
+    ports = free_ports(len(each))
+    program = Path(sys.executable).with_name("diffkiln-train")
+    processes = [
+        subprocess.Popen(
+            [program, f"--run_dir={run_dir}", *SETTINGS, *arguments, own],
+            env={**os.environ, "TF_CONFIG": tf_config(index, ports)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index, own in enumerate(each)
+    ]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def outputs(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+    """Status, stdout and stderr of each, all of which have to end."""
+    texts = [process.communicate(timeout=240) for process in processes]
+    return [(p.returncode, *text) for p, text in zip(processes, texts, strict=True)]
+
+
+def finish(run_dir: Path, *arguments: str) -> None:
+    """Train by two workers to the end; only the chief may show a bar."""
+    with workers(run_dir, *arguments) as processes:
+        (chief, _, bar), (other, _, silence) = outputs(processes)
+    assert (chief, other, silence) == (0, 0, ""), bar
+    assert "100%" in bar
+
+
+def wait_for_row(run_dir: Path) -> None:
+    deadline = time.monotonic() + 240
+    while not rows(run_dir):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def last_words(errors: str) -> str:
+    return errors.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 20 steps by two workers, who stopped at 10 and went on."""
+    run_dir = tmp_path_factory.mktemp("together") / "run"
+    finish(run_dir, "--train_steps=10")
+    finish(run_dir, "--train_steps=20")
+    return run_dir
+
+
+def test_two_workers_have_the_losses_of_one_process(
+    together: Path, command: Command, tmp_path: Path
+) -> None:
+    alone = tmp_path / "alone"
+    settings = (*SMALL, "--log_every_steps=5", "--train_steps=20")
+    assert train(command, alone, *settings).returncode == 0
+    for ours, theirs in zip(rows(together), rows(alone), strict=True):
+        for name in ("loss", "eval_loss", "gradient_norm", "loss_t0.4-0.6", "learning_rate"):
+            # Sums of 8 losses in another order, over 20 steps: some 1e-6 were seen.
+            assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=1e-4)
+    ours, theirs = weights(together), weights(alone)
+    for name in theirs:
+        # Adam's first steps divide by gradients' sizes, so the smallest are known least.
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4)
+
+
+def test_a_killed_worker_ends_the_others_and_the_run_goes_on(
+    command: Command, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    arguments = ("--checkpoint_every_steps=10", "--log_every_steps=10")
+    with workers(run_dir, "--train_steps=100000", *arguments) as processes:
+        wait_for_row(run_dir)
+        processes[1].kill()
+        status, _, errors = outputs(processes[:1])[0]
+    assert status == 1
+    assert "another worker stopped or cannot be reached" in last_words(errors)
+    assert "Traceback" not in errors
+    newest = max(int(path.stem[5:]) for path in (run_dir / "checkpoints").glob("step-*.index"))
+    finish(run_dir, f"--train_steps={newest + 10}", *arguments)
+    result = train(command, run_dir, *SMALL, f"--train_steps={newest + 20}")
+    assert result.returncode == 0, result.stderr
+    assert f"on from step {newest + 10}" in result.stdout
+
+
+def test_a_signal_to_one_worker_stops_all_at_one_step(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    with workers(run_dir, "--train_steps=100000") as processes:
+        wait_for_row(run_dir)
+        processes[1].send_signal(signal.SIGTERM)
+        (chief, chief_says, _), (other, other_says, _) = outputs(processes)
+    assert (chief, other) == (0, 0)
+    assert "Stopped by another worker at step" in chief_says
+    assert "Stopped by SIGTERM at step" in other_says
+    step = chief_says.split("at step ")[1].split(";")[0]
+    assert step == other_says.split("at step ")[1].split(";")[0]
+    assert (run_dir / "checkpoints" / f"step-{step.replace(',', '')}.index").exists()
+
+
+def test_workers_of_different_settings_refuse_each_other(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    with workers(run_dir, each=("--seed=0", "--seed=1")) as processes:
+        ended = outputs(processes)
+    for status, _, errors in ended:
+        assert status == 1
+        assert "settings of worker" in last_words(errors)
+        assert "and not on all workers" in last_words(errors)
+        assert "give all the same command" in last_words(errors)
+    assert not run_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "TF_CONFIG is not set"),
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+        ('{"cluster": {"worker": "localhost:1"}}', "cannot be read"),
+        ('{"cluster": {"worker": ["localhost"]}, "task": {"type": "worker", "index": 0}}', "host:"),
+        (
+            '{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}',
+            "another address",
+        ),
+        (
+            '{"cluster": {"worker": ["a:1"], "ps": ["b:1"]}, "task": {"type": "ps", "index": 0}}',
+            "no such job",
+        ),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}', "no such job"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": ["worker"], "index": 0}}', "no such"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "index"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": "0"}}', "index"),
+    ],
+)
+def test_a_malformed_tf_config_is_one_line(
+    text: str | None,
+    expected: str,
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if text is not None:
+        monkeypatch.setenv("TF_CONFIG", text)
+    result = command("diffkiln-train", f"--run_dir={tmp_path / 'run'}", *SETTINGS)
+    assert result.returncode == 2
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "TF_CONFIG" in result.stderr
+    assert expected in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_worker_that_never_answers_is_named(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, silent = free_ports(2)
+    monkeypatch.setenv("TF_CONFIG", tf_config(0, [own, silent]))
+    arguments = (f"--run_dir={tmp_path / 'run'}", *SETTINGS, "--worker_timeout_s=2")
+    result = command("diffkiln-train", *arguments)
+    assert result.returncode == 1
+    assert f"no answer from 127.0.0.1:{silent} in 2 s" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_port_that_is_taken_is_named(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("TF_CONFIG", tf_config(0, [port, port + 1]))
+        result = command("diffkiln-train", f"--run_dir={tmp_path / 'run'}", *SETTINGS)
+    assert result.returncode == 1
+    assert f"cannot listen on port {port}" in result.stderr
+
+
+def test_a_batch_that_workers_cannot_share_is_refused(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_CONFIG", tf_config(0, free_ports(3)))
+    result = command("diffkiln-train", f"--run_dir={tmp_path / 'run'}", *SETTINGS)
+    assert result.returncode == 2
+    assert "--batch_size=8: expected a multiple of 3" in result.stderr
+
+
+MIRRORED = """
+import sys
+from pathlib import Path
+import tensorflow as tf
+from diffkiln.trainer.presets import preset_config
+from diffkiln.trainer.training.train import train
+cpu = tf.config.list_physical_devices("CPU")[0]
+halves = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, halves)
+settings = dict(image_size=16, warm_up_steps=5, train_steps=6, log_every_steps=2, widths=(16,))
+train(Path(sys.argv[1]), preset_config("tiny", distribute="mirrored", batch_size=int(sys.argv[2]),
+      precision=sys.argv[3], data="synthetic:64", **settings))
+"""
+
+
+@pytest.mark.parametrize(
+    ("precision", "tolerance"),
+    # float16 keeps 11 bits of each activation, and halves of a batch round differently.
+    [("float32", 1e-4), ("mixed_float16", 1e-2)],
+)
+def test_devices_of_one_machine_have_the_losses_of_one(
+    precision: str, tolerance: float, command: Command, tmp_path: Path
+) -> None:
+    both, one = tmp_path / "both", tmp_path / "one"
+    arguments = [str(both), "8", precision]
+    result = subprocess.run(
+        [sys.executable, "-c", MIRRORED, *arguments], capture_output=True, text=True, timeout=240
+    )
+    assert result.returncode == 0, result.stderr
+    flags = ("--widths=16", "--train_steps=6", "--log_every_steps=2", f"--precision={precision}")
+    assert train(command, one, *flags).returncode == 0
+    for ours, theirs in zip(rows(both), rows(one), strict=True):
+        for name in ("loss", "eval_loss", "gradient_norm", "loss_scale"):
+            assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=tolerance)
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", MIRRORED, str(tmp_path / "run"), "7", "float32"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert "batch_size=7: expected a multiple of 2, the number of replicas" in result.stderr
+    assert not (tmp_path / "run").exists()

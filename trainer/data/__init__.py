@@ -1,0 +1,1 @@
+"""Which images a step gets, and where they are read from."""

@@ -1,0 +1,152 @@
+"""Where decoded images are kept, so that each is decoded once: in memory, in a file, or nowhere."""
+
+import os
+import zlib
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import TrainConfig
+from ..errors import InputError
+
+IN_WORDS = {"memory": "cached in memory", "disk": "cached on disk", "none": "not cached"}
+
+_MEMORY_SHARE = 4
+# What to reckon with where the system does not say how much memory there is.
+_USUAL_MEMORY_BYTES = 8 * 2**30
+_CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+# A hole in a file reads as zeros, so the first byte of a whole record's check is none.
+_WHOLE = b"\1"
+_CHECK_BYTES = len(_WHOLE) + 4
+
+
+class Cache(Protocol):
+    """Images uint8 [S, S, 3] by number; all threads of a process may use it at once."""
+
+    def read(self, indices: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Fill rows of `images` [n, S, S, 3] with those of `indices` [n]; says which it had."""
+        ...
+
+    def write(self, index: int, image: NDArray[np.uint8]) -> None:
+        """Keep an image."""
+        ...
+
+
+class NoCache:
+    """Keeps nothing."""
+
+    def read(self, indices: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Nothing is ever there."""
+        del images
+        return np.zeros(len(indices), np.bool_)
+
+    def write(self, index: int, image: NDArray[np.uint8]) -> None:
+        """Forget the image."""
+
+
+class MemoryCache:
+    """Keeps up to `count` images; those not written yet take no memory."""
+
+    def __init__(self, count: int, image_size: int) -> None:
+        self._images = np.empty((count, image_size, image_size, 3), np.uint8)
+        self._written = np.zeros(count, np.bool_)
+
+    def read(self, indices: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """See Cache."""
+        written = self._written[indices]
+        if written.all():
+            images[:] = self._images[indices]
+        else:
+            images[written] = self._images[indices[written]]
+        return written
+
+    def write(self, index: int, image: NDArray[np.uint8]) -> None:
+        """See Cache; the mark comes last, for a reader in another thread."""
+        self._images[index] = image
+        self._written[index] = True
+
+
+class DiskCache:
+    """Keeps images in a file of records: the pixels, and a check that tells a whole one.
+
+    A record that a crash, a full disk or a loss of power left unfinished fails its check and is
+    taken for missing. Plain reads and writes rather than a memory map, in which a full disk would
+    end the process with SIGBUS instead of an error.
+    """
+
+    def __init__(self, path: Path, image_size: int) -> None:
+        self.path = path
+        self._record_bytes = image_size**2 * 3 + _CHECK_BYTES
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        except OSError as error:
+            raise self._error("written", error) from error
+
+    def read(self, indices: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """See Cache."""
+        found = np.zeros(len(indices), np.bool_)
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                for row, index in enumerate(indices.tolist()):
+                    file.seek(index * self._record_bytes)
+                    file.readinto(images[row])
+                    found[row] = file.read(_CHECK_BYTES) == _check(images[row])
+        except OSError as error:
+            raise self._error("read", error) from error
+        return found
+
+    def write(self, index: int, image: NDArray[np.uint8]) -> None:
+        """See Cache; raises InputError where the disk is full."""
+        record = image.tobytes() + _check(np.ascontiguousarray(image))
+        try:
+            with self.path.open("r+b", buffering=0) as file:
+                file.seek(index * self._record_bytes)
+                if file.write(record) < len(record):
+                    raise OSError("no room for a whole image")  # noqa: TRY301
+        except OSError as error:
+            raise self._error("written", error) from error
+
+    def holds(self, count: int) -> bool:
+        """Whether the file is as long as that of `count` images, the last of them written."""
+        return self.path.stat().st_size == count * self._record_bytes
+
+    def clear(self) -> None:
+        """Forget all images."""
+        os.truncate(self.path, 0)
+
+    def _error(self, done: str, error: OSError) -> InputError:
+        reason = error.strerror or str(error)
+        return InputError(
+            f"{self.path}: the cache of images could not be {done} ({reason}); make room or "
+            "restore the folder, or give another --cache, and give the same command again"
+        )
+
+
+def _check(image: NDArray[np.uint8]) -> bytes:
+    return _WHOLE + zlib.crc32(image.data).to_bytes(4, "little")
+
+
+def chosen_cache(config: TrainConfig, images: int) -> str:
+    """`config.cache`, or where it is left out, memory while the images fit it well, else disk."""
+    if config.cache:
+        return config.cache
+    fits = images * config.image_size**2 * 3 <= machine_memory_bytes() // _MEMORY_SHARE
+    return "memory" if fits else "disk"
+
+
+def machine_memory_bytes() -> int:
+    """Memory of this machine, or of the container it is."""
+    limits = [_USUAL_MEMORY_BYTES]
+    if hasattr(os, "sysconf"):
+        limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _CGROUP_LIMITS:
+        text = path.read_text().strip() if path.is_file() else ""
+        if text.isdecimal():
+            limits.append(int(text))
+    return min(limits)

@@ -1,0 +1,193 @@
+"""A folder of photographs as a data set: listed at once, each picture decoded when it is asked for.
+
+A picture that cannot be read is replaced by the next one in the list that can, so that which images
+a step gets does not depend on what was read before.
+"""
+
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .pictures import read_image
+
+_LOGGER = logging.getLogger("diffkiln.trainer")
+_ENDINGS = (".jpg", ".jpeg", ".png")
+_WANTED = "expected at least one readable .jpg, .jpeg or .png"
+_REPLACE = "replace them or pass another folder"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The pictures of a folder, by relative POSIX path and in its order.
+
+    A picture in a folder of this one belongs to the class of that folder's name, others to none.
+    `fingerprint` follows from the paths and the sizes of the files; `state` from when they were
+    last changed too, for what must not outlive a change.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    fingerprint: str
+    state: str
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The folders that pictures lie in, in the order of their names."""
+        return tuple(sorted({name.split("/")[0] for name in self.names if "/" in name}))
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """The class of each picture, −1 for none."""
+        numbers = {name: number for number, name in enumerate(self.class_names)}
+        folders = (name.split("/")[0] if "/" in name else "" for name in self.names)
+        return np.array([numbers.get(folder, -1) for folder in folders], np.int64)
+
+
+def list_folder(folder: Path) -> Listing:
+    """List every .jpg, .jpeg and .png below a folder, at any depth and in any case.
+
+    Hidden files and folders are left out; links to folders are followed, each folder once. A folder
+    that cannot be listed is named in a warning of the logger "diffkiln.trainer".
+
+    Raises InputError if folder is not a folder, or holds no picture.
+    """
+    _require_folder(folder)
+    lost: list[OSError] = []
+    names = sorted(_files(folder, lost))
+    for error in lost:
+        _LOGGER.warning("%s cannot be listed (%s)", _quoted(error.filename), error.strerror)
+    if not names and lost:
+        raise InputError(
+            f"{_quoted(folder)} holds {len(lost)} folders and none can be listed (the first: "
+            f"{lost[0]}); {_WANTED}; {_REPLACE}"
+        )
+    if not names:
+        raise InputError(f"{_quoted(folder)} holds no picture; {_WANTED}; add some or pass another")
+    fingerprint, state = _digests(folder, names)
+    return Listing(folder, tuple(names), fingerprint, state)
+
+
+def _require_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    fault = "is not a folder" if folder.exists() else "does not exist"
+    raise InputError(f"{_quoted(folder)} {fault}; expected a folder of JPEG or PNG files; check it")
+
+
+def _files(folder: Path, lost: list[OSError]) -> Iterator[str]:
+    """Yield the picture files below folder, and add the errors of what cannot be listed."""
+    seen: set[tuple[int, int]] = set()
+    for parent, folders, names in os.walk(folder, onerror=lost.append, followlinks=True):
+        status = Path(parent).stat()
+        # A link may lead back to a folder above it.
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        # Joined as text: a Path for each of a million files would take longer than listing them.
+        prefix = Path(parent).relative_to(folder).as_posix() + "/"
+        yield from (prefix.removeprefix("./") + name for name in names if _is_picture(name))
+
+
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(_ENDINGS) and not name.startswith(".")
+
+
+def _digests(folder: Path, names: Iterable[str]) -> tuple[str, str]:
+    """The fingerprint and the state of files."""
+    sizes, state = hashlib.sha256(), hashlib.sha256()
+    for name in names:
+        try:
+            status = os.stat(f"{folder}/{name}")  # noqa: PTH116, for the same reason
+            size, changed = status.st_size, status.st_mtime_ns
+        except OSError:  # such as a link to nowhere, which is not read either
+            size = changed = 0
+        line = name.encode("utf-8", "surrogateescape") + b"\0%d\0" % size
+        sizes.update(line)
+        state.update(line + b"%d\0" % changed)
+    return f"files-{sizes.hexdigest()}", state.hexdigest()
+
+
+class Pictures:
+    """The pictures of a listing by number; all threads of a process may read at once.
+
+    With `labels`, none takes the place of one of another class.
+    """
+
+    def __init__(
+        self, listing: Listing, image_size: int, *, labels: NDArray[np.int64] | None = None
+    ) -> None:
+        self._listing, self._image_size, self._labels = listing, image_size, labels
+        self._unreadable: dict[int, str] = {}
+        self._named: set[int] = set()
+        self._lock = threading.Lock()
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """Picture `index`, or the next that can be read, uint8 [image_size, image_size, 3]."""
+        count, labels = len(self._listing.names), self._labels
+        places = [*range(index, count), *range(index)]
+        if labels is not None:
+            places = [place for place in places if labels[place] == labels[index]]
+        for place in places:
+            image = self._decoded(place)
+            if image is not None:
+                return image
+        raise self._none_of(places)
+
+    def require_readable(self, sample: NDArray[np.int64]) -> None:
+        """Raise InputError unless some picture of the sample can be read."""
+        tried: list[int] = []
+        for index in sample.tolist():
+            if self._tried(index) is not None:
+                break
+            tried.append(index)
+        else:
+            raise self._none_of(tried)
+        for index in tried:
+            self._warn(index)
+
+    def _decoded(self, index: int) -> NDArray[np.uint8] | None:
+        image = self._tried(index)
+        if image is None:
+            self._warn(index)
+        return image
+
+    def _tried(self, index: int) -> NDArray[np.uint8] | None:
+        if index in self._unreadable:
+            return None
+        try:
+            return read_image(self._listing.folder / self._listing.names[index], self._image_size)
+        except (OSError, ValueError) as error:
+            self._unreadable[index] = str(error)
+            return None
+
+    def _warn(self, index: int) -> None:
+        """Name a picture that cannot be read, once."""
+        with self._lock:
+            if index in self._named:
+                return
+            self._named.add(index)
+        _LOGGER.warning("%s (the next picture takes its place)", self._unreadable[index])
+
+    def _none_of(self, indices: Sequence[int]) -> InputError:
+        count = len(self._listing.names)
+        tried = f" of the {len(indices):,} tried" if len(indices) < count else ""
+        return InputError(
+            f"{_quoted(self._listing.folder)} holds {count} pictures and none{tried} can be read "
+            f"(the first: {self._unreadable[indices[0]]}); {_WANTED}; {_REPLACE}"
+        )
+
+
+def _quoted(path: Path | str) -> str:
+    """Return the path quoted, so that a name with a line break stays on one line."""
+    return repr(str(path))

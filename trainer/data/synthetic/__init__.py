@@ -1,0 +1,1 @@
+"""Painted flowers, for a first run without a data set."""

@@ -1,0 +1,168 @@
+"""Images of a prepared tensorflow-datasets data set."""
+
+import contextlib
+import difflib
+import hashlib
+import itertools
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..config import TrainConfig
+from ..errors import InputError, first_line
+from .ordered import Examples, OrderedImages
+from .pictures import square_rgb
+
+_PORTION = 64
+
+
+def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedImages:
+    """The images of `config.split` and `config.eval_split`, cut square, in their stored order.
+
+    The data set must lie prepared under `config.data_dir` (None: tensorflow-datasets' default),
+    unless `download` allows preparing it. Raises InputError for an unknown name or split, a data
+    set that is not prepared or cannot be downloaded, or one without images.
+    """
+    builder = _prepared_builder(name, config.data_dir, download=download)
+    feature, label = _image_feature(name, builder), _label_feature(builder)
+    splits = [config.split or "train"] + ([config.eval_split] if config.eval_split else [])
+    found = [_split(name, builder, split) for split in splits]
+
+    def squares(number: int) -> Examples:
+        stored = found[number][1] if number < len(found) else ()
+        pairs = ((each[feature], each[label] if label else -1) for each in stored)
+        return _squares(pairs, config.image_size)
+
+    return OrderedImages(
+        identity=f"{builder.info.full_name} {splits} {_state(Path(builder.data_path))}",
+        counts=(found[0][0], found[1][0] if config.eval_split else 0),
+        train=lambda: squares(0),
+        evaluation=lambda: squares(1),
+        class_names=tuple(builder.info.features[label].names) if label else (),
+    )
+
+
+def _split(name: str, builder: Any, split: str) -> tuple[int, Iterable[dict]]:
+    """Count and examples of a split."""
+    try:
+        count = builder.info.splits[split].num_examples
+        examples = builder.as_dataset(split=split)
+    except (ValueError, KeyError, AssertionError) as error:
+        raise InputError(
+            f"split={split}: not a split of tfds:{name}, expected one or a combination of "
+            f"{', '.join(builder.info.splits)}"
+        ) from error
+    if count < 1:
+        raise InputError(f"split={split}: holds no image of tfds:{name}; choose a larger slice")
+    return count, examples
+
+
+def _squares(pairs: Iterable[tuple[Any, Any]], image_size: int) -> Examples:
+    def square(pair: tuple[Any, Any]) -> tuple[np.ndarray, int]:
+        image, label = pair
+        return square_rgb(_picture(image.numpy()), image_size), int(label)
+
+    stored = iter(pairs)
+    with ThreadPoolExecutor() as pool:
+        # In portions, so that no more decoded photographs wait than these.
+        while portion := list(itertools.islice(stored, _PORTION)):
+            yield from pool.map(square, portion)
+
+
+def _state(folder: Path) -> str:
+    """A digest of the files of a data set, by name, size and time of their last change."""
+    found = [(path.name, path.stat()) for path in sorted(folder.glob("*"))]
+    lines = [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in found]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def is_prepared(name: str, data_dir: str | None) -> bool:
+    """Whether a data set can be read without a download; InputError for an unknown name."""
+    return _builder(name, data_dir).is_prepared()
+
+
+def _builder(name: str, data_dir: str | None) -> Any:
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except (ValueError, ImportError, OSError, AttributeError) as error:
+        # DatasetNotFoundError and malformed names are ValueErrors.
+        near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
+        hint = (
+            f"; did you mean tfds:{near[0]}?" if near else "; see the tensorflow-datasets catalog"
+        )
+        raise InputError(f"data=tfds:{name}: not a known tensorflow-datasets name{hint}") from error
+
+
+def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any:
+    builder = _builder(name, data_dir)
+    if builder.is_prepared():
+        return builder
+    place = data_dir or builder.data_path
+    if not download:
+        raise InputError(
+            f"data=tfds:{name}: not prepared under {place}; give its place with --data_dir, "
+            "or add --download to download and prepare it there"
+        )
+    folder = next(p for p in Path(builder.data_path).parents if p.name == builder.name)
+    before = _paths_of(folder)
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        # The downloader raises whatever its transport does; all of it means the same to a user.
+        clear_partial_download(folder, before)
+        raise InputError(
+            f"data=tfds:{name}: could not be downloaded and prepared under {place} "
+            f"({type(error).__name__}: {first_line(error)}); check the network, or prepare it "
+            "elsewhere and give its place with --data_dir"
+        ) from error
+    return builder
+
+
+def _paths_of(folder: Path) -> set[Path]:
+    """What lies in the data set's folder and in the downloads beside it, and those two."""
+    roots = (folder, folder.parent / "downloads")
+    found = {path for root in roots if root.exists() for path in (root, *root.rglob("*"))}
+    return found | {path for path in (folder.parent,) if path.exists()}
+
+
+def clear_partial_download(folder: Path, before: set[Path]) -> None:
+    """Remove the unfinished files and empty folders of a data set that were not there `before`.
+
+    What arrived whole is kept for the next try.
+    """
+    for path in sorted(_paths_of(folder) - before, reverse=True):
+        if path.is_dir():
+            with contextlib.suppress(OSError):  # not empty
+                path.rmdir()
+        elif ".tmp." in str(path) or ".incomplete" in str(path):
+            path.unlink()
+
+
+def _image_feature(name: str, builder: Any) -> str:
+    import tensorflow_datasets as tfds
+
+    for key, feature in builder.info.features.items():
+        if isinstance(feature, tfds.features.Image):
+            return key
+    raise InputError(f"data=tfds:{name}: has no image feature; choose a data set of images")
+
+
+def _label_feature(builder: Any) -> str | None:
+    """The feature that names a picture's class, None where there is none."""
+    import tensorflow_datasets as tfds
+
+    for key, feature in builder.info.features.items():
+        if isinstance(feature, tfds.features.ClassLabel):
+            return key
+    return None
+
+
+def _picture(pixels: np.ndarray) -> Image.Image:
+    """Pillow's image of uint8 [H, W, 1, 3 or 4]."""
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

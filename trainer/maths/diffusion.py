@@ -1,0 +1,176 @@
+"""The diffusion equations, written once for training, previews and both exports.
+
+Everything here is a pure function of float32 tensors: images, noise and network outputs
+[N, H, W, C] in normalised units (mean 0, standard deviation 1), rates that broadcast against them.
+With signal² + noise² = 1 the three things a network may predict determine each other (DDPM,
+arXiv 2006.11239; velocity, arXiv 2202.00512).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from ..errors import InputError
+from .schedules import DiscreteSchedule, Schedule
+
+Pair = tuple[tf.Tensor, tf.Tensor]
+Network = Callable[[Sequence[tf.Tensor]], tf.Tensor]
+
+
+def add_noise(
+    image: tf.Tensor, noise: tf.Tensor, signal_rate: tf.Tensor, noise_rate: tf.Tensor
+) -> tf.Tensor:
+    """x_t = signal·x_0 + noise·ε (arXiv 2006.11239, equation 4)."""
+    return signal_rate * image + noise_rate * noise
+
+
+def training_target(
+    prediction: str,
+    image: tf.Tensor,
+    noise: tf.Tensor,
+    *,
+    signal_rate: tf.Tensor,
+    noise_rate: tf.Tensor,
+) -> tf.Tensor:
+    """What the network is to output: ε, v = signal·ε − noise·x_0, or x_0."""
+    if prediction == "noise":
+        return noise
+    if prediction == "velocity":
+        return signal_rate * noise - noise_rate * image
+    if prediction == "image":
+        return image
+    raise InputError(f"prediction={prediction!r}: expected noise, velocity or image")
+
+
+def split_prediction(
+    prediction: str,
+    output: tf.Tensor,
+    noisy: tf.Tensor,
+    *,
+    signal_rate: tf.Tensor,
+    noise_rate: tf.Tensor,
+) -> Pair:
+    """(x̂_0, ε̂) from a network's output at x_t = `noisy`."""
+    if prediction == "noise":
+        return (noisy - noise_rate * output) / signal_rate, output
+    if prediction == "velocity":
+        return signal_rate * noisy - noise_rate * output, noise_rate * noisy + signal_rate * output
+    if prediction == "image":
+        return output, noise_between(noisy, output, signal_rate=signal_rate, noise_rate=noise_rate)
+    raise InputError(f"prediction={prediction!r}: expected noise, velocity or image")
+
+
+def noise_between(
+    noisy: tf.Tensor, image: tf.Tensor, *, signal_rate: tf.Tensor, noise_rate: tf.Tensor
+) -> tf.Tensor:
+    """ε = (x_t − signal·x_0)/noise; 0 at noise rate 0, where x_t says nothing of ε."""
+    return (noisy - signal_rate * image) * tf.math.divide_no_nan(1.0, noise_rate)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What images are to show: labels int64 [N], −1 for none, and the guidance float32 []."""
+
+    labels: tf.Tensor
+    guidance: tf.Tensor
+
+
+def guided_output(
+    network: Network, noisy: tf.Tensor, condition: tf.Tensor, wish: Wish
+) -> tf.Tensor:
+    """The network's output under classifier-free guidance (arXiv 2207.12598, equation 6).
+
+    output(no label) + guidance·(output(label) − output(no label)), where guidance 1 is the labelled
+    output itself: then the network sees the batch once, and else twice, in one call.
+    """
+    images = tf.shape(noisy)[0]
+    seen = images * (2 - tf.cast(tf.equal(wish.guidance, 1.0), tf.int32))
+
+    def copied(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+        # Cut to size rather than tiled: what a graph is given can then never make it grow.
+        return tf.concat([first, second], axis=0)[:seen]
+
+    labels = copied(wish.labels, -tf.ones_like(wish.labels))
+    output = network([copied(noisy, noisy), copied(condition, condition), labels])
+    # Where there is one copy both are the same, and their difference is 0.
+    labelled, unlabelled = output[:images], output[-images:]
+    guided = unlabelled + wish.guidance * (labelled - unlabelled)
+    guided.set_shape(noisy.shape)
+    return guided
+
+
+@dataclass(frozen=True)
+class Denoiser:
+    """A network with everything that sampling needs to know about it.
+
+    `network` takes [noisy images float32 [N, H, W, C], condition float32 [N]], and with
+    `num_classes` labels int64 [N] too, −1 for none. The condition, of `CONDITIONINGS`, is the time
+    in [0, 1], the `timestep` n = 1 … T of a discrete schedule, noise², noise, or
+    ln(signal²/noise²). `pixel_mean` and `pixel_std` hold one number per channel, in units where
+    pixels lie in [0, 1].
+    """
+
+    network: Network
+    schedule: Schedule
+    prediction: str
+    pixel_mean: tuple[float, ...]
+    pixel_std: tuple[float, ...]
+    clip: bool = True
+    conditioning: str = "time"
+    num_classes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.conditioning == "timestep" and not isinstance(self.schedule, DiscreteSchedule):
+            raise InputError(
+                "conditioning=timestep: the cosine schedule's time is continuous; expected another "
+                "conditioning, or the schedule ddpm_linear or ddpm_cosine"
+            )
+
+    def __call__(self, noisy: tf.Tensor, time: tf.Tensor, wish: Wish | None = None) -> Pair:
+        """(x̂_0, ε̂) of images [N, H, W, C] at times [N]; `wish` is needed where there are classes.
+
+        With `clip`, x̂_0 is held in the range of real pixels and ε̂ follows from what is left of it.
+        """
+        signal_rate, noise_rate = self.schedule.rates(time[:, None, None, None])
+        rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
+        condition = self._condition(time, signal_rate, noise_rate)
+        if wish is None:
+            output = self.network([noisy, condition])
+        else:
+            output = guided_output(self.network, noisy, condition, wish)
+        image, noise = split_prediction(self.prediction, output, noisy, **rates)
+        if not self.clip:
+            return image, noise
+        image = tf.clip_by_value(image, self.normalise(0.0), self.normalise(1.0))
+        return image, noise_between(noisy, image, **rates)
+
+    def _condition(
+        self, time: tf.Tensor, signal_rate: tf.Tensor, noise_rate: tf.Tensor
+    ) -> tf.Tensor:
+        """What the network is told of the noise level, float32 [N]."""
+        if self.conditioning == "time":
+            return time
+        if self.conditioning == "timestep":
+            return tf.round(time * float(self.schedule.max_steps))
+        signal_rate, noise_rate = signal_rate[:, 0, 0, 0], noise_rate[:, 0, 0, 0]
+        if self.conditioning == "noise_variance":
+            return tf.square(noise_rate)
+        if self.conditioning == "noise_rate":
+            return noise_rate
+        return 2.0 * (tf.math.log(signal_rate) - tf.math.log(noise_rate))
+
+    def normalise(self, pixels: tf.Tensor | float) -> tf.Tensor:
+        """Pixels in [0, 1] to normalised units."""
+        return (pixels - tf.constant(self.pixel_mean)) / tf.constant(self.pixel_std)
+
+    def pixels(self, image: tf.Tensor) -> tf.Tensor:
+        """Normalised images to pixels, clipped to [0, 1]."""
+        return tf.clip_by_value(
+            image * tf.constant(self.pixel_std) + tf.constant(self.pixel_mean), 0.0, 1.0
+        )
+
+
+def to_uint8(pixels: tf.Tensor) -> tf.Tensor:
+    """round(255·pixels) as uint8, of pixels in [0, 1]."""
+    return tf.cast(tf.round(pixels * 255.0), tf.uint8)

@@ -1,0 +1,186 @@
+"""Noise schedules: how much image and how much noise x_t holds at time t.
+
+x_t = signal(t)·x_0 + noise(t)·ε with signal² + noise² = 1; t = 0 is the cleanest image, t = 1
+is noise (DDPM, arXiv 2006.11239; continuous time as in Salimans and Ho, arXiv 2202.00512).
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from ..config import check_signal_rates
+
+# The ρ that Karras et al. chose (arXiv 2206.00364, section 3).
+KARRAS_RHO = 7
+
+
+class Schedule(Protocol):
+    """What the trainer and the samplers ask of a schedule."""
+
+    def rates(self, time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Signal and noise rate, float32 of the shape of `time`, which lies in [0, 1]."""
+        ...
+
+    def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
+        """Time t_k of sampling step k = 0 … steps, float32 []; both arguments are int64 []."""
+        ...
+
+    def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
+        """Training times, float32, from numbers in [0, 1) of the same shape."""
+        ...
+
+    @property
+    def max_steps(self) -> int:
+        """The most sampling steps that make sense."""
+        ...
+
+    def describe(self) -> dict[str, str | float]:
+        """Name and parameters, as a bundle's manifest holds them."""
+        ...
+
+
+@dataclass(frozen=True)
+class CosineSchedule:
+    """angle = (1 − t)·arccos(max_signal_rate) + t·arccos(min_signal_rate), signal = cos(angle)."""
+
+    max_signal_rate: float = 0.95
+    min_signal_rate: float = 0.02
+
+    def __post_init__(self) -> None:
+        check_signal_rates(self.max_signal_rate, self.min_signal_rate)
+
+    def rates(self, time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Signal and noise rate, float32 of the shape of `time`, which lies in [0, 1]."""
+        start, end = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
+        angle = start + time * (end - start)
+        return tf.cos(angle), tf.sin(angle)
+
+    def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
+        """t_k of a grid of `TIME_GRIDS`, float32 [], with u = 1 − k/steps.
+
+        `linear`: u. `linspace`: 1 − k/(steps − 1), and 0 at last, so that the last evaluation is
+        at t = 0. `quadratic`: u². `karras`: where noise/signal is (u·(noise/signal at 1)^(1/7) +
+        (1 − u)·(noise/signal at 0)^(1/7))^7 (arXiv 2206.00364, equation 5).
+        """
+        whole = tf.maximum(steps - 1, 1) if time_grid == "linspace" else steps
+        left = 1.0 - tf.cast(step, tf.float32) / tf.cast(whole, tf.float32)
+        if time_grid == "linear":
+            return left
+        if time_grid == "linspace":
+            return tf.maximum(left, 0.0)
+        if time_grid == "quadratic":
+            return tf.square(left)
+        start, end = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
+        low, high = (math.tan(angle) ** (1 / KARRAS_RHO) for angle in (start, end))
+        ratio = (low + left * (high - low)) ** KARRAS_RHO
+        return tf.clip_by_value((tf.atan(ratio) - start) / (end - start), 0.0, 1.0)
+
+    def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
+        """Times uniform in [0, 1)."""
+        return uniform
+
+    @property
+    def max_steps(self) -> int:
+        """Time is continuous; beyond a thousand steps nothing changes that a pixel could show."""
+        return 1000
+
+    def describe(self) -> dict[str, str | float]:
+        """Name and parameters, as a bundle's manifest holds them."""
+        return {
+            "name": "cosine",
+            "max_signal_rate": self.max_signal_rate,
+            "min_signal_rate": self.min_signal_rate,
+        }
+
+
+@dataclass(frozen=True)
+class DiscreteSchedule:
+    """A DDPM schedule of T steps: time n/T stands for the integer n, and ᾱ(0) = 1.
+
+    `alpha_bar` is ᾱ_0 … ᾱ_T, float64 [T + 1], decreasing from 1.
+    """
+
+    name: str
+    alpha_bar: np.ndarray = field(repr=False)
+
+    @property
+    def max_steps(self) -> int:
+        """T: more sampling steps than training steps would repeat some."""
+        return len(self.alpha_bar) - 1
+
+    def describe(self) -> dict[str, str | float]:
+        """Name and parameters, as a bundle's manifest holds them."""
+        return {"name": self.name, "steps": self.max_steps}
+
+    def rates(self, time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """signal = √ᾱ_n and noise = √(1 − ᾱ_n) at n = round(time·T), float32."""
+        index = tf.cast(tf.round(time * float(self.max_steps)), tf.int32)
+        signal = tf.constant(np.sqrt(self.alpha_bar), tf.float32)
+        noise = tf.constant(np.sqrt(1 - self.alpha_bar), tf.float32)
+        return tf.gather(signal, index), tf.gather(noise, index)
+
+    def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
+        """n/T of a grid of `TIME_GRIDS`, float32 [], with u = 1 − k/steps.
+
+        `linear` (trailing spacing): n = round(u·T). `linspace`: from T to 1 evenly, and 0 at last.
+        `quadratic`: n = round(u²·T). `karras`: the n whose noise/signal is nearest to u^7 times
+        that of T. n is at least steps − k, since where a grid is finer than the integers it would
+        reach 0 before the end.
+        """
+        total = tf.constant(self.max_steps, tf.int64)
+        left = steps - step
+        if time_grid == "linspace":
+            last = tf.maximum(steps - 1, 1)
+            index = tf.where(left > 0, 1 + _rounded((last - step) * (total - 1), last), 0)
+        elif time_grid == "linear":
+            index = _rounded(left * total, steps)
+        elif time_grid == "quadratic":
+            index = _rounded(left * left * total, steps * steps)
+        else:
+            index = self._karras_index(left, steps)
+        return tf.cast(tf.maximum(index, left), tf.float32) / float(self.max_steps)
+
+    def _karras_index(self, left: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
+        # In float64, so that rounding makes no host choose a neighbour of the nearest.
+        ratio = np.sqrt(1 / self.alpha_bar - 1)
+        halfway = tf.constant((ratio[1:] + ratio[:-1]) / 2)
+        share = tf.cast(left, tf.float64) / tf.cast(steps, tf.float64)
+        wanted = share**KARRAS_RHO * ratio[-1]
+        return tf.reduce_sum(tf.cast(halfway < wanted, tf.int64))
+
+    def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
+        """n/T with n drawn from 1 … T."""
+        total = float(self.max_steps)
+        return (tf.floor(uniform * total) + 1.0) / total
+
+
+def _rounded(whole: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
+    """whole / part to the nearest integer, halves up; int64, without a float on the way."""
+    # To divide a whole number by nothing would end the process of whoever runs the graph.
+    return (2 * whole + part) // tf.maximum(2 * part, 1)
+
+
+def ddpm_linear(total_steps: int = 1000) -> DiscreteSchedule:
+    """β from 1e-4 to 0.02 in equal steps (arXiv 2006.11239, section 4)."""
+    beta = np.linspace(1e-4, 0.02, total_steps)
+    return DiscreteSchedule("ddpm_linear", np.concatenate([[1.0], np.cumprod(1 - beta)]))
+
+
+def ddpm_cosine(total_steps: int = 1000) -> DiscreteSchedule:
+    """ᾱ_n ∝ cos²((n/T + 0.008)/1.008 · π/2), β_n at most 0.999 (arXiv 2102.09672, equation 17)."""
+    angle = (np.arange(total_steps + 1) / total_steps + 0.008) / 1.008 * math.pi / 2
+    ideal = np.cos(angle) ** 2
+    beta = np.minimum(1 - ideal[1:] / ideal[:-1], 0.999)
+    return DiscreteSchedule("ddpm_cosine", np.concatenate([[1.0], np.cumprod(1 - beta)]))
+
+
+def make_schedule(
+    name: str, max_signal_rate: float = 0.95, min_signal_rate: float = 0.02
+) -> Schedule:
+    """The schedule of this name, of `SCHEDULES`; the rates are the cosine schedule's."""
+    if name == "cosine":
+        return CosineSchedule(max_signal_rate, min_signal_rate)
+    return {"ddpm_linear": ddpm_linear, "ddpm_cosine": ddpm_cosine}[name]()

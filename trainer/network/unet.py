@@ -1,0 +1,156 @@
+"""The denoising network: a U-Net of residual blocks that knows the time.
+
+DDPM's network (arXiv 2006.11239, appendix B) made quick on a CPU: channel-wise RMS normalisation in
+place of group normalisation and no biases inside the blocks (both as in EDM2, arXiv 2312.02696),
+and optional patching (space-to-depth), which quarters the work of the widest level. The lowest
+level may have self-attention after each of its blocks. The time embedding is a 1×1 image run
+through 1×1 convolutions, so that it has the layout of all it meets.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+from keras import layers
+
+from ..config import NetworkConfig
+from .layers import (
+    DepthToSpace,
+    LabelEmbedding,
+    NearestUpsampling,
+    PixelNorm,
+    SelfAttention,
+    SpaceToDepth,
+    TimeEmbedding,
+)
+
+
+def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
+    """A network of (noisy float32 [N, S, S, C], time float32 [N]) → float32 [N, S, S, C].
+
+    With classes, labels int64 [N] come third: 0 … num_classes − 1, or −1 for none. `dtype` is a
+    Keras dtype policy such as `mixed_float16`; the output is float32 under each, and the weights of
+    one load into another.
+    """
+    noisy = keras.Input((config.image_size, config.image_size, config.channels), name="noisy")
+    time = keras.Input((), name="time")
+    inputs, blocks = [noisy, time], _Blocks(dtype)
+    label = None
+    if config.num_classes is not None:
+        inputs.append(keras.Input((), name="labels", dtype="int64"))
+        size = 4 * config.embedding_size
+        label = LabelEmbedding(config.num_classes, size, dtype=dtype, name="label_embedding")(
+            inputs[-1]
+        )
+    embedding = blocks.embed(time, config.embedding_size, label)
+    x = SpaceToDepth(config.patch_size, dtype=dtype)(noisy) if config.patch_size > 1 else noisy
+    x, skips = _down(blocks, x, embedding, config)
+    x = blocks.residual(x, embedding, config.widths[-1])
+    x = blocks.attend(x, config.attention_heads, "middle")
+    x = blocks.activate(_up(blocks, x, skips, embedding, config))
+    channels = config.channels * config.patch_size**2
+    output = blocks.conv(x, channels, kernel="zeros", bias="zeros", dtype="float32")
+    if config.patch_size > 1:
+        output = DepthToSpace(config.patch_size, dtype="float32")(output)
+    return keras.Model(inputs, output, name="unet")
+
+
+def _down(blocks: "_Blocks", x: Any, embedding: Any, config: NetworkConfig) -> tuple[Any, list]:
+    """The narrowing half: its result, and what the widening half joins to its own."""
+    x = blocks.conv(x, config.widths[0], bias="zeros")
+    skips = [x]
+    for level, width in enumerate(config.widths):
+        if level:
+            x = layers.AveragePooling2D(2, dtype=blocks.dtype)(x)
+        for block in range(config.blocks):
+            x = blocks.residual(x, embedding, width)
+            x = blocks.attend(x, config.heads(level), f"down_{block}")
+            skips.append(x)
+    return x, skips
+
+
+def _up(blocks: "_Blocks", x: Any, skips: list, embedding: Any, config: NetworkConfig) -> Any:
+    """The widening half, which takes from the end of `skips`."""
+    for level, width in reversed(list(enumerate(config.widths))):
+        for block in range(config.blocks):
+            x = blocks.residual(blocks.join(x, skips.pop()), embedding, width)
+            x = blocks.attend(x, config.heads(level), f"up_{block}")
+        if level:
+            x = NearestUpsampling(dtype=blocks.dtype)(x)
+    return blocks.join(x, skips.pop())
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """The pieces that the network repeats, under one dtype policy.
+
+    Layers with weights have the same names in networks with attention or classes and without.
+    """
+
+    dtype: str
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def conv(
+        self,
+        x: Any,
+        width: int,
+        *,
+        size: int = 3,
+        kernel: str = "he_normal",
+        bias: str | None = None,
+        dtype: str | None = None,
+        name: str | None = None,
+    ) -> Any:
+        return layers.Conv2D(
+            width,
+            size,
+            padding="same",
+            use_bias=bias is not None,
+            kernel_initializer=kernel,
+            bias_initializer=bias or "zeros",
+            dtype=dtype or self.dtype,
+            name=name or f"conv_{next(self.numbers)}",
+        )(x)
+
+    def join(self, x: Any, skip: Any) -> Any:
+        return layers.Concatenate(dtype=self.dtype)([x, skip])
+
+    def silu(self, x: Any) -> Any:
+        return layers.Activation("silu", dtype=self.dtype)(x)
+
+    def normalise(self, x: Any) -> Any:
+        return PixelNorm(dtype=self.dtype)(x)
+
+    def activate(self, x: Any) -> Any:
+        return self.silu(self.normalise(x))
+
+    def embed(self, time: Any, size: int, label: Any = None) -> Any:
+        x = TimeEmbedding(size, dtype="float32")(time)
+        x = self.silu(self.conv(x, 4 * size, size=1, bias="zeros"))
+        x = self.conv(x, 4 * size, size=1, bias="zeros")
+        return self.silu(x if label is None else layers.Add(dtype=self.dtype)([x, label]))
+
+    def residual(self, x: Any, embedding: Any, width: int) -> Any:
+        """x + conv(silu(scale(t)·norm(conv(silu(norm(x)))) + shift(t))), a 1×1 for a new width.
+
+        Scale starts at 1, shift and the last convolution at 0: the block begins as the identity.
+        """
+        skip = x if x.shape[-1] == width else self.conv(x, width, size=1)
+        scale = self.conv(embedding, width, size=1, kernel="zeros", bias="ones")
+        shift = self.conv(embedding, width, size=1, kernel="zeros", bias="zeros")
+        h = self.normalise(self.conv(self.activate(x), width))
+        h = layers.Multiply(dtype=self.dtype)([h, scale])
+        h = self.silu(layers.Add(dtype=self.dtype)([h, shift]))
+        return layers.Add(dtype=self.dtype)([skip, self.conv(h, width, kernel="zeros")])
+
+    def attend(self, x: Any, heads: int, place: str) -> Any:
+        """x + conv(attention(conv(norm(x)))) with 1×1s, x at first; no heads, no attention."""
+        if not heads:
+            return x
+        width, name = x.shape[-1], f"{place}_attention"
+        h = self.conv(self.normalise(x), 3 * width, size=1, name=f"{name}_in")
+        h = SelfAttention(heads, dtype=self.dtype)(h)
+        h = self.conv(h, width, size=1, kernel="zeros", name=f"{name}_out")
+        return layers.Add(dtype=self.dtype)([x, h])

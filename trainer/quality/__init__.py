@@ -1,0 +1,1 @@
+"""How good the samples are: Kernel Inception Distance and preview grids."""

@@ -1,0 +1,129 @@
+"""What pictures are compared by: InceptionV3's features where its weights are there, or our own.
+
+Distances by one extractor say nothing about those by another, so each has a name and a fingerprint.
+"""
+
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .flower_network import features
+
+INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
+INCEPTION_SIZE = 299
+FLOWER_FILE = "flower_features.npz"
+FLOWER_SHA256 = "48b6c6db3aae947213483653bce400b3b382723f3678f1ff22957396d0ab3099"
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class FeatureExtractor:
+    """A function of images uint8 [N, S, S, 3] to features float32 [N, d].
+
+    `fingerprint` is the SHA-256 of the file with its weights.
+    """
+
+    name: str
+    fingerprint: str
+    of_batch: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Features of any number of images of any size; ValueError for anything but images."""
+        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or not len(images):
+            raise ValueError(
+                f"images: {images.dtype} {list(images.shape)}, expected uint8 [N, S, S, 3] of at "
+                "least one image; convert them"
+            )
+        starts = range(0, len(images), _BATCH)
+        return np.concatenate([self.of_batch(images[start : start + _BATCH]) for start in starts])
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.fingerprint[:12]})"
+
+
+def extractor(kid_weights: Path | None = None) -> FeatureExtractor:
+    """InceptionV3 with the weights of this file, or of Keras's cache; else the flower network.
+
+    Nothing is downloaded. Raises InputError for a file that does not hold InceptionV3's weights.
+    """
+    if kid_weights is not None:
+        return inception(kid_weights)
+    keras_home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
+    cached = keras_home / "models" / INCEPTION_FILE
+    return inception(cached) if cached.is_file() else flower_network()
+
+
+def inception(path: Path) -> FeatureExtractor:
+    """The 2048 pooled features of Keras's InceptionV3 (arXiv 1512.00567), of 299×299 pixels.
+
+    Raises InputError for a file that does not hold all of its weights, and no others.
+    """
+    try:
+        fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise _no_inception(path, error.strerror or str(error)) from error
+    no_weights: Any = None  # which Keras takes, and its annotations leave out
+    network = keras.applications.InceptionV3(
+        weights=no_weights,
+        include_top=False,
+        pooling="avg",
+        input_shape=(INCEPTION_SIZE, INCEPTION_SIZE, 3),
+    )
+    try:
+        with warnings.catch_warnings():
+            # Keras only warns where a file lacks weights, and leaves random ones in their place.
+            warnings.simplefilter("error", UserWarning)
+            network.load_weights(path)
+    except (ValueError, OSError, KeyError, AttributeError, UserWarning) as error:
+        raise _no_inception(path, " ".join(str(error).split())[:200]) from error
+    if not all(np.isfinite(values).all() for values in network.get_weights()):
+        raise _no_inception(path, "some are not finite")
+
+    @tf.function(reduce_retracing=True)
+    def of_batch(images: tf.Tensor) -> tf.Tensor:
+        size = (INCEPTION_SIZE, INCEPTION_SIZE)
+        pixels = tf.image.resize(tf.cast(images, tf.float32), size, antialias=True)
+        return network(pixels / 127.5 - 1.0, training=False)
+
+    return FeatureExtractor(
+        "InceptionV3", fingerprint, lambda images: of_batch(tf.constant(images)).numpy()
+    )
+
+
+def _no_inception(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"kid_weights={path}: cannot be read as weights of InceptionV3 ({reason}); expected "
+        f"{INCEPTION_FILE} of Keras; leave the flag out for the features that diffkiln has"
+    )
+
+
+def flower_network(content: bytes | None = None) -> FeatureExtractor:
+    """The features of a small network that knows species of flowers, stored with this package.
+
+    `content` is that file's, where it was read already. Raises InputError for any other.
+    """
+    if content is None:
+        content = (
+            resources.files(__package__ or "diffkiln.trainer").joinpath(FLOWER_FILE).read_bytes()
+        )
+    fingerprint = hashlib.sha256(content).hexdigest()
+    if fingerprint != FLOWER_SHA256:
+        raise InputError(
+            f"{FLOWER_FILE}: has SHA-256 {fingerprint[:12]}…, expected {FLOWER_SHA256[:12]}…; "
+            "install diffkiln again"
+        )
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        weights = {name: file[name].astype(np.float32) for name in file.files}
+    return FeatureExtractor("flower network", fingerprint, lambda images: features(images, weights))

@@ -1,0 +1,70 @@
+"""Preview grids: the same 16 noises, denoised by the averaged network as training goes on.
+
+A network that knows classes shows some from all over their range.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from ..maths.diffusion import Denoiser, Wish, to_uint8
+from ..maths.sampling import Sampling
+from ..run.directory import replacing
+from ..streams import PREVIEW, stream_seed
+
+PREVIEW_STEPS = 20
+PREVIEW_GUIDANCE = 2.0
+_SIDE = 4
+
+
+class Preview:
+    """Draws the grid of one run."""
+
+    def __init__(self, denoiser: Denoiser, image_size: int) -> None:
+        shape = (_SIDE**2, image_size, image_size, len(denoiser.pixel_mean))
+        self._noise = tf.random.stateless_normal(
+            shape, stream_seed(0, PREVIEW, tf.constant(0, tf.int64))
+        )
+        labels = np.arange(_SIDE**2) * (denoiser.num_classes or 0) // _SIDE**2
+        wish = wish_for(denoiser, labels, guidance=PREVIEW_GUIDANCE)
+        self._sample = tf.function(
+            lambda noise: sample(denoiser, noise, steps=PREVIEW_STEPS, wish=wish), autograph=False
+        )
+
+    def draw(self) -> np.ndarray:
+        """A grid uint8 [4·S, 4·S, C] of sixteen samples."""
+        images = self._sample(self._noise).numpy()
+        _, height, width, channels = images.shape
+        rows = images.reshape(_SIDE, _SIDE, height, width, channels).swapaxes(1, 2)
+        return rows.reshape(_SIDE * height, _SIDE * width, channels)
+
+
+def wish_for(denoiser: Denoiser, labels: np.ndarray | tf.Tensor, *, guidance: float) -> Wish | None:
+    """What to ask of a denoiser for images of classes int [N]; None where it knows no classes."""
+    if denoiser.num_classes is None:
+        return None
+    return Wish(tf.cast(labels, tf.int64), tf.constant(guidance))
+
+
+def sample(
+    denoiser: Denoiser, noise: tf.Tensor, *, steps: int, wish: Wish | None = None
+) -> tf.Tensor:
+    """DDIM from noise float32 [N, H, W, C] in `steps` steps: images uint8 [N, H, W, C]."""
+    sampling, total = Sampling(denoiser), tf.constant(steps, tf.int64)
+
+    def body(step: tf.Tensor, noisy: tf.Tensor, _: tf.Tensor):
+        state, image = sampling.step(step, total, {"noisy": noisy}, wish=wish)
+        return step + 1, state["noisy"], image
+
+    start = (tf.constant(0, tf.int64), noise, tf.zeros_like(noise))
+    _, _, image = tf.while_loop(lambda step, *_: step < total, body, start)
+    return to_uint8(denoiser.pixels(image))
+
+
+def save_png(image: np.ndarray, path: Path) -> None:
+    """Write a picture uint8 [H, W, 3], whole or not at all."""
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as part:
+        Image.fromarray(image).save(part, format="PNG")

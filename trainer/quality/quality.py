@@ -1,0 +1,112 @@
+"""How good the samples of a run are while it trains: their KID, and which step is best by it."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from ..config import TrainConfig
+from ..data.batches import ImageData
+from ..errors import InputError
+from ..maths.diffusion import Denoiser
+from ..run.directory import Best
+from ..streams import KID_NOISE, stream_seed
+from .features import FeatureExtractor, extractor
+from .kid import KernelDistance, kid
+from .preview import sample, wish_for
+
+KID_STEPS = 20
+_BATCH = 64
+_UNKNOWN = KernelDistance(math.nan, math.nan)
+
+
+class Quality:
+    """Measures the averaged network of one run at the steps where that is due, once at each.
+
+    The noises are the same at each step and in each run, so what differs is the network.
+    """
+
+    def __init__(self, config: TrainConfig, images: ImageData, denoiser: Denoiser) -> None:
+        self._config, self._denoiser = config, denoiser
+        self._extractor: FeatureExtractor | None = None
+        self._measured: tuple[int, KernelDistance] | None = None
+        if config.kid_every_steps:
+            self._extractor = extractor(Path(config.kid_weights) if config.kid_weights else None)
+            reference, self._labels = reference_images(images, config.kid_images)
+            self._reference = self._extractor(reference)
+            self._sample = tf.function(self._of_labels, autograph=False)
+
+    def __str__(self) -> str:
+        return f" KID by the features of {self._extractor}." if self._extractor else ""
+
+    def due(self, step: int) -> bool:
+        """Whether KID is measured at this step; where it is at all, the last one is among them."""
+        every, last = self._config.kid_every_steps, self._config.train_steps
+        return every is not None and (step % every == 0 or step == last)
+
+    def at(self, step: int) -> KernelDistance:
+        """KID of samples against held-out images, against training images where none are.
+
+        Nan at steps where it is not due. `step` must be the present one.
+        """
+        if self._extractor is None or not self.due(step):
+            return _UNKNOWN
+        if self._measured is None or self._measured[0] != step:
+            self._measured = step, self._measure(self._extractor)
+        return self._measured[1]
+
+    def candidate(self, step: int, eval_loss: float) -> Best | None:
+        """What this step has to show for being the best; None where nothing was measured."""
+        loss = None if math.isnan(eval_loss) else eval_loss
+        if self._extractor is None:
+            return None if loss is None else Best(step, loss)
+        if not self.due(step):
+            return None
+        return Best(step, loss, "kid", self.at(step).mean, str(self._extractor))
+
+    def _measure(self, features: FeatureExtractor) -> KernelDistance:
+        return kid(features(self.samples()), self._reference)
+
+    def samples(self) -> NDArray[np.uint8]:
+        """`kid_images` samples of the averaged network, uint8 [n, S, S, C].
+
+        They are of the classes of the images they are compared with, without guidance.
+        """
+        count, size = self._config.kid_images, self._config.image_size
+        shape = (min(_BATCH, count), size, size, len(self._denoiser.pixel_mean))
+        # Whole batches, so that one graph draws them all; the last one's surplus is cut off.
+        batches = range(math.ceil(count / shape[0]))
+        labels = np.resize(self._labels, (len(batches), shape[0]))
+        drawn = [
+            self._sample(
+                tf.random.stateless_normal(shape, _noise_seed(batch)), tf.constant(labels[batch])
+            ).numpy()
+            for batch in batches
+        ]
+        return np.concatenate(drawn)[:count]
+
+    def _of_labels(self, noise: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        wish = wish_for(self._denoiser, labels, guidance=1.0)
+        return sample(self._denoiser, noise, steps=KID_STEPS, wish=wish)
+
+
+def reference_images(images: ImageData, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """At most `count` held-out images from all over the set, or training images without them.
+
+    With their labels, int64 [n], −1 where they have none. Raises InputError where there are not
+    even two.
+    """
+    found = images.held_out if len(images.held_out) > 1 else images.train
+    if len(found) < 2:
+        raise InputError(
+            f"kid_every_steps: the data has {len(found)} image, and KID compares with at least 2; "
+            "leave the flag out, or give more images"
+        )
+    chosen = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(np.int64)
+    return found.take(chosen), found.labels[chosen]
+
+
+def _noise_seed(batch: int) -> tf.Tensor:
+    return stream_seed(0, KID_NOISE, tf.constant(batch, tf.int64))

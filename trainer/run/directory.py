@@ -1,0 +1,253 @@
+"""The run directory: what a training run leaves behind, and what export reads.
+
+config.json       settings, schema version, package versions, what the data was, earlier runs
+checkpoints/      resumable state
+ema.weights.h5    the averaged weights;  best.weights.h5 and best.json those of the best step
+samples/*.png     preview grids;  metrics.csv and logs/ the numbers
+cache/            decoded images of --cache=disk, which may be removed at any time between commands
+"""
+
+import contextlib
+import json
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from ..config import TrainConfig
+from ..errors import InputError
+
+SCHEMA_VERSION = 1
+_STEP = "step"
+_PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "tensorflow-datasets")
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What the data was: pixel statistics per channel in units where pixels lie in [0, 1].
+
+    `fingerprint` is the SHA-256 of all pixels in order, of training and evaluation; for a folder,
+    "files-" and that of the paths and sizes of its files. `eval_images` may be more than are used.
+    `class_names` are those of the classes that the network is told of.
+    """
+
+    fingerprint: str
+    images: int
+    eval_images: int
+    pixel_mean: tuple[float, ...]
+    pixel_std: tuple[float, ...]
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Best:
+    """The step whose averaged weights were best of all that were saved: lowest by `measure`.
+
+    That is `eval_loss`, the loss on held-out images, or `kid`, by the features of `extractor`.
+    """
+
+    step: int
+    eval_loss: float | None
+    measure: str = "eval_loss"
+    kid: float | None = None
+    extractor: str | None = None
+
+    def beats(self, other: "Best | None") -> bool:
+        """Whether this one is better; what was measured in another way begins the choice anew."""
+        if other is None or (other.measure, other.extractor) != (self.measure, self.extractor):
+            return True
+        return getattr(self, self.measure) < getattr(other, self.measure)
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of a run by name."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings and data."""
+        return self.path / "config.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Resumable state."""
+        return self.path / "checkpoints"
+
+    @property
+    def ema_weights(self) -> Path:
+        """The averaged weights that export reads."""
+        return self.path / "ema.weights.h5"
+
+    @property
+    def best_weights(self) -> Path:
+        """The averaged weights of the step that `best` names."""
+        return self.path / "best.weights.h5"
+
+    @property
+    def best(self) -> Path:
+        """Which step was best."""
+        return self.path / "best.json"
+
+    @property
+    def samples(self) -> Path:
+        """Preview grids."""
+        return self.path / "samples"
+
+    @property
+    def metrics(self) -> Path:
+        """One row per logging step."""
+        return self.path / "metrics.csv"
+
+    @property
+    def logs(self) -> Path:
+        """TensorBoard's files."""
+        return self.path / "logs"
+
+    @property
+    def cache(self) -> Path:
+        """Decoded images, in files of each worker."""
+        return self.path / "cache"
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no run is here: nothing, or no more than images decoded for one."""
+        if not self.path.is_dir():
+            return not self.path.exists()
+        return all(path == self.cache for path in self.path.iterdir())
+
+    def make(self) -> None:
+        """Make the folders; InputError where nothing can be written."""
+        try:
+            for folder in (self.path, self.samples, self.checkpoints):
+                folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"run_dir={self.path}: cannot be written to ({error.strerror}); "
+                "choose another folder"
+            ) from error
+
+    def write_config(
+        self, config: TrainConfig, data: DataSummary, earlier: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Write config.json, whole or not at all.
+
+        The versions stay those the run began with, and so do the `earlier` runs, which are records
+        of lineage.py.
+        """
+        before = _read_json(self.config) if self.config.exists() else {}
+        content = {
+            "schema_version": SCHEMA_VERSION,
+            "settings": config.to_json(),
+            "data": asdict(data),
+            "versions": before.get("versions") or package_versions(_PACKAGES),
+            "earlier": before.get("earlier") or list(earlier),
+        }
+        with replacing(self.config) as part:
+            part.write_text(json.dumps(content, indent=2) + "\n")
+
+    def write_best(self, best: Best) -> None:
+        """Write best.json, whole or not at all."""
+        with replacing(self.best) as part:
+            part.write_text(json.dumps(asdict(best), indent=2) + "\n")
+
+    def read_best(self) -> Best | None:
+        """The best step so far, None before there is one."""
+        if not self.best.exists():
+            return None
+        try:
+            return Best(**_read_json(self.best))
+        except TypeError as error:
+            raise InputError(
+                f"{self.best}: not as diffkiln-train writes it ({error}); remove the file"
+            ) from error
+
+    def read_step(self) -> int:
+        """The step of the averaged weights, 0 where there are none or they do not say it."""
+        try:
+            with h5py.File(self.ema_weights) as file:
+                return int(file.attrs.get(_STEP, 0))
+        except OSError:
+            return 0
+
+    def read_earlier(self) -> list[dict[str, Any]]:
+        """The records of the runs whose weights this one began with, oldest first."""
+        return _read_json(self.config).get("earlier", [])
+
+    def read_config(self) -> tuple[TrainConfig, DataSummary]:
+        """The settings and data of an existing run.
+
+        Raises InputError where this is no run directory or one of another schema version.
+        """
+        content = _read_json(self.config)
+        version = content.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise InputError(
+                f"{self.config}: schema_version is {version}, expected {SCHEMA_VERSION}; "
+                "use the version of diffkiln that trained it"
+            )
+        try:
+            data = dict(content["data"])
+            for name in ("pixel_mean", "pixel_std"):
+                data[name] = tuple(float(value) for value in data[name])
+            data["class_names"] = tuple(str(name) for name in data.get("class_names", ()))
+            return TrainConfig.from_json(content["settings"]), DataSummary(**data)
+        except InputError as error:
+            raise InputError(f"{self.config}: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{self.config}: not as diffkiln-train writes it ({error!r}); restore the file"
+            ) from error
+
+
+def write_step(weights: Path, step: int) -> None:
+    """Note in a file of `save_weights` after which step it was, as it may be passed on alone."""
+    with h5py.File(weights, "a") as file:
+        file.attrs[_STEP] = step
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary sibling to write that takes the place of `path` at the end, or is removed."""
+    part = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent}: no such folder; expected the --run_dir of diffkiln-train")
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path.parent}: holds no config.json; expected the --run_dir of diffkiln-train"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); restore the file") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object; restore the file")
+    return content
+
+
+def package_versions(packages: Iterable[str]) -> dict[str, str | None]:
+    """The installed version of each package, None for one that is not installed."""
+    return {name: _version(name) for name in packages}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,116 @@
+"""Weights that were saved: a run's average, and what another run may begin with."""
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..config import NetworkConfig, TrainConfig
+from ..errors import InputError
+from ..network.unet import build_unet
+from .directory import RunDirectory
+
+
+def load_network(path: Path, config: NetworkConfig) -> keras.Model:
+    """The network of these settings in float32, with the weights of a file of `save_weights`.
+
+    Raises InputError for a file that does not hold exactly those.
+    """
+    network = build_unet(config)
+    try:
+        with warnings.catch_warnings():
+            # Keras only warns where a file lacks weights, and leaves random ones in their place.
+            warnings.simplefilter("error", UserWarning)
+            network.load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path}: does not hold the weights of this run's network ({reason}); "
+            "restore the file, or train again"
+        ) from error
+    return network
+
+
+def initial_weights(source: Path, config: TrainConfig, network: keras.Model) -> list[np.ndarray]:
+    """The averaged weights of a run, or those of a bundle, in the order of `network.weights`.
+
+    Attention and classes that a run is without have the weights of `network`, with which they do
+    nothing at first. Raises InputError for a folder that is neither, or whose network is another.
+    """
+    if (source / "bundle.json").is_file():
+        weights = _of_bundle(source, config)
+    elif (source / "config.json").is_file():
+        weights = _of_run(source, config, network)
+    else:
+        raise InputError(
+            f"init_from={source}: holds neither config.json nor bundle.json; expected a run of "
+            "diffkiln-train or a bundle"
+        )
+    received = [tuple(values.shape) for values in weights]
+    expected = [tuple(variable.shape) for variable in network.weights]
+    if received != expected:
+        raise _unfit(
+            source,
+            f"its network has {len(received)} weights of {_count(received):,} numbers",
+            f"{len(expected)} of {_count(expected):,} in the same order",
+        )
+    return weights
+
+
+def _of_run(source: Path, config: TrainConfig, network: keras.Model) -> list[np.ndarray]:
+    run = RunDirectory(source)
+    theirs = run.read_config()[0]
+    _require_same(source, "prediction", theirs.prediction, config.prediction)
+    # The same weights serve images of every size.
+    fitting = replace(theirs.network, image_size=config.image_size)
+    if not fitting.attention_heads:
+        fitting = replace(fitting, attention_heads=config.attention_heads)
+    if fitting.num_classes is None:
+        fitting = replace(fitting, num_classes=config.num_classes)
+    if fitting != config.network:
+        raise _unfit(source, f"it was trained as {theirs.network}", str(config.network))
+    trained = load_network(run.ema_weights, theirs.network).weights
+    values = {variable.path: variable.numpy() for variable in trained}
+    return [values.get(variable.path, variable.numpy()) for variable in network.weights]
+
+
+def _of_bundle(source: Path, config: TrainConfig) -> list[np.ndarray]:
+    try:
+        model: dict[str, Any] = json.loads((source / "bundle.json").read_text())["model"]
+        prediction, conditioning = model["prediction"], model["conditioning"]
+        reader = tf.train.load_checkpoint(str(source / "saved_model" / "variables" / "variables"))
+        count = len([name for name in reader.get_variable_to_shape_map() if "weights/" in name])
+        weights = [
+            reader.get_tensor(f"weights/{index}/.ATTRIBUTES/VARIABLE_VALUE")
+            for index in range(count)
+        ]
+    except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"init_from={source}: cannot be read as a bundle ({reason}); expected one that "
+            "diffkiln-export wrote, with its saved_model"
+        ) from error
+    _require_same(source, "prediction", prediction, config.prediction)
+    _require_same(source, "conditioning", conditioning, "time")
+    return weights
+
+
+def _require_same(source: Path, name: str, received: Any, expected: str) -> None:
+    if received != expected:
+        raise _unfit(source, f"its {name} is {received}", expected)
+
+
+def _unfit(source: Path, received: str, expected: str) -> InputError:
+    return InputError(
+        f"init_from={source}: {received}, expected {expected}; give the same settings of the "
+        "network, or another folder"
+    )
+
+
+def _count(shapes: list[tuple[int, ...]]) -> int:
+    return sum(int(np.prod(shape)) for shape in shapes)

@@ -1,0 +1,89 @@
+"""Resumable state on disk: weights, average, optimizer and step.
+
+The data position and the random numbers follow from the step (see `streams`).
+"""
+
+import logging
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+
+from ..errors import InputError, first_line
+from ..run.directory import replacing
+from .step import Trainer
+
+logger = logging.getLogger("diffkiln.trainer")
+
+
+class Checkpoints:
+    """The checkpoints of one run; TensorFlow writes each to the side and then renames it."""
+
+    def __init__(self, folder: Path, trainer: Trainer) -> None:
+        self._folder = folder
+        self._checkpoint = tf.train.Checkpoint(
+            network=trainer.network,
+            average=trainer.average,
+            optimizer=trainer.optimizer,
+            step=trainer.step,
+        )
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint,
+            str(folder),
+            max_to_keep=trainer.config.keep_checkpoints,
+            checkpoint_name="step",
+        )
+        self._trainer = trainer
+
+    def save(self) -> None:
+        """Write the present state, named by its step."""
+        try:
+            self._manager.save(checkpoint_number=int(self._trainer.step))
+        except tf.errors.OpError as error:
+            raise OSError(
+                f"{self._folder}: the checkpoint of step {int(self._trainer.step)} could not be "
+                f"written ({first_line(error)}); make room, and give the same command again"
+            ) from error
+
+    def keep_newest_as_best(self) -> None:
+        """Keep the newest checkpoint as `best/step-N` too, however many follow it."""
+        newest = Path(self._manager.latest_checkpoint)
+        best = self._folder / "best"
+        best.mkdir(exist_ok=True)
+        earlier = set(best.iterdir())
+        for file in self._folder.glob(f"{newest.name}.*"):
+            with replacing(best / file.name) as part:
+                shutil.copyfile(file, part)
+            earlier.discard(best / file.name)
+        for file in earlier:
+            file.unlink()
+
+    def restore(self) -> bool:
+        """Load the newest checkpoint that can be read; False where there is none at all.
+
+        Raises InputError where there are some and none of them fits.
+        """
+        newest_first = sorted(self._folder.glob("step-*.index"), key=_step_number, reverse=True)
+        reasons = []
+        for index in newest_first:
+            path = index.with_suffix("")
+            try:
+                self._checkpoint.restore(str(path)).assert_consumed()
+            except (ValueError, AssertionError, IndexError, tf.errors.OpError) as error:
+                reasons.append(f"{path} ({first_line(error)})")
+                continue
+            if reasons:
+                logger.warning(
+                    "cannot be read, going on from %s: %s", path.name, ", ".join(reasons)
+                )
+            return True
+        if reasons:
+            raise InputError(
+                f"cannot be resumed: {', '.join(reasons)}; expected a checkpoint of this run's "
+                "settings; restore one, or choose another --run_dir"
+            )
+        return False
+
+
+def _step_number(index: Path) -> int:
+    return int(index.stem.removeprefix("step-"))

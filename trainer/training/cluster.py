@@ -1,0 +1,117 @@
+"""Which processes train together: what TF_CONFIG says, and whether all of them are there."""
+
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InputError
+
+_EXPECTED = (
+    'expected {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
+)
+_JOBS = ("chief", "worker")
+_RETRY_S = 0.1
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The addresses `host:port` of all workers, the chief's first, and which one this process is.
+
+    Raises InputError for addresses that are not, or that stand there twice.
+    """
+
+    workers: tuple[str, ...]
+    index: int
+
+    def __post_init__(self) -> None:
+        for address in self.workers:
+            host, _, port = address.rpartition(":")
+            if not (host and port.isdecimal() and 0 < int(port) < 2**16):
+                raise InputError(f"TF_CONFIG: worker {address!r}: expected host:port")
+        if len(set(self.workers)) < len(self.workers):
+            raise InputError(
+                f"TF_CONFIG: {', '.join(self.workers)}: expected another address for each worker"
+            )
+
+
+def cluster_from_environment() -> Cluster:
+    """The cluster of the environment variable TF_CONFIG, as tf.distribute reads it.
+
+    Raises InputError where it is not set, or not what it should be.
+    """
+    text = os.environ.get("TF_CONFIG")
+    if not text:
+        raise InputError(
+            f"distribute=multi_worker: TF_CONFIG is not set; {_EXPECTED}, another index for each "
+            "worker"
+        )
+    try:
+        content = json.loads(text)
+        jobs, task = content["cluster"], content["task"]
+        kind, index = str(task["type"]), task["index"]
+        addresses = {job: _addresses(jobs[job]) for job in jobs}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"TF_CONFIG={text}: cannot be read ({error!r}); {_EXPECTED}") from error
+    unknown = sorted(set(addresses) - set(_JOBS)) or ([] if kind in addresses else [kind])
+    if unknown:
+        raise InputError(
+            f"TF_CONFIG: {', '.join(unknown)}: no such job; expected {' or '.join(_JOBS)}, and the "
+            "task's among those of the cluster"
+        )
+    own = addresses[kind]
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(own):
+        raise InputError(
+            f"TF_CONFIG: task {kind} {index!r}: expected an index from 0 to {len(own) - 1}, of "
+            f"the addresses of {kind}"
+        )
+    chiefs = addresses.get("chief", ())
+    place = index if kind == "chief" else len(chiefs) + index
+    return Cluster(chiefs + addresses.get("worker", ()), place)
+
+
+def _addresses(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(address, str) for address in value):
+        raise TypeError(f"{value!r} is no list of addresses")
+    return tuple(value)
+
+
+def wait_for_workers(cluster: Cluster, *, timeout_s: float) -> None:
+    """Return once every worker listens on its address; TensorFlow itself would wait for an hour.
+
+    Listens on this worker's own address meanwhile. Raises InputError where that is taken, and
+    ConnectionError naming the workers that do not answer in `timeout_s` seconds.
+    """
+    deadline = time.monotonic() + timeout_s
+    silent = [address for address in cluster.workers if address != cluster.workers[cluster.index]]
+    with _listening(cluster.workers[cluster.index]):
+        while silent := [address for address in silent if not _answers(address)]:
+            if time.monotonic() > deadline:
+                raise ConnectionError(
+                    f"TF_CONFIG: no answer from {', '.join(silent)} in {timeout_s:g} s; start the "
+                    "same command on every worker, or wait longer with --worker_timeout_s"
+                )
+            time.sleep(_RETRY_S)
+
+
+def _listening(address: str) -> socket.socket:
+    port = int(address.rpartition(":")[2])
+    try:
+        # The same addresses that TensorFlow's server listens on.
+        return socket.create_server(("", port), backlog=128)
+    except OSError as error:
+        raise InputError(
+            f"TF_CONFIG: cannot listen on port {port} of {address} ({error.strerror}); choose "
+            "another port, or end the process that has it"
+        ) from error
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,211 @@
+"""What happens step by step: the update, and all that falls due between two of them."""
+
+import contextlib
+import math
+import shlex
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from ..config import TrainConfig
+from ..data.batches import Batch, ImageData, batches
+from ..errors import InputError
+from ..quality.preview import Preview, save_png
+from ..quality.quality import Quality
+from ..run.directory import RunDirectory, replacing, write_step
+from ..run.metrics import MetricsLog, Row, progress_bar
+from .checkpoint import Checkpoints
+from .step import Trainer
+
+
+class TrainingLoop:
+    """Steps, and what happens between them."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        config: TrainConfig,
+        images: ImageData,
+        trainer: Trainer,
+        checkpoints: Checkpoints,
+        quality: Quality,
+    ) -> None:
+        self.run_files, self.config = run, config
+        self.images, self.evaluation = images.train, images.evaluation
+        self.trainer, self.checkpoints, self.quality = trainer, checkpoints, quality
+        self.replicas = trainer.replicas
+        if self.replicas.is_chief:
+            self.preview = Preview(trainer.denoiser, config.image_size)
+            self.metrics = MetricsLog(run, first_step=int(trainer.step))
+        self.logged_step, self.logged_time = int(trainer.step), time.monotonic()
+        self.waited = 0.0
+
+    def run(self, first_step: int) -> None:
+        """Train from `first_step` to the end of the run, or until a signal."""
+        step, total = first_step, self.config.train_steps
+        shard = (self.replicas.worker, self.replicas.workers)
+        data = batches(self.images, self.config, first_step=first_step, shard=shard)
+        with stop_signals() as stop:
+            with progress_bar(total, first_step, shown=self.replicas.is_chief) as bar:
+                while step < total and not self.replicas.any(bool(stop)):
+                    step += 1
+                    self.advance(step, data, bar)
+            if self.replicas.is_chief:
+                self._end(step, first_step)
+            self.replicas.part()
+        print(self._closing(step, stop))
+        if "SIGINT" in stop:
+            raise KeyboardInterrupt
+
+    def advance(self, step: int, data: Iterator[Batch], bar: tqdm) -> None:
+        """Do step `step`, counted from 1, and what falls due after it."""
+        self.trainer.train(*self._next(data))
+        bar.update()
+        self._between(step, bar)
+
+    def _end(self, step: int, first_step: int) -> None:
+        if step > first_step:
+            self.save(step)
+        elif step:
+            self._keep_average(step)  # which a run that was killed may not have come to
+        if first_step < step == self.config.train_steps:
+            self.draw(step)
+
+    def _next(self, data: Iterator[Batch]) -> Batch:
+        started = time.monotonic()
+        batch = next(data)
+        self.waited += time.monotonic() - started
+        return batch
+
+    def _between(self, step: int, bar: tqdm) -> None:
+        """Do what falls due after a step but for the last, which the end of the run sees to."""
+        if not self.replicas.is_chief:
+            return
+        last, measured = step == self.config.train_steps, self.quality.due(step)
+        if step % self.config.log_every_steps == 0 or last or measured:
+            bar.set_postfix_str(_brief(self._log(step)), refresh=False)
+        if step % self.config.preview_every_steps == 0 and not last:
+            self.draw(step)
+        # What was measured is saved too, for it may be the best.
+        if (step % self.config.checkpoint_every_steps == 0 or measured) and not last:
+            self.save(step)
+
+    def _log(self, step: int) -> Row:
+        self._require_finite()
+        means = self.trainer.metrics.take()
+        now, steps = time.monotonic(), step - self.logged_step
+        distance = self.quality.at(step)
+        row = Row(
+            step=step,
+            images=step * self.config.batch_size,
+            loss=means.loss,
+            eval_loss=self._eval_loss(),
+            kid=distance.mean,
+            kid_standard_error=distance.standard_error,
+            loss_by_time=means.loss_by_time,
+            gradient_norm=means.gradient_norm,
+            learning_rate=float(self.trainer.optimizer.learning_rate),
+            loss_scale=self.trainer.loss_scale,
+            images_per_second=steps * self.config.batch_size / (now - self.logged_time),
+            input_wait_ms=1000 * self.waited / steps,
+        )
+        self.metrics.write(row)
+        # Evaluation, previews and checkpoints must not count as training time.
+        self.logged_step, self.logged_time, self.waited = step, time.monotonic(), 0.0
+        return row
+
+    def _require_finite(self) -> None:
+        """Stop where loss or gradient are not finite any more; nothing is ever saved past that."""
+        broken = self.trainer.metrics.breakdown
+        if broken:
+            kept = (
+                "the checkpoint before it is kept; " if self.run_files.ema_weights.exists() else ""
+            )
+            raise InputError(
+                f"the loss or its gradient was not finite in step {broken.step:,}, at time t = "
+                f"{broken.time:.3f}: expected finite numbers; {kept}train in a new --run_dir with "
+                f"a lower --learning_rate than {self.config.learning_rate:g}"
+            )
+
+    def _eval_loss(self) -> float:
+        held_out, labels = self.evaluation
+        losses = [
+            float(
+                self.trainer.evaluate(
+                    tf.constant(held_out[start : start + 64]),
+                    tf.constant(labels[start : start + 64]),
+                    tf.constant(start, tf.int64),
+                )
+            )
+            for start in range(0, len(held_out), 64)
+        ]
+        return float(np.mean(losses)) if losses else math.nan
+
+    def draw(self, step: int) -> None:
+        """Write a preview of the average after this step."""
+        started = time.monotonic()
+        grid = self.preview.draw()
+        save_png(grid, self.run_files.samples / f"step-{step:07d}.png")
+        self.metrics.picture(grid, step)
+        self.logged_time += time.monotonic() - started
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint of this step, and its average for export."""
+        self._require_finite()
+        started = time.monotonic()
+        self.checkpoints.save()
+        self._keep_average(step)
+        self.logged_time += time.monotonic() - started
+
+    def _keep_average(self, step: int) -> None:
+        """Write the average for export, and once more if it is the best so far."""
+        with replacing(self.run_files.ema_weights) as part:
+            self.trainer.average.save_weights(part)
+            write_step(part, step)
+        best = self.quality.candidate(step, self._eval_loss())
+        if best and best.beats(self.run_files.read_best()):
+            self.checkpoints.keep_newest_as_best()
+            with replacing(self.run_files.best_weights) as part:
+                shutil.copyfile(self.run_files.ema_weights, part)
+            self.run_files.write_best(best)
+
+    def _closing(self, step: int, stop: list[str]) -> str:
+        if stop or step < self.config.train_steps:
+            reason = stop[0] if stop else "another worker"
+            return f"Stopped by {reason} at step {step:,}; the same command goes on from here."
+        run_dir = shlex.quote(str(self.run_files.path))
+        best, weights, lower = self.run_files.read_best(), "", ""
+        if best and best.step < step:
+            weights = " --weights=best"
+            measure = "KID" if best.measure == "kid" else "The held-out loss"
+            lower = f" {measure} was lowest at step {best.step:,}."
+        return (
+            f"Trained {step:,} steps.{lower} Next: "
+            f"diffkiln-export --run_dir={run_dir}{weights} --bundle=BUNDLE"
+        )
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[list[str]]:
+    """A list that a SIGTERM or SIGINT puts its name on, so that a loop can end between steps."""
+    received: list[str] = []
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = [
+        signal.signal(number, lambda number, _: received.append(signal.Signals(number).name))
+        for number in signals
+    ]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _brief(row: Row) -> str:
+    held_out = "" if math.isnan(row.eval_loss) else f" (held out {row.eval_loss:.4f})"
+    return f"loss {row.loss:.4f}{held_out}, {row.images_per_second:.0f} images/s"

@@ -1,0 +1,87 @@
+"""How a network is taught: which times, how much each counts, how fast the weights move.
+
+Each is by itself, so that it can be compared with what its paper says.
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from ..errors import InputError
+
+# Where signal²/noise² stops counting (Min-SNR, arXiv 2303.09556).
+MIN_SNR_GAMMA = 5.0
+
+
+def loss_weight(
+    weighting: str, prediction: str, signal_rate: tf.Tensor, noise_rate: tf.Tensor
+) -> tf.Tensor:
+    """What the squared error of a prediction counts at these rates, float32 of their shape.
+
+    The squared errors of ε, v and x_0 are one error on three scales: that of x_0 is noise²/signal²
+    that of ε, and noise² that of v. `uniform` takes each as it is. `velocity` makes of each the
+    error of v. `min_snr` makes of each min(signal²/noise², 5) times the error of x_0
+    (arXiv 2303.09556).
+    """
+    ones, signal, noise = tf.ones_like(signal_rate), tf.square(signal_rate), tf.square(noise_rate)
+    if weighting == "uniform":
+        return ones
+    # At the ends of a schedule one rate is 0; a weight of 10⁶ has long outgrown what it measures.
+    of_image = {
+        "noise": noise / tf.maximum(signal, 1e-6),
+        "velocity": noise,
+        "image": ones,
+    }[prediction]
+    if weighting == "velocity":
+        return of_image / tf.maximum(noise, 1e-6)
+    if weighting == "min_snr":
+        return of_image * tf.minimum(signal / tf.maximum(noise, 1e-6), MIN_SNR_GAMMA)
+    raise InputError(f"loss_weighting={weighting!r}: expected uniform, velocity or min_snr")
+
+
+def stratified(uniform: tf.Tensor) -> tf.Tensor:
+    """One number in each of N equal parts of [0, 1), float32 [N], from as many uniform ones.
+
+    The first alone is used: (u + i/N) mod 1, the low-discrepancy sampler of variational diffusion
+    models (arXiv 2107.00630). Each number is uniform by itself.
+    """
+    count = tf.shape(uniform)[0]
+    steps = tf.range(count, dtype=tf.float32) / tf.cast(count, tf.float32)
+    # Rounding may reach 1 itself.
+    return tf.minimum(tf.math.floormod(uniform[0] + steps, 1.0), 1.0 - 2.0**-24)
+
+
+@keras.saving.register_keras_serializable("diffkiln")
+class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
+    """The rate rises to `peak` in `warm_up_steps` equal steps, and then follows its `decay`.
+
+    With k the steps done, this one included, and w those of the warm-up: `constant`: peak.
+    `inverse_sqrt`: peak·√(w/k). `cosine`: peak·(1 + cos(π·(k − w)/(total − w)))/2.
+    """
+
+    def __init__(self, peak: float, *, warm_up_steps: int, decay: str, total_steps: int) -> None:
+        self.peak, self.warm_up_steps = peak, warm_up_steps
+        self.decay, self.total_steps = decay, total_steps
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """Learning rate, float32 [], of the step numbered from 0."""
+        done, warm_up = tf.cast(step, tf.float32) + 1.0, max(float(self.warm_up_steps), 1.0)
+        return self.peak * tf.minimum(done / warm_up, 1.0) * self._decayed(done, warm_up)
+
+    def _decayed(self, done: tf.Tensor, warm_up: float) -> tf.Tensor:
+        if self.decay == "constant":
+            return tf.ones_like(done)
+        if self.decay == "inverse_sqrt":
+            return tf.minimum(tf.sqrt(warm_up / done), 1.0)
+        share = (done - warm_up) / max(self.total_steps - warm_up, 1.0)
+        return (1.0 + tf.cos(math.pi * tf.clip_by_value(share, 0.0, 1.0))) / 2.0
+
+    def get_config(self) -> dict[str, float | int | str]:
+        """What Keras needs to make the same again."""
+        return {
+            "peak": self.peak,
+            "warm_up_steps": self.warm_up_steps,
+            "decay": self.decay,
+            "total_steps": self.total_steps,
+        }

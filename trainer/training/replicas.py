@@ -1,0 +1,166 @@
+"""Several devices and machines that train as one: shares of a batch, and sums over all of them.
+
+Every replica takes its rows of the one global batch, noise and times included, so the losses do
+not depend on how many there are, but for the order in which floats are added up.
+"""
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from ..errors import InputError, first_line
+from .cluster import Cluster, cluster_from_environment, wait_for_workers
+
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnknownError,
+)
+
+
+class Replicas:
+    """The replicas of a run and this process's part in them.
+
+    `count` is how many there are in all, `workers` in how many processes, and `worker` the number
+    of this one; worker 0 is the chief, which alone writes. `is_default` says that there is nothing
+    to share, and that variables are TensorFlow's plain ones.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster | None = None) -> None:
+        self.strategy = strategy
+        self.workers = len(cluster.workers) if cluster else 1
+        self.worker = cluster.index if cluster else 0
+        self.count: int = strategy.num_replicas_in_sync
+        self.is_default = strategy is tf.distribute.get_strategy()
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process evaluates, draws and writes for all."""
+        return self.worker == 0
+
+    def check_batch(self, batch_size: int) -> None:
+        """Raise InputError for a batch that the replicas cannot share equally."""
+        if batch_size % self.count:
+            raise InputError(
+                f"batch_size={batch_size}: expected a multiple of {self.count}, the number of "
+                "replicas that share a batch"
+            )
+
+    def run(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        """Call `step` on every replica; what it returns, of the first one here."""
+        results = self.strategy.run(step, arguments)
+        return tf.nest.map_structure(self._first, results)
+
+    def rows(self, batch: tf.Tensor) -> tf.Tensor:
+        """In a replica: its rows of the global batch."""
+        return batch if self.count == 1 else self._part(batch, self._number(), self.count)
+
+    def rows_here(self, batch: tf.Tensor) -> tf.Tensor:
+        """In a replica: its rows of this worker's part of the batch."""
+        here = self.count // self.workers
+        return batch if here == 1 else self._part(batch, self._number() % here, here)
+
+    def total(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """In a replica: sums over all replicas."""
+        if self.count == 1:
+            return list(values)
+        return list(_context().all_reduce(tf.distribute.ReduceOp.SUM, list(values)))
+
+    def gathered(self, values: tf.Tensor) -> tf.Tensor:
+        """In a replica: the rows of all replicas, in the order of the global batch."""
+        return values if self.count == 1 else _context().all_gather(values, axis=0)
+
+    def any(self, flag: bool) -> bool:
+        """Whether a worker says so; all of them have to ask."""
+        return flag if self.workers == 1 else bool(self._everyone(int(flag)).numpy().any())
+
+    def part(self) -> None:
+        """Return when all workers have come here, so that none goes while another waits for it."""
+        self.any(False)
+        # Of this second meeting, the one who hears last may find the others gone.
+        with contextlib.suppress(*_LOST):
+            self.any(False)
+
+    def require_same(self, **values: object) -> None:
+        """Raise InputError where the workers do not have the same values; all have to ask."""
+        if self.workers == 1:
+            return
+        for name, value in values.items():
+            digest = hashlib.sha256(str(value).encode()).digest()
+            if len(set(self._everyone(int.from_bytes(digest[:7])).numpy().tolist())) > 1:
+                # Whoever hears first must not go before the others have heard.
+                with contextlib.suppress(*_LOST):
+                    self.part()
+                raise InputError(
+                    f"{name} of worker {self.worker}: received {value}, and not on all workers; "
+                    "expected the same; give all the same command, data and run directory"
+                )
+
+    @contextlib.contextmanager
+    def naming_lost_workers(self) -> Iterator[None]:
+        """Turn what TensorFlow says where another worker is gone into a ConnectionError."""
+        try:
+            yield
+        except _LOST as error:
+            if self.workers == 1:
+                raise
+            tasks = sorted(set(re.findall(r"/job:\w+/(?:replica:0/)?task:\d+", str(error))))
+            raise ConnectionError(
+                f"another worker stopped or cannot be reached ({', '.join(tasks)}); see what it "
+                "said, and give all workers the same command again to go on from the last "
+                "checkpoint"
+            ) from error
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def _gather_numbers(self, number: tf.Tensor) -> tf.Tensor:
+        return self.run(lambda x: _context().all_gather(tf.identity(x)[None], axis=0), number)
+
+    def _everyone(self, number: int) -> tf.Tensor:
+        return self._gather_numbers(tf.constant(number, tf.int64))
+
+    def _first(self, value: Any) -> Any:
+        return self.strategy.experimental_local_results(value)[0]
+
+    def _number(self) -> Any:
+        return _context().replica_id_in_sync_group
+
+    @staticmethod
+    def _part(batch: tf.Tensor, number: Any, parts: int) -> tf.Tensor:
+        size = tf.shape(batch)[0] // parts
+        return batch[number * size : (number + 1) * size]
+
+
+def make_replicas(distribute: str, *, worker_timeout_s: float = 300) -> Replicas:
+    """The replicas of `none`, `mirrored` (all devices here) or `multi_worker` (TF_CONFIG).
+
+    Without a GPU, `mirrored` takes TensorFlow's logical CPUs, which is one unless it was told.
+
+    To be called before TensorFlow runs anything. Raises InputError for a TF_CONFIG that cannot be
+    used, and ConnectionError where a worker does not answer.
+    """
+    if distribute == "none":
+        return Replicas(tf.distribute.get_strategy())
+    if distribute == "mirrored":
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        return Replicas(tf.distribute.MirroredStrategy([device.name for device in devices]))
+    cluster = cluster_from_environment()
+    wait_for_workers(cluster, timeout_s=worker_timeout_s)
+    try:
+        return Replicas(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
+    except tf.errors.OpError as error:
+        raise ConnectionError(
+            f"TF_CONFIG: the workers could not be joined ({first_line(error)}); expected the same "
+            "cluster on all of them"
+        ) from error
+
+
+def _context() -> Any:
+    return tf.distribute.get_replica_context()

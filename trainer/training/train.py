@@ -1,0 +1,124 @@
+"""A training run: what it needs, whether it may go on, and then its steps."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ..config import TrainConfig
+from ..data.batches import ImageData, load_images
+from ..data.cache import IN_WORDS
+from ..errors import InputError
+from ..quality.quality import Quality
+from ..run.directory import DataSummary, RunDirectory
+from ..run.lineage import earlier_runs
+from ..run.weights import initial_weights
+from .checkpoint import Checkpoints
+from .loop import TrainingLoop
+from .replicas import make_replicas
+from .step import Trainer
+
+
+def train(
+    run_dir: Path, config: TrainConfig, *, resume: str = "auto", download: bool = False
+) -> None:
+    """Train `config` in `run_dir` until `config.train_steps`, or until SIGTERM or SIGINT.
+
+    `resume` is `auto` (go on where the run stopped, or begin), `never` or `must`. Raises InputError
+    for data that is not there, and for a run directory that is foreign or of other settings.
+    """
+    run = RunDirectory(run_dir)
+    exists = check_run_directory(run, config, resume)
+    replicas = make_replicas(config.distribute, worker_timeout_s=config.worker_timeout_s)
+    replicas.check_batch(config.batch_size)
+    print(f"Reading {config.data} …", flush=True)
+    images = load_images(config, download=download, cache_dir=run.cache, worker=replicas.worker)
+    summary = _same_data(run, config, images) if exists else images.summary()
+    keras.utils.set_random_seed(config.seed)
+    trainer = Trainer(config, summary, replicas)
+    checkpoints = Checkpoints(run.checkpoints, trainer)
+    restored = exists and _restore(run, checkpoints, resume)
+    earlier: list[dict[str, Any]] = []
+    if config.init_from and not restored:
+        source = Path(config.init_from)
+        trainer.begin_with(initial_weights(source, config, trainer.average))
+        earlier = earlier_runs(source)
+    first_step = int(trainer.step)
+    if first_step > config.train_steps:
+        raise InputError(
+            f"train_steps={config.train_steps}: the run is at step {first_step} already; give a "
+            "larger number to go on"
+        )
+    quality = Quality(config, images, trainer.denoiser)
+    with replicas.naming_lost_workers():
+        # Where files lie may differ from machine to machine.
+        settings = replace(config, data_dir=None, cache=None, kid_weights=None)
+        replicas.require_same(settings=settings, data=summary, step=first_step)
+        if replicas.is_chief:
+            run.make()
+            run.write_config(config, summary, earlier)
+        opening = _opening(config, summary, images.cache, trainer, first_step)
+        print(f"{opening}{quality}", flush=True)
+        TrainingLoop(run, config, images, trainer, checkpoints, quality).run(first_step)
+
+
+def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> bool:
+    """Whether a run of these settings is there already; InputError where it cannot be used."""
+    if run.is_new:
+        if resume == "must":
+            raise InputError(f"run_dir={run.path}: nothing to resume; expected an existing run")
+        return False
+    if not run.config.exists():
+        raise InputError(
+            f"run_dir={run.path}: exists and is not a run of diffkiln-train (no config.json); "
+            "choose a new folder"
+        )
+    if resume == "never":
+        raise InputError(f"run_dir={run.path}: holds a run already; choose a new folder")
+    differences = run.read_config()[0].differences(config)
+    if differences:
+        raise InputError(
+            f"run_dir={run.path}: holds a run of other settings ({'; '.join(differences)}); "
+            "give the same settings to go on, or choose a new folder"
+        )
+    return True
+
+
+def _restore(run: RunDirectory, checkpoints: Checkpoints, resume: str) -> bool:
+    """Go on from a checkpoint; False for a run that ended before its first one."""
+    if checkpoints.restore():
+        return True
+    if resume == "must" or run.ema_weights.exists():
+        raise InputError(
+            f"{run.checkpoints}: holds no checkpoint; expected those of the run in {run.path}; "
+            "restore them, or choose another --run_dir"
+        )
+    return False
+
+
+def _same_data(run: RunDirectory, config: TrainConfig, images: ImageData) -> DataSummary:
+    """What the run was told of its data at its start; InputError where the images are others."""
+    before, count = run.read_config()[1], len(images.train)
+    # Runs from before folders were told apart by their files have a fingerprint of all pixels.
+    of_pixels = config.data.startswith("folder:") and not before.fingerprint.startswith("files-")
+    if before.fingerprint == images.fingerprint or (of_pixels and before.images == count):
+        return before
+    raise InputError(
+        f"run_dir={run.path}: was trained on other data ({before.images} images, fingerprint "
+        f"{before.fingerprint[:14]}, not {count}, {images.fingerprint[:14]}); "
+        "restore the data to go on, or choose a new folder"
+    )
+
+
+def _opening(
+    config: TrainConfig, data: DataSummary, cache: str, trainer: Trainer, first_step: int
+) -> str:
+    begun = f"with the weights of {config.init_from}" if config.init_from else "from the beginning"
+    start = f"on from step {first_step:,}" if first_step else begun
+    return (
+        f"{data.images:,} images of {config.image_size}×{config.image_size} "
+        f"({data.eval_images:,} held out), {IN_WORDS[cache]}; "
+        f"{trainer.network.count_params():,} parameters; {config.precision}; "
+        f"{start} to step {config.train_steps:,}."
+    )
