@@ -7,7 +7,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from diffkiln.trainer.maths.diffusion import Denoiser, add_noise, training_target
-from diffkiln.trainer.quality.preview import wish_for
+from diffkiln.trainer.quality.preview import conditioning_for
 from diffkiln.trainer.training.recipe import stratified
 
 TIMES = 4
@@ -33,10 +33,12 @@ def velocity_error(
         noise, time = tf.gather(noises, rows), tf.gather(times, rows)
         signal_rate, noise_rate = denoiser.schedule.rates(time[:, None, None, None])
         rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
-        wish = None
+        conditioning = None
         if labels is not None:
-            wish = wish_for(denoiser, tf.constant(labels[rows // TIMES]), guidance=1.0)
-        seen = unclipped(add_noise(image, noise, **rates), time, wish)
+            conditioning = conditioning_for(
+                denoiser, tf.constant(labels[rows // TIMES]), guidance=1.0
+            )
+        seen = unclipped(add_noise(image, noise, **rates), time, conditioning)
         found, wanted = (
             training_target("velocity", *pair, **rates) for pair in (seen, (image, noise))
         )

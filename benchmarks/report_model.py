@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffkiln.export.proof.certificate import reference_of
-from diffkiln.export.proof.reference import ReferenceSampler, ReferenceWish
+from diffkiln.export.proof.reference import ReferenceConditioning, ReferenceSampler
 from diffkiln.export.proof.reference_noise import reference_noise
 from diffkiln.runtime import Sampler
 
@@ -73,9 +73,13 @@ class Model:
     def sampler(self, way: Way, labels: NDArray[np.int64]) -> ReferenceSampler:
         """The reference, going this way to pictures of these classes."""
         labels = labels if way.classes else np.full_like(labels, -1)
-        wish = ReferenceWish(labels, way.guidance)
+        conditioning = ReferenceConditioning(labels, way.guidance)
         return replace(
-            self.reference, solver=way.solver, eta=way.eta, time_grid=way.time_grid, wish=wish
+            self.reference,
+            solver=way.solver,
+            eta=way.eta,
+            time_grid=way.time_grid,
+            class_conditioning=conditioning,
         )
 
     def draw(self, way: Way, seeds: NDArray[np.int64], labels: NDArray[np.int64]) -> Drawn:
@@ -89,12 +93,12 @@ class Model:
             seconds.append((time.perf_counter() - started) / len(chosen))
         return Drawn(levels(np.concatenate(made)), min(seconds))
 
-    def _image(self, x: NDArray, time: NDArray, wish: ReferenceWish) -> NDArray:
+    def _image(self, x: NDArray, time: NDArray, conditioning: ReferenceConditioning) -> NDArray:
         feeds = {
             "noisy": x,
             "time": time,
-            "labels": wish.labels,
-            "guidance": np.array(wish.guidance, np.float32),
+            "labels": conditioning.labels,
+            "guidance": np.array(conditioning.guidance, np.float32),
         }
         return self._sampler.run("denoiser", feeds)[0]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from report_model import TOGETHER, Pictures
 
 from diffkiln.trainer.maths.diffusion import Denoiser
-from diffkiln.trainer.quality.preview import sample, wish_for
+from diffkiln.trainer.quality.preview import conditioning_for, sample
 from diffkiln.trainer.run.directory import RunDirectory
 from diffkiln.trainer.training.checkpoint import Checkpoints
 from diffkiln.trainer.training.step import Trainer
@@ -39,8 +39,8 @@ def draw(
     """Pictures of noise [N, H, W, C] and classes int64 [N], by 20 steps of DDIM."""
 
     def portion(noise: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        wish = wish_for(denoiser, labels, guidance=guidance)
-        return sample(denoiser, noise, steps=STEPS, wish=wish)
+        conditioning = conditioning_for(denoiser, labels, guidance=guidance)
+        return sample(denoiser, noise, steps=STEPS, conditioning=conditioning)
 
     drawn = tf.function(portion, autograph=False, reduce_retracing=True)
     starts = range(0, len(noise), TOGETHER)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from ..runtime.bundle.manifest import EXPORT_AGAIN
 from ..runtime.bundle.seal import sealed
 from ..trainer.config import CONDITIONINGS, MOST_CLASSES, PREDICTIONS
-from ..trainer.errors import InputError
+from ..trainer.errors import InputError, check_choice
 from ..trainer.maths.diffusion import Denoiser
 from ..trainer.maths.sampling import Sampling
 from ..trainer.maths.schedules import CosineSchedule, Schedule
@@ -25,7 +25,7 @@ from .graphs.assemble import OnnxExporter, set_metadata
 from .graphs.conversion import convert
 from .graphs.half_precision import half_precision, require_finite
 from .manifest import Classes, essentials, metadata_props, write_manifest
-from .options import GRAPHS, MOST_NAME_CHARACTERS, check_baking, check_bundle_path, check_choice
+from .options import GRAPHS, MOST_NAME_CHARACTERS, check_baking, check_bundle_path
 from .proof.certificate import Certificate, certify, reference_of
 from .proof.reference import guided
 from .proof.reference_noise import reference_noise

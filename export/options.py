@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from ..trainer.config import SOLVERS, TIME_GRIDS
-from ..trainer.errors import InputError
+from ..trainer.errors import InputError, check_choice
 
 GRAPHS = ("sampler", "from_noise", "denoiser", "noise", "step")
 MORE_GRAPHS = ("encode", "trajectory", "inpaint")
@@ -68,12 +68,6 @@ def _check_graphs(graphs: Sequence[str], *, inverts: bool) -> None:
             "graphs=encode: only deterministic DDIM can be inverted; leave encode out, or choose "
             "solver=ddim with eta=0"
         )
-
-
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Raise InputError for a value that is none of the choices."""
-    if value not in choices:
-        raise InputError(f"{name}={value}: expected one of {', '.join(choices)}")
 
 
 def _check_eta(eta: float, solver: str) -> None:

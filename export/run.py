@@ -5,13 +5,13 @@ from typing import Any, Unpack
 
 import keras
 
-from ..trainer.errors import InputError
+from ..trainer.errors import InputError, check_choice
 from ..trainer.maths.schedules import make_schedule
 from ..trainer.run.directory import RunDirectory
 from ..trainer.run.lineage import training_record
 from ..trainer.run.weights import load_network
 from .bundle import export_bundle
-from .options import WEIGHTS, Baking, check_choice
+from .options import WEIGHTS, Baking
 from .proof.certificate import Certificate
 
 

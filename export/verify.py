@@ -13,7 +13,7 @@ from ..trainer.errors import InputError
 from .manifest import describe_file
 from .options import MANIFEST_NAME
 from .proof.certificate import VERIFY_STEPS, Certificate, certify, reference_of
-from .proof.reference import ReferenceWish
+from .proof.reference import ReferenceConditioning
 
 
 def verify_bundle(bundle: Path | str) -> Certificate:
@@ -33,11 +33,16 @@ def verify_bundle(bundle: Path | str) -> Certificate:
     known = json.loads((bundle / MANIFEST_NAME).read_text())
     denoise = tf.saved_model.load(str(bundle / "saved_model")).signatures["denoise"]
 
-    def image(noisy: np.ndarray, time: np.ndarray, *wishes: ReferenceWish) -> np.ndarray:
+    def image(
+        noisy: np.ndarray, time: np.ndarray, *conditionings: ReferenceConditioning
+    ) -> np.ndarray:
         wished = {
             name: tf.constant(value)
-            for wish in wishes
-            for name, value in (("labels", wish.labels), ("guidance", np.float32(wish.guidance)))
+            for conditioning in conditionings
+            for name, value in (
+                ("labels", conditioning.labels),
+                ("guidance", np.float32(conditioning.guidance)),
+            )
         }
         return denoise(noisy=tf.constant(noisy), time=tf.constant(time), **wished)["image"].numpy()
 

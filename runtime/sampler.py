@@ -16,7 +16,7 @@ from .engine.arguments import (
     checked_steps,
 )
 from .engine.batching import TOGETHER
-from .engine.conditioning import Labels, Wish, checked_wish
+from .engine.conditioning import Conditioning, Labels, checked_conditioning
 from .engine.engine import Engine
 from .engine.session import SessionSettings
 from .engine.slerp import slerp
@@ -132,12 +132,14 @@ class Sampler:
         that it raises ends the sampling. The images agree with those made without it to 1/255.
         """
         chosen = checked_seeds(count, seeds, seed)
-        wish = self._wish(labels, guidance, seeds=chosen)
+        conditioning = self._conditioning(labels, guidance, seeds=chosen)
         if progress is None:
-            batches = self._drawn("sampler", {"seeds": chosen}, self._drawn_steps(steps), wish)
+            batches = self._drawn(
+                "sampler", {"seeds": chosen}, self._drawn_steps(steps), conditioning
+            )
         else:
             steps = checked_steps(self._bundle, steps)
-            batches = self._stepped({"seeds": chosen}, steps, wish, progress)
+            batches = self._stepped({"seeds": chosen}, steps, conditioning, progress)
         images = np.empty((len(chosen), *self._bundle.image_shape), self._bundle.image_dtype)
         filled = 0
         for batch in batches:
@@ -157,8 +159,8 @@ class Sampler:
     ) -> Iterator[np.ndarray]:
         """Yield the images of the seeds, in order, some at a time; memory is that of one batch."""
         chosen, steps = checked_seeds(count, seeds, seed), self._drawn_steps(steps)
-        wish = self._wish(labels, guidance, seeds=chosen)
-        return self._drawn("sampler", {"seeds": chosen}, steps, wish)
+        conditioning = self._conditioning(labels, guidance, seeds=chosen)
+        return self._drawn("sampler", {"seeds": chosen}, steps, conditioning)
 
     def stepwise(
         self,
@@ -177,9 +179,9 @@ class Sampler:
         iterating to cancel.
         """
         chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self._bundle, steps)
-        wish = self._wish(labels, guidance, seeds=chosen)
-        batches = pieces({"seeds": chosen, **wish.rows}, self._max_batch or TOGETHER)
-        ways = [stepwise(self._engine, batch, steps, wish.numbers) for batch in batches]
+        conditioning = self._conditioning(labels, guidance, seeds=chosen)
+        batches = pieces({"seeds": chosen, **conditioning.rows}, self._max_batch or TOGETHER)
+        ways = [stepwise(self._engine, batch, steps, conditioning.numbers) for batch in batches]
         return (
             (step, np.concatenate([images for _, images in after]))
             for step, after in enumerate(zip(*ways, strict=True))
@@ -204,9 +206,9 @@ class Sampler:
         chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self._bundle, steps)
         every = whole("every", every, 1, self._bundle.max_steps)
         if "trajectory" in self._bundle.graphs and self.device != "openvino":
-            wish = self._wish(labels, guidance, seeds=chosen)
-            rows = {"seeds": chosen, **wish.rows}
-            numbers = {"steps": steps, "every": every, **wish.numbers}
+            conditioning = self._conditioning(labels, guidance, seeds=chosen)
+            rows = {"seeds": chosen, **conditioning.rows}
+            numbers = {"steps": steps, "every": every, **conditioning.numbers}
             return np.concatenate(list(self._engine.run_all("trajectory", rows, **numbers)), axis=1)
         frames = self.stepwise(seeds=chosen, steps=steps, labels=labels, guidance=guidance)
         return np.stack([to_uint8(x) for step, x in frames if (steps - 1 - step) % every == 0])
@@ -232,7 +234,7 @@ class Sampler:
         frames = whole("frames", frames, 2, MAX_COUNT)
         steps = self._drawn_steps(steps)
         first = np.full(frames, ends[0])
-        wish = self._wish(labels, guidance, seeds=first)
+        conditioning = self._conditioning(labels, guidance, seeds=first)
         if self._draws_fresh_noise():
             raise BundleError(
                 f"{self._bundle.path} draws fresh noise in each step, expected a deterministic "
@@ -240,7 +242,9 @@ class Sampler:
             )
         start, end = self._engine.run("noise", {"seeds": np.array(ends, np.int64)})[0]
         noise = slerp(start, end, np.linspace(0.0, 1.0, frames))
-        return np.concatenate(list(self._drawn("from_noise", {"noise": noise}, steps, wish)))
+        return np.concatenate(
+            list(self._drawn("from_noise", {"noise": noise}, steps, conditioning))
+        )
 
     def from_noise(
         self,
@@ -258,7 +262,7 @@ class Sampler:
         """
         noise, steps = checked_noise(self._bundle, noise), self._drawn_steps(steps)
         inputs = {"noise": noise}
-        wish = self._wish(labels, guidance, count=len(noise))
+        conditioning = self._conditioning(labels, guidance, count=len(noise))
         if self._draws_fresh_noise():
             if seeds is None:
                 raise ValueError(
@@ -266,7 +270,7 @@ class Sampler:
                     "fresh noise in each step"
                 )
             inputs["seeds"] = checked_seeds(None, seeds, 0, expected=len(noise))
-        return np.concatenate(list(self._drawn("from_noise", inputs, steps, wish)))
+        return np.concatenate(list(self._drawn("from_noise", inputs, steps, conditioning)))
 
     def encode(
         self,
@@ -283,8 +287,8 @@ class Sampler:
         sampling does.
         """
         images, steps = checked_images(self._bundle, images), checked_steps(self._bundle, steps)
-        wish = self._wish(labels, guidance, count=len(images))
-        return self._painted("encode", {"images": images}, steps, wish)
+        conditioning = self._conditioning(labels, guidance, count=len(images))
+        return self._painted("encode", {"images": images}, steps, conditioning)
 
     def reconstruct(
         self,
@@ -319,45 +323,51 @@ class Sampler:
         count = len(images) if seeds is None else None
         chosen = checked_seeds(count, seeds, seed, expected=len(images))
         inputs = {"images": images, "mask": mask, "seeds": chosen}
-        wish = self._wish(labels, guidance, count=len(images))
-        return self._painted("inpaint", inputs, steps, wish)
+        conditioning = self._conditioning(labels, guidance, count=len(images))
+        return self._painted("inpaint", inputs, steps, conditioning)
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run a graph of the bundle once: its outputs in order, for its inputs by name."""
         return self._engine.session(graph).run(feeds)
 
-    def _wish(
+    def _conditioning(
         self,
         labels: Labels | None,
         guidance: float | None,
         *,
         count: int = 0,
         seeds: np.ndarray | None = None,
-    ) -> Wish:
+    ) -> Conditioning:
         count = count if seeds is None else len(seeds)
-        return checked_wish(self._bundle, labels, guidance, count=count, seeds=seeds)
+        return checked_conditioning(self._bundle, labels, guidance, count=count, seeds=seeds)
 
     def _drawn_steps(self, steps: int | None) -> int:
         return checked_drawn_steps(self._bundle, steps)
 
-    def _drawn(self, graph: str, given: Given, steps: int, wish: Wish) -> Iterator[np.ndarray]:
+    def _drawn(
+        self, graph: str, given: Given, steps: int, conditioning: Conditioning
+    ) -> Iterator[np.ndarray]:
         if self.device == "openvino":  # which takes no Loop
-            return self._stepped(given, steps, wish)
-        rows = {**given, **wish.rows}
-        return self._engine.run_all(graph, rows, steps=steps, **wish.numbers)
+            return self._stepped(given, steps, conditioning)
+        rows = {**given, **conditioning.rows}
+        return self._engine.run_all(graph, rows, steps=steps, **conditioning.numbers)
 
     def _stepped(
-        self, given: Given, steps: int, wish: Wish, progress: Progress | None = None
+        self, given: Given, steps: int, conditioning: Conditioning, progress: Progress | None = None
     ) -> Iterator[np.ndarray]:
         size = self._max_batch or TOGETHER
-        rows = {**given, **wish.rows}
+        rows = {**given, **conditioning.rows}
         return stepwise_batches(
-            self._engine, rows, steps, wish.numbers, size=size, progress=progress
+            self._engine, rows, steps, conditioning.numbers, size=size, progress=progress
         )
 
-    def _painted(self, graph: str, given: Given, steps: int, wish: Wish) -> np.ndarray:
-        rows = {**given, **wish.rows}
-        return np.concatenate(list(self._engine.run_all(graph, rows, steps=steps, **wish.numbers)))
+    def _painted(
+        self, graph: str, given: Given, steps: int, conditioning: Conditioning
+    ) -> np.ndarray:
+        rows = {**given, **conditioning.rows}
+        return np.concatenate(
+            list(self._engine.run_all(graph, rows, steps=steps, **conditioning.numbers))
+        )
 
     def _draws_fresh_noise(self) -> bool:
         return "seeds" in self._engine.inputs("from_noise")

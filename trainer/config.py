@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, check_choice
 
 SCHEDULES = ("cosine", "ddpm_linear", "ddpm_cosine")
 PREDICTIONS = ("noise", "velocity", "image")
@@ -296,12 +296,6 @@ def check_signal_rates(max_signal_rate: float, min_signal_rate: float) -> None:
             f"min_signal_rate={min_signal_rate}, max_signal_rate={max_signal_rate}: "
             f"expected {MIN_SIGNAL_RATE} <= min_signal_rate < max_signal_rate <= 1"
         )
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise InputError for a value that is none of the choices."""
-    if value not in choices:
-        raise InputError(f"{name}={value}: expected one of {', '.join(choices)}")
 
 
 def _check_integer(name: str, value: int, *, least: int, most: int) -> None:

@@ -1,5 +1,7 @@
 """The error for anything a caller got wrong, so that commands can tell it from a defect."""
 
+from collections.abc import Sequence
+
 
 class InputError(ValueError):
     """Bad input: the message is one line that names it, what was expected and what to do."""
@@ -8,3 +10,9 @@ class InputError(ValueError):
 def first_line(error: Exception) -> str:
     """What another library's error says first, or else its name; at most 200 characters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raise InputError for a value that is none of the choices."""
+    if value not in choices:
+        raise InputError(f"{name}={value}: expected one of {', '.join(choices)}")

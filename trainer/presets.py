@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from .config import FORMERLY, TrainConfig, check_choice
-from .errors import InputError
+from .config import FORMERLY, TrainConfig
+from .errors import InputError, check_choice
 
 _COMMON: dict[str, Any] = {
     "data": "synthetic",

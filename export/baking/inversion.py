@@ -9,7 +9,7 @@ by a fixed-point iteration, and each step back then uses an estimate made at its
 
 import tensorflow as tf
 
-from ...trainer.maths.diffusion import Wish
+from ...trainer.maths.diffusion import Conditioning
 from ...trainer.maths.sampling import Sampling
 
 # Evaluations of the last step beyond one. More restore the photograph better and make the noise
@@ -34,7 +34,7 @@ def inversion_step(
     noisy: tf.Tensor,
     image: tf.Tensor,
     original: tf.Tensor,
-    wish: Wish | None = None,
+    conditioning: Conditioning | None = None,
 ) -> Tensors:
     """Evaluation 0 … steps + CORRECTIONS − 1, going from clean to noise: next noisy, next image.
 
@@ -52,7 +52,7 @@ def inversion_step(
     denoiser = sampling.denoiser
     time = denoiser.schedule.grid_time(k, steps, sampling.time_grid)
     x = tf.where(correcting, noisy, moved_back(image))
-    found, _ = denoiser(x, tf.fill(tf.shape(x)[:1], time), wish)
+    found, _ = denoiser(x, tf.fill(tf.shape(x)[:1], time), conditioning)
     corrected = x + level.signal * (original - found)
     return {
         "next_noisy": tf.where(correcting, corrected, moved_back(found)),

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ...trainer.maths.diffusion import Wish, to_uint8
+from ...trainer.maths.diffusion import Conditioning, to_uint8
 from ...trainer.maths.sampling import Sampling
 from .inversion import CORRECTIONS, begin_inversion, inversion_step
 from .noise import INITIAL_STREAM, gaussian_noise
@@ -69,7 +69,7 @@ class Signatures:
             labels: tf.Tensor | None = None,
             guidance: tf.Tensor | None = None,
         ) -> Tensors:
-            image, noise = self.sampling.denoiser(noisy, time, _wish(labels, guidance))
+            image, noise = self.sampling.denoiser(noisy, time, _conditioning(labels, guidance))
             return {"image": image, "noise": noise}
 
         time = tf.TensorSpec([None], tf.float32, "time")
@@ -134,8 +134,8 @@ class Signatures:
             guidance: tf.Tensor | None = None,
             **given: tf.Tensor,
         ) -> Tensors:
-            wish = _wish(labels, guidance)
-            made = inversion_step(self.sampling, step, steps, wish=wish, **given)
+            conditioning = _conditioning(labels, guidance)
+            made = inversion_step(self.sampling, step, steps, conditioning=conditioning, **given)
             return {**made, RESULT: made["next_noisy"]}
 
         return self._process(
@@ -203,9 +203,9 @@ class Signatures:
         **state: tf.Tensor,
     ) -> Tensors:
         fresh = None if seeds is None else self._noise(seeds, step + 1)
-        wish = _wish(labels, guidance)
+        conditioning = _conditioning(labels, guidance)
         made, image = self.sampling.step(
-            step, steps, state, wish=wish, fresh_noise=fresh, hold=hold
+            step, steps, state, conditioning=conditioning, fresh_noise=fresh, hold=hold
         )
         carried = made if seeds is None else {**made, "seeds": seeds}
         images = {f"next_{name}": tensor for name, tensor in carried.items()}
@@ -220,5 +220,5 @@ class Signatures:
         return tf.cast(images, tf.float32) / 255.0 if self.image_dtype == "uint8" else images
 
 
-def _wish(labels: tf.Tensor | None, guidance: tf.Tensor | None) -> Wish | None:
-    return None if labels is None or guidance is None else Wish(labels, guidance)
+def _conditioning(labels: tf.Tensor | None, guidance: tf.Tensor | None) -> Conditioning | None:
+    return None if labels is None or guidance is None else Conditioning(labels, guidance)

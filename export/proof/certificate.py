@@ -153,7 +153,7 @@ def reference_of(known: Mapping[str, Any], network: Callable[..., np.ndarray]) -
     """The float64 reference of what a manifest's essentials describe.
 
     `network` maps noisy images float32 [N, H, W, C], conditions float32 [N], and for a model of
-    classes a `ReferenceWish`, to its prediction.
+    classes a `ReferenceConditioning`, to its prediction.
     """
     sampler = known["sampler"]
     return ReferenceSampler(

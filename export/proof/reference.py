@@ -20,7 +20,7 @@ _FIRST_EVALUATIONS = 8
 
 
 @dataclass(frozen=True)
-class ReferenceWish:
+class ReferenceConditioning:
     """Labels int64 [N], −1 for none, and the guidance."""
 
     labels: Array
@@ -28,18 +28,20 @@ class ReferenceWish:
 
 
 def guided(network: Network) -> Network:
-    """A network of (x, condition, labels) as one of (x, condition, wish).
+    """A network of (x, condition, labels) as one of (x, condition, class_conditioning).
 
     Classifier-free guidance (arXiv 2207.12598, equation 6): output without a label, and from there
     `guidance` times the way to the output with it.
     """
 
-    def call(x: Array, condition: Array, wish: ReferenceWish) -> Array:
-        labelled = np.asarray(network(x, condition, wish.labels), np.float64)
-        if wish.guidance == 1:
+    def call(x: Array, condition: Array, class_conditioning: ReferenceConditioning) -> Array:
+        labelled = np.asarray(network(x, condition, class_conditioning.labels), np.float64)
+        if class_conditioning.guidance == 1:
             return labelled
-        without = np.asarray(network(x, condition, np.full_like(wish.labels, -1)), np.float64)
-        return without + wish.guidance * (labelled - without)
+        without = np.asarray(
+            network(x, condition, np.full_like(class_conditioning.labels, -1)), np.float64
+        )
+        return without + class_conditioning.guidance * (labelled - without)
 
     return call
 
@@ -48,9 +50,9 @@ def guided(network: Network) -> Network:
 class ReferenceSampler:
     """DDIM (arXiv 2010.02502) and DPM-Solver++(2M) (arXiv 2211.01095) in float64.
 
-    `network` maps float32 images [N, H, W, C], float32 conditions [N], and the wish where there is
-    one, to its prediction. `schedule` is the name and parameters as the manifest holds them; the
-    rest as in `export_bundle`.
+    `network` maps float32 images [N, H, W, C], float32 conditions [N] and, for a model of classes,
+    a `ReferenceConditioning` to its prediction. `schedule` is the name and parameters as the
+    manifest holds them; the rest as in `export_bundle`.
     """
 
     network: Network
@@ -63,7 +65,7 @@ class ReferenceSampler:
     solver: str = "ddim"
     eta: float = 0.0
     time_grid: str = "linear"
-    wish: ReferenceWish | None = None
+    class_conditioning: ReferenceConditioning | None = None
 
     def from_noise(self, noise: Array, steps: int, seeds: Sequence[int] = ()) -> Array:
         """Pixels float64 [N, H, W, C] in [0, 1]; `seeds` are needed where η is not 0."""
@@ -107,8 +109,8 @@ class ReferenceSampler:
         """(x̂_0, ε̂) at one time for all images."""
         signal, sigma = self.rates(time)
         condition = np.full(len(x), self._condition(time), np.float32)
-        wish = () if self.wish is None else (self.wish,)
-        output = np.asarray(self.network(x.astype(np.float32), condition, *wish), np.float64)
+        shown = () if self.class_conditioning is None else (self.class_conditioning,)
+        output = np.asarray(self.network(x.astype(np.float32), condition, *shown), np.float64)
         if self.prediction == "noise":
             image, epsilon = (x - sigma * output) / signal, output
         elif self.prediction == "velocity":

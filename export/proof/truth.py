@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .forms import EVERY, Case, Form
-from .reference import ReferenceSampler, ReferenceWish
+from .reference import ReferenceConditioning, ReferenceSampler
 from .reference_noise import reference_noise
 
 # Without guidance, the other way round, and with it.
@@ -30,15 +30,19 @@ class Truth:
     num_classes: int
 
     @cached_property
-    def wish(self) -> ReferenceWish:
+    def class_conditioning(self) -> ReferenceConditioning:
         """What the pictures are to show, which a model without classes is not told."""
         labels = (self.seeds + 1) % (self.num_classes + 1) - 1
-        return ReferenceWish(labels, _GUIDANCES[int(self.seeds[0]) % len(_GUIDANCES)])
+        return ReferenceConditioning(labels, _GUIDANCES[int(self.seeds[0]) % len(_GUIDANCES)])
 
     @cached_property
     def reference(self) -> ReferenceSampler:
         """The model, told what to show."""
-        return replace(self.model, wish=self.wish) if self.num_classes else self.model
+        return (
+            replace(self.model, class_conditioning=self.class_conditioning)
+            if self.num_classes
+            else self.model
+        )
 
     @cached_property
     def noise(self) -> np.ndarray:
@@ -60,8 +64,8 @@ class Truth:
         mask = np.zeros((len(pictures), self.image["height"], self.image["width"], 1), np.uint8)
         mask[:, :, self.image["width"] // 2 :] = 255
         pictures = pictures.astype(self.image["dtype"])
-        wish = self.wish
-        return Case(self.seeds, self.steps, pictures, mask, wish.labels, wish.guidance)
+        shown = self.class_conditioning
+        return Case(self.seeds, self.steps, pictures, mask, shown.labels, shown.guidance)
 
     def result(self, form: Form) -> np.ndarray:
         """What a form should have made."""

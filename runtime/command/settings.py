@@ -21,13 +21,13 @@ def settings_of(
 ) -> dict[str, Any]:
     """Return all that the pixels of a seed follow from, as JSON has it."""
     chosen = bundle.default_guidance if guidance is None else guidance
-    wish = {"label": choices and list(choices), "guidance": chosen}
+    conditioning = {"label": choices and list(choices), "guidance": chosen}
     return {
         "bundle": bundle.path.absolute().name,
         "sampler_sha256": bundle.graph("sampler").sha256,
         "steps": steps,
         "scale": scale,
-        **(wish if bundle.class_names else {}),
+        **(conditioning if bundle.class_names else {}),
     }
 
 

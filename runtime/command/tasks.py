@@ -69,9 +69,9 @@ class Task:
 
     def batches(self, sampler: "Sampler") -> Iterator[np.ndarray]:
         """Yield all images in order, some at a time, of the bundle's dtype."""
-        return sampler.batches(seeds=self.seeds, steps=self.steps, **self.wish(self.seeds))
+        return sampler.batches(seeds=self.seeds, steps=self.steps, **self.conditioning(self.seeds))
 
-    def wish(self, seeds: np.ndarray) -> dict[str, Any]:
+    def conditioning(self, seeds: np.ndarray) -> dict[str, Any]:
         """Return the arguments of a Sampler that say what images of these seeds show."""
         if self.choices is None:
             return {"labels": None, "guidance": self.guidance}
@@ -106,8 +106,8 @@ class Samples(Task):
 
     def frames(self, sampler: "Sampler") -> Iterator[np.ndarray]:
         """Yield the images after every so many steps, counted back from the last."""
-        wish = self.wish(self.seeds)
-        for step, images in sampler.stepwise(seeds=self.seeds, steps=self.steps, **wish):
+        conditioning = self.conditioning(self.seeds)
+        for step, images in sampler.stepwise(seeds=self.seeds, steps=self.steps, **conditioning):
             if (self.steps - 1 - step) % self._every == 0:
                 yield images
 
@@ -153,8 +153,11 @@ class Interpolation(Task):
 
     def batches(self, sampler: "Sampler") -> Iterator[np.ndarray]:
         """Yield all images at once."""
-        (start, end), wish = self.seeds.tolist(), self.wish(self.seeds[[0] * self.count])
-        yield sampler.interpolate(start, end, self.count, steps=self.steps, **wish)
+        (start, end), conditioning = (
+            self.seeds.tolist(),
+            self.conditioning(self.seeds[[0] * self.count]),
+        )
+        yield sampler.interpolate(start, end, self.count, steps=self.steps, **conditioning)
 
     def frames(self, sampler: "Sampler") -> Iterator[np.ndarray]:
         """Yield each image as a frame."""
@@ -194,8 +197,8 @@ class Inpainting(Task):
         for start in range(0, len(self.seeds), _TOGETHER):
             seeds = self.seeds[start : start + _TOGETHER]
             photos = self.photo[np.newaxis].repeat(len(seeds), axis=0)
-            wish = self.wish(seeds)
-            yield sampler.inpaint(photos, self.mask, seeds=seeds, steps=self.steps, **wish)
+            conditioning = self.conditioning(seeds)
+            yield sampler.inpaint(photos, self.mask, seeds=seeds, steps=self.steps, **conditioning)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,5 +234,5 @@ class Reconstruction(Task):
 
     def batches(self, sampler: "Sampler") -> Iterator[np.ndarray]:
         """Yield the one image."""
-        wish = self.wish(np.zeros(1, np.int64))
-        yield sampler.reconstruct(self.photo[np.newaxis], steps=self.steps, **wish)
+        conditioning = self.conditioning(np.zeros(1, np.int64))
+        yield sampler.reconstruct(self.photo[np.newaxis], steps=self.steps, **conditioning)

@@ -16,7 +16,7 @@ NO_LABEL = -1
 _NAMED = 5
 
 
-class Wish(NamedTuple):
+class Conditioning(NamedTuple):
     """Inputs of a graph beyond those of every model: rows, one for each image, and numbers.
 
     Both are empty for a model without classes.
@@ -26,14 +26,14 @@ class Wish(NamedTuple):
     numbers: Mapping[str, float]
 
 
-def checked_wish(
+def checked_conditioning(
     bundle: Bundle,
     labels: Labels | None,
     guidance: float | None,
     *,
     count: int,
     seeds: np.ndarray | None = None,
-) -> Wish:
+) -> Conditioning:
     """Return what `count` images are to show; ValueError for what the bundle does not know.
 
     `labels` is one for all or one for each: a class by number or name, or -1 for none. Left out,
@@ -46,14 +46,14 @@ def checked_wish(
                 raise ValueError(
                     f"{name}={value!r}: the model of {bundle.path} knows no classes; leave it out"
                 )
-        return Wish({}, {})
+        return Conditioning({}, {})
     if labels is None:
         numbers = np.full(count, NO_LABEL) if seeds is None else seeds % len(bundle.class_names)
     else:
         numbers = _numbers(bundle, labels, count)
     if guidance is None:
         guidance = bundle.default_guidance if (numbers != NO_LABEL).any() else 1.0
-    return Wish({"labels": numbers}, {"guidance": checked_guidance(guidance)})
+    return Conditioning({"labels": numbers}, {"guidance": checked_guidance(guidance)})
 
 
 def class_number(bundle: Bundle, label: Any) -> int:
@@ -84,8 +84,13 @@ def class_number(bundle: Bundle, label: Any) -> int:
 
 def unguided(bundle: Bundle, batch: int) -> dict[str, np.ndarray]:
     """Return the inputs that ask for one evaluation of an image in each step, if there are any."""
-    wish = checked_wish(bundle, None, 1.0 if bundle.class_names else None, count=batch)
-    return {**wish.rows, **{name: np.array(x, np.float32) for name, x in wish.numbers.items()}}
+    conditioning = checked_conditioning(
+        bundle, None, 1.0 if bundle.class_names else None, count=batch
+    )
+    return {
+        **conditioning.rows,
+        **{name: np.array(x, np.float32) for name, x in conditioning.numbers.items()},
+    }
 
 
 def checked_guidance(guidance: Any) -> float:

@@ -69,7 +69,7 @@ def noise_between(
 
 
 @dataclass(frozen=True)
-class Wish:
+class Conditioning:
     """What images are to show: labels int64 [N], −1 for none, and the guidance float32 []."""
 
     labels: tf.Tensor
@@ -77,7 +77,7 @@ class Wish:
 
 
 def guided_output(
-    network: Network, noisy: tf.Tensor, condition: tf.Tensor, wish: Wish
+    network: Network, noisy: tf.Tensor, condition: tf.Tensor, conditioning: Conditioning
 ) -> tf.Tensor:
     """The network's output under classifier-free guidance (arXiv 2207.12598, equation 6).
 
@@ -85,17 +85,17 @@ def guided_output(
     output itself: then the network sees the batch once, and else twice, in one call.
     """
     images = tf.shape(noisy)[0]
-    seen = images * (2 - tf.cast(tf.equal(wish.guidance, 1.0), tf.int32))
+    seen = images * (2 - tf.cast(tf.equal(conditioning.guidance, 1.0), tf.int32))
 
     def copied(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
         # Cut to size rather than tiled: what a graph is given can then never make it grow.
         return tf.concat([first, second], axis=0)[:seen]
 
-    labels = copied(wish.labels, -tf.ones_like(wish.labels))
+    labels = copied(conditioning.labels, -tf.ones_like(conditioning.labels))
     output = network([copied(noisy, noisy), copied(condition, condition), labels])
     # Where there is one copy both are the same, and their difference is 0.
     labelled, unlabelled = output[:images], output[-images:]
-    guided = unlabelled + wish.guidance * (labelled - unlabelled)
+    guided = unlabelled + conditioning.guidance * (labelled - unlabelled)
     guided.set_shape(noisy.shape)
     return guided
 
@@ -127,18 +127,20 @@ class Denoiser:
                 "conditioning, or the schedule ddpm_linear or ddpm_cosine"
             )
 
-    def __call__(self, noisy: tf.Tensor, time: tf.Tensor, wish: Wish | None = None) -> Pair:
-        """(x̂_0, ε̂) of images [N, H, W, C] at times [N]; `wish` is needed where there are classes.
+    def __call__(
+        self, noisy: tf.Tensor, time: tf.Tensor, conditioning: Conditioning | None = None
+    ) -> Pair:
+        """(x̂_0, ε̂) of images [N, H, W, C] at times [N]; a model of classes needs `conditioning`.
 
         With `clip`, x̂_0 is held in the range of real pixels and ε̂ follows from what is left of it.
         """
         signal_rate, noise_rate = self.schedule.rates(time[:, None, None, None])
         rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
         condition = self._condition(time, signal_rate, noise_rate)
-        if wish is None:
+        if conditioning is None:
             output = self.network([noisy, condition])
         else:
-            output = guided_output(self.network, noisy, condition, wish)
+            output = guided_output(self.network, noisy, condition, conditioning)
         image, noise = split_prediction(self.prediction, output, noisy, **rates)
         if not self.clip:
             return image, noise

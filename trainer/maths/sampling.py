@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from ..errors import InputError
-from .diffusion import Denoiser, Wish, noise_between
+from .diffusion import Conditioning, Denoiser, noise_between
 from .solvers import SOLVERS, Estimate, Rates, Solver, Stage, State
 
 Hold = Callable[[tf.Tensor], tf.Tensor]
@@ -44,19 +44,19 @@ class Sampling:
         steps: tf.Tensor,
         state: State,
         *,
-        wish: Wish | None = None,
+        conditioning: Conditioning | None = None,
         fresh_noise: tf.Tensor | None = None,
         hold: Hold | None = None,
     ) -> tuple[State, tf.Tensor]:
         """Step k of `steps`, int64 []: what is carried on, and x̂_0 in normalised units.
 
-        `wish` is needed where the denoiser has classes, and `fresh_noise` [N, H, W, C] where `eta`
-        is not 0. `hold` replaces what is known of
+        A denoiser of classes needs `conditioning`, and an `eta` above 0 needs `fresh_noise`
+        [N, H, W, C]. `hold` replaces what is known of
         x̂_0, and ε̂ follows from it.
         """
         noisy = state["noisy"]
         time = self.denoiser.schedule.grid_time(step, steps, self.time_grid)
-        image, noise = self.denoiser(noisy, tf.fill(tf.shape(noisy)[:1], time), wish)
+        image, noise = self.denoiser(noisy, tf.fill(tf.shape(noisy)[:1], time), conditioning)
         at = self._stage(step, steps)
         if hold:
             image = hold(image)

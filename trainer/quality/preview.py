@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ..maths.diffusion import Denoiser, Wish, to_uint8
+from ..maths.diffusion import Conditioning, Denoiser, to_uint8
 from ..maths.sampling import Sampling
 from ..run.directory import replacing
 from ..streams import PREVIEW, stream_seed
@@ -28,9 +28,10 @@ class Preview:
             shape, stream_seed(0, PREVIEW, tf.constant(0, tf.int64))
         )
         labels = np.arange(_SIDE**2) * (denoiser.num_classes or 0) // _SIDE**2
-        wish = wish_for(denoiser, labels, guidance=PREVIEW_GUIDANCE)
+        conditioning = conditioning_for(denoiser, labels, guidance=PREVIEW_GUIDANCE)
         self._sample = tf.function(
-            lambda noise: sample(denoiser, noise, steps=PREVIEW_STEPS, wish=wish), autograph=False
+            lambda noise: sample(denoiser, noise, steps=PREVIEW_STEPS, conditioning=conditioning),
+            autograph=False,
         )
 
     def draw(self) -> np.ndarray:
@@ -41,21 +42,23 @@ class Preview:
         return rows.reshape(_SIDE * height, _SIDE * width, channels)
 
 
-def wish_for(denoiser: Denoiser, labels: np.ndarray | tf.Tensor, *, guidance: float) -> Wish | None:
+def conditioning_for(
+    denoiser: Denoiser, labels: np.ndarray | tf.Tensor, *, guidance: float
+) -> Conditioning | None:
     """What to ask of a denoiser for images of classes int [N]; None where it knows no classes."""
     if denoiser.num_classes is None:
         return None
-    return Wish(tf.cast(labels, tf.int64), tf.constant(guidance))
+    return Conditioning(tf.cast(labels, tf.int64), tf.constant(guidance))
 
 
 def sample(
-    denoiser: Denoiser, noise: tf.Tensor, *, steps: int, wish: Wish | None = None
+    denoiser: Denoiser, noise: tf.Tensor, *, steps: int, conditioning: Conditioning | None = None
 ) -> tf.Tensor:
     """DDIM from noise float32 [N, H, W, C] in `steps` steps: images uint8 [N, H, W, C]."""
     sampling, total = Sampling(denoiser), tf.constant(steps, tf.int64)
 
     def body(step: tf.Tensor, noisy: tf.Tensor, _: tf.Tensor):
-        state, image = sampling.step(step, total, {"noisy": noisy}, wish=wish)
+        state, image = sampling.step(step, total, {"noisy": noisy}, conditioning=conditioning)
         return step + 1, state["noisy"], image
 
     start = (tf.constant(0, tf.int64), noise, tf.zeros_like(noise))

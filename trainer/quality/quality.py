@@ -15,7 +15,7 @@ from ..run.directory import Best
 from ..streams import KID_NOISE, stream_seed
 from .features import FeatureExtractor, extractor
 from .kid import KernelDistance, kid
-from .preview import sample, wish_for
+from .preview import conditioning_for, sample
 
 KID_STEPS = 20
 _BATCH = 64
@@ -88,8 +88,8 @@ class Quality:
         return np.concatenate(drawn)[:count]
 
     def _of_labels(self, noise: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        wish = wish_for(self._denoiser, labels, guidance=1.0)
-        return sample(self._denoiser, noise, steps=KID_STEPS, wish=wish)
+        conditioning = conditioning_for(self._denoiser, labels, guidance=1.0)
+        return sample(self._denoiser, noise, steps=KID_STEPS, conditioning=conditioning)
 
 
 def reference_images(images: ImageData, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -67,7 +67,7 @@ def test_a_photograph_shows_no_class_unless_told(sampler: Sampler) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "message"),
+    ("conditioning", "message"),
     [
         ({"labels": "dahlias"}, "'dahlias' is none of the bundle's 10 classes; did you mean 'dahl"),
         ({"labels": "xyz"}, "classes; the first are 'cosmos', 'daisy', 'sunflower', 'primro"),
@@ -81,19 +81,21 @@ def test_a_photograph_shows_no_class_unless_told(sampler: Sampler) -> None:
         ({"guidance": "2"}, "guidance='2': expected a number"),
     ],
 )
-def test_what_no_image_can_show(sampler: Sampler, wish: dict[str, Any], message: str) -> None:
+def test_what_no_image_can_show(
+    sampler: Sampler, conditioning: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
-        sampler.sample(3, steps=1, **wish)
+        sampler.sample(3, steps=1, **conditioning)
     with pytest.raises(ValueError, match=message):
-        sampler.batches(3, steps=1, **wish)
+        sampler.batches(3, steps=1, **conditioning)
 
 
 def test_a_model_without_classes_says_so(tiny_bundle: Path) -> None:
     with Sampler(tiny_bundle, device="cpu") as plain:
-        wishes: list[dict[str, Any]] = [{"labels": 1}, {"guidance": 1.0}]
-        for wish in wishes:
+        conditionings: list[dict[str, Any]] = [{"labels": 1}, {"guidance": 1.0}]
+        for conditioning in conditionings:
             with pytest.raises(ValueError, match=r"=1(\.0)?: the model of \S+ knows no classes"):
-                plain.sample(1, steps=1, **wish)
+                plain.sample(1, steps=1, **conditioning)
 
 
 def test_labels_on_the_command_line(command: Command, class_bundle: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from diffkiln.trainer.data.batches import batches, load_images
 from diffkiln.trainer.data.synthetic.dataset import flowers_of
 from diffkiln.trainer.data.synthetic.species import SPECIES
 from diffkiln.trainer.errors import InputError
-from diffkiln.trainer.maths.diffusion import Wish, guided_output
+from diffkiln.trainer.maths.diffusion import Conditioning, guided_output
 from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.run.directory import DataSummary, RunDirectory
@@ -130,10 +130,10 @@ class Recording:
 @pytest.mark.parametrize(("guidance", "images"), [(1.0, 3), (0.0, 6), (2.5, 6)])
 def test_guidance_moves_away_from_what_no_label_gives(guidance: float, images: int) -> None:
     network, noisy = Recording(), tf.random.stateless_normal([3, 2, 2, 1], (0, 0))
-    wish = Wish(tf.constant([0, 4, -1], tf.int64), tf.constant(guidance))
-    output = guided_output(network, noisy, tf.fill([3], 0.5), wish)
+    conditioning = Conditioning(tf.constant([0, 4, -1], tf.int64), tf.constant(guidance))
+    output = guided_output(network, noisy, tf.fill([3], 0.5), conditioning)
     assert network.seen == [images]
-    labelled, unlabelled = network([noisy, noisy[:, 0, 0, 0], wish.labels]), noisy - 1 / 3
+    labelled, unlabelled = network([noisy, noisy[:, 0, 0, 0], conditioning.labels]), noisy - 1 / 3
     expected = unlabelled + guidance * (labelled - unlabelled)
     # Rounding of one sum and one product.
     np.testing.assert_allclose(output, expected, rtol=0, atol=1e-6)
