@@ -6,35 +6,55 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 
 # Files are often misnamed, so the ending does not choose the format. Formats that Pillow hands to
 # another program (EPS) stay out.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-# A cheap box filter, or JPEG's own scaling, may shrink a picture to this many times its final size.
+# A cheap box filter or JPEG's own scaling, may shrink a picture to this many times its final size.
 _REDUCING_GAP = 3.0
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow multiplies grey levels of 2 and 4 bits by, but not the level that is transparent.
+_PNG_SCALES = {"L;2": 85, "L;4": 17}
 
 
 def read_photo(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """Return the centre of a picture of any size as uint8 [height, width, channels] of `shape`.
+    """Return the picture in a file as `fitted` does, uint8 [height, width, channels] of `shape`.
 
-    The EXIF orientation is applied, and transparency is laid over white where there are no 4
-    channels. Raises ValueError with the reason if it is not a whole picture.
+    Raises ValueError with the reason if it is not a whole picture.
+    """
+    with _opened(path, max(shape[:2])) as picture:
+        return fitted(picture, shape)
+
+
+def fitted(picture: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return the centre of a picture of any size, uint8 [height, width, channels] of `shape`.
+
+    The EXIF orientation is applied, and transparency is laid over white unless there are 4
+    channels. Raises ValueError for floating-point pictures, whose range is unknown.
     """
     height, width, channels = shape
-    with _opened(path, max(height, width)) as picture:
-        part = _plain(_centre(ImageOps.exif_transpose(picture), width, height), channels)
-        size = (width, height)
-        resized = part.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
+    part = _plain(_centre(_upright(picture), width, height), channels)
+    size = (width, height)
+    resized = part.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
     return np.asarray(resized).reshape(shape)
 
 
 def read_mask(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     """Return a mask uint8 [height, width, 1] as `inpaint` takes it: 0 where the picture is dark.
 
-    It is cut and resized like a photograph; 1 where the result is white by half or more. Raises
-    ValueError if nothing is, or it is not a whole picture.
+    It is cut and resized like a photograph, then 1 where its grey level is at least 128. Raises
+    ValueError if no pixel is 1, or if it is not a whole picture.
     """
     mask = (read_photo(path, (*shape[:2], 1)) >= 128).astype(np.uint8)
     if not mask.any():
@@ -43,34 +63,56 @@ def read_mask(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) of a picture as it is seen; ValueError as above."""
+    """Return (width, height) of a picture as it is seen; raises ValueError like `read_photo`."""
     with _opened(path) as picture:
-        return ImageOps.exif_transpose(picture).size
+        return _upright(picture).size
 
 
 @contextlib.contextmanager
 def _opened(path: Path, size: int | None = None) -> Iterator[Image.Image]:
     """Open a picture, and turn whatever goes wrong while it is decoded into ValueError.
 
-    With `size` it may be shrunk for an image of that many pixels a side.
+    With `size`, it may be shrunk for an image of that many pixels a side.
     """
     # Opening a named pipe would wait forever.
     if not path.is_file():
         raise ValueError("is not a file; expected a JPEG or PNG; check the path")
     try:
         with warnings.catch_warnings():
-            # A panorama is no attack; from twice that size on Pillow refuses it.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Neither a panorama nor EXIF that was cut short spoils a picture.
+            warnings.simplefilter("ignore")
             with Image.open(path, formats=_FORMATS) as picture:
                 if size is not None:
                     least = int(_REDUCING_GAP * size)
                     picture.draft(None, (least, least))
+                _scale_transparent_level(picture)
                 yield picture
     except UnidentifiedImageError as error:
         raise ValueError("is no picture; expected a JPEG or PNG") from error
     # Pillow reports broken PNG chunks as SyntaxError.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"cannot be decoded ({error}); expected a whole JPEG or PNG") from error
+
+
+def _scale_transparent_level(picture: Image.Image) -> None:
+    """Scale the transparent level of a PNG as Pillow scales its pixels to 8 bits.
+
+    Of 16-bit colours Pillow keeps the high bytes, so the transparent one is compared by these.
+    """
+    level = picture.info.get("transparency")
+    if level is None or not isinstance(picture, PngImageFile):
+        return
+    raw_mode = picture.tile[0].args
+    if raw_mode in _PNG_SCALES:
+        picture.info["transparency"] = level * _PNG_SCALES[raw_mode]
+    elif raw_mode == "RGB;16B":
+        picture.info["transparency"] = tuple(part >> 8 for part in level)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; `exif_transpose` fails on EXIF that it cannot write back."""
+    turn = _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _centre(picture: Image.Image, width: int, height: int) -> Image.Image:
@@ -82,17 +124,29 @@ def _centre(picture: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def _plain(picture: Image.Image, channels: int) -> Image.Image:
-    """Return it as grey, RGB or RGBA of 8 bits."""
-    if picture.mode == "F":
-        raise ValueError("mode F; convert it to 8 or 16 bits")
-    if picture.mode.startswith("I"):
-        picture = _grey_from_16_bits(picture)
+    """Return a picture as grey, RGB or RGBA of 8 bits."""
+    picture = _convertible(picture)
     if picture.has_transparency_data and channels < 4:
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture.convert("RGBA"))
     return picture.convert(_MODES[channels])
 
 
+def _convertible(picture: Image.Image) -> Image.Image:
+    """Return a picture in a mode that Pillow converts to RGB and RGBA without an error or loss."""
+    if picture.mode == "F":
+        raise ValueError("mode F; convert it to 8 or 16 bits")
+    if picture.mode.startswith("I"):
+        return _grey_from_16_bits(picture)
+    between = {"La": "LA", "LAB": "RGB"}.get(picture.mode)
+    return picture.convert(between) if between else picture
+
+
 def _grey_from_16_bits(picture: Image.Image) -> Image.Image:
-    levels = np.clip(np.asarray(picture).astype(np.int64), 0, 65535)
-    return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
+    """Return integer levels as grey of 8 bits, with alpha where one level is transparent."""
+    levels = np.asarray(picture).astype(np.int64)
+    grey = Image.fromarray(((np.clip(levels, 0, 65535) + 128) // 257).astype(np.uint8))
+    if (transparent := picture.info.get("transparency")) is None:
+        return grey
+    alpha = Image.fromarray(np.where(levels == transparent, 0, 255).astype(np.uint8))
+    return Image.merge("LA", (grey, alpha))

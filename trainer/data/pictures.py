@@ -4,23 +4,35 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 
 from ..errors import InputError
 
-# Files are often misnamed, so the ending does not choose the format. Formats that Pillow hands to
+# Files are often misnamed, so the ending does not choose the format. Formats that Pillow passes to
 # another program (EPS) stay out.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 # A cheap box filter or JPEG's own scaling may shrink a picture to this many times its final size
 # before Lanczos does the rest: the result hardly differs, and large pictures are much faster.
 _REDUCING_GAP = 3.0
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow multiplies grey levels of 2 and 4 bits by, but not the level that is transparent.
+_PNG_SCALES = {"L;2": 85, "L;4": 17}
 
 
 def read_image(path: Path, image_size: int) -> NDArray[np.uint8]:
     """Return the picture in a file as `square_rgb` does, uint8 [image_size, image_size, 3].
 
-    Raises FileNotFoundError if path is no file, another OSError if it cannot be opened, and
-    InputError (a ValueError) if it does not decode to a whole picture; all of them name the path.
+    Raises FileNotFoundError if path is not a file, another OSError if it cannot be opened, and
+    InputError (a ValueError) if it does not decode to a whole picture. All of them name the path.
     """
     name = repr(str(path))
     # Opening a named pipe would wait forever.
@@ -31,6 +43,7 @@ def read_image(path: Path, image_size: int) -> NDArray[np.uint8]:
             with Image.open(file, formats=_FORMATS) as image:
                 least = int(_REDUCING_GAP * image_size)
                 image.draft(None, (least, least))
+                _scale_transparent_level(image)
                 return square_rgb(image, image_size)
         except UnidentifiedImageError as error:
             raise InputError(f"{name} is no picture; expected a JPEG or PNG; remove it") from error
@@ -48,10 +61,30 @@ def square_rgb(image: Image.Image, image_size: int) -> NDArray[np.uint8]:
 
     Raises ValueError for image_size < 1 and for floating-point pictures, whose range is unknown.
     """
-    upright = ImageOps.exif_transpose(image)
-    rgb = _rgb(_centre_square(upright))
+    rgb = _rgb(_centre_square(_upright(image)))
     size = (image_size, image_size)
     return np.asarray(rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP))
+
+
+def _scale_transparent_level(image: Image.Image) -> None:
+    """Scale the transparent level of a PNG as Pillow scales its pixels to 8 bits.
+
+    Of 16-bit colours Pillow keeps the high bytes, so the transparent one is compared by these.
+    """
+    level = image.info.get("transparency")
+    if level is None or not isinstance(image, PngImageFile):
+        return
+    raw_mode = image.tile[0].args
+    if raw_mode in _PNG_SCALES:
+        image.info["transparency"] = level * _PNG_SCALES[raw_mode]
+    elif raw_mode == "RGB;16B":
+        image.info["transparency"] = tuple(part >> 8 for part in level)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; `exif_transpose` fails on EXIF that it cannot write back."""
+    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def _centre_square(image: Image.Image) -> Image.Image:
@@ -61,20 +94,28 @@ def _centre_square(image: Image.Image) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("picture has mode F; expected integers; convert it to 8 or 16 bits")
-    if image.mode.startswith("I"):
-        return _grey_from_16_bits(image).convert("RGB")
+    image = _convertible(image)
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")
 
 
+def _convertible(image: Image.Image) -> Image.Image:
+    """Return a picture in a mode that Pillow converts to RGB and RGBA without an error or loss."""
+    if image.mode == "F":
+        raise ValueError("picture has mode F; expected integers; convert it to 8 or 16 bits")
+    if image.mode.startswith("I"):
+        return _grey_from_16_bits(image)
+    between = {"La": "LA", "LAB": "RGB"}.get(image.mode)
+    return image.convert(between) if between else image
+
+
 def _grey_from_16_bits(image: Image.Image) -> Image.Image:
+    """Return integer levels as grey of 8 bits, with alpha where one level is transparent."""
     levels = np.asarray(image).astype(np.int64)
-    grey = (np.clip(levels, 0, 65535) + 128) // 257
-    # A PNG may declare one grey level transparent, which Pillow leaves to us at 16 bits.
-    if (transparent := image.info.get("transparency")) is not None:
-        grey[levels == transparent] = 255
-    return Image.fromarray(grey.astype(np.uint8))
+    grey = Image.fromarray(((np.clip(levels, 0, 65535) + 128) // 257).astype(np.uint8))
+    if (transparent := image.info.get("transparency")) is None:
+        return grey
+    alpha = Image.fromarray(np.where(levels == transparent, 0, 255).astype(np.uint8))
+    return Image.merge("LA", (grey, alpha))
