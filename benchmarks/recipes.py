@@ -17,7 +17,8 @@ from absl import app, flags
 from held_out import velocity_error
 
 from diffkiln.trainer.config import LOSS_WEIGHTINGS, PRECISIONS, PREDICTIONS, TrainConfig
-from diffkiln.trainer.data.batches import ImageData, batches, load_images
+from diffkiln.trainer.data.batches import batches
+from diffkiln.trainer.data.load import ImageData, load_images
 from diffkiln.trainer.describe import multiply_adds
 from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import PRESETS, preset_config

@@ -26,7 +26,8 @@ import tensorflow as tf
 from absl import app, flags
 
 from diffkiln.trainer.config import PRECISIONS, TrainConfig
-from diffkiln.trainer.data.batches import batches, load_images
+from diffkiln.trainer.data.batches import batches
+from diffkiln.trainer.data.load import load_images
 from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import PRESETS, preset_config
 from diffkiln.trainer.quality.quality import Quality

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from .config import TrainConfig
-from .data.batches import planned_cache
+from .data.load import planned_cache
 from .errors import InputError
 from .network.layers import SelfAttention
 from .network.unet import build_unet

@@ -9,7 +9,7 @@ from conftest import TINY, Command
 from pictures import save_pictures
 
 from diffkiln.trainer.config import NetworkConfig
-from diffkiln.trainer.data.batches import planned_cache
+from diffkiln.trainer.data.load import planned_cache
 from diffkiln.trainer.describe import describe, levels, multiply_adds
 from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import preset_config

@@ -5,14 +5,14 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..run.directory import replacing
+from ..run.atomic import replacing
 from .cache import DiskCache, MemoryCache
 from .store import Images
 
@@ -20,14 +20,16 @@ logger = logging.getLogger("diffkiln.trainer")
 
 # A picture uint8 [S, S, 3], and its class or -1.
 Examples = Iterator[tuple[NDArray[np.uint8], int]]
+# Images to train on, held-out images, and the SHA-256 of all their pixels in order.
+Decoded = tuple[Images, Images, str]
 
 
 @dataclass(frozen=True)
 class OrderedImages:
     """Images uint8 [S, S, 3] to train on and to hold out with their classes, at most `counts` each.
 
-    They follow from `identity` and their size; each call begins with the first one anew.
-    `class_names` are those of classes 0, 1, …, where the data has any.
+    They follow from `identity` and their size; each call begins with the first image again.
+    `class_names` are the names of classes 0, 1, …, if the data has any.
     """
 
     identity: str
@@ -37,55 +39,40 @@ class OrderedImages:
     class_names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """The classes of the images that were decoded, and the SHA-256 of all pixels in order."""
-
-    labels: list[int]
-    eval_labels: list[int]
-    fingerprint: str
+def in_memory(source: OrderedImages, image_size: int) -> Decoded:
+    """Decode the images into memory."""
+    return _decode(source, image_size, [MemoryCache(count, image_size) for count in source.counts])
 
 
-def in_memory(source: OrderedImages, image_size: int) -> tuple[Images, Images, Decoded]:
-    """The images to train on and those held out, decoded into memory."""
-    caches = [MemoryCache(count, image_size) for count in source.counts]
-    return _decode(source, image_size, *caches)
-
-
-def on_disk(
-    source: OrderedImages, image_size: int, *, path: Path
-) -> tuple[Images, Images, Decoded]:
-    """The same in files beside `path`, which are used again if an earlier start finished them."""
+def on_disk(source: OrderedImages, image_size: int, *, path: Path) -> Decoded:
+    """Decode the images into files beside `path`, or reuse files that an earlier start finished."""
     caches = [DiskCache(path.with_suffix(end), image_size) for end in (".images", ".held_out")]
     record = path.with_suffix(".json")
-    decoded = _finished(record, caches)
-    if decoded:
-        train = _images(decoded.labels, image_size, caches[0])
-        held_out = _images(decoded.eval_labels, image_size, caches[1])
-        return train, held_out, decoded
+    if finished := _finished(record, caches, image_size):
+        return finished
     for cache in caches:
         cache.clear()
-    made = _decode(source, image_size, *caches)
+    train, held_out, fingerprint = _decode(source, image_size, caches)
+    labels = {"labels": train.labels.tolist(), "eval_labels": held_out.labels.tolist()}
     with replacing(record) as part:
-        part.write_text(json.dumps(asdict(made[2])) + "\n")
-    return made
+        part.write_text(json.dumps({**labels, "fingerprint": fingerprint}) + "\n")
+    return train, held_out, fingerprint
 
 
-def _finished(record: Path, caches: list[DiskCache]) -> Decoded | None:
-    with contextlib.suppress(FileNotFoundError, ValueError, TypeError):
-        decoded = Decoded(**json.loads(record.read_text()))
-        labels = decoded.labels, decoded.eval_labels
+def _finished(record: Path, caches: list[DiskCache], image_size: int) -> Decoded | None:
+    with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError):
+        content = json.loads(record.read_text())
+        labels = content["labels"], content["eval_labels"]
         if all(cache.holds(len(of)) for cache, of in zip(caches, labels, strict=True)):
-            return decoded
+            train, held_out = map(_images, labels, (image_size, image_size), caches)
+            return train, held_out, content["fingerprint"]
     return None
 
 
 def _decode(
-    source: OrderedImages,
-    image_size: int,
-    train_cache: MemoryCache | DiskCache,
-    eval_cache: MemoryCache | DiskCache,
-) -> tuple[Images, Images, Decoded]:
+    source: OrderedImages, image_size: int, caches: list[MemoryCache] | list[DiskCache]
+) -> Decoded:
+    train_cache, eval_cache = caches
     held_out = _images(_write(eval_cache, source.evaluation()), image_size, eval_cache)
     known = (image for portion in held_out.portions() for image in portion)
     kept = without_copies(source.train(), known)
@@ -93,8 +80,7 @@ def _decode(
     train = _images(_write(train_cache, _hashed(kept, digest)), image_size, train_cache)
     for portion in held_out.portions():
         digest.update(portion.data)
-    labels, eval_labels = train.labels.tolist(), held_out.labels.tolist()
-    return train, held_out, Decoded(labels, eval_labels, digest.hexdigest())
+    return train, held_out, digest.hexdigest()
 
 
 def _hashed(examples: Examples, digest: "hashlib._Hash") -> Examples:
@@ -104,7 +90,7 @@ def _hashed(examples: Examples, digest: "hashlib._Hash") -> Examples:
 
 
 def _write(cache: MemoryCache | DiskCache, examples: Examples) -> list[int]:
-    """Write images from number 0 on; their classes."""
+    """Write images from number 0 on, and return their classes."""
     labels: list[int] = []
     for image, label in examples:
         cache.write(len(labels), image)
@@ -125,7 +111,7 @@ def _images(labels: list[int], image_size: int, cache: MemoryCache | DiskCache) 
 
 
 def without_copies(examples: Examples, held_out: Iterable[NDArray[np.uint8]]) -> Examples:
-    """The images that do not stand, pixel for pixel, among the held-out ones too."""
+    """Yield the examples whose image is not, pixel for pixel, among the held-out ones."""
     known = {_digest(image) for image in held_out}
     left_out = 0
     for image, label in examples:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from ..config import TrainConfig
-from ..data.batches import ImageData
+from ..data.load import ImageData
 from ..errors import InputError
 from ..maths.diffusion import Denoiser
 from ..run.directory import Best

@@ -2,17 +2,15 @@
 
 config.json       settings, schema version, package versions, what the data was, earlier runs
 checkpoints/      resumable state
-ema.weights.h5    the averaged weights;  best.weights.h5 and best.json those of the best step
+ema.weights.h5    the averaged weights;  best.weights.h5 and best.json are for the best step
 samples/*.png     preview grids;  metrics.csv and logs/ the numbers
 cache/            decoded images of --cache=disk, which may be removed at any time between commands
 """
 
-import contextlib
 import json
 import tempfile
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,109 +19,38 @@ import h5py
 
 from ..config import TrainConfig
 from ..errors import InputError
+from .atomic import replacing
+from .records import Best, DataSummary
 
 SCHEMA_VERSION = 1
 _STEP = "step"
 _PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "tensorflow-datasets")
 
 
-@dataclass(frozen=True)
-class DataSummary:
-    """What the data was: pixel statistics per channel in units where pixels lie in [0, 1].
-
-    `fingerprint` is the SHA-256 of all pixels in order, of training and evaluation; for a folder,
-    "files-" and that of the paths and sizes of its files. `eval_images` may be more than are used.
-    `class_names` are those of the classes that the network is told of.
-    """
-
-    fingerprint: str
-    images: int
-    eval_images: int
-    pixel_mean: tuple[float, ...]
-    pixel_std: tuple[float, ...]
-    class_names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Best:
-    """The step whose averaged weights were best of all that were saved: lowest by `measure`.
-
-    That is `eval_loss`, the loss on held-out images, or `kid`, by the features of `extractor`.
-    """
-
-    step: int
-    eval_loss: float | None
-    measure: str = "eval_loss"
-    kid: float | None = None
-    extractor: str | None = None
-
-    def beats(self, other: "Best | None") -> bool:
-        """Whether this one is better; what was measured in another way begins the choice anew."""
-        if other is None or (other.measure, other.extractor) != (self.measure, self.extractor):
-            return True
-        return getattr(self, self.measure) < getattr(other, self.measure)
-
-
-@dataclass(frozen=True)
 class RunDirectory:
-    """The files of a run by name."""
+    """The files of a run by name, as the docstring above lists them."""
 
-    path: Path
-
-    @property
-    def config(self) -> Path:
-        """Settings and data."""
-        return self.path / "config.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Resumable state."""
-        return self.path / "checkpoints"
-
-    @property
-    def ema_weights(self) -> Path:
-        """The averaged weights that export reads."""
-        return self.path / "ema.weights.h5"
-
-    @property
-    def best_weights(self) -> Path:
-        """The averaged weights of the step that `best` names."""
-        return self.path / "best.weights.h5"
-
-    @property
-    def best(self) -> Path:
-        """Which step was best."""
-        return self.path / "best.json"
-
-    @property
-    def samples(self) -> Path:
-        """Preview grids."""
-        return self.path / "samples"
-
-    @property
-    def metrics(self) -> Path:
-        """One row per logging step."""
-        return self.path / "metrics.csv"
-
-    @property
-    def logs(self) -> Path:
-        """TensorBoard's files."""
-        return self.path / "logs"
-
-    @property
-    def cache(self) -> Path:
-        """Decoded images, in files of each worker."""
-        return self.path / "cache"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.checkpoints = path / "checkpoints"
+        self.ema_weights = path / "ema.weights.h5"
+        self.best_weights = path / "best.weights.h5"
+        self.best = path / "best.json"
+        self.samples = path / "samples"
+        self.metrics = path / "metrics.csv"
+        self.logs = path / "logs"
+        self.cache = path / "cache"
 
     @property
     def is_new(self) -> bool:
-        """Whether no run is here: nothing, or no more than images decoded for one."""
+        """Whether there is no run here: nothing at all, or only images decoded for one."""
         if not self.path.is_dir():
             return not self.path.exists()
         return all(path == self.cache for path in self.path.iterdir())
 
     def make(self) -> None:
-        """Make the folders; InputError where nothing can be written."""
+        """Make the folders; raises InputError if nothing can be written there."""
         try:
             for folder in (self.path, self.samples, self.checkpoints):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -140,8 +67,8 @@ class RunDirectory:
     ) -> None:
         """Write config.json, whole or not at all.
 
-        The versions stay those the run began with, and so do the `earlier` runs, which are records
-        of lineage.py.
+        The package versions and the `earlier` runs (records of lineage.py) keep the values with
+        which the run began.
         """
         before = _read_json(self.config) if self.config.exists() else {}
         content = {
@@ -151,13 +78,11 @@ class RunDirectory:
             "versions": before.get("versions") or package_versions(_PACKAGES),
             "earlier": before.get("earlier") or list(earlier),
         }
-        with replacing(self.config) as part:
-            part.write_text(json.dumps(content, indent=2) + "\n")
+        _write_json(self.config, content)
 
     def write_best(self, best: Best) -> None:
         """Write best.json, whole or not at all."""
-        with replacing(self.best) as part:
-            part.write_text(json.dumps(asdict(best), indent=2) + "\n")
+        _write_json(self.best, asdict(best))
 
     def read_best(self) -> Best | None:
         """The best step so far, None before there is one."""
@@ -171,7 +96,7 @@ class RunDirectory:
             ) from error
 
     def read_step(self) -> int:
-        """The step of the averaged weights, 0 where there are none or they do not say it."""
+        """The step of the averaged weights, 0 if there are none or they do not say."""
         try:
             with h5py.File(self.ema_weights) as file:
                 return int(file.attrs.get(_STEP, 0))
@@ -185,7 +110,7 @@ class RunDirectory:
     def read_config(self) -> tuple[TrainConfig, DataSummary]:
         """The settings and data of an existing run.
 
-        Raises InputError where this is no run directory or one of another schema version.
+        Raises InputError if this is not a run directory, or has another schema version.
         """
         content = _read_json(self.config)
         version = content.get("schema_version")
@@ -209,20 +134,14 @@ class RunDirectory:
 
 
 def write_step(weights: Path, step: int) -> None:
-    """Note in a file of `save_weights` after which step it was, as it may be passed on alone."""
+    """Note the step in a file of `save_weights`, since the file may be passed on by itself."""
     with h5py.File(weights, "a") as file:
         file.attrs[_STEP] = step
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary sibling to write that takes the place of `path` at the end, or is removed."""
-    part = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with replacing(path) as part:
+        part.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

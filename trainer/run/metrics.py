@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from .directory import RunDirectory, replacing
+from .atomic import replacing
+from .directory import RunDirectory
 
 # The losses are reported in so many equal parts of the time t in [0, 1].
 TIME_PARTS = 5
@@ -85,7 +86,7 @@ class MetricsLog:
         writer.writeheader()
         writer.writerows(kept)
         with replacing(self._path) as part:
-            part.write_text(text.getvalue())
+            part.write_text(text.getvalue(), newline="")
 
 
 def _is_row_until(row: dict[str, str | None], step: int) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from ..errors import InputError, first_line
-from ..run.directory import replacing
+from ..run.atomic import replacing
 from .step import Trainer
 
 logger = logging.getLogger("diffkiln.trainer")

@@ -1,10 +1,8 @@
-"""What happens step by step: the update, and all that falls due between two of them."""
+"""The loop over the steps of a run: the update, and what is due between two of them."""
 
-import contextlib
 import math
 import shlex
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 
@@ -13,18 +11,23 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from ..config import TrainConfig
-from ..data.batches import Batch, ImageData, batches
+from ..data.batches import Batch, batches
+from ..data.load import ImageData
 from ..errors import InputError
 from ..quality.preview import Preview, save_png
 from ..quality.quality import Quality
-from ..run.directory import RunDirectory, replacing, write_step
+from ..run.atomic import replacing
+from ..run.directory import RunDirectory, write_step
 from ..run.metrics import MetricsLog, Row, progress_bar
 from .checkpoint import Checkpoints
+from .signals import stop_signals
 from .step import Trainer
+
+_EVAL_BATCH = 64
 
 
 class TrainingLoop:
-    """Steps, and what happens between them."""
+    """The steps of a run, with its log, previews and checkpoints."""
 
     def __init__(
         self,
@@ -63,7 +66,7 @@ class TrainingLoop:
             raise KeyboardInterrupt
 
     def advance(self, step: int, data: Iterator[Batch], bar: tqdm) -> None:
-        """Do step `step`, counted from 1, and what falls due after it."""
+        """Do step `step`, counted from 1, and what is due after it."""
         self.trainer.train(*self._next(data))
         bar.update()
         self._between(step, bar)
@@ -72,7 +75,7 @@ class TrainingLoop:
         if step > first_step:
             self.save(step)
         elif step:
-            self._keep_average(step)  # which a run that was killed may not have come to
+            self._keep_average(step)  # A run that was killed may not have written it.
         if first_step < step == self.config.train_steps:
             self.draw(step)
 
@@ -83,7 +86,7 @@ class TrainingLoop:
         return batch
 
     def _between(self, step: int, bar: tqdm) -> None:
-        """Do what falls due after a step but for the last, which the end of the run sees to."""
+        """Log, draw and save when due, except after the last step, where `_end` does."""
         if not self.replicas.is_chief:
             return
         last, measured = step == self.config.train_steps, self.quality.due(step)
@@ -91,7 +94,7 @@ class TrainingLoop:
             bar.set_postfix_str(_brief(self._log(step)), refresh=False)
         if step % self.config.preview_every_steps == 0 and not last:
             self.draw(step)
-        # What was measured is saved too, for it may be the best.
+        # A step that was measured is saved too, since it may be the best.
         if (step % self.config.checkpoint_every_steps == 0 or measured) and not last:
             self.save(step)
 
@@ -120,30 +123,25 @@ class TrainingLoop:
         return row
 
     def _require_finite(self) -> None:
-        """Stop where loss or gradient are not finite any more; nothing is ever saved past that."""
+        """Stop if the loss or gradient is no longer finite; nothing is saved after that."""
         broken = self.trainer.metrics.breakdown
-        if broken:
-            kept = (
-                "the checkpoint before it is kept; " if self.run_files.ema_weights.exists() else ""
-            )
-            raise InputError(
-                f"the loss or its gradient was not finite in step {broken.step:,}, at time t = "
-                f"{broken.time:.3f}: expected finite numbers; {kept}train in a new --run_dir with "
-                f"a lower --learning_rate than {self.config.learning_rate:g}"
-            )
+        if broken is None:
+            return
+        kept = "the checkpoint before it is kept; " if self.run_files.ema_weights.exists() else ""
+        raise InputError(
+            f"the loss or its gradient was not finite in step {broken.step:,}, at time t = "
+            f"{broken.time:.3f}: expected finite numbers; {kept}train in a new --run_dir with "
+            f"a lower --learning_rate than {self.config.learning_rate:g}"
+        )
 
     def _eval_loss(self) -> float:
-        held_out, labels = self.evaluation
-        losses = [
-            float(
-                self.trainer.evaluate(
-                    tf.constant(held_out[start : start + 64]),
-                    tf.constant(labels[start : start + 64]),
-                    tf.constant(start, tf.int64),
-                )
-            )
-            for start in range(0, len(held_out), 64)
-        ]
+        """The mean loss of held-out batches, nan if there are none."""
+
+        def loss(start: int) -> float:
+            part = (tf.constant(each[start : start + _EVAL_BATCH]) for each in self.evaluation)
+            return float(self.trainer.evaluate(*part, tf.constant(start, tf.int64)))
+
+        losses = [loss(start) for start in range(0, len(self.evaluation[0]), _EVAL_BATCH)]
         return float(np.mean(losses)) if losses else math.nan
 
     def draw(self, step: int) -> None:
@@ -163,7 +161,7 @@ class TrainingLoop:
         self.logged_time += time.monotonic() - started
 
     def _keep_average(self, step: int) -> None:
-        """Write the average for export, and once more if it is the best so far."""
+        """Write the average for export, and a copy if it is the best so far."""
         with replacing(self.run_files.ema_weights) as part:
             self.trainer.average.save_weights(part)
             write_step(part, step)
@@ -188,22 +186,6 @@ class TrainingLoop:
             f"Trained {step:,} steps.{lower} Next: "
             f"diffkiln-export --run_dir={run_dir}{weights} --bundle=BUNDLE"
         )
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[list[str]]:
-    """A list that a SIGTERM or SIGINT puts its name on, so that a loop can end between steps."""
-    received: list[str] = []
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = [
-        signal.signal(number, lambda number, _: received.append(signal.Signals(number).name))
-        for number in signals
-    ]
-    try:
-        yield received
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _brief(row: Row) -> str:

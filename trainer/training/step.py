@@ -1,31 +1,31 @@
 """One training step: noise the images, measure the network's error, move the weights.
 
-The gradient and the update are each one function that XLA can compile (`jit_compile`; left open,
-it does on a GPU: on a CPU TensorFlow's own convolutions outrun what XLA saves between them). All
-randomness comes from the seed and the step's number, so a step is the same whenever it is run, and
-on as many devices as it may be (see `replicas`).
+The gradient and the update are each one function that XLA can compile (`jit_compile`; by default
+only on a GPU, since TensorFlow's own convolutions are faster than XLA's on a CPU). All randomness
+follows from the seed and the step's number, so a step is the same whenever it runs, and on any
+number of devices (see `replicas`).
 """
-
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ..config import TrainConfig
-from ..maths.diffusion import Denoiser, add_noise, training_target
+from ..maths.diffusion import Denoiser
 from ..maths.schedules import make_schedule
 from ..network.unet import build_unet
-from ..run.directory import DataSummary
-from ..streams import EVAL_NOISE, EVAL_TIME, LABEL, NOISE, TIME, stream_seed
+from ..run.records import DataSummary
+from ..streams import EVAL_NOISE, EVAL_TIME, NOISE, TIME
 from .ema import ema_decay, update_ema
-from .recipe import LearningRate, loss_weight, stratified
+from .loss import draw, hide_labels, losses
+from .optimizer import make_optimizer
+from .recipe import stratified
 from .replicas import Replicas, make_replicas
 from .step_metrics import StepMetrics
 
 
 def make_denoiser(config: TrainConfig, data: DataSummary, network: keras.Model) -> Denoiser:
-    """The network with what the run's settings and data say of it."""
+    """The network with the schedule, prediction and pixel statistics of the run."""
     schedule = make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate)
     return Denoiser(
         network,
@@ -35,36 +35,6 @@ def make_denoiser(config: TrainConfig, data: DataSummary, network: keras.Model) 
         data.pixel_std,
         num_classes=config.num_classes,
     )
-
-
-class _Adam(keras.optimizers.Adam):
-    """Adam for gradients that are sums over all replicas already.
-
-    Keras adds them up after clipping, which would clip each replica's own.
-    """
-
-    def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple]) -> list[tuple]:
-        return grads_and_vars
-
-
-def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
-    """Adam with clipped gradients and decoupled weight decay; loss scaling for float16."""
-    rate: Any = LearningRate(
-        config.learning_rate,
-        warm_up_steps=config.warm_up_steps,
-        decay=config.learning_rate_decay,
-        total_steps=config.train_steps,
-    )
-    adam = _Adam(
-        rate,
-        beta_2=0.99,
-        global_clipnorm=config.gradient_clip_norm,
-        weight_decay=config.weight_decay or None,
-        name="adam",
-    )
-    if config.precision == "mixed_float16":
-        return keras.optimizers.LossScaleOptimizer(adam)
-    return adam
 
 
 class Trainer:
@@ -87,7 +57,7 @@ class Trainer:
         compiled = config.jit_compile
         if compiled is None:
             compiled = bool(tf.config.list_physical_devices("GPU"))
-        # No Python statement here depends on a tensor, and reading them all takes seconds.
+        # No Python statement here depends on a tensor, and autograph takes seconds to read them.
         settings = {"jit_compile": compiled, "autograph": False}
         self._gradient = tf.function(self._gradient_of, **settings)
         self._update = tf.function(self._update_with, **settings)
@@ -100,23 +70,23 @@ class Trainer:
 
     @tf.function(autograph=False)
     def train(self, images: tf.Tensor, labels: tf.Tensor) -> None:
-        """One step on this worker's part of the batch.
+        """Do one step on this worker's part of the batch, and measure it in `metrics`.
 
-        Images are uint8 [B / workers, S, S, C] and labels int64 [B / workers]. `metrics` has what
-        came of it, on all replicas together.
+        Images are uint8 [B / workers, S, S, C] and labels int64 [B / workers]. The measures cover
+        all replicas.
         """
-        losses, times, norm = self.replicas.run(self._train_replica, images, labels)
+        values, times, norm = self.replicas.run(self._train_replica, images, labels)
         if not self.replicas.is_default:
             self._move_average()
         self.step.assign_add(1)
         scaled = self.config.precision == "mixed_float16"
-        self.metrics.update(self.step, losses, times, norm, skips_overflow=scaled)
+        self.metrics.update(self.step, values, times, norm, skips_overflow=scaled)
 
     def _train_replica(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Losses and times float32 [B] of the whole batch, and the norm of its gradient."""
         replicas = self.replicas
         images, labels = replicas.rows_here(images), replicas.rows_here(labels)
-        losses, times, gradients = self._gradient(images, labels, self.step)
+        values, times, gradients = self._gradient(images, labels, self.step)
         gradients = replicas.total(gradients)
         norm = tf.linalg.global_norm(gradients) / self._loss_scale()
         if replicas.is_default:
@@ -124,39 +94,34 @@ class Trainer:
         else:
             # Variables on several devices can be changed neither by XLA nor in a nested function.
             self.optimizer.apply(gradients, self.network.trainable_variables)
-        return replicas.gathered(losses), replicas.gathered(times), norm
+        return replicas.gathered(values), replicas.gathered(times), norm
 
     @property
     def loss_scale(self) -> float:
-        """What the loss is multiplied with against underflow; 1 but for mixed_float16."""
+        """The factor of the loss that prevents underflow; 1 except for mixed_float16."""
         return float(np.asarray(self._loss_scale()))
 
     def _loss_scale(self) -> tf.Tensor:
-        # Keras scales its own constant, so that its scale need not be known.
+        # Keras scales this constant, so the scale itself need not be known.
         return tf.convert_to_tensor(self.optimizer.scale_loss(tf.constant(1.0)))
 
     def _gradient_of(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor):
         """Losses and times of this replica's images, and their part of the batch's gradient."""
-        batch_size, seed = tf.constant(self.config.batch_size), self.config.seed
-        epsilon, uniform = self._draws(batch_size, step, seed=seed, noise=NOISE, time=TIME)
-        if self.config.time_sampling == "stratified":
+        config, rows = self.config, self.replicas.rows
+        shape = self._shape(tf.constant(config.batch_size))
+        epsilon, uniform = draw(shape, step, seed=config.seed, noise=NOISE, time=TIME)
+        if config.time_sampling == "stratified":
             uniform = stratified(uniform)
-        draws = map(self.replicas.rows, (epsilon, uniform))
-        if self.config.num_classes is not None:
-            kept = self.replicas.rows(self._keeps_label(batch_size, step))
-            labels = tf.where(kept, labels, -tf.ones_like(labels))
+        draws = rows(epsilon), rows(uniform)
+        if config.num_classes is not None:
+            labels = hide_labels(labels, step, config, rows)
         with tf.GradientTape() as tape:
-            losses, times = self._losses(self.network, images, labels, *draws)
-            mean = tf.reduce_mean(losses) / self.replicas.count
+            values, times = losses(self.denoiser, config, self.network, images, labels, *draws)
+            mean = tf.reduce_mean(values) / self.replicas.count
             scaled = self.optimizer.scale_loss(mean)
         gradients = tape.gradient(scaled, self.network.trainable_variables)
-        # That of a table is one of its rows, which no other part of a step takes.
-        return losses, times, [tf.convert_to_tensor(gradient) for gradient in gradients]
-
-    def _keeps_label(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Whether an image's class is told, bool [N]; the network learns to do without as well."""
-        seed = stream_seed(self.config.seed, LABEL, step)
-        return tf.random.stateless_uniform(images[None], seed) >= self.config.label_dropout
+        # The gradient of a table is sparse, which no other part of a step accepts.
+        return values, times, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     def _update_with(self, gradients: list[tf.Tensor]) -> None:
         self.optimizer.apply(gradients, self.network.trainable_variables)
@@ -174,41 +139,15 @@ class Trainer:
         """The averaged network's loss on batch `number`.
 
         Noise and times are the same in every run, whatever its seed, so that runs compare, and the
-        times go all over the range.
+        times cover the whole range.
         """
-        count = tf.shape(images)[0]
-        epsilon, uniform = self._draws(count, number, seed=0, noise=EVAL_NOISE, time=EVAL_TIME)
-        losses, _ = self._losses(self.average, images, labels, epsilon, stratified(uniform))
-        return tf.reduce_mean(losses)
+        shape = self._shape(tf.shape(images)[0])
+        epsilon, uniform = draw(shape, number, seed=0, noise=EVAL_NOISE, time=EVAL_TIME)
+        draws = epsilon, stratified(uniform)
+        values, _ = losses(self.denoiser, self.config, self.average, images, labels, *draws)
+        return tf.reduce_mean(values)
 
-    def _draws(self, images: tf.Tensor, step: tf.Tensor, *, seed: int, noise: int, time: int):
-        """Noise float32 [N, S, S, C] and numbers in [0, 1), float32 [N], of a batch of N images."""
+    def _shape(self, count: tf.Tensor) -> tf.Tensor:
+        """The shape of `count` images, int32 [4]."""
         size, channels = self.config.image_size, len(self.denoiser.pixel_mean)
-        shape = tf.stack([images, size, size, channels])
-        epsilon = tf.random.stateless_normal(shape, stream_seed(seed, noise, step))
-        uniform = tf.random.stateless_uniform(shape[:1], stream_seed(seed, time, step))
-        return epsilon, uniform
-
-    def _losses(
-        self,
-        network: keras.Model,
-        images: tf.Tensor,
-        labels: tf.Tensor,
-        epsilon: tf.Tensor,
-        uniform: tf.Tensor,
-    ):
-        """Weighted mean squared error of each prediction, and its time, both float32 [N].
-
-        arXiv 2006.11239, equation 14, for ε.
-        """
-        denoiser, config = self.denoiser, self.config
-        image = denoiser.normalise(tf.cast(images, tf.float32) / 255)
-        times = denoiser.schedule.training_time(uniform)
-        signal_rate, noise_rate = denoiser.schedule.rates(times[:, None, None, None])
-        rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
-        noisy = add_noise(image, epsilon, **rates)
-        target = training_target(config.prediction, image, epsilon, **rates)
-        inputs = [noisy, times] if config.num_classes is None else [noisy, times, labels]
-        error = tf.reduce_mean(tf.square(network(inputs, training=True) - target), [1, 2, 3])
-        weight = loss_weight(config.loss_weighting, config.prediction, **rates)
-        return error * weight[:, 0, 0, 0], times
+        return tf.stack([count, size, size, channels])

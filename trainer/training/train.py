@@ -1,4 +1,4 @@
-"""A training run: what it needs, whether it may go on, and then its steps."""
+"""A training run from its settings to its last step, new or resumed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,12 +7,13 @@ from typing import Any
 import keras
 
 from ..config import TrainConfig
-from ..data.batches import ImageData, load_images
 from ..data.cache import IN_WORDS
+from ..data.load import ImageData, load_images
 from ..errors import InputError
 from ..quality.quality import Quality
-from ..run.directory import DataSummary, RunDirectory
+from ..run.directory import RunDirectory
 from ..run.lineage import earlier_runs
+from ..run.records import DataSummary
 from ..run.weights import initial_weights
 from .checkpoint import Checkpoints
 from .loop import TrainingLoop
@@ -26,7 +27,7 @@ def train(
     """Train `config` in `run_dir` until `config.train_steps`, or until SIGTERM or SIGINT.
 
     `resume` is `auto` (go on where the run stopped, or begin), `never` or `must`. Raises InputError
-    for data that is not there, and for a run directory that is foreign or of other settings.
+    for data that does not exist, and for a run directory that is foreign or of other settings.
     """
     run = RunDirectory(run_dir)
     exists = check_run_directory(run, config, resume)
@@ -39,11 +40,7 @@ def train(
     trainer = Trainer(config, summary, replicas)
     checkpoints = Checkpoints(run.checkpoints, trainer)
     restored = exists and _restore(run, checkpoints, resume)
-    earlier: list[dict[str, Any]] = []
-    if config.init_from and not restored:
-        source = Path(config.init_from)
-        trainer.begin_with(initial_weights(source, config, trainer.average))
-        earlier = earlier_runs(source)
+    earlier = [] if restored else _begin(config, trainer)
     first_step = int(trainer.step)
     if first_step > config.train_steps:
         raise InputError(
@@ -52,7 +49,7 @@ def train(
         )
     quality = Quality(config, images, trainer.denoiser)
     with replicas.naming_lost_workers():
-        # Where files lie may differ from machine to machine.
+        # Paths may differ from machine to machine.
         settings = replace(config, data_dir=None, cache=None, kid_weights=None)
         replicas.require_same(settings=settings, data=summary, step=first_step)
         if replicas.is_chief:
@@ -63,8 +60,17 @@ def train(
         TrainingLoop(run, config, images, trainer, checkpoints, quality).run(first_step)
 
 
+def _begin(config: TrainConfig, trainer: Trainer) -> list[dict[str, Any]]:
+    """Give a new run the weights of `config.init_from`, if any; the runs behind those weights."""
+    if not config.init_from:
+        return []
+    source = Path(config.init_from)
+    trainer.begin_with(initial_weights(source, config, trainer.average))
+    return earlier_runs(source)
+
+
 def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> bool:
-    """Whether a run of these settings is there already; InputError where it cannot be used."""
+    """Whether a run of these settings exists; raises InputError for a folder that is unusable."""
     if run.is_new:
         if resume == "must":
             raise InputError(f"run_dir={run.path}: nothing to resume; expected an existing run")
@@ -86,7 +92,7 @@ def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> 
 
 
 def _restore(run: RunDirectory, checkpoints: Checkpoints, resume: str) -> bool:
-    """Go on from a checkpoint; False for a run that ended before its first one."""
+    """Go on from a checkpoint; False if the run ended before its first one."""
     if checkpoints.restore():
         return True
     if resume == "must" or run.ema_weights.exists():
@@ -98,9 +104,9 @@ def _restore(run: RunDirectory, checkpoints: Checkpoints, resume: str) -> bool:
 
 
 def _same_data(run: RunDirectory, config: TrainConfig, images: ImageData) -> DataSummary:
-    """What the run was told of its data at its start; InputError where the images are others."""
+    """The summary that the run began with; raises InputError if the images have changed."""
     before, count = run.read_config()[1], len(images.train)
-    # Runs from before folders were told apart by their files have a fingerprint of all pixels.
+    # Older runs on a folder have a fingerprint of all pixels instead of its files.
     of_pixels = config.data.startswith("folder:") and not before.fingerprint.startswith("files-")
     if before.fingerprint == images.fingerprint or (of_pixels and before.images == count):
         return before

@@ -10,9 +10,10 @@ import pytest
 from pictures import picture, save_linked, save_pictures
 
 from diffkiln.trainer.config import TrainConfig
-from diffkiln.trainer.data.batches import ImageData, batches, load_images
+from diffkiln.trainer.data.batches import batches
 from diffkiln.trainer.data.cache import NoCache
 from diffkiln.trainer.data.folder import Pictures, list_folder
+from diffkiln.trainer.data.load import ImageData, load_images
 from diffkiln.trainer.data.ordered import without_copies
 from diffkiln.trainer.data.store import Images
 from diffkiln.trainer.errors import InputError
@@ -213,7 +214,8 @@ def test_images_that_cannot_be_decoded_say_why(tmp_path: Path) -> None:
 LEFT_OPEN = """
 import sys
 from diffkiln.trainer.presets import preset_config
-from diffkiln.trainer.data.batches import batches, load_images
+from diffkiln.trainer.data.batches import batches
+from diffkiln.trainer.data.load import load_images
 
 config = preset_config("tiny", image_size=8, data=f"folder:{sys.argv[1]}", cache="none")
 data = batches(load_images(config).train, config, first_step=0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diffkiln.trainer.data.batches import load_images
+from diffkiln.trainer.data.load import load_images
 from diffkiln.trainer.data.tfds import clear_partial_download
 from diffkiln.trainer.presets import preset_config
 

@@ -12,7 +12,8 @@ from pictures import picture
 from training_runs import rows, train, weights
 
 from diffkiln.trainer.config import NetworkConfig, TrainConfig
-from diffkiln.trainer.data.batches import batches, load_images
+from diffkiln.trainer.data.batches import batches
+from diffkiln.trainer.data.load import load_images
 from diffkiln.trainer.data.synthetic.dataset import flowers_of
 from diffkiln.trainer.data.synthetic.species import SPECIES
 from diffkiln.trainer.errors import InputError

@@ -10,7 +10,7 @@ import pytest
 from conftest import Command
 from training_runs import rows, train, weights
 
-from diffkiln.trainer.data.batches import ImageData
+from diffkiln.trainer.data.load import ImageData
 from diffkiln.trainer.data.store import Images
 from diffkiln.trainer.data.synthetic.dataset import synthetic_flowers
 from diffkiln.trainer.errors import InputError

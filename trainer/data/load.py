@@ -1,0 +1,170 @@
+"""The images of a run: read from a folder, a tensorflow-datasets data set, or drawn."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import SYNTHETIC_IMAGES, TrainConfig
+from ..errors import InputError
+from ..run.records import DataSummary
+from .cache import DiskCache, MemoryCache, NoCache, chosen_cache
+from .folder import Pictures, list_folder
+from .ordered import OrderedImages, in_memory, on_disk
+from .statistics import pixel_statistics
+from .store import Images
+from .synthetic.dataset import flowers_of
+from .synthetic.species import SPECIES
+from .tfds import is_prepared, tfds_images
+
+_EVAL_IMAGES_USED = 256
+# More images would hardly change the statistics of a folder, and delay the first step.
+_SAMPLE = 1024
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Images to train on, and held-out images, of which there may be none.
+
+    `sample` numbers the images of `train` that the statistics are taken from, None for all. `cache`
+    is the kind in use.
+    """
+
+    train: Images
+    held_out: Images
+    fingerprint: str
+    sample: NDArray[np.int64] | None = None
+    cache: str = "memory"
+    class_names: tuple[str, ...] = ()
+
+    def summary(self) -> DataSummary:
+        """Fingerprint, counts, and the training pixels' mean and standard deviation."""
+        statistics = pixel_statistics(self.train.portions(self.sample))
+        counts = len(self.train), len(self.held_out)
+        return DataSummary(self.fingerprint, *counts, *statistics, self.class_names)
+
+    @property
+    def evaluation(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The first 256 held-out images uint8 [n, S, S, 3], and their labels int64 [n]."""
+        first = np.arange(min(len(self.held_out), _EVAL_IMAGES_USED))
+        return self.held_out.take(first), self.held_out.labels[first]
+
+
+def load_images(
+    config: TrainConfig,
+    *,
+    download: bool = False,
+    cache_dir: Path = Path("cache"),
+    worker: int = 0,
+) -> ImageData:
+    """The images of `config.data`, cropped and resized to `config.image_size`.
+
+    A folder's images are decoded when they are first used, others now. The disk cache writes, or
+    reuses, the files of `worker` in `cache_dir`. Raises InputError if there are no images, or not
+    the classes that `config` expects.
+    """
+    kind, _, name = config.data.partition(":")
+    if kind == "folder":
+        return _folder(Path(name), config, cache_dir, worker)
+    source = _ordered(config, download=download)
+    class_names = _expected_classes(config, source.class_names)
+    cache = chosen_cache(config, sum(source.counts))
+    if cache == "disk":
+        path = _cache_path(cache_dir, source.identity, config.image_size, worker)
+        train, held_out, fingerprint = on_disk(source, config.image_size, path=path)
+    else:
+        train, held_out, fingerprint = in_memory(source, config.image_size)
+    if not len(train):
+        raise InputError(
+            f"data={config.data}: no image is left to train on; expected split="
+            f"{config.split} to hold images that eval_split={config.eval_split} does not"
+        )
+    if class_names:
+        labels = np.concatenate([train.labels, held_out.labels])
+        fingerprint = hashlib.sha256(fingerprint.encode() + labels.tobytes()).hexdigest()
+    return ImageData(train, held_out, fingerprint, cache=cache, class_names=class_names)
+
+
+def planned_cache(config: TrainConfig, *, download: bool = False) -> str:
+    """The cache that `load_images` would use, and its size in words, without reading an image.
+
+    Raises InputError where `load_images` would, as far as that shows without the images.
+    """
+    kind, _, name = config.data.partition(":")
+    if kind == "tfds" and download and not is_prepared(name, config.data_dir):
+        return "depends on how many images there are, once they have been downloaded"
+    if kind == "folder":
+        listing = list_folder(Path(name))
+        images, class_names = len(listing.names), listing.class_names
+    else:
+        source = _ordered(config, download=False)
+        images, class_names = sum(source.counts), source.class_names
+    _expected_classes(config, class_names)
+    megabytes = images * config.image_size**2 * 3 / 1e6
+    return f"{chosen_cache(config, images)}, of {images:,} images in {megabytes:,.0f} MB"
+
+
+def _folder(folder: Path, config: TrainConfig, cache_dir: Path, worker: int) -> ImageData:
+    listing, size = list_folder(folder), config.image_size
+    class_names = _expected_classes(config, listing.class_names)
+    labels = listing.labels if class_names else None
+    count, pictures = len(listing.names), Pictures(listing, size, labels=labels)
+    random = np.random.default_rng(config.seed)
+    sample = np.sort(random.permutation(count)[:_SAMPLE])
+    pictures.require_readable(sample)
+    kind = chosen_cache(config, count)
+    if kind == "disk":
+        path = _cache_path(cache_dir, listing.state, size, worker)
+        cache = DiskCache(path.with_suffix(".images"), size)
+    else:
+        cache = MemoryCache(count, size) if kind == "memory" else NoCache()
+    images = Images(count, size, cache=cache, decode=pictures.read, labels=labels)
+    none = Images.of(np.zeros((0, size, size, 3), np.uint8))
+    return ImageData(images, none, listing.fingerprint, sample, kind, class_names)
+
+
+def _ordered(config: TrainConfig, *, download: bool) -> OrderedImages:
+    kind, _, name = config.data.partition(":")
+    if kind == "tfds":
+        return tfds_images(name, config, download=download)
+    size, seed, count = config.image_size, config.seed, int(name or SYNTHETIC_IMAGES)
+    # Evaluation continues the numbers of one seed's flowers, so the two never overlap.
+    train, held_out = range(count), range(count, count + count // 8)
+    return OrderedImages(
+        identity=f"{config.data} {seed}",
+        counts=(len(train), len(held_out)),
+        train=lambda: flowers_of(train, image_size=size, seed=seed),
+        evaluation=lambda: flowers_of(held_out, image_size=size, seed=seed),
+        class_names=tuple(SPECIES),
+    )
+
+
+def _expected_classes(config: TrainConfig, names: Sequence[str]) -> tuple[str, ...]:
+    """The names of the data's classes if the network learns them, else none."""
+    if config.num_classes is None:
+        return ()
+    if len(names) == config.num_classes:
+        return tuple(names)
+    received = f"num_classes={config.num_classes}: data={config.data} has"
+    if not names:
+        folders = config.data.startswith("folder:")
+        remedy = "each in a folder of its own" if folders else "or leave it out"
+        raise InputError(f"{received} no classes; expected pictures of classes, {remedy}")
+    listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    raise InputError(
+        f"{received} {len(names)} classes ({listed}); give num_classes={len(names)}, or leave it "
+        "out"
+    )
+
+
+def _cache_path(folder: Path, identity: str, image_size: int, worker: int) -> Path:
+    """Where the files of a worker's cache begin; files of other images are removed."""
+    key = hashlib.sha256(f"1 {identity} {image_size}".encode()).hexdigest()[:16]
+    path = folder / f"{key}-{worker}"
+    for other in folder.glob(f"*-{worker}.*"):
+        if other.stem != path.name:
+            other.unlink()
+    return path

@@ -1,0 +1,63 @@
+"""The loss of a batch (arXiv 2006.11239, equation 14), and the random numbers that it needs."""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from ..config import TrainConfig
+from ..maths.diffusion import Denoiser, add_noise, training_target
+from ..streams import LABEL, stream_seed
+from .recipe import loss_weight
+
+
+def draw(
+    shape: tf.Tensor, step: tf.Tensor, *, seed: int, noise: int, time: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Noise float32 of `shape` [N, S, S, C] and numbers in [0, 1), float32 [N].
+
+    They follow from the seed, the step, and the streams `noise` and `time`.
+    """
+    epsilon = tf.random.stateless_normal(shape, stream_seed(seed, noise, step))
+    return epsilon, tf.random.stateless_uniform(shape[:1], stream_seed(seed, time, step))
+
+
+def hide_labels(
+    labels: tf.Tensor,
+    step: tf.Tensor,
+    config: TrainConfig,
+    rows: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """Labels int64 [n] of a replica's `rows`, −1 for a share of `config.label_dropout`.
+
+    The network learns to do without a class as well (arXiv 2207.12598).
+    """
+    seed = stream_seed(config.seed, LABEL, step)
+    uniform = tf.random.stateless_uniform([config.batch_size], seed)
+    return tf.where(rows(uniform >= config.label_dropout), labels, -tf.ones_like(labels))
+
+
+def losses(
+    denoiser: Denoiser,
+    config: TrainConfig,
+    network: keras.Model,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+    epsilon: tf.Tensor,
+    uniform: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The weighted mean squared error of each prediction, and its time, both float32 [N].
+
+    Images are uint8 [N, S, S, C], labels int64 [N], epsilon float32 [N, S, S, C] and uniform
+    float32 [N].
+    """
+    image = denoiser.normalise(tf.cast(images, tf.float32) / 255)
+    times = denoiser.schedule.training_time(uniform)
+    signal_rate, noise_rate = denoiser.schedule.rates(times[:, None, None, None])
+    rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
+    noisy = add_noise(image, epsilon, **rates)
+    target = training_target(config.prediction, image, epsilon, **rates)
+    inputs = [noisy, times] if config.num_classes is None else [noisy, times, labels]
+    error = tf.reduce_mean(tf.square(network(inputs, training=True) - target), [1, 2, 3])
+    weight = loss_weight(config.loss_weighting, config.prediction, **rates)
+    return error * weight[:, 0, 0, 0], times
