@@ -17,10 +17,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 # All of what trainer and exporter import that starts no threads, which a fork would not copy.
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(
-    ["diffkiln.trainer.training.train", "tensorflow_datasets", "tf2onnx"]
-)
+_PRELOADED = ["diffkiln.trainer.training.train", "tensorflow_datasets", "tf2onnx"]
+_CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
+if _CAN_FORK:
+    _SERVER = multiprocessing.get_context("forkserver")
+    _SERVER.set_forkserver_preload(_PRELOADED)
 
 
 def run_forked(
@@ -28,6 +29,8 @@ def run_forked(
 ) -> subprocess.CompletedProcess[str]:
     """What `subprocess.run` of an installed console script would give, its output as text."""
     command = [str(program), *arguments]
+    if not _CAN_FORK:
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder, name) for name in ("stdout", "stderr")]
         settings = (command, outputs, str(Path.cwd()), dict(os.environ))

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from diffkiln.trainer.data.synthetic.dataset import flowers_of
+
 Colour = tuple[int, ...]
 
 
@@ -16,6 +18,12 @@ def picture(number: int, size: int) -> Image.Image:
     """Noise that compresses little, another one for each number."""
     generator = np.random.default_rng(number)
     return Image.fromarray(generator.integers(0, 256, (size, size, 3), np.uint8))
+
+
+def synthetic_flowers(count: int, *, image_size: int, seed: int = 0) -> np.ndarray:
+    """The first flowers of the synthetic data, uint8 [count, image_size, image_size, 3]."""
+    drawn = flowers_of(range(count), image_size=image_size, seed=seed)
+    return np.stack([image for image, _ in drawn])
 
 
 def save_pictures(folder: Path, count: int, *, size: int, ending: str = "png") -> None:

@@ -14,13 +14,13 @@ from ..errors import InputError
 IN_WORDS = {"memory": "cached in memory", "disk": "cached on disk", "none": "not cached"}
 
 _MEMORY_SHARE = 4
-# What to reckon with where the system does not say how much memory there is.
+# Assumed if the system does not say how much memory there is.
 _USUAL_MEMORY_BYTES = 8 * 2**30
 _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-# A hole in a file reads as zeros, so the first byte of a whole record's check is none.
+# A hole in a file reads as zeros, so the check of a whole record begins with another byte.
 _WHOLE = b"\1"
 _CHECK_BYTES = len(_WHOLE) + 4
 
@@ -29,7 +29,7 @@ class Cache(Protocol):
     """Images uint8 [S, S, 3] by number; all threads of a process may use it at once."""
 
     def read(self, indices: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Fill rows of `images` [n, S, S, 3] with those of `indices` [n]; says which it had."""
+        """Fill rows of `images` [n, S, S, 3] by `indices` [n]; bool [n] says which it had."""
         ...
 
     def write(self, index: int, image: NDArray[np.uint8]) -> None:
@@ -41,7 +41,7 @@ class NoCache:
     """Keeps nothing."""
 
     def read(self, indices: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Nothing is ever there."""
+        """Return False for each image."""
         del images
         return np.zeros(len(indices), np.bool_)
 
@@ -50,7 +50,7 @@ class NoCache:
 
 
 class MemoryCache:
-    """Keeps up to `count` images; those not written yet take no memory."""
+    """Keeps up to `count` images, which take memory only once they are written."""
 
     def __init__(self, count: int, image_size: int) -> None:
         self._images = np.empty((count, image_size, image_size, 3), np.uint8)
@@ -72,11 +72,11 @@ class MemoryCache:
 
 
 class DiskCache:
-    """Keeps images in a file of records: the pixels, and a check that tells a whole one.
+    """Keeps images in a file of records, each the pixels and a check that they are whole.
 
-    A record that a crash, a full disk or a loss of power left unfinished fails its check and is
-    taken for missing. Plain reads and writes rather than a memory map, in which a full disk would
-    end the process with SIGBUS instead of an error.
+    A record that a crash, a full disk or a loss of power left unfinished fails its check, and
+    counts as missing. In a memory map, a full disk would end the process with SIGBUS; reads and
+    writes raise an error instead.
     """
 
     def __init__(self, path: Path, image_size: int) -> None:
@@ -90,19 +90,19 @@ class DiskCache:
 
     def read(self, indices: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """See Cache."""
-        found = np.zeros(len(indices), np.bool_)
+        whole = np.zeros(len(indices), np.bool_)
         try:
             with self.path.open("rb", buffering=0) as file:
                 for row, index in enumerate(indices.tolist()):
                     file.seek(index * self._record_bytes)
                     file.readinto(images[row])
-                    found[row] = file.read(_CHECK_BYTES) == _check(images[row])
+                    whole[row] = file.read(_CHECK_BYTES) == _check(images[row])
         except OSError as error:
             raise self._error("read", error) from error
-        return found
+        return whole
 
     def write(self, index: int, image: NDArray[np.uint8]) -> None:
-        """See Cache; raises InputError where the disk is full."""
+        """See Cache; raises InputError if the disk is full."""
         record = image.tobytes() + _check(np.ascontiguousarray(image))
         try:
             with self.path.open("r+b", buffering=0) as file:
@@ -113,7 +113,7 @@ class DiskCache:
             raise self._error("written", error) from error
 
     def holds(self, count: int) -> bool:
-        """Whether the file is as long as that of `count` images, the last of them written."""
+        """Whether the file has the length of `count` images, the last of them written."""
         return self.path.stat().st_size == count * self._record_bytes
 
     def clear(self) -> None:
@@ -133,7 +133,7 @@ def _check(image: NDArray[np.uint8]) -> bytes:
 
 
 def chosen_cache(config: TrainConfig, images: int) -> str:
-    """`config.cache`, or where it is left out, memory while the images fit it well, else disk."""
+    """`config.cache`; by default memory if the images take at most a quarter of it, else disk."""
     if config.cache:
         return config.cache
     fits = images * config.image_size**2 * 3 <= machine_memory_bytes() // _MEMORY_SHARE
@@ -141,7 +141,7 @@ def chosen_cache(config: TrainConfig, images: int) -> str:
 
 
 def machine_memory_bytes() -> int:
-    """Memory of this machine, or of the container it is."""
+    """The memory of this machine or container."""
     limits = [_USUAL_MEMORY_BYTES]
     if hasattr(os, "sysconf"):
         limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]

@@ -1,7 +1,7 @@
-"""A folder of photographs as a data set: listed at once, each picture decoded when it is asked for.
+"""A folder of photographs as a data set: listed at once, each picture read when a step needs it.
 
-A picture that cannot be read is replaced by the next one in the list that can, so that which images
-a step gets does not depend on what was read before.
+The next picture in the list takes the place of one that cannot be read. So the images of a step do
+not depend on what was read before.
 """
 
 import hashlib
@@ -21,17 +21,17 @@ from .pictures import read_image
 
 _LOGGER = logging.getLogger("diffkiln.trainer")
 _ENDINGS = (".jpg", ".jpeg", ".png")
-_WANTED = "expected at least one readable .jpg, .jpeg or .png"
+_NEEDED = "expected at least one readable .jpg, .jpeg or .png"
 _REPLACE = "replace them or pass another folder"
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures of a folder, by relative POSIX path and in its order.
+    """The pictures of a folder, in the order of their relative POSIX paths.
 
-    A picture in a folder of this one belongs to the class of that folder's name, others to none.
-    `fingerprint` follows from the paths and the sizes of the files; `state` from when they were
-    last changed too, for what must not outlive a change.
+    A picture in a subfolder belongs to the class of the subfolder's name, other pictures to none.
+    `fingerprint` follows from the paths and sizes of the files. `state` follows from the time of
+    their last change too, so that a cache does not outlive a change.
     """
 
     folder: Path
@@ -41,12 +41,12 @@ class Listing:
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
-        """The folders that pictures lie in, in the order of their names."""
+        """The subfolders that hold pictures, sorted by name."""
         return tuple(sorted({name.split("/")[0] for name in self.names if "/" in name}))
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """The class of each picture, −1 for none."""
+        """The class of each picture, int64 [n], −1 for none."""
         numbers = {name: number for number, name in enumerate(self.class_names)}
         folders = (name.split("/")[0] if "/" in name else "" for name in self.names)
         return np.array([numbers.get(folder, -1) for folder in folders], np.int64)
@@ -55,10 +55,9 @@ class Listing:
 def list_folder(folder: Path) -> Listing:
     """List every .jpg, .jpeg and .png below a folder, at any depth and in any case.
 
-    Hidden files and folders are left out; links to folders are followed, each folder once. A folder
-    that cannot be listed is named in a warning of the logger "diffkiln.trainer".
-
-    Raises InputError if folder is not a folder, or holds no picture.
+    Hidden files and folders are left out. Links to folders are followed, each folder once. The
+    logger "diffkiln.trainer" warns of a folder that cannot be listed. Raises InputError if folder
+    is not a folder, or holds no picture.
     """
     _require_folder(folder)
     lost: list[OSError] = []
@@ -68,10 +67,10 @@ def list_folder(folder: Path) -> Listing:
     if not names and lost:
         raise InputError(
             f"{_quoted(folder)} holds {len(lost)} folders and none can be listed (the first: "
-            f"{lost[0]}); {_WANTED}; {_REPLACE}"
+            f"{lost[0]}); {_NEEDED}; {_REPLACE}"
         )
     if not names:
-        raise InputError(f"{_quoted(folder)} holds no picture; {_WANTED}; add some or pass another")
+        raise InputError(f"{_quoted(folder)} holds no picture; {_NEEDED}; add some or pass another")
     fingerprint, state = _digests(folder, names)
     return Listing(folder, tuple(names), fingerprint, state)
 
@@ -84,7 +83,7 @@ def _require_folder(folder: Path) -> None:
 
 
 def _files(folder: Path, lost: list[OSError]) -> Iterator[str]:
-    """Yield the picture files below folder, and add the errors of what cannot be listed."""
+    """Yield the picture files below folder, and append the errors of folders to `lost`."""
     seen: set[tuple[int, int]] = set()
     for parent, folders, names in os.walk(folder, onerror=lost.append, followlinks=True):
         status = Path(parent).stat()
@@ -104,13 +103,13 @@ def _is_picture(name: str) -> bool:
 
 
 def _digests(folder: Path, names: Iterable[str]) -> tuple[str, str]:
-    """The fingerprint and the state of files."""
+    """The fingerprint and the state of the files."""
     sizes, state = hashlib.sha256(), hashlib.sha256()
     for name in names:
         try:
             status = os.stat(f"{folder}/{name}")  # noqa: PTH116, for the same reason
             size, changed = status.st_size, status.st_mtime_ns
-        except OSError:  # such as a link to nowhere, which is not read either
+        except OSError:  # such as a broken link, which is not read either
             size = changed = 0
         line = name.encode("utf-8", "surrogateescape") + b"\0%d\0" % size
         sizes.update(line)
@@ -121,7 +120,7 @@ def _digests(folder: Path, names: Iterable[str]) -> tuple[str, str]:
 class Pictures:
     """The pictures of a listing by number; all threads of a process may read at once.
 
-    With `labels`, none takes the place of one of another class.
+    With `labels`, only a picture of the same class takes the place of one that cannot be read.
     """
 
     def __init__(
@@ -133,7 +132,7 @@ class Pictures:
         self._lock = threading.Lock()
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Picture `index`, or the next that can be read, uint8 [image_size, image_size, 3]."""
+        """Picture `index`, or the next readable one, uint8 [image_size, image_size, 3]."""
         count, labels = len(self._listing.names), self._labels
         places = [*range(index, count), *range(index)]
         if labels is not None:
@@ -145,7 +144,7 @@ class Pictures:
         raise self._none_of(places)
 
     def require_readable(self, sample: NDArray[np.int64]) -> None:
-        """Raise InputError unless some picture of the sample can be read."""
+        """Raise InputError unless a picture of the sample int64 [n] can be read."""
         tried: list[int] = []
         for index in sample.tolist():
             if self._tried(index) is not None:
@@ -172,7 +171,7 @@ class Pictures:
             return None
 
     def _warn(self, index: int) -> None:
-        """Name a picture that cannot be read, once."""
+        """Warn once of a picture that cannot be read."""
         with self._lock:
             if index in self._named:
                 return
@@ -184,7 +183,7 @@ class Pictures:
         tried = f" of the {len(indices):,} tried" if len(indices) < count else ""
         return InputError(
             f"{_quoted(self._listing.folder)} holds {count} pictures and none{tried} can be read "
-            f"(the first: {self._unreadable[indices[0]]}); {_WANTED}; {_REPLACE}"
+            f"(the first: {self._unreadable[indices[0]]}); {_NEEDED}; {_REPLACE}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of pixels, exactly, from counts of their 256 levels."""
+"""The exact mean and standard deviation of pixels, from counts of their 256 levels."""
 
 from collections.abc import Iterable
 
@@ -11,9 +11,9 @@ from ..errors import InputError
 def pixel_statistics(
     portions: Iterable[NDArray[np.uint8]],
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of images [n, S, S, 3], where 255 counts as 1.
+    """Mean and standard deviation per channel of images [n, S, S, 3], where level 255 is 1.
 
-    The order and the size of the portions change nothing. Raises InputError for flat colour.
+    They do not depend on the order and size of the portions. Raises InputError for a flat colour.
     """
     counts = np.zeros((3, 256))
     for images in portions:

@@ -1,4 +1,4 @@
-"""Images by number: from the cache, or decoded by a pool of threads and then kept in it."""
+"""Images by number: read from a cache, or decoded by a pool of threads and then cached."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,11 +13,10 @@ _PORTION_BYTES = 2**24
 
 
 class Images:
-    """`count` images uint8 [S, S, 3], of which `decode` makes those that the cache does not hold.
+    """`count` images uint8 [S, S, 3]; `decode` makes an image that the cache does not hold.
 
-    `labels` int64 [count] are their classes, −1 where left out. As many threads decode as there are
-    processors, unless `threads` says otherwise.
-    All threads of a process may take images at once.
+    `labels` int64 [count] are their classes, by default −1. By default, as many `threads` decode as
+    there are processors. All threads of a process may take images at once.
     """
 
     def __init__(
@@ -37,7 +36,7 @@ class Images:
 
     @classmethod
     def of(cls, images: NDArray[np.uint8]) -> "Images":
-        """Images [n, S, S, 3] that are in memory already."""
+        """Images uint8 [n, S, S, 3] that are already in memory."""
         cache = MemoryCache(len(images), images.shape[1])
         for index, image in enumerate(images):
             cache.write(index, image)
@@ -47,9 +46,9 @@ class Images:
         return self._count
 
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The images of `indices` [n], uint8 [n, S, S, 3].
+        """The images of `indices` int64 [n], uint8 [n, S, S, 3].
 
-        Raises InputError for images that cannot be decoded and a cache that cannot be used.
+        Raises InputError for an image that cannot be decoded, or a cache that cannot be used.
         """
         images = np.empty((len(indices), self.image_size, self.image_size, 3), np.uint8)
         missing = np.flatnonzero(~self._cache.read(indices, images)).tolist()
@@ -58,11 +57,11 @@ class Images:
         return images
 
     def portions(self, indices: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.uint8]]:
-        """All images, or those of `indices`, a few megabytes at a time."""
-        wanted = np.arange(len(self)) if indices is None else indices
+        """Yield all images, or the images of `indices`, a few megabytes at a time."""
+        indices = np.arange(len(self)) if indices is None else indices
         step = max(1, _PORTION_BYTES // (self.image_size**2 * 3))
-        for start in range(0, len(wanted), step):
-            yield self.take(wanted[start : start + step])
+        for start in range(0, len(indices), step):
+            yield self.take(indices[start : start + step])
 
     def _decoded(self, indices: list[int]) -> Iterator[NDArray[np.uint8]]:
         def decode(index: int) -> NDArray[np.uint8]:

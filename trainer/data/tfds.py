@@ -23,23 +23,23 @@ _PORTION = 64
 def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedImages:
     """The images of `config.split` and `config.eval_split`, cut square, in their stored order.
 
-    The data set must lie prepared under `config.data_dir` (None: tensorflow-datasets' default),
-    unless `download` allows preparing it. Raises InputError for an unknown name or split, a data
-    set that is not prepared or cannot be downloaded, or one without images.
+    The data set is prepared under `config.data_dir` (None: the default of tensorflow-datasets), or
+    `download` prepares it there. Raises InputError for an unknown name or split, a data set that is
+    not prepared or cannot be downloaded, or one without images.
     """
     builder = _prepared_builder(name, config.data_dir, download=download)
     feature, label = _image_feature(name, builder), _label_feature(builder)
     splits = [config.split or "train"] + ([config.eval_split] if config.eval_split else [])
-    found = [_split(name, builder, split) for split in splits]
+    counts, stored = zip(*(_split(name, builder, split) for split in splits), strict=True)
 
     def squares(number: int) -> Examples:
-        stored = found[number][1] if number < len(found) else ()
-        pairs = ((each[feature], each[label] if label else -1) for each in stored)
+        examples = stored[number] if number < len(stored) else ()
+        pairs = ((each[feature], each[label] if label else -1) for each in examples)
         return _squares(pairs, config.image_size)
 
     return OrderedImages(
         identity=f"{builder.info.full_name} {splits} {_state(Path(builder.data_path))}",
-        counts=(found[0][0], found[1][0] if config.eval_split else 0),
+        counts=(counts[0], counts[1] if config.eval_split else 0),
         train=lambda: squares(0),
         evaluation=lambda: squares(1),
         class_names=tuple(builder.info.features[label].names) if label else (),
@@ -47,7 +47,7 @@ def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedIma
 
 
 def _split(name: str, builder: Any, split: str) -> tuple[int, Iterable[dict]]:
-    """Count and examples of a split."""
+    """The count and the examples of a split."""
     try:
         count = builder.info.splits[split].num_examples
         examples = builder.as_dataset(split=split)
@@ -68,20 +68,20 @@ def _squares(pairs: Iterable[tuple[Any, Any]], image_size: int) -> Examples:
 
     stored = iter(pairs)
     with ThreadPoolExecutor() as pool:
-        # In portions, so that no more decoded photographs wait than these.
+        # In portions, which limit how many decoded photographs wait.
         while portion := list(itertools.islice(stored, _PORTION)):
             yield from pool.map(square, portion)
 
 
 def _state(folder: Path) -> str:
-    """A digest of the files of a data set, by name, size and time of their last change."""
-    found = [(path.name, path.stat()) for path in sorted(folder.glob("*"))]
-    lines = [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in found]
+    """A digest of the names, sizes and times of the last change of a data set's files."""
+    files = [(path.name, path.stat()) for path in sorted(folder.glob("*"))]
+    lines = [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def is_prepared(name: str, data_dir: str | None) -> bool:
-    """Whether a data set can be read without a download; InputError for an unknown name."""
+    """Whether a data set can be read without a download; raises InputError for an unknown name."""
     return _builder(name, data_dir).is_prepared()
 
 
@@ -114,7 +114,7 @@ def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any
     try:
         builder.download_and_prepare()
     except Exception as error:
-        # The downloader raises whatever its transport does; all of it means the same to a user.
+        # The downloader raises whatever its transport raises, which means the same to a user.
         clear_partial_download(folder, before)
         raise InputError(
             f"data=tfds:{name}: could not be downloaded and prepared under {place} "
@@ -125,16 +125,16 @@ def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any
 
 
 def _paths_of(folder: Path) -> set[Path]:
-    """What lies in the data set's folder and in the downloads beside it, and those two."""
+    """The data set's folder, the downloads beside it, all that is in them, and their parent."""
     roots = (folder, folder.parent / "downloads")
-    found = {path for root in roots if root.exists() for path in (root, *root.rglob("*"))}
-    return found | {path for path in (folder.parent,) if path.exists()}
+    paths = {path for root in roots if root.exists() for path in (root, *root.rglob("*"))}
+    return paths | {path for path in (folder.parent,) if path.exists()}
 
 
 def clear_partial_download(folder: Path, before: set[Path]) -> None:
-    """Remove the unfinished files and empty folders of a data set that were not there `before`.
+    """Remove unfinished files and empty folders of a data set that did not exist `before`.
 
-    What arrived whole is kept for the next try.
+    Whole files are kept for the next try.
     """
     for path in sorted(_paths_of(folder) - before, reverse=True):
         if path.is_dir():
@@ -154,7 +154,7 @@ def _image_feature(name: str, builder: Any) -> str:
 
 
 def _label_feature(builder: Any) -> str | None:
-    """The feature that names a picture's class, None where there is none."""
+    """The feature that is a picture's class, None if there is none."""
     import tensorflow_datasets as tfds
 
     for key, feature in builder.info.features.items():
@@ -164,5 +164,5 @@ def _label_feature(builder: Any) -> str | None:
 
 
 def _picture(pixels: np.ndarray) -> Image.Image:
-    """Pillow's image of uint8 [H, W, 1, 3 or 4]."""
+    """Pillow's image of pixels uint8 [H, W, 1, 3 or 4]."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

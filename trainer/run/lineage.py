@@ -1,4 +1,4 @@
-"""How weights came about: the run that made them, and the runs whose weights that began with."""
+"""The lineage of weights: the run that trained them, and the runs whose weights it began with."""
 
 import json
 from pathlib import Path
@@ -8,17 +8,17 @@ import tensorflow as tf
 
 from .directory import RunDirectory
 
-# Where things lay on the machine that trained says nothing about the model.
+# Paths on the machine that trained say nothing about the model.
 _PLACES = ("data_dir", "cache", "kid_weights", "init_from")
 
 
 def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any]:
-    """How the `latest` or the `best` weights of a run came about, as JSON values.
+    """The record of a run's `latest` or `best` weights, as JSON values.
 
-    `step` and `images_seen` (by this run), `images` and `fingerprint` of the data, the `settings`,
-    and under `earlier` the same of the runs before whose weights it began with, oldest first. Runs
-    of an earlier version have steps only where their checkpoints are. Raises InputError for a
-    folder that is no run.
+    It has `step` and `images_seen` (by this run), `images` and `fingerprint` of the data, the
+    `settings`, and as `earlier` the records of the runs whose weights it began with, oldest first.
+    A run of an older version has a step only if its checkpoints exist. Raises InputError for a
+    folder that is not a run.
     """
     config, data = run.read_config()
     best = run.read_best() if weights == "best" else None
@@ -37,7 +37,7 @@ def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any
 
 
 def _newest_checkpoint(run: RunDirectory) -> int:
-    """Its step, 0 where there is none."""
+    """The step of the newest checkpoint, 0 if there is none."""
     checkpoint = tf.train.latest_checkpoint(str(run.checkpoints)) or ""
     return int(Path(checkpoint).name.removeprefix("step-") or 0)
 
@@ -45,11 +45,11 @@ def _newest_checkpoint(run: RunDirectory) -> int:
 def earlier_runs(source: Path) -> list[dict[str, Any]]:
     """The records of all the runs behind the weights of a run or bundle, oldest first.
 
-    A bundle of a network that diffkiln did not train has none.
+    There are none for a bundle of a network that diffkiln did not train.
     """
     manifest = source / "bundle.json"
     if manifest.is_file():
-        record = dict(json.loads(manifest.read_text()).get("training", {}))
+        record = dict(json.loads(manifest.read_text(encoding="utf-8")).get("training", {}))
     else:
         record = training_record(RunDirectory(source))
     earlier = record.pop("earlier", [])

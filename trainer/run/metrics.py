@@ -1,4 +1,4 @@
-"""The numbers of a run: a CSV file, TensorBoard, and the line that says how it goes."""
+"""The numbers of a run: a CSV file, TensorBoard, and a progress bar."""
 
 import csv
 import io
@@ -12,16 +12,16 @@ from tqdm import tqdm
 from .atomic import replacing
 from .directory import RunDirectory
 
-# The losses are reported in so many equal parts of the time t in [0, 1].
+# The losses are reported for this many equal parts of the time t in [0, 1].
 TIME_PARTS = 5
 
 
 @dataclass(frozen=True)
 class Row:
-    """One logging step: means since the last one; nan where there is nothing to measure.
+    """One logging step: means since the last one, nan if there is nothing to measure.
 
-    `loss_by_time` are the mean losses in equal parts of t in [0, 1]. `input_wait_ms` is how long a
-    step waited for its images.
+    `loss_by_time` are the mean losses in equal parts of t in [0, 1]. `input_wait_ms` is the time
+    that a step waited for its images.
     """
 
     step: int
@@ -38,7 +38,7 @@ class Row:
     input_wait_ms: float
 
     def columns(self) -> dict[str, float]:
-        """All numbers by the names that metrics.csv has for them."""
+        """All numbers by their names in metrics.csv."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "loss_by_time"}
         by_time = zip(_TIME_COLUMNS, self.loss_by_time, strict=True)
         return {**values, **dict(by_time)}
@@ -76,7 +76,7 @@ class MetricsLog:
         self._writer.flush()
 
     def _forget_after(self, step: int) -> None:
-        """Drop the rows that a run wrote after the checkpoint it goes on from."""
+        """Drop the rows that a run wrote after the checkpoint from which it goes on."""
         kept = []
         if self._path.exists():
             with self._path.open(newline="") as file:
@@ -90,13 +90,13 @@ class MetricsLog:
 
 
 def _is_row_until(row: dict[str, str | None], step: int) -> bool:
-    """Whether this is a row until `step`, and whole: a process that died may leave half of one."""
+    """Whether this is a whole row up to `step`; a process that died may leave half of one."""
     number = row["step"] or ""
     return number.isdecimal() and int(number) <= step and all(row.values())
 
 
 def progress_bar(total_steps: int, first_step: int, *, shown: bool = True) -> tqdm:
-    """A bar with loss, images per second and time to go; a log file gets a line now and then."""
+    """A bar with loss, images per second and remaining time, every 30 s unless on a terminal."""
     interactive = sys.stderr.isatty()
     return tqdm(
         total=total_steps,

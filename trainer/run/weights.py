@@ -1,4 +1,4 @@
-"""Weights that were saved: a run's average, and what another run may begin with."""
+"""Saved weights: a run's average, and the weights with which another run begins."""
 
 import json
 import warnings
@@ -19,12 +19,12 @@ from .directory import RunDirectory
 def load_network(path: Path, config: NetworkConfig) -> keras.Model:
     """The network of these settings in float32, with the weights of a file of `save_weights`.
 
-    Raises InputError for a file that does not hold exactly those.
+    Raises InputError unless the file holds exactly the weights of the network.
     """
     network = build_unet(config)
     try:
         with warnings.catch_warnings():
-            # Keras only warns where a file lacks weights, and leaves random ones in their place.
+            # Keras only warns of a file that lacks weights, and keeps random ones.
             warnings.simplefilter("error", UserWarning)
             network.load_weights(path)
     except (ValueError, OSError, KeyError, UserWarning) as error:
@@ -37,10 +37,10 @@ def load_network(path: Path, config: NetworkConfig) -> keras.Model:
 
 
 def initial_weights(source: Path, config: TrainConfig, network: keras.Model) -> list[np.ndarray]:
-    """The averaged weights of a run, or those of a bundle, in the order of `network.weights`.
+    """The weights of a bundle, or the averaged ones of a run, in the order of `network.weights`.
 
-    Attention and classes that a run is without have the weights of `network`, with which they do
-    nothing at first. Raises InputError for a folder that is neither, or whose network is another.
+    Attention and classes that the run lacks get the weights of `network`, with which they do
+    nothing at first. Raises InputError for a folder that is neither, or of another network.
     """
     if (source / "bundle.json").is_file():
         weights = _of_bundle(source, config)
@@ -81,7 +81,8 @@ def _of_run(source: Path, config: TrainConfig, network: keras.Model) -> list[np.
 
 def _of_bundle(source: Path, config: TrainConfig) -> list[np.ndarray]:
     try:
-        model: dict[str, Any] = json.loads((source / "bundle.json").read_text())["model"]
+        text = (source / "bundle.json").read_text(encoding="utf-8")
+        model: dict[str, Any] = json.loads(text)["model"]
         prediction, conditioning = model["prediction"], model["conditioning"]
         reader = tf.train.load_checkpoint(str(source / "saved_model" / "variables" / "variables"))
         count = len([name for name in reader.get_variable_to_shape_map() if "weights/" in name])

@@ -1,6 +1,6 @@
-"""Resumable state on disk: weights, average, optimizer and step.
+"""Checkpoints: weights, average, optimizer and step, from which a run goes on.
 
-The data position and the random numbers follow from the step (see `streams`).
+The position in the data and the random numbers follow from the step (see `streams`).
 """
 
 import logging
@@ -17,7 +17,7 @@ logger = logging.getLogger("diffkiln.trainer")
 
 
 class Checkpoints:
-    """The checkpoints of one run; TensorFlow writes each to the side and then renames it."""
+    """The checkpoints of one run; TensorFlow writes each under another name and renames it."""
 
     def __init__(self, folder: Path, trainer: Trainer) -> None:
         self._folder = folder
@@ -36,7 +36,7 @@ class Checkpoints:
         self._trainer = trainer
 
     def save(self) -> None:
-        """Write the present state, named by its step."""
+        """Write the current state, named by its step; raises OSError if there is no room."""
         try:
             self._manager.save(checkpoint_number=int(self._trainer.step))
         except tf.errors.OpError as error:
@@ -46,7 +46,7 @@ class Checkpoints:
             ) from error
 
     def keep_newest_as_best(self) -> None:
-        """Keep the newest checkpoint as `best/step-N` too, however many follow it."""
+        """Copy the newest checkpoint to `best/step-N`, where it is kept when newer ones follow."""
         newest = Path(self._manager.latest_checkpoint)
         best = self._folder / "best"
         best.mkdir(exist_ok=True)
@@ -59,9 +59,9 @@ class Checkpoints:
             file.unlink()
 
     def restore(self) -> bool:
-        """Load the newest checkpoint that can be read; False where there is none at all.
+        """Load the newest readable checkpoint; False if there is none at all.
 
-        Raises InputError where there are some and none of them fits.
+        Raises InputError if none of the checkpoints fits.
         """
         newest_first = sorted(self._folder.glob("step-*.index"), key=_step_number, reverse=True)
         reasons = []

@@ -1,4 +1,4 @@
-"""Which processes train together: what TF_CONFIG says, and whether all of them are there."""
+"""The processes that train together: their addresses in TF_CONFIG, and waiting for them."""
 
 import json
 import os
@@ -18,9 +18,9 @@ _RETRY_S = 0.1
 
 @dataclass(frozen=True)
 class Cluster:
-    """The addresses `host:port` of all workers, the chief's first, and which one this process is.
+    """The addresses `host:port` of all workers, the chief's first, and the index of this process.
 
-    Raises InputError for addresses that are not, or that stand there twice.
+    Raises InputError for a malformed or repeated address.
     """
 
     workers: tuple[str, ...]
@@ -40,7 +40,7 @@ class Cluster:
 def cluster_from_environment() -> Cluster:
     """The cluster of the environment variable TF_CONFIG, as tf.distribute reads it.
 
-    Raises InputError where it is not set, or not what it should be.
+    Raises InputError if the variable is not set, or malformed.
     """
     text = os.environ.get("TF_CONFIG")
     if not text:
@@ -81,8 +81,8 @@ def _addresses(value: Any) -> tuple[str, ...]:
 def wait_for_workers(cluster: Cluster, *, timeout_s: float) -> None:
     """Return once every worker listens on its address; TensorFlow itself would wait for an hour.
 
-    Listens on this worker's own address meanwhile. Raises InputError where that is taken, and
-    ConnectionError naming the workers that do not answer in `timeout_s` seconds.
+    Meanwhile this worker listens on its own. Raises InputError if that address is taken, and
+    ConnectionError with the workers that do not answer in `timeout_s` seconds.
     """
     deadline = time.monotonic() + timeout_s
     silent = [address for address in cluster.workers if address != cluster.workers[cluster.index]]

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-# The average reaches back over at most this share of the images seen, so that it is not still
-# full of the first random weights while the run is young (EDM, arXiv 2206.00364, ema_rampup).
+# The average covers at most this share of the images seen, so that the first random weights do not
+# dominate it early in a run (EDM, arXiv 2206.00364, ema_rampup).
 RAMP_UP_RATIO = 0.05
 
 
 def ema_decay(images_seen: tf.Tensor, *, batch_size: int, half_life_images: int) -> tf.Tensor:
-    """decay = 0.5^(batch_size / half-life), float32 [], the half-life growing with what was seen.
+    """decay = 0.5^(batch_size / half-life), float32 []; the half-life grows with `images_seen`.
 
-    `images_seen` counts the images of all steps so far, this one included.
+    `images_seen` counts the images of all steps so far, including this one.
     """
     seen = tf.cast(images_seen, tf.float32)
     half_life = tf.minimum(float(half_life_images), seen * RAMP_UP_RATIO)

@@ -1,7 +1,4 @@
-"""How a network is taught: which times, how much each counts, how fast the weights move.
-
-Each is by itself, so that it can be compared with what its paper says.
-"""
+"""The training recipe: loss weights, times and learning rates, each as its paper has it."""
 
 import math
 
@@ -10,24 +7,24 @@ import tensorflow as tf
 
 from ..errors import InputError
 
-# Where signal²/noise² stops counting (Min-SNR, arXiv 2303.09556).
+# The largest signal²/noise² that counts (Min-SNR, arXiv 2303.09556).
 MIN_SNR_GAMMA = 5.0
 
 
 def loss_weight(
     weighting: str, prediction: str, signal_rate: tf.Tensor, noise_rate: tf.Tensor
 ) -> tf.Tensor:
-    """What the squared error of a prediction counts at these rates, float32 of their shape.
+    """The weight of a prediction's squared error at these rates, float32 of their shape.
 
-    The squared errors of ε, v and x_0 are one error on three scales: that of x_0 is noise²/signal²
-    that of ε, and noise² that of v. `uniform` takes each as it is. `velocity` makes of each the
-    error of v. `min_snr` makes of each min(signal²/noise², 5) times the error of x_0
-    (arXiv 2303.09556).
+    The squared errors of ε, v and x_0 are one error on three scales: the error of x_0 is
+    noise²/signal² times the error of ε, and noise² times the error of v. `uniform` leaves each
+    scale. `velocity` converts each to the error of v. `min_snr` converts each to
+    min(signal²/noise², 5) times the error of x_0 (arXiv 2303.09556).
     """
     ones, signal, noise = tf.ones_like(signal_rate), tf.square(signal_rate), tf.square(noise_rate)
     if weighting == "uniform":
         return ones
-    # At the ends of a schedule one rate is 0; a weight of 10⁶ has long outgrown what it measures.
+    # At the ends of a schedule one rate is 0, and the weight is limited to 10⁶.
     of_image = {
         "noise": noise / tf.maximum(signal, 1e-6),
         "velocity": noise,
@@ -41,9 +38,9 @@ def loss_weight(
 
 
 def stratified(uniform: tf.Tensor) -> tf.Tensor:
-    """One number in each of N equal parts of [0, 1), float32 [N], from as many uniform ones.
+    """One number in each of N equal parts of [0, 1), float32 [N], from N uniform numbers.
 
-    The first alone is used: (u + i/N) mod 1, the low-discrepancy sampler of variational diffusion
+    Only the first is used: (u + i/N) mod 1, the low-discrepancy sampler of variational diffusion
     models (arXiv 2107.00630). Each number is uniform by itself.
     """
     count = tf.shape(uniform)[0]
@@ -56,7 +53,7 @@ def stratified(uniform: tf.Tensor) -> tf.Tensor:
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     """The rate rises to `peak` in `warm_up_steps` equal steps, and then follows its `decay`.
 
-    With k the steps done, this one included, and w those of the warm-up: `constant`: peak.
+    With k the number of this step, counted from 1, and w the warm-up steps: `constant`: peak.
     `inverse_sqrt`: peak·√(w/k). `cosine`: peak·(1 + cos(π·(k − w)/(total − w)))/2.
     """
 
@@ -78,7 +75,7 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
         return (1.0 + tf.cos(math.pi * tf.clip_by_value(share, 0.0, 1.0))) / 2.0
 
     def get_config(self) -> dict[str, float | int | str]:
-        """What Keras needs to make the same again."""
+        """The arguments, for Keras to make the same schedule."""
         return {
             "peak": self.peak,
             "warm_up_steps": self.warm_up_steps,

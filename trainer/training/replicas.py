@@ -1,7 +1,7 @@
 """Several devices and machines that train as one: shares of a batch, and sums over all of them.
 
-Every replica takes its rows of the one global batch, noise and times included, so the losses do
-not depend on how many there are, but for the order in which floats are added up.
+Every replica takes its rows of the one global batch, including noise and times. So the losses do
+not depend on the number of replicas, except for the order in which floats are added.
 """
 
 import contextlib
@@ -29,9 +29,9 @@ _LOST = (
 class Replicas:
     """The replicas of a run and this process's part in them.
 
-    `count` is how many there are in all, `workers` in how many processes, and `worker` the number
-    of this one; worker 0 is the chief, which alone writes. `is_default` says that there is nothing
-    to share, and that variables are TensorFlow's plain ones.
+    There are `count` replicas in `workers` processes, and `worker` is the number of this process;
+    only worker 0, the chief, writes. `is_default` says that there is nothing to share, and that
+    variables are TensorFlow's plain ones.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster | None = None) -> None:
@@ -55,48 +55,48 @@ class Replicas:
             )
 
     def run(self, step: Callable[..., Any], *arguments: Any) -> Any:
-        """Call `step` on every replica; what it returns, of the first one here."""
+        """Call `step` on every replica, and return the result of the first one here."""
         results = self.strategy.run(step, arguments)
         return tf.nest.map_structure(self._first, results)
 
     def rows(self, batch: tf.Tensor) -> tf.Tensor:
-        """In a replica: its rows of the global batch."""
+        """Called in a replica: its rows of the global batch."""
         return batch if self.count == 1 else self._part(batch, self._number(), self.count)
 
     def rows_here(self, batch: tf.Tensor) -> tf.Tensor:
-        """In a replica: its rows of this worker's part of the batch."""
+        """Called in a replica: its rows of this worker's part of the batch."""
         here = self.count // self.workers
         return batch if here == 1 else self._part(batch, self._number() % here, here)
 
     def total(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """In a replica: sums over all replicas."""
+        """Called in a replica: sums over all replicas."""
         if self.count == 1:
             return list(values)
         return list(_context().all_reduce(tf.distribute.ReduceOp.SUM, list(values)))
 
     def gathered(self, values: tf.Tensor) -> tf.Tensor:
-        """In a replica: the rows of all replicas, in the order of the global batch."""
+        """Called in a replica: the rows of all replicas, in the order of the global batch."""
         return values if self.count == 1 else _context().all_gather(values, axis=0)
 
     def any(self, flag: bool) -> bool:
-        """Whether a worker says so; all of them have to ask."""
+        """Whether the flag of any worker is set; all workers must call this."""
         return flag if self.workers == 1 else bool(self._everyone(int(flag)).numpy().any())
 
     def part(self) -> None:
-        """Return when all workers have come here, so that none goes while another waits for it."""
+        """Return when all workers call this, so that none ends while another waits for it."""
         self.any(False)
-        # Of this second meeting, the one who hears last may find the others gone.
+        # The last worker to hear of this second meeting may find the others gone.
         with contextlib.suppress(*_LOST):
             self.any(False)
 
     def require_same(self, **values: object) -> None:
-        """Raise InputError where the workers do not have the same values; all have to ask."""
+        """Raise InputError if the workers' values differ; all workers must call this."""
         if self.workers == 1:
             return
         for name, value in values.items():
             digest = hashlib.sha256(str(value).encode()).digest()
             if len(set(self._everyone(int.from_bytes(digest[:7])).numpy().tolist())) > 1:
-                # Whoever hears first must not go before the others have heard.
+                # The first worker to hear must not end before the others have heard.
                 with contextlib.suppress(*_LOST):
                     self.part()
                 raise InputError(
@@ -106,7 +106,7 @@ class Replicas:
 
     @contextlib.contextmanager
     def naming_lost_workers(self) -> Iterator[None]:
-        """Turn what TensorFlow says where another worker is gone into a ConnectionError."""
+        """Turn TensorFlow's errors about a lost worker into a ConnectionError."""
         try:
             yield
         except _LOST as error:
@@ -141,10 +141,9 @@ class Replicas:
 def make_replicas(distribute: str, *, worker_timeout_s: float = 300) -> Replicas:
     """The replicas of `none`, `mirrored` (all devices here) or `multi_worker` (TF_CONFIG).
 
-    Without a GPU, `mirrored` takes TensorFlow's logical CPUs, which is one unless it was told.
-
-    To be called before TensorFlow runs anything. Raises InputError for a TF_CONFIG that cannot be
-    used, and ConnectionError where a worker does not answer.
+    Without a GPU, `mirrored` uses TensorFlow's logical CPUs (by default one). Must be called before
+    TensorFlow runs anything. Raises InputError for a TF_CONFIG that cannot be used, and
+    ConnectionError if a worker does not answer.
     """
     if distribute == "none":
         return Replicas(tf.distribute.get_strategy())

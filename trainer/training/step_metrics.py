@@ -1,4 +1,4 @@
-"""What a step measures of itself: running means on the device, read when a row is written."""
+"""The measures of a step: running means on the device, read when a row is written."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ..run.metrics import TIME_PARTS
 
 @dataclass(frozen=True)
 class Means:
-    """Means since the last reading; `loss_by_time` in equal parts of [0, 1], nan for empty ones."""
+    """Means since the last reading; `loss_by_time` in equal parts of [0, 1], nan if empty."""
 
     loss: float
     loss_by_time: tuple[float, ...]
@@ -23,7 +23,7 @@ class Means:
 class Breakdown:
     """The first step, counted from 1, that was not finite, and the time t of an image in it.
 
-    It is one whose loss was not finite, or else the one of the largest loss.
+    The image is one whose loss was not finite, or else the one with the largest loss.
     """
 
     step: int
@@ -48,9 +48,9 @@ class StepMetrics:
         *,
         skips_overflow: bool = False,
     ) -> None:
-        """Take in a step, counted from 1: losses and times float32 [B], the gradient's norm [].
+        """Add a step, counted from 1: losses and times float32 [B], the gradient's norm [].
 
-        `skips_overflow` says that a gradient which is not finite changes no weight.
+        `skips_overflow` says that a gradient that is not finite changes no weight.
         """
         self._loss.update_state(losses)
         self._by_time.update_state(losses, times)
@@ -65,12 +65,12 @@ class StepMetrics:
 
     @property
     def breakdown(self) -> Breakdown | None:
-        """Where the loss or its gradient stopped being finite, None if neither did."""
+        """The step whose loss or gradient was not finite, None if there is none."""
         step = int(self._broken_step.numpy())
         return None if step < 0 else Breakdown(step, float(self._broken_time.numpy()))
 
     def take(self) -> Means:
-        """The means, which begin anew."""
+        """Return the means, and start again."""
         metrics = (self._loss, self._by_time, self._norm)
         loss, by_time, norm = (np.asarray(metric.result()) for metric in metrics)
         for metric in metrics:
@@ -88,13 +88,13 @@ class MeanByTime(keras.metrics.Metric):
         self.count = self.add_variable((parts,), "zeros", name="count")
 
     def update_state(self, values: tf.Tensor, times: tf.Tensor) -> None:
-        """Take in values and times, float32 [N]."""
+        """Add values and times, float32 [N]."""
         part = tf.cast(times * self.parts, tf.int32)
         in_part = tf.one_hot(tf.minimum(part, self.parts - 1), self.parts)
         self.total.assign(self.total + tf.linalg.matvec(in_part, values, transpose_a=True))
         self.count.assign(self.count + tf.reduce_sum(in_part, axis=0))
 
     def result(self) -> tf.Tensor:
-        """Means, float32 [parts], nan where nothing fell."""
+        """Means, float32 [parts], nan for a part without values."""
         mean = tf.math.divide_no_nan(self.total.value, self.count.value)
         return tf.where(self.count.value > 0, mean, math.nan)

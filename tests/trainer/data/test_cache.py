@@ -115,3 +115,10 @@ def test_memory_is_chosen_while_the_images_take_a_quarter_of_it() -> None:
     assert chosen_cache(config, fit + 1) == "disk"
     assert chosen_cache(preset_config("tiny", cache="disk"), 1) == "disk"
     assert 2**28 < machine_memory_bytes() < 2**50
+
+
+def test_a_system_that_does_not_tell_its_memory_counts_as_a_usual_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("os.sysconf", raising=False)
+    assert 2**28 < machine_memory_bytes() <= 8 * 2**30

@@ -1,10 +1,7 @@
 """The synthetic flowers are reproducible, colourful, and stand in the middle."""
 
 import numpy as np
-import pytest
-
-from diffkiln.trainer.data.synthetic.dataset import synthetic_flowers
-from diffkiln.trainer.errors import InputError
+from pictures import synthetic_flowers
 
 
 def test_shape_and_dtype() -> None:
@@ -54,14 +51,3 @@ def test_petals_use_the_whole_range() -> None:
     images = synthetic_flowers(16, image_size=32, seed=0)
     assert images.max() > 240
     assert images.min() < 30
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "smallest"), [("count", 0, 1), ("image_size", 7, 8), ("seed", -1, 0)]
-)
-def test_refuses_what_is_too_small(name: str, value: int, smallest: int) -> None:
-    arguments = {"count": 1, "image_size": 8, "seed": 0} | {name: value}
-    with pytest.raises(InputError, match=f"{name} is {value}; expected {smallest} or more"):
-        synthetic_flowers(
-            arguments["count"], image_size=arguments["image_size"], seed=arguments["seed"]
-        )

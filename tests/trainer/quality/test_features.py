@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pictures import synthetic_flowers
 from PIL import Image, ImageFilter
 
-from diffkiln.trainer.data.synthetic.dataset import synthetic_flowers
 from diffkiln.trainer.data.tfds import tfds_images
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.presets import preset_config

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Command
+from pictures import synthetic_flowers
 from training_runs import rows, train, weights
 
 from diffkiln.trainer.data.load import ImageData
 from diffkiln.trainer.data.store import Images
-from diffkiln.trainer.data.synthetic.dataset import synthetic_flowers
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.schedules import CosineSchedule

@@ -3,22 +3,28 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import TINY, Command
-from training_runs import rows, train, weights
+from training_runs import SMALL, refused, rows, train, train_here, wait_for_rows, weights
 
-# One level of blocks: what takes long is tracing the network, not training it.
-SMALL = ("--widths=16", "--gradient_clip_norm=0.5")
-SETTINGS = (*TINY, *SMALL, "--log_every_steps=5", "--distribute=multi_worker")
+from diffkiln.trainer.errors import InputError
+from diffkiln.trainer.training.cluster import (
+    Cluster,
+    cluster_from_environment,
+    wait_for_workers,
+)
+
+CLIPPED = "--gradient_clip_norm=0.5"
+SETTINGS = (*TINY, SMALL, CLIPPED, "--log_every_steps=5", "--distribute=multi_worker")
 
 
 def free_ports(count: int) -> list[int]:
@@ -71,13 +77,6 @@ def finish(run_dir: Path, *arguments: str) -> None:
     assert "100%" in bar
 
 
-def wait_for_row(run_dir: Path) -> None:
-    deadline = time.monotonic() + 240
-    while not rows(run_dir):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
 def last_words(errors: str) -> str:
     return errors.strip().splitlines()[-1]
 
@@ -91,12 +90,9 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_dir
 
 
-def test_two_workers_have_the_losses_of_one_process(
-    together: Path, command: Command, tmp_path: Path
-) -> None:
+def test_two_workers_have_the_losses_of_one_process(together: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone"
-    settings = (*SMALL, "--log_every_steps=5", "--train_steps=20")
-    assert train(command, alone, *settings).returncode == 0
+    train_here(alone, gradient_clip_norm=0.5, log_every_steps=5, train_steps=20)
     for ours, theirs in zip(rows(together), rows(alone), strict=True):
         for name in ("loss", "eval_loss", "gradient_norm", "loss_t0.4-0.6", "learning_rate"):
             # Sums of 8 losses in another order, over 20 steps: some 1e-6 were seen.
@@ -107,29 +103,13 @@ def test_two_workers_have_the_losses_of_one_process(
         np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4)
 
 
-def test_a_killed_worker_ends_the_others_and_the_run_goes_on(
+def test_a_signal_stops_all_at_one_step_and_a_killed_worker_ends_the_others(
     command: Command, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "run"
-    arguments = ("--checkpoint_every_steps=10", "--log_every_steps=10")
-    with workers(run_dir, "--train_steps=100000", *arguments) as processes:
-        wait_for_row(run_dir)
-        processes[1].kill()
-        status, _, errors = outputs(processes[:1])[0]
-    assert status == 1
-    assert "another worker stopped or cannot be reached" in last_words(errors)
-    assert "Traceback" not in errors
-    newest = max(int(path.stem[5:]) for path in (run_dir / "checkpoints").glob("step-*.index"))
-    finish(run_dir, f"--train_steps={newest + 10}", *arguments)
-    result = train(command, run_dir, *SMALL, f"--train_steps={newest + 20}")
-    assert result.returncode == 0, result.stderr
-    assert f"on from step {newest + 10}" in result.stdout
-
-
-def test_a_signal_to_one_worker_stops_all_at_one_step(tmp_path: Path) -> None:
-    run_dir = tmp_path / "run"
-    with workers(run_dir, "--train_steps=100000") as processes:
-        wait_for_row(run_dir)
+    arguments = ("--train_steps=100000", "--checkpoint_every_steps=10", "--keep_checkpoints=2")
+    with workers(run_dir, *arguments) as processes:
+        wait_for_rows(run_dir)
         processes[1].send_signal(signal.SIGTERM)
         (chief, chief_says, _), (other, other_says, _) = outputs(processes)
     assert (chief, other) == (0, 0)
@@ -137,7 +117,24 @@ def test_a_signal_to_one_worker_stops_all_at_one_step(tmp_path: Path) -> None:
     assert "Stopped by SIGTERM at step" in other_says
     step = chief_says.split("at step ")[1].split(";")[0]
     assert step == other_says.split("at step ")[1].split(";")[0]
-    assert (run_dir / "checkpoints" / f"step-{step.replace(',', '')}.index").exists()
+    assert newest_checkpoint(run_dir) == int(step.replace(",", ""))
+    with workers(run_dir, *arguments) as processes:
+        # All rows of the first run stay, and a step after the next checkpoint has one.
+        wait_for_rows(run_dir, len(rows(run_dir)) + 3)
+        processes[1].kill()
+        status, _, errors = outputs(processes[:1])[0]
+    assert status == 1
+    assert "another worker stopped or cannot be reached" in last_words(errors)
+    assert "Traceback" not in errors
+    newest = newest_checkpoint(run_dir)
+    assert newest > int(step.replace(",", ""))
+    result = train(command, run_dir, SMALL, CLIPPED, f"--train_steps={newest + 2}")
+    assert result.returncode == 0, result.stderr
+    assert f"on from step {newest:,} to step" in result.stdout
+
+
+def newest_checkpoint(run_dir: Path) -> int:
+    return max(int(path.stem[5:]) for path in (run_dir / "checkpoints").glob("step-*.index"))
 
 
 def test_workers_of_different_settings_refuse_each_other(tmp_path: Path) -> None:
@@ -174,21 +171,22 @@ def test_workers_of_different_settings_refuse_each_other(tmp_path: Path) -> None
         ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": "0"}}', "index"),
     ],
 )
-def test_a_malformed_tf_config_is_one_line(
-    text: str | None,
-    expected: str,
-    command: Command,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_malformed_tf_config(
+    text: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(InputError, match=f"TF_CONFIG.*{re.escape(expected)}"):
+        cluster_from_environment()
+
+
+def test_a_malformed_tf_config_is_one_line(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_CONFIG", "{")
     result = command("diffkiln-train", f"--run_dir={tmp_path / 'run'}", *SETTINGS)
-    assert result.returncode == 2
-    assert len(result.stderr.strip().splitlines()) == 1
-    assert "TF_CONFIG" in result.stderr
-    assert expected in result.stderr
+    refused(result, 2, "TF_CONFIG", "cannot be read")
     assert not (tmp_path / "run").exists()
 
 
@@ -197,23 +195,18 @@ def test_a_worker_that_never_answers_is_named(
 ) -> None:
     own, silent = free_ports(2)
     monkeypatch.setenv("TF_CONFIG", tf_config(0, [own, silent]))
-    arguments = (f"--run_dir={tmp_path / 'run'}", *SETTINGS, "--worker_timeout_s=2")
+    arguments = (f"--run_dir={tmp_path / 'run'}", *SETTINGS, "--worker_timeout_s=1")
     result = command("diffkiln-train", *arguments)
-    assert result.returncode == 1
-    assert f"no answer from 127.0.0.1:{silent} in 2 s" in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+    refused(result, 1, f"no answer from 127.0.0.1:{silent} in 1 s")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_port_that_is_taken_is_named(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setenv("TF_CONFIG", tf_config(0, [port, port + 1]))
-        result = command("diffkiln-train", f"--run_dir={tmp_path / 'run'}", *SETTINGS)
-    assert result.returncode == 1
-    assert f"cannot listen on port {port}" in result.stderr
+        cluster = Cluster((f"127.0.0.1:{port}", f"127.0.0.1:{port + 1}"), 0)
+        with pytest.raises(InputError, match=f"cannot listen on port {port}"):
+            wait_for_workers(cluster, timeout_s=1)
 
 
 def test_a_batch_that_workers_cannot_share_is_refused(
@@ -221,22 +214,27 @@ def test_a_batch_that_workers_cannot_share_is_refused(
 ) -> None:
     monkeypatch.setenv("TF_CONFIG", tf_config(0, free_ports(3)))
     result = command("diffkiln-train", f"--run_dir={tmp_path / 'run'}", *SETTINGS)
-    assert result.returncode == 2
-    assert "--batch_size=8: expected a multiple of 3" in result.stderr
+    refused(result, 2, "--batch_size=8: expected a multiple of 3")
 
 
+# Two devices on one machine: two batches of 7 and 8 images, of which the first cannot be shared.
 MIRRORED = """
 import sys
 from pathlib import Path
 import tensorflow as tf
+from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.training.train import train
 cpu = tf.config.list_physical_devices("CPU")[0]
 halves = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, halves)
-settings = dict(image_size=16, warm_up_steps=5, train_steps=6, log_every_steps=2, widths=(16,))
-train(Path(sys.argv[1]), preset_config("tiny", distribute="mirrored", batch_size=int(sys.argv[2]),
-      precision=sys.argv[3], data="synthetic:64", **settings))
+settings = dict(image_size=16, warm_up_steps=5, train_steps=4, log_every_steps=2, widths=(16,))
+for batch_size in (7, 8):
+    try:
+        train(Path(sys.argv[1]), preset_config("tiny", distribute="mirrored", batch_size=batch_size,
+              precision=sys.argv[2], data="synthetic:64", **settings))
+    except InputError as error:
+        print(error)
 """
 
 
@@ -246,27 +244,19 @@ train(Path(sys.argv[1]), preset_config("tiny", distribute="mirrored", batch_size
     [("float32", 1e-4), ("mixed_float16", 1e-2)],
 )
 def test_devices_of_one_machine_have_the_losses_of_one(
-    precision: str, tolerance: float, command: Command, tmp_path: Path
+    precision: str, tolerance: float, tmp_path: Path
 ) -> None:
     both, one = tmp_path / "both", tmp_path / "one"
-    arguments = [str(both), "8", precision]
     result = subprocess.run(
-        [sys.executable, "-c", MIRRORED, *arguments], capture_output=True, text=True, timeout=240
-    )
-    assert result.returncode == 0, result.stderr
-    flags = ("--widths=16", "--train_steps=6", "--log_every_steps=2", f"--precision={precision}")
-    assert train(command, one, *flags).returncode == 0
-    for ours, theirs in zip(rows(both), rows(one), strict=True):
-        for name in ("loss", "eval_loss", "gradient_norm", "loss_scale"):
-            assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=tolerance)
-
-
-def test_a_batch_that_devices_cannot_share_is_refused(tmp_path: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", MIRRORED, str(tmp_path / "run"), "7", "float32"],
+        [sys.executable, "-c", MIRRORED, str(both), precision],
         capture_output=True,
         text=True,
         timeout=240,
     )
-    assert "batch_size=7: expected a multiple of 2, the number of replicas" in result.stderr
-    assert not (tmp_path / "run").exists()
+    assert result.returncode == 0, result.stderr
+    refusal = "batch_size=7: expected a multiple of 2, the number of replicas"
+    assert result.stdout.startswith(refusal)
+    train_here(one, train_steps=4, log_every_steps=2, precision=precision)
+    for ours, theirs in zip(rows(both), rows(one), strict=True):
+        for name in ("loss", "eval_loss", "gradient_norm", "loss_scale"):
+            assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=tolerance)

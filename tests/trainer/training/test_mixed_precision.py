@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from pictures import synthetic_flowers
 
 from diffkiln.trainer.config import PRECISIONS
-from diffkiln.trainer.data.synthetic.dataset import synthetic_flowers
 from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.run.directory import DataSummary
 from diffkiln.trainer.training.step import Trainer

@@ -38,7 +38,7 @@ def mix(first: Floats, second: Floats, weight: Floats | float) -> Floats:
 
 
 def darken(colour: Floats, amount: Floats) -> Floats:
-    """Return colour shaded by amount [side, side]: 0 keeps it, 1 is black but for some blue."""
+    """Return colour shaded by amount [side, side]: 0 keeps it, 1 is black with some blue."""
     return colour * (1 - amount * _SHADOW_TINT)
 
 

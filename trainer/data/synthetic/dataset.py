@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageFilter
 
-from ...errors import InputError
 from .canvas import Floats, colours, from_picture, grid, mix, ramp, to_picture
 from .flower import Pose, paint_flower
 from .species import SPECIES
 
-_SMALLEST_IMAGE_SIZE = 8
 _SUPERSAMPLING = 3
 _LEAF_GREEN = colours("5c8f3d")[0]
 # Far away, horizon and near by; dusky greens and blues, and warm evenings.
@@ -31,32 +29,16 @@ _MEADOWS = (
 )
 
 
-def synthetic_flowers(count: int, *, image_size: int, seed: int) -> NDArray[np.uint8]:
-    """Return `count` drawn flowers, uint8 [count, image_size, image_size, 3].
-
-    Image i depends on (seed, i, image_size) alone, so a larger count keeps the earlier images; at
-    another image_size the same flowers appear.
-
-    Raises InputError for count < 1, image_size < 8 or seed < 0.
-    """
-    _require_at_least("count", count, 1)
-    _require_at_least("image_size", image_size, _SMALLEST_IMAGE_SIZE)
-    _require_at_least("seed", seed, 0)
-    flowers = flowers_of(range(count), image_size=image_size, seed=seed)
-    return np.stack([image for image, _ in flowers])
-
-
 def flowers_of(
     numbers: Iterable[int], *, image_size: int, seed: int
 ) -> Iterator[tuple[NDArray[np.uint8], int]]:
-    """Flowers by number, as `synthetic_flowers` has them, each with its place in `SPECIES`."""
+    """Yield drawn flowers uint8 [image_size, image_size, 3] by number, and their place in SPECIES.
+
+    A flower depends on (seed, number, image_size) alone; at another image_size the same flower
+    appears.
+    """
     for number in numbers:
         yield _picture(np.random.default_rng([seed, number]), image_size)
-
-
-def _require_at_least(name: str, value: int, smallest: int) -> None:
-    if value < smallest:
-        raise InputError(f"{name} is {value}; expected {smallest} or more; pass a larger {name}")
 
 
 def _picture(random: np.random.Generator, image_size: int) -> tuple[NDArray[np.uint8], int]:
