@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..maths.diffusion import Conditioning, Denoiser, to_uint8
 from ..maths.sampling import Sampling
-from ..run.directory import replacing
+from ..run.atomic import replacing
 from ..streams import PREVIEW, stream_seed
 
 PREVIEW_STEPS = 20

@@ -11,7 +11,7 @@ from ..config import TrainConfig
 from ..data.load import ImageData
 from ..errors import InputError
 from ..maths.diffusion import Denoiser
-from ..run.directory import Best
+from ..run.records import Best
 from ..streams import KID_NOISE, stream_seed
 from .features import FeatureExtractor, extractor
 from .kid import KernelDistance, kid

@@ -20,7 +20,8 @@ from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths.diffusion import Conditioning, guided_output
 from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import preset_config
-from diffkiln.trainer.run.directory import DataSummary, RunDirectory
+from diffkiln.trainer.run.directory import RunDirectory
+from diffkiln.trainer.run.records import DataSummary
 from diffkiln.trainer.training.step import Trainer
 
 NETWORK = NetworkConfig(image_size=8, widths=(8, 16), blocks=1, patch_size=2, num_classes=3)

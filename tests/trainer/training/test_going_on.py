@@ -139,7 +139,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
 
 def begun(run_dir: Path, source: Path, **settings: Any) -> None:
     """Train one step, too small to change a weight, of the network of `tiny_run`."""
-    still = {"train_steps": 1, "learning_rate": 1e-30, "init_from": str(source)}
+    still: dict[str, Any] = {"train_steps": 1, "learning_rate": 1e-30, "init_from": str(source)}
     train_here(run_dir, **({"widths": (32, 64)} | still | settings))
 
 
