@@ -3,7 +3,6 @@
 import os
 import zlib
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,39 +24,18 @@ _WHOLE = b"\1"
 _CHECK_BYTES = len(_WHOLE) + 4
 
 
-class Cache(Protocol):
-    """Images uint8 [S, S, 3] by number; all threads of a process may use it at once."""
-
-    def read(self, indices: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Fill rows of `images` [n, S, S, 3] by `indices` [n]; bool [n] says which it had."""
-        ...
-
-    def write(self, index: int, image: NDArray[np.uint8]) -> None:
-        """Keep an image."""
-        ...
-
-
-class NoCache:
-    """Keeps nothing."""
-
-    def read(self, indices: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Return False for each image."""
-        del images
-        return np.zeros(len(indices), np.bool_)
-
-    def write(self, index: int, image: NDArray[np.uint8]) -> None:
-        """Forget the image."""
-
-
 class MemoryCache:
-    """Keeps up to `count` images, which take memory only once they are written."""
+    """Keeps up to `count` images in memory, which they take only once they are written.
+
+    All threads of a process may use it at once.
+    """
 
     def __init__(self, count: int, image_size: int) -> None:
         self._images = np.empty((count, image_size, image_size, 3), np.uint8)
         self._written = np.zeros(count, np.bool_)
 
     def read(self, indices: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """See Cache."""
+        """Fill rows of `images` [n, S, S, 3] by `indices` [n]; bool [n] says which it had."""
         written = self._written[indices]
         if written.all():
             images[:] = self._images[indices]
@@ -66,7 +44,7 @@ class MemoryCache:
         return written
 
     def write(self, index: int, image: NDArray[np.uint8]) -> None:
-        """See Cache; the mark comes last, for a reader in another thread."""
+        """Keep an image uint8 [S, S, 3]; the mark comes last, for a reader in another thread."""
         self._images[index] = image
         self._written[index] = True
 
@@ -76,7 +54,7 @@ class DiskCache:
 
     A record that a crash, a full disk or a loss of power left unfinished fails its check, and
     counts as missing. In a memory map, a full disk would end the process with SIGBUS; reads and
-    writes raise an error instead.
+    writes raise an error instead. All threads of a process may use it at once.
     """
 
     def __init__(self, path: Path, image_size: int) -> None:
@@ -89,7 +67,7 @@ class DiskCache:
             raise self._error("written", error) from error
 
     def read(self, indices: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """See Cache."""
+        """Read like MemoryCache; raises InputError if the file cannot be read."""
         whole = np.zeros(len(indices), np.bool_)
         try:
             with self.path.open("rb", buffering=0) as file:
@@ -102,7 +80,7 @@ class DiskCache:
         return whole
 
     def write(self, index: int, image: NDArray[np.uint8]) -> None:
-        """See Cache; raises InputError if the disk is full."""
+        """Keep an image uint8 [S, S, 3]; raises InputError if the disk is full."""
         record = image.tobytes() + _check(np.ascontiguousarray(image))
         try:
             with self.path.open("r+b", buffering=0) as file:
@@ -126,6 +104,9 @@ class DiskCache:
             f"{self.path}: the cache of images could not be {done} ({reason}); make room or "
             "restore the folder, or give another --cache, and give the same command again"
         )
+
+
+Cache = MemoryCache | DiskCache
 
 
 def _check(image: NDArray[np.uint8]) -> bytes:

@@ -137,31 +137,22 @@ class Pictures:
         places = [*range(index, count), *range(index)]
         if labels is not None:
             places = [place for place in places if labels[place] == labels[index]]
-        for place in places:
-            image = self._decoded(place)
-            if image is not None:
-                return image
-        raise self._none_of(places)
+        return self._first_readable(places)
 
     def require_readable(self, sample: NDArray[np.int64]) -> None:
         """Raise InputError unless a picture of the sample int64 [n] can be read."""
-        tried: list[int] = []
-        for index in sample.tolist():
-            if self._tried(index) is not None:
-                break
-            tried.append(index)
-        else:
-            raise self._none_of(tried)
-        for index in tried:
-            self._warn(index)
+        self._first_readable(sample.tolist())
+
+    def _first_readable(self, places: Sequence[int]) -> NDArray[np.uint8]:
+        """Read the first picture that can be read, and warn once of each one before it."""
+        for number, place in enumerate(places):
+            image = self._decoded(place)
+            if image is not None:
+                self._warn(places[:number])
+                return image
+        raise self._none_of(places)
 
     def _decoded(self, index: int) -> NDArray[np.uint8] | None:
-        image = self._tried(index)
-        if image is None:
-            self._warn(index)
-        return image
-
-    def _tried(self, index: int) -> NDArray[np.uint8] | None:
         if index in self._unreadable:
             return None
         try:
@@ -170,13 +161,12 @@ class Pictures:
             self._unreadable[index] = str(error)
             return None
 
-    def _warn(self, index: int) -> None:
-        """Warn once of a picture that cannot be read."""
+    def _warn(self, indices: Sequence[int]) -> None:
         with self._lock:
-            if index in self._named:
-                return
-            self._named.add(index)
-        _LOGGER.warning("%s (the next picture takes its place)", self._unreadable[index])
+            unnamed = [index for index in indices if index not in self._named]
+            self._named.update(unnamed)
+        for index in unnamed:
+            _LOGGER.warning("%s (the next picture takes its place)", self._unreadable[index])
 
     def _none_of(self, indices: Sequence[int]) -> InputError:
         count = len(self._listing.names)

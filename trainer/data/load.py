@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..config import SYNTHETIC_IMAGES, TrainConfig
 from ..errors import InputError
 from ..run.records import DataSummary
-from .cache import DiskCache, MemoryCache, NoCache, chosen_cache
+from .cache import DiskCache, MemoryCache, chosen_cache
 from .folder import Pictures, list_folder
 from .ordered import OrderedImages, in_memory, on_disk
 from .statistics import pixel_statistics
@@ -120,7 +120,7 @@ def _folder(folder: Path, config: TrainConfig, cache_dir: Path, worker: int) -> 
         path = _cache_path(cache_dir, listing.state, size, worker)
         cache = DiskCache(path.with_suffix(".images"), size)
     else:
-        cache = MemoryCache(count, size) if kind == "memory" else NoCache()
+        cache = MemoryCache(count, size) if kind == "memory" else None
     images = Images(count, size, cache=cache, decode=pictures.read, labels=labels)
     none = Images.of(np.zeros((0, size, size, 3), np.uint8))
     return ImageData(images, none, listing.fingerprint, sample, kind, class_names)

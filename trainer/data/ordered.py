@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..run.atomic import replacing
-from .cache import DiskCache, MemoryCache
+from .cache import Cache, DiskCache, MemoryCache
 from .store import Images
 
 logger = logging.getLogger("diffkiln.trainer")
@@ -89,7 +89,7 @@ def _hashed(examples: Examples, digest: "hashlib._Hash") -> Examples:
         yield image, label
 
 
-def _write(cache: MemoryCache | DiskCache, examples: Examples) -> list[int]:
+def _write(cache: Cache, examples: Examples) -> list[int]:
     """Write images from number 0 on, and return their classes."""
     labels: list[int] = []
     for image, label in examples:
@@ -98,7 +98,7 @@ def _write(cache: MemoryCache | DiskCache, examples: Examples) -> list[int]:
     return labels
 
 
-def _images(labels: list[int], image_size: int, cache: MemoryCache | DiskCache) -> Images:
+def _images(labels: list[int], image_size: int, cache: Cache) -> Images:
     def damaged(index: int) -> NDArray[np.uint8]:
         place = cache.path.parent if isinstance(cache, DiskCache) else "memory"
         raise InputError(

@@ -13,7 +13,7 @@ _PORTION_BYTES = 2**24
 
 
 class Images:
-    """`count` images uint8 [S, S, 3]; `decode` makes an image that the cache does not hold.
+    """`count` images uint8 [S, S, 3]; `decode` makes images that the cache, if any, does not hold.
 
     `labels` int64 [count] are their classes, by default −1. By default, as many `threads` decode as
     there are processors. All threads of a process may take images at once.
@@ -24,7 +24,7 @@ class Images:
         count: int,
         image_size: int,
         *,
-        cache: Cache,
+        cache: Cache | None,
         decode: Callable[[int], NDArray[np.uint8]],
         labels: NDArray[np.int64] | None = None,
         threads: int | None = None,
@@ -51,8 +51,11 @@ class Images:
         Raises InputError for an image that cannot be decoded, or a cache that cannot be used.
         """
         images = np.empty((len(indices), self.image_size, self.image_size, 3), np.uint8)
-        missing = np.flatnonzero(~self._cache.read(indices, images)).tolist()
-        for row, image in zip(missing, self._decoded(indices[missing].tolist()), strict=True):
+        missing = np.arange(len(indices))
+        if self._cache:
+            missing = np.flatnonzero(~self._cache.read(indices, images))
+        decoded = self._pool.map(self._decoded, indices[missing].tolist())
+        for row, image in zip(missing, decoded, strict=True):
             images[row] = image
         return images
 
@@ -63,10 +66,8 @@ class Images:
         for start in range(0, len(indices), step):
             yield self.take(indices[start : start + step])
 
-    def _decoded(self, indices: list[int]) -> Iterator[NDArray[np.uint8]]:
-        def decode(index: int) -> NDArray[np.uint8]:
-            image = self._decode(index)
+    def _decoded(self, index: int) -> NDArray[np.uint8]:
+        image = self._decode(index)
+        if self._cache:
             self._cache.write(index, image)
-            return image
-
-        return self._pool.map(decode, indices) if indices else iter(())
+        return image

@@ -28,7 +28,7 @@ def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedIma
     not prepared or cannot be downloaded, or one without images.
     """
     builder = _prepared_builder(name, config.data_dir, download=download)
-    feature, label = _image_feature(name, builder), _label_feature(builder)
+    feature, label = _features(name, builder)
     splits = [config.split or "train"] + ([config.eval_split] if config.eval_split else [])
     counts, stored = zip(*(_split(name, builder, split) for split in splits), strict=True)
 
@@ -144,23 +144,18 @@ def clear_partial_download(folder: Path, before: set[Path]) -> None:
             path.unlink()
 
 
-def _image_feature(name: str, builder: Any) -> str:
+def _features(name: str, builder: Any) -> tuple[str, str | None]:
+    """The names of the image feature and of the class label, None if there is no label."""
     import tensorflow_datasets as tfds
 
-    for key, feature in builder.info.features.items():
-        if isinstance(feature, tfds.features.Image):
-            return key
-    raise InputError(f"data=tfds:{name}: has no image feature; choose a data set of images")
+    def first(kind: type) -> str | None:
+        features = builder.info.features.items()
+        return next((key for key, feature in features if isinstance(feature, kind)), None)
 
-
-def _label_feature(builder: Any) -> str | None:
-    """The feature that is a picture's class, None if there is none."""
-    import tensorflow_datasets as tfds
-
-    for key, feature in builder.info.features.items():
-        if isinstance(feature, tfds.features.ClassLabel):
-            return key
-    return None
+    image = first(tfds.features.Image)
+    if image is None:
+        raise InputError(f"data=tfds:{name}: has no image feature; choose a data set of images")
+    return image, first(tfds.features.ClassLabel)
 
 
 def _picture(pixels: np.ndarray) -> Image.Image:

@@ -11,7 +11,6 @@ from pictures import picture, save_linked, save_pictures
 
 from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.data.batches import batches
-from diffkiln.trainer.data.cache import NoCache
 from diffkiln.trainer.data.folder import Pictures, list_folder
 from diffkiln.trainer.data.load import ImageData, load_images, planned_cache
 from diffkiln.trainer.data.ordered import without_copies
@@ -128,7 +127,7 @@ def test_a_shard_decodes_its_own_rows_alone() -> None:
         decoded.add(index)
         return numbered(100)[index]
 
-    images = Images(100, 8, cache=NoCache(), decode=decode)
+    images = Images(100, 8, cache=None, decode=decode)
     config = preset_config("tiny", image_size=8, batch_size=10)
     steps = [*islice(batches(images, config, first_step=0, shard=(1, 2)), 2)]
     served = set(np.concatenate([numbers(batch.numpy()) for batch, _ in steps]).tolist())
@@ -144,7 +143,7 @@ def folder_batches(
     images = load_images(config, cache_dir=place).train
     if threads:
         pictures = Pictures(list_folder(folder), 8)
-        images = Images(len(images), 8, cache=NoCache(), decode=pictures.read, threads=threads)
+        images = Images(len(images), 8, cache=None, decode=pictures.read, threads=threads)
     steps = islice(batches(images, config, first_step=first_step), 12 - first_step)
     return np.stack([batch.numpy() for batch, _ in steps])
 

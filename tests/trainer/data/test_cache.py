@@ -10,7 +10,6 @@ from diffkiln.trainer.data.cache import (
     Cache,
     DiskCache,
     MemoryCache,
-    NoCache,
     chosen_cache,
     machine_memory_bytes,
 )
@@ -48,11 +47,6 @@ def test_what_was_written_is_there_and_nothing_else(
     np.testing.assert_array_equal(third, IMAGES[3])
     assert hole is None
     assert last is None
-
-
-def test_no_cache_keeps_nothing() -> None:
-    NoCache().write(0, IMAGES[0])
-    assert read(NoCache(), 0) == [None]
 
 
 def test_a_file_is_used_again(tmp_path: Path) -> None:
