@@ -28,7 +28,7 @@ def peak_bytes(folder, cache):
     config = preset_config("tiny", **settings)
     images = load_images(config, cache_dir=Path(folder).with_name("cache"))
     images.summary()
-    steps = islice(batches(images.train, config, first_step=0), 2048 // 32)
+    steps = islice(batches(images.train, config, first_step=0), max(16, len(images.train) // 32))
     return max(anonymous_bytes() for _ in steps)
 
 for cache in ("none", "disk", "memory"):
