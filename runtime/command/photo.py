@@ -58,7 +58,9 @@ def read_mask(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     """
     mask = (read_photo(path, (*shape[:2], 1)) >= 128).astype(np.uint8)
     if not mask.any():
-        raise ValueError("is black all over; expected white where the photograph is painted anew")
+        raise ValueError(
+            "is black all over; expected white where the photograph is to be repainted"
+        )
     return mask
 
 

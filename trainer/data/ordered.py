@@ -74,10 +74,10 @@ def _decode(
 ) -> Decoded:
     train_cache, eval_cache = caches
     held_out = _images(_write(eval_cache, source.evaluation()), image_size, eval_cache)
-    known = (image for portion in held_out.portions() for image in portion)
-    kept = without_copies(source.train(), known)
+    to_avoid = (image for portion in held_out.portions() for image in portion)
+    examples = without_copies(source.train(), to_avoid)
     digest = hashlib.sha256()
-    train = _images(_write(train_cache, _hashed(kept, digest)), image_size, train_cache)
+    train = _images(_write(train_cache, _hashed(examples, digest)), image_size, train_cache)
     for portion in held_out.portions():
         digest.update(portion.data)
     return train, held_out, digest.hexdigest()
@@ -112,10 +112,10 @@ def _images(labels: list[int], image_size: int, cache: Cache) -> Images:
 
 def without_copies(examples: Examples, held_out: Iterable[NDArray[np.uint8]]) -> Examples:
     """Yield the examples whose image is not, pixel for pixel, among the held-out ones."""
-    known = {_digest(image) for image in held_out}
+    digests = {_digest(image) for image in held_out}
     left_out = 0
     for image, label in examples:
-        if known and _digest(image) in known:
+        if digests and _digest(image) in digests:
             left_out += 1
         else:
             yield image, label

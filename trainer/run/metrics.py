@@ -77,14 +77,14 @@ class MetricsLog:
 
     def _forget_after(self, step: int) -> None:
         """Drop the rows that a run wrote after the checkpoint from which it goes on."""
-        kept = []
+        before = []
         if self._path.exists():
             with self._path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if _is_row_until(row, step)]
+                before = [row for row in csv.DictReader(file) if _is_row_until(row, step)]
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, restval="nan")
         writer.writeheader()
-        writer.writerows(kept)
+        writer.writerows(before)
         with replacing(self._path) as part:
             part.write_text(text.getvalue(), newline="")
 

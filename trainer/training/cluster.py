@@ -58,8 +58,8 @@ def cluster_from_environment() -> Cluster:
     unknown = sorted(set(addresses) - set(_JOBS)) or ([] if kind in addresses else [kind])
     if unknown:
         raise InputError(
-            f"TF_CONFIG: {', '.join(unknown)}: no such job; expected {' or '.join(_JOBS)}, and the "
-            "task's among those of the cluster"
+            f"TF_CONFIG: {', '.join(unknown)}: no such job; expected {' or '.join(_JOBS)}, and "
+            "the task's job in the cluster"
         )
     own = addresses[kind]
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(own):

@@ -86,7 +86,7 @@ class TrainingLoop:
         return batch
 
     def _between(self, step: int, bar: tqdm) -> None:
-        """Log, draw and save when due, except after the last step, where `_end` does."""
+        """Log, draw and save when due; after the last step, `_end` draws and saves instead."""
         if not self.replicas.is_chief:
             return
         last, measured = step == self.config.train_steps, self.quality.due(step)

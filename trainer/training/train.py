@@ -97,8 +97,8 @@ def _restore(run: RunDirectory, checkpoints: Checkpoints, resume: str) -> bool:
         return True
     if resume == "must" or run.ema_weights.exists():
         raise InputError(
-            f"{run.checkpoints}: holds no checkpoint; expected those of the run in {run.path}; "
-            "restore them, or choose another --run_dir"
+            f"{run.checkpoints}: holds no checkpoint; expected the checkpoints of the run in "
+            f"{run.path}; restore them, or choose another --run_dir"
         )
     return False
 

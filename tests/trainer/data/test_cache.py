@@ -22,8 +22,8 @@ RECORD_BYTES = 8 * 8 * 3 + 5
 
 def read(cache: Cache, *indices: int) -> list[np.ndarray | None]:
     images = np.zeros((len(indices), 8, 8, 3), np.uint8)
-    found = cache.read(np.array(indices), images)
-    return [image if there else None for image, there in zip(images, found, strict=True)]
+    cached = cache.read(np.array(indices), images)
+    return [image if hit else None for image, hit in zip(images, cached, strict=True)]
 
 
 def in_memory(_: Path) -> Cache:

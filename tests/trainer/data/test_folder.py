@@ -41,7 +41,7 @@ def test_ignores_hidden_files_and_other_endings(tmp_path: Path) -> None:
     assert list_folder(tmp_path).names == ("good.JPG", "good.jpeg")
 
 
-def test_the_next_readable_picture_takes_the_place_of_one_that_is_not(
+def test_the_next_readable_picture_takes_the_place_of_a_broken_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number, level in ((1, 10), (4, 40)):

@@ -48,8 +48,8 @@ def test_flowers_on_disk_are_those_in_memory(flowers_dir: Path, tmp_path: Path) 
         np.testing.assert_array_equal(
             other.train.take(np.arange(70)), memory.train.take(np.arange(70))
         )
-        for found, expected in zip(other.evaluation, memory.evaluation, strict=True):
-            np.testing.assert_array_equal(found, expected)
+        for received, expected in zip(other.evaluation, memory.evaluation, strict=True):
+            np.testing.assert_array_equal(received, expected)
     assert len(list(tmp_path.iterdir())) == 3
 
 

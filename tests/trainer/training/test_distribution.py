@@ -99,7 +99,7 @@ def test_two_workers_have_the_losses_of_one_process(together: Path, tmp_path: Pa
             assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=1e-4)
     ours, theirs = weights(together), weights(alone)
     for name in theirs:
-        # Adam's first steps divide by gradients' sizes, so the smallest are known least.
+        # Adam's first steps divide by gradients' sizes, so the smallest are the least certain.
         np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""What a row of metrics is made of."""
+"""The means and the breakdown in a row of metrics."""
 
 import math
 
@@ -26,7 +26,7 @@ def update(
     )
 
 
-def test_means_are_over_all_steps_and_begin_anew() -> None:
+def test_means_are_over_all_steps_and_start_again() -> None:
     metrics = StepMetrics()
     update(metrics, 0, [1.0, 3.0], [0.0, 0.95], norm=2.0)
     update(metrics, 1, [5.0, 7.0], [0.1, 1.0], norm=4.0)
