@@ -34,7 +34,7 @@ BUNDLES: dict[str, dict[str, Any]] = {
 
 def make(name: str, bundle: Path, *, saved_model: bool = False) -> Path:
     """Export the golden bundle of this name to `bundle`, with a SavedModel if asked."""
-    keras.utils.clear_session()  # Keras numbers layers on through a process, and nodes bear their names
+    keras.utils.clear_session()  # whose layer names, and so node names, count on through a process
     settings = BUNDLES[name]
     shape = NetworkConfig(
         image_size=16,
