@@ -1,7 +1,9 @@
-# make demo   draw flowers, bake them for other programs, then train and draw with a small model
-# make test   lint, types, layering and all tests
+# make demo    draw flowers, bake them for other programs, then train and draw with a small model
+# make check   lint, types, and the tests that start no process and train nothing: for every save
+# make test    lint, types and all tests
+# make hosts   the runtime with the other builds of onnxruntime, in environments of their own
 #
-# Both make a virtual environment first; PYTHON names the interpreter, 3.11 or later.
+# Each makes a virtual environment first; PYTHON names the interpreter, 3.11 or later.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,9 +11,13 @@ DEMO ?= demo
 BIN := $(VENV)/bin
 # The other builds of onnxruntime, of which an environment can have one.
 BUILDS := gpu openvino
+# What each of them is tested with: where it computes differently, and how it is chosen.
+GPU_TESTS := device/test_device.py device/test_providers.py engine/test_loading.py \
+  engine/test_binding.py
+OPENVINO_TESTS := device/test_openvino.py device/test_providers.py test_sampler.py
 SOURCES := $(sort $(shell find trainer export runtime -name '*.py'))
 
-.PHONY: demo test environment clean
+.PHONY: demo check test hosts lint environment clean
 
 demo: environment
 	rm -rf $(DEMO)
@@ -27,13 +33,20 @@ demo: environment
 	@echo "$(DEMO)/flowers.png is of the model that comes with diffkiln, which $(DEMO)/flowers.bundle bakes"
 	@echo "for other programs (examples/); $(DEMO)/own.png is of one that was trained here just now."
 
-test: environment $(BUILDS:%=$(VENV)-%/installed)
+check: lint
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal -m 'not slow'
+
+test: lint
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
+
+lint: environment
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	DIFFKILN_GPU_PYTHON=$(abspath $(VENV)-gpu/bin/python) \
-	  DIFFKILN_OPENVINO_PYTHON=$(abspath $(VENV)-openvino/bin/python) \
-	  $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
+
+hosts: $(BUILDS:%=$(VENV)-%/installed)
+	$(VENV)-gpu/bin/python -m pytest $(addprefix tests/runtime/,$(GPU_TESTS))
+	$(VENV)-openvino/bin/python -m pytest $(addprefix tests/runtime/,$(OPENVINO_TESTS))
 
 environment: $(VENV)/installed
 
@@ -52,7 +65,7 @@ $(VENV)-%/installed: $(VENV)/installed
 	test -x $(VENV)-$*/bin/python || $(PYTHON) -m venv $(VENV)-$*
 	$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --config-settings editable_mode=strict --editable . \
-	  onnxruntime-$* hypothesis pytest
+	  onnxruntime-$* filelock hypothesis pytest
 	@touch $@
 
 build/sources: .FORCE

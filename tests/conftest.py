@@ -1,15 +1,20 @@
-"""Real parts for the tests: a run that was trained, and a bundle exported, by the commands."""
+"""Real parts for the tests: runs that were trained, bundles that were exported, the commands.
 
-import fcntl
+The golden bundles in tests/golden need no TensorFlow. What starts a process, trains or exports is
+marked `slow`: `make check` leaves it out, and no other test may start a process.
+"""
+
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from forked_commands import run_forked
 from hypothesis import settings
 
@@ -23,9 +28,44 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 Command = Callable[..., subprocess.CompletedProcess[str]]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
+GOLDEN = Path(__file__).with_name("golden")
 # To paint all 2,048 flowers would take a third of such a run's time.
 DATA = "--data=synthetic:64"
 TINY = ("--preset=tiny", DATA, "--image_size=16", "--batch_size=8", "--warm_up_steps=5")
+
+_STARTS_A_PROCESS = ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system")
+_may_start = True
+
+
+def _audit(event: str, arguments: tuple[object, ...]) -> None:
+    if event in _STARTS_A_PROCESS and not _may_start:
+        raise RuntimeError(f"{event} in a test that is not marked slow: {str(arguments)[:200]}")
+
+
+sys.addaudithook(_audit)
+
+
+def pytest_configure() -> None:
+    """Give each of several test processes one core, so that no library's threads get in the way."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs a command, or needs what a command makes."""
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
+@pytest.fixture(autouse=True)
+def _processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    global _may_start
+    _may_start = request.node.get_closest_marker("slow") is not None
+    yield
+    _may_start = True
 
 
 @pytest.fixture(scope="session")
@@ -51,12 +91,11 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
     root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
     def make(name: str, write: Callable[[Path], object]) -> Path:
-        with (root / f"{name}.lock").open("a+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.seek(0)
-            if not lock.read():
+        done = root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
                 write(root / name)
-                lock.write("made")
+                done.touch()
         return root / name
 
     return make
@@ -88,54 +127,57 @@ def exported(command: Command, made_once: MadeOnce, tiny_run: Path) -> Callable[
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(request: pytest.FixtureRequest) -> Path:
-    """The bundle of `tiny_run`, for tests that only read it.
-
-    DIFFKILN_TINY_BUNDLE names one that exists, for an environment without TensorFlow, as
-    DIFFKILN_CLASS_BUNDLE does for `class_bundle`.
-    """
-    if "DIFFKILN_TINY_BUNDLE" in os.environ:
-        return Path(os.environ["DIFFKILN_TINY_BUNDLE"])
-    return request.getfixturevalue("exported")("tiny.bundle")
+def full_bundle() -> Path:
+    """A bundle of 16×16 images with every ONNX graph, for tests that only read it."""
+    return GOLDEN / "full.bundle"
 
 
 @pytest.fixture(scope="session")
-def full_bundle(exported: Callable[..., Path]) -> Path:
-    """The bundle of `tiny_run` with every graph, for tests that only read it."""
-    graphs = "sampler,from_noise,denoiser,noise,step,encode,trajectory,inpaint"
-    return exported("full.bundle", f"--graphs={graphs}")
+def class_bundle() -> Path:
+    """A bundle that knows ten classes, for tests that only read it."""
+    return GOLDEN / "classes.bundle"
 
 
 @pytest.fixture(scope="session")
-def class_bundle(command: Command, made_once: MadeOnce) -> Path:
-    """A bundle that knows the species of synthetic flowers, for tests that only read it."""
-    if "DIFFKILN_CLASS_BUNDLE" in os.environ:
-        return Path(os.environ["DIFFKILN_CLASS_BUNDLE"])
-    training = (*TINY, "--num_classes=10", "--train_steps=40")
-    # Trained so briefly, it shows too little of a class at the usual guidance for tests to see.
-    baking = ("--graphs=sampler,from_noise,noise,step,encode,inpaint", "--default_guidance=20")
+def fresh_bundle() -> Path:
+    """A bundle of floats with fresh noise in each step, for tests that only read it."""
+    return GOLDEN / "fresh.bundle"
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(made_once: MadeOnce) -> Path:
+    """`full_bundle` with the graphs of a default export alone, for tests that only read it."""
 
     def write(path: Path) -> None:
-        run = f"--run_dir={path.with_suffix('.run')}"
-        for name, flags in (
-            ("diffkiln-train", training),
-            ("diffkiln-export", (f"--bundle={path}", *baking)),
-        ):
-            done = command(name, run, *flags)
-            assert done.returncode == 0, done.stderr
+        shutil.copytree(GOLDEN / "full.bundle", path)
+        manifest = json.loads((path / "bundle.json").read_text(encoding="utf-8"))
+        for name in ("encode", "trajectory", "inpaint"):
+            (path / f"{name}.onnx").unlink()
+            del manifest["graphs"][name], manifest["files"][f"{name}.onnx"]
+        (path / "bundle.json").write_text(json.dumps(manifest), encoding="utf-8")
 
-    return made_once("classes.bundle", write)
+    return made_once("tiny.bundle", write)
 
 
 @pytest.fixture(scope="session")
-def fresh_bundle(made_once: MadeOnce) -> Path:
-    """A bundle of floats with fresh noise in each step, for tests that only read it."""
-    # Only here, since some environments have no TensorFlow.
-    from small_models import small_bundle
+def saved_bundle(made_once: MadeOnce) -> Path:
+    """`full_bundle` with a SavedModel, for tests that only read it."""
+    return made_once("saved.bundle", partial(_saved, "full.bundle"))
 
-    graphs = ("sampler", "noise", "step")
-    write = partial(small_bundle, graphs=graphs, eta=0.7, image_dtype="float32")
-    return made_once("fresh.bundle", write)
+
+@pytest.fixture(scope="session")
+def saved_class_bundle(made_once: MadeOnce) -> Path:
+    """`class_bundle` with a SavedModel, for tests that only read it."""
+    return made_once("saved-classes.bundle", partial(_saved, "classes.bundle"))
+
+
+def _saved(name: str, path: Path) -> None:
+    from golden_bundles import make  # which imports TensorFlow
+
+    make(name, path, saved_model=True)
+
+
+SLOW_FIXTURES = {"command", "exported", "saved_bundle", "saved_class_bundle", "tiny_run"}
 
 
 @pytest.fixture

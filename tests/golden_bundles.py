@@ -1,0 +1,55 @@
+"""The bundles of tests/golden, which spare the runtime's tests TensorFlow; `python` makes them.
+
+Their networks are small U-Nets with seeded random weights, so that anyone makes the same ones.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+from small_models import PIXELS, with_random_weights
+
+from diffkiln.export import export_bundle
+from diffkiln.trainer.config import NetworkConfig
+from diffkiln.trainer.data.synthetic.species import SPECIES
+from diffkiln.trainer.network.unet import build_unet
+
+GOLDEN = Path(__file__).with_name("golden")
+FULL = ("sampler", "from_noise", "denoiser", "noise", "step", "encode", "trajectory", "inpaint")
+BUNDLES: dict[str, dict[str, Any]] = {
+    "full.bundle": {"graphs": FULL},
+    "classes.bundle": {
+        "graphs": ("sampler", "from_noise", "noise", "step", "encode", "inpaint"),
+        "class_names": tuple(SPECIES),
+        "default_guidance": 20.0,
+    },
+    "fresh.bundle": {
+        "graphs": ("sampler", "noise", "step"),
+        "eta": 0.7,
+        "image_dtype": "float32",
+    },
+}
+
+
+def make(name: str, bundle: Path, *, saved_model: bool = False) -> Path:
+    """Export the golden bundle of this name to `bundle`, with a SavedModel if asked."""
+    keras.utils.clear_session()  # whose layer names, and so node names, count on through a process
+    settings = BUNDLES[name]
+    shape = NetworkConfig(
+        image_size=16,
+        widths=(4, 8),
+        blocks=1,
+        patch_size=1,
+        embedding_size=8,
+        num_classes=len(settings.get("class_names", ())) or None,
+    )
+    network = with_random_weights(build_unet(shape))
+    fixed = {**PIXELS, "prediction": "velocity", "saved_model": saved_model, "overwrite": True}
+    export_bundle(network, bundle, **fixed, **settings)
+    return bundle
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or BUNDLES:
+        make(name, GOLDEN / name)
