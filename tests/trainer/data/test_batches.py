@@ -226,6 +226,7 @@ raise RuntimeError("a defect")
 """
 
 
+@pytest.mark.slow
 def test_a_process_ends_while_batches_are_made(tmp_path: Path) -> None:
     save_linked(tmp_path / "photos", 8, size=1024)
     result = subprocess.run(

@@ -14,6 +14,8 @@ from training_runs import SMALL, rows, same_weights, start, train, train_here, w
 
 from diffkiln.trainer.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 RECORD_BYTES = 16 * 16 * 3 + 5
 
 

@@ -36,6 +36,7 @@ for cache in ("none", "disk", "memory"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
 def test_memory_grows_with_the_folder_only_where_it_should(tmp_path: Path) -> None:
     for name, count in (("small", SMALL), ("large", LARGE)):

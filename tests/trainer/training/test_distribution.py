@@ -90,6 +90,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_dir
 
 
+@pytest.mark.slow
 def test_two_workers_have_the_losses_of_one_process(together: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     train_here(alone, gradient_clip_norm=0.5, log_every_steps=5, train_steps=20)
@@ -103,6 +104,7 @@ def test_two_workers_have_the_losses_of_one_process(together: Path, tmp_path: Pa
         np.testing.assert_allclose(ours[name], theirs[name], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends processes without a signal")
 def test_a_signal_stops_all_at_one_step_and_a_killed_worker_ends_the_others(
     command: Command, tmp_path: Path
@@ -138,6 +140,7 @@ def newest_checkpoint(run_dir: Path) -> int:
     return max(int(path.stem[5:]) for path in (run_dir / "checkpoints").glob("step-*.index"))
 
 
+@pytest.mark.slow
 def test_workers_of_different_settings_refuse_each_other(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     with workers(run_dir, each=("--seed=0", "--seed=1")) as processes:
@@ -240,6 +243,7 @@ for batch_size in (7, 8):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "tolerance"),
     # float16 keeps 11 bits of each activation, and halves of a batch round differently.

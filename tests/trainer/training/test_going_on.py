@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from diffkiln.trainer.run.directory import RunDirectory
 from diffkiln.trainer.run.lineage import training_record
 from diffkiln.trainer.run.metrics import COLUMNS
 from diffkiln.trainer.run.weights import initial_weights, load_network
+
+pytestmark = pytest.mark.slow
 
 ATTENTION, CLASSES = {"attention_heads": 2}, {"num_classes": len(SPECIES)}
 
@@ -135,17 +138,21 @@ def begun(run_dir: Path, source: Path, **settings: Any) -> None:
 
 
 def test_all_the_runs_behind_the_weights_are_on_record(
-    tmp_path: Path, tiny_run: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    tiny_run: Path,
+    exported: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    bundle = exported("sampler.bundle", "--graphs=sampler")
     second, third, of_bundle = (tmp_path / name for name in ("second", "third", "of bundle"))
     begun(second, tiny_run, seed=5)
     assert f"weights of {tiny_run}" in capsys.readouterr().out
     begun(third, second, seed=6)
-    begun(of_bundle, tiny_bundle)
+    begun(of_bundle, bundle)
     for run_dir in (second, of_bundle):
         same_weights(run_dir, tiny_run)
     first, then = RunDirectory(third).read_earlier()
-    assert first == json.loads((tiny_bundle / "bundle.json").read_text())["training"]
+    assert first == json.loads((bundle / "bundle.json").read_text())["training"]
     assert (first["step"], first["settings"]["seed"]) == (40, 0)
     assert (then["step"], then["settings"]["seed"]) == (1, 5)
     assert RunDirectory(of_bundle).read_earlier() == [first]
@@ -201,9 +208,10 @@ def test_weights_of_another_network_are_refused(
         grown(small_run, **settings)
 
 
-def test_weights_of_a_bundle_of_another_network_are_refused(tiny_bundle: Path) -> None:
+def test_weights_of_a_bundle_of_another_network_are_refused(exported: Callable[..., Path]) -> None:
+    bundle = exported("sampler.bundle", "--graphs=sampler")
     with pytest.raises(InputError, match="weights of 405,420 numbers, expected"):
-        grown(tiny_bundle, widths=(8, 16))
+        grown(bundle, widths=(8, 16))
 
 
 def test_a_folder_without_weights_is_refused(command: Command, tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from training_runs import (
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.run.directory import RunDirectory
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_leaves_what_the_contract_says(tiny_run: Path) -> None:
     config = json.loads((tiny_run / "config.json").read_text())
