@@ -33,11 +33,18 @@ def save_pictures(folder: Path, count: int, *, size: int, ending: str = "png") -
         picture(number, size).save(folder / f"{number:05}.{ending}")
 
 
-def save_linked(folder: Path, count: int, *, size: int, different: int = 8) -> None:
-    """JPEGs of which only the first few are different; the others are links to them."""
-    save_pictures(folder, different, size=size, ending="jpg")
-    for number in range(different, count):
-        (folder / f"{number:05}.jpg").hardlink_to(folder / f"{number % different:05}.jpg")
+def save_linked(folder: Path, count: int, *, size: int, detail: int | None = None) -> None:
+    """JPEGs of which only the first eight differ; the others are links to them.
+
+    With less `detail` than `size` they are smooth, and decode faster.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        path = folder / f"{number:05}.jpg"
+        if number < 8:
+            picture(number, detail or size).resize((size, size)).save(path)
+        else:
+            path.hardlink_to(folder / f"{number % 8:05}.jpg")
 
 
 def png(depth: int, colour_type: int, *pixel: int, **chunks: bytes) -> bytes:

@@ -40,7 +40,7 @@ for cache in ("none", "disk", "memory"):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
 def test_memory_grows_with_the_folder_only_where_it_should(tmp_path: Path) -> None:
     for name, count in (("small", SMALL), ("large", LARGE)):
-        save_linked(tmp_path / name, count, size=16)
+        save_linked(tmp_path / name, count, size=SIZE, detail=8)
     result = subprocess.run(
         [sys.executable, "-c", MEASURE, tmp_path / "small", tmp_path / "large"],
         capture_output=True,

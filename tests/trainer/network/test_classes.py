@@ -21,8 +21,7 @@ from diffkiln.trainer.maths.diffusion import Conditioning, guided_output
 from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.run.directory import RunDirectory
-from diffkiln.trainer.run.records import DataSummary
-from diffkiln.trainer.training.step import Trainer
+from diffkiln.trainer.training.loss import hide_labels
 
 NETWORK = NetworkConfig(image_size=8, widths=(8, 16), blocks=1, patch_size=2, num_classes=3)
 
@@ -144,12 +143,15 @@ def test_guidance_moves_away_from_what_no_label_gives(guidance: float, images: i
 
 
 def test_labels_are_withheld_as_often_as_wanted() -> None:
-    config = preset_config("tiny", image_size=8, num_classes=3, label_dropout=0.25)
-    trainer = Trainer(config, DataSummary("", 1, 0, (0.5,) * 3, (0.25,) * 3))
-    kept = trainer._keeps_label(tf.constant(10_000), tf.constant(7, tf.int64))
+    settings = {"image_size": 8, "batch_size": 10_000, "num_classes": 3}
+    config = preset_config("tiny", label_dropout=0.25, **settings)
+    labels = tf.ones([10_000], tf.int64)
+    kept, other = (
+        hide_labels(labels, tf.constant(step, tf.int64), config, lambda rows: rows) == labels
+        for step in (7, 8)
+    )
     # Five standard deviations of 10,000 coins.
     assert abs(float(np.mean(kept)) - 0.75) < 5 * np.sqrt(0.25 * 0.75 / 10_000)
-    other = trainer._keeps_label(tf.constant(10_000), tf.constant(8, tf.int64))
     assert (np.asarray(kept) != np.asarray(other)).any()
 
 

@@ -26,7 +26,7 @@ def trainer(precision: str) -> Trainer:
             batch_size=8,
             warm_up_steps=2,
             precision=precision,
-            widths=(16, 32),
+            widths=(16,),
         ),
         DATA,
     )
