@@ -62,5 +62,22 @@ build/sources: .FORCE
 .FORCE:
 
 clean:
-	rm -rf $(VENV) $(BUILDS:%=$(VENV)-%) $(DEMO) build diffkiln.egg-info \
-	  examples/*/node_modules examples/*/build examples/csharp/bin examples/csharp/obj examples/web/dist
+	rm -rf $(VENV) $(VENV)-docs $(BUILDS:%=$(VENV)-%) $(DEMO) build diffkiln.egg-info \
+	  examples/*/node_modules examples/*/build examples/csharp/bin examples/csharp/obj examples/web/dist dist site
+
+.PHONY: docs dist
+
+# The site, in site/, of the Markdown and the docstrings; a link that leads nowhere is an error.
+docs: $(VENV)-docs/installed
+	$(VENV)-docs/bin/mkdocs build --strict
+
+# The sdist and the wheel, in dist/; the wheel is tried in an empty environment.
+dist: $(VENV)-docs/installed
+	rm -rf dist
+	$(VENV)-docs/bin/python scripts/try_wheel.py dist
+
+$(VENV)-docs/installed: pyproject.toml constraints.txt build/sources
+	test -x $(VENV)-docs/bin/python || $(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --config-settings editable_mode=strict --editable '.[docs,release]'
+	@touch $@
