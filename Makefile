@@ -69,7 +69,7 @@ clean:
 
 # The site, in site/, of the Markdown and the docstrings; a link that leads nowhere is an error.
 docs: $(VENV)-docs/installed
-	$(VENV)-docs/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict
 
 # The sdist and the wheel, in dist/; the wheel is tried in an empty environment.
 dist: $(VENV)-docs/installed

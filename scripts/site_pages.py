@@ -12,25 +12,25 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("*.md", "docs/**/*.md", "examples/*/README.md")
+STYLE = ROOT / "docs/style/site.css"
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """The pages and what they link to, instead of what mkdocs finds in docs/."""
-    del files
+    """The theme's own files, the pages, and what the pages link to."""
+    theme = [file for file in files if file.src_dir != config["docs_dir"]]
     pages = {path for pattern in PAGES for path in ROOT.glob(pattern)}
     linked = {
         (page.parent / target).resolve()
         for page in pages
         for target in LINK.findall(page.read_text(encoding="utf-8"))
     }
-    chosen = sorted(path for path in pages | linked if path.is_file())
-    return Files(
-        [
-            File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path))
-            for path in chosen
-        ]
-    )
+    chosen = sorted(path for path in pages | linked | {STYLE} if path.is_file())
+    own = [
+        File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path))
+        for path in chosen
+    ]
+    return Files(theme + own)
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
