@@ -35,7 +35,7 @@ test: environment $(BUILDS:%=$(VENV)-%/installed)
 	  DIFFKILN_OPENVINO_PYTHON=$(abspath $(VENV)-openvino/bin/python) \
 	  $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 
-environment: $(VENV)/installed
+environment: $(VENV)/installed models/flowers64/ema.weights.h5
 
 # Linked file by file ("strict"), so that pyright sees diffkiln as an installed package; a new or
 # renamed file therefore needs the installation again, which the list in build/sources brings about.
@@ -64,6 +64,11 @@ build/sources: .FORCE
 clean:
 	rm -rf $(VENV) $(VENV)-docs $(BUILDS:%=$(VENV)-%) $(DEMO) build diffkiln.egg-info \
 	  examples/*/node_modules examples/*/build examples/csharp/bin examples/csharp/obj examples/web/dist dist site
+
+# The repository holds the weights of the flowers once, in their graph.
+models/flowers64/ema.weights.h5: models/flowers64/weights.json runtime/flowers.bundle/sampler.onnx \
+  models/unpack.py | $(VENV)/installed
+	$(BIN)/python models/unpack.py
 
 .PHONY: docs dist
 
