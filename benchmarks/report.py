@@ -154,7 +154,7 @@ def of_runs(model: Model) -> Iterator[str]:
     averages = [Run(Path(folder)) for folder in FLAGS.average_run_dir]
     compared = {
         "prediction": [
-            (f"{run.step:,} steps, {run.schedule}, puts out {run.prediction}", run.averaged)
+            (f"{run.step:,} steps, {run.schedule}, predicts {run.prediction}", run.averaged)
             for run in predictions
         ],
         "average": [
