@@ -18,7 +18,7 @@ import onnxruntime
 from absl import app, flags
 
 from diffkiln.runtime import open_bundle
-from diffkiln.runtime.device.cpu import default_threads
+from diffkiln.runtime.device.resources import default_threads
 
 FLAGS = flags.FLAGS
 LEVELS = onnxruntime.GraphOptimizationLevel

@@ -1,9 +1,9 @@
-"""What a benchmark ran on: figures mean nothing without it."""
+"""The machine that a benchmark ran on, without which its figures mean nothing."""
 
+import contextlib
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ from typing import Any
 
 
 def machine() -> dict[str, Any]:
-    """Describe the processor, its cores, the GPUs and the system; None for what nothing tells.
+    """Describe the processor, its cores, the GPUs and the system; None where unknown.
 
-    `usable_cores` are the logical ones that this process may run on.
+    `usable_cores` are the logical cores that this process may run on.
     """
     return {
         "processor": _processor(),
@@ -29,18 +29,16 @@ def machine() -> dict[str, Any]:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the versions of those packages that are installed."""
-    found = {}
+    """Return the versions of the packages that are installed."""
+    installed = {}
     for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            installed[package] = metadata.version(package)
+    return installed
 
 
 def physical_cores(cpuinfo: Path = Path("/proc/cpuinfo")) -> int | None:
-    """Count cores rather than the threads they run at once; None if it cannot be told."""
+    """Count cores, not the threads they run at once; None where unknown."""
     if sys.platform == "darwin":
         text = _output("sysctl", "-n", "hw.physicalcpu")
         return int(text) if text else None
@@ -71,17 +69,13 @@ def _gpus() -> list[str]:
 
 
 def _output(program: str, *arguments: str) -> str:
-    """Return what a program prints; nothing if it is not there or fails."""
-    found = shutil.which(program)
-    if found is None:
-        return ""
+    """Return what a program prints, or nothing if it is missing or fails."""
+    command = [program, *arguments]
     try:
-        done = subprocess.run(
-            [found, *arguments], capture_output=True, text=True, timeout=20, check=True
-        )
+        text = subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True, timeout=20)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip()
+    return text.strip()
 
 
 def _read(file: Path) -> str:

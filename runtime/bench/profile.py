@@ -1,4 +1,4 @@
-"""The process that tells where the time of a sampling goes, operator by operator."""
+"""The process that measures where the time of a sampling goes, operator by operator."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -29,15 +29,12 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
 
     The job's `bundle`, `device`, `threads`, `batch` and `steps` are as for Sampler.
     """
-    import numpy as np
-
     from ..bundle.bundle import open_bundle
-    from ..engine.conditioning import unguided
+    from .feeds import sampler_feeds
     from .recording import recorded
 
     bundle = open_bundle(job["bundle"])
-    feeds = {"seeds": np.arange(job["batch"]), "steps": np.array(job["steps"])}
-    feeds |= unguided(bundle, job["batch"])
+    feeds = sampler_feeds(bundle, job["batch"], job["steps"])
     graph = bundle.graph("sampler")
     nodes = recorded(graph, feeds, device=job["device"], threads=job["threads"], runs=RUNS)
     return {"operators": [vars(entry) for entry in operator_times(nodes)]}, dict

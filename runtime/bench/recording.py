@@ -4,25 +4,23 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from ..bundle.bundle import Graph
-from .session import open_session, session_options
+from ..engine.session import onnxruntime, open_session, session_options
 
 # Operators that have graphs of their own, whose operators are recorded within their time.
 CONTAINERS = ("Loop", "If", "Scan")
 
-_LEVELS = onnxruntime.GraphOptimizationLevel
-
 
 @dataclass(frozen=True)
 class Node:
-    """One execution of an operator: its time, and the shapes of what went in and came out.
+    """One execution of an operator: its time, and the shapes of its inputs and outputs.
 
-    The time of a container is its own, without that of the operators in it.
+    The time of a container is without the operators in it.
     """
 
     operator: str
@@ -41,27 +39,26 @@ def recorded(
     runs: int = 1,
     as_written: bool = False,
 ) -> list[Node]:
-    """Run a graph once to warm up and `runs` times more; the nodes of the quickest of these.
+    """Run a graph once to warm up and `runs` times more; return the nodes of the quickest run.
 
     With `as_written` onnxruntime neither fuses operators nor pads their shapes.
     """
     options = session_options(threads)
     options.enable_profiling = True
     if as_written:
-        options.graph_optimization_level = _LEVELS.ORT_DISABLE_ALL
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = f"{folder}/profile"
         session = open_session(graph.content(), options, device)
         for _ in range(1 + runs):
             session.run(None, dict(feeds))
-        with open(session.end_profiling(), encoding="utf-8") as file:  # noqa: PTH123
-            events = json.load(file)
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return _nodes(events)
 
 
 def _nodes(events: Sequence[Mapping[str, Any]]) -> list[Node]:
     _, *runs = (event for event in events if event["name"] == "model_run")
-    # Whatever else the machine does only makes a run longer.
+    # Other work on the machine only makes a run longer.
     run = min(runs, key=lambda event: event["dur"])
     chosen = [
         event
@@ -75,7 +72,10 @@ def _nodes(events: Sequence[Mapping[str, Any]]) -> list[Node]:
 
 
 def _own_times(events: Sequence[Mapping[str, Any]]) -> list[int]:
-    """µs of each event without those inside of it; events in order, the outer before the inner."""
+    """Return the µs of each event without the events inside it.
+
+    The events are in order, each container before the events inside it.
+    """
     own = [event["dur"] for event in events]
     around: list[int] = []
     for index, event in enumerate(events):
@@ -94,15 +94,10 @@ def _end(event: Mapping[str, Any]) -> int:
 
 def _node(event: Mapping[str, Any], own_us: int) -> Node:
     about = event["args"]
-    return Node(
-        operator=about["op_name"],
-        provider=about.get("provider", ""),
-        time_us=own_us,
-        inputs=_shapes(about.get("input_type_shape", ())),
-        outputs=_shapes(about.get("output_type_shape", ())),
-    )
+    shapes = (_shapes(about.get(f"{side}_type_shape", ())) for side in ("input", "output"))
+    return Node(about["op_name"], about.get("provider", ""), own_us, *shapes)
 
 
 def _shapes(entries: Sequence[Mapping[str, Sequence[int]]]) -> tuple[tuple[int, ...], ...]:
-    """Shapes of entries like {"float": [1, 3, 8, 8]}."""
+    """Return the shapes of entries like {"float": [1, 3, 8, 8]}."""
     return tuple(tuple(shape) for entry in entries for shape in entry.values())

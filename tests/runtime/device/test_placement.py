@@ -18,9 +18,9 @@ from diffkiln.runtime.device.placement import (
     Placement,
     described,
     misplaced,
+    placements,
     require_none,
 )
-from diffkiln.runtime.engine.loading import placements
 
 SAMPLING = ("sampler", "from_noise", "step", "noise")
 LOGIC = {"And", "Not", "Or"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from diffkiln.runtime import Sampler
-from diffkiln.runtime.device.memory import available_bytes
+from diffkiln.runtime.device.resources import available_bytes
 from diffkiln.runtime.engine.batching import LAST, TOGETHER, BatchSize
 
 GIB = 2**30
@@ -114,7 +114,7 @@ def peak_elsewhere(*statements: str) -> int:
     """The most memory of another process that has run these statements, in bytes."""
     lines = [
         *statements,
-        "from diffkiln.runtime.device.memory import peak_bytes",
+        "from diffkiln.runtime.device.resources import peak_bytes",
         "print(peak_bytes())",
     ]
     return int(subprocess.check_output([sys.executable, "-c", "\n".join(lines)], text=True))

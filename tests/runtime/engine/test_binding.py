@@ -14,8 +14,7 @@ from diffkiln.runtime import RunError, Sampler, open_bundle
 from diffkiln.runtime.device.cuda import find_driver
 from diffkiln.runtime.device.device import CUDA_PROVIDER
 from diffkiln.runtime.engine.binding import MAX_SHAPES, Replay, run_kept
-from diffkiln.runtime.engine.loading import create_session
-from diffkiln.runtime.engine.session import Session, SessionSettings
+from diffkiln.runtime.engine.session import Session, SessionSettings, create_session
 
 STEPS = np.array(2)
 NO_GPU = CUDA_PROVIDER not in onnxruntime.get_available_providers() or not find_driver()

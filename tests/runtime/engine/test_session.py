@@ -12,8 +12,7 @@ from diffkiln.runtime import DeviceError, open_bundle
 from diffkiln.runtime.bundle.bundle import Graph
 from diffkiln.runtime.device.cuda import find_driver
 from diffkiln.runtime.device.device import CUDA_PROVIDER
-from diffkiln.runtime.engine.loading import create_session
-from diffkiln.runtime.engine.session import Session, SessionSettings
+from diffkiln.runtime.engine.session import Session, SessionSettings, create_session
 
 CPU = SessionSettings(device="cpu")
 
@@ -52,7 +51,7 @@ import os
 os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
 from diffkiln.runtime import open_bundle
 from diffkiln.runtime.device.cuda import find_driver
-from diffkiln.runtime.engine.loading import create_session
+from diffkiln.runtime.engine.session import create_session
 from diffkiln.runtime.engine.session import SessionSettings
 before = len(os.listdir("/proc/self/task"))
 graph = open_bundle({str(tiny_bundle)!r}).graph("denoiser")
@@ -91,7 +90,7 @@ def test_a_thread_that_waits_soon_sleeps(tiny_bundle: Path) -> None:
 import time
 import numpy as np, onnxruntime
 from diffkiln.runtime import open_bundle
-from diffkiln.runtime.engine.loading import create_session
+from diffkiln.runtime.engine.session import create_session
 from diffkiln.runtime.engine.session import Session, SessionSettings
 graph = open_bundle({str(tiny_bundle)!r}).graph("denoiser")
 options = onnxruntime.SessionOptions()
@@ -155,7 +154,7 @@ def test_memory_does_not_grow_with_the_number_of_batch_sizes(tiny_bundle: Path) 
 import numpy as np
 from diffkiln.runtime import open_bundle
 from diffkiln.runtime.device.cuda import find_driver
-from diffkiln.runtime.engine.loading import create_session
+from diffkiln.runtime.engine.session import create_session
 from diffkiln.runtime.engine.session import SessionSettings
 graph = open_bundle({str(tiny_bundle)!r}).graph("sampler")
 session = create_session(graph, SessionSettings("cpu"))

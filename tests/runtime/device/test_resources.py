@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diffkiln.runtime.device.cpu import default_threads, usable_cores
+from diffkiln.runtime.device.resources import default_threads, usable_cores
 
 
 def machine(root: Path, cores: int, *, siblings: int = 1) -> set[int]:
@@ -92,7 +92,7 @@ def test_this_machine() -> None:
 def test_a_process_that_was_kept_to_one_processor() -> None:
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
-        "from diffkiln.runtime.device.cpu import default_threads; print(default_threads())"
+        "from diffkiln.runtime.device.resources import default_threads; print(default_threads())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
