@@ -63,6 +63,6 @@ def _gpu(library: ctypes.CDLL, index: int) -> Gpu:
 
 
 def _number(function: Callable[..., int], *arguments: int) -> int:
-    """Return the number that a function of the driver writes to its first argument, 0 if it fails."""
+    """Return the number that a driver function writes to its first argument, 0 if it fails."""
     number = ctypes.c_int(0)
     return 0 if function(ctypes.byref(number), *arguments) else number.value

@@ -1,17 +1,23 @@
-"""Threads are counted by the cores that a process may use, not by those of the machine."""
+"""Cores and memory are those that the process may use, not those of the machine."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from diffkiln.runtime.device.resources import default_threads, usable_cores
+from diffkiln.runtime.device.resources import (
+    available_bytes,
+    default_threads,
+    peak_bytes,
+    usable_cores,
+)
 
 
 def machine(root: Path, cores: int, *, siblings: int = 1) -> set[int]:
-    """Write the topology of a machine; its processors. Linux numbers second siblings last."""
+    """Write the topology of a machine; return its processors, numbered as Linux does."""
     processors = set(range(cores * siblings))
     for processor in processors:
         topology = root / f"sys/devices/system/cpu/cpu{processor}/topology"
@@ -36,7 +42,7 @@ def test_only_processors_of_the_process_count(tmp_path: Path) -> None:
     assert usable_cores(tmp_path, {15}) == 1
 
 
-def test_a_machine_that_tells_nothing_has_as_many_cores_as_processors(tmp_path: Path) -> None:
+def test_without_topology_every_processor_is_a_core(tmp_path: Path) -> None:
     assert usable_cores(tmp_path, {0, 1, 2}) == 3
 
 
@@ -83,16 +89,83 @@ def test_a_limit_of_version_1(tmp_path: Path, quota: str, threads: int) -> None:
     assert usable_cores(tmp_path, processors) == threads
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
-def test_this_machine() -> None:
-    assert 1 <= default_threads() <= len(os.sched_getaffinity(0))
-
-
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
-def test_a_process_that_was_kept_to_one_processor() -> None:
-    code = (
-        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
-        "from diffkiln.runtime.device.resources import default_threads; print(default_threads())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n"
+def test_a_process_on_one_processor_has_one_thread() -> None:
+    processors = os.sched_getaffinity(0)
+    assert 1 <= default_threads() <= len(processors)
+    os.sched_setaffinity(0, {min(processors)})
+    try:
+        assert default_threads() == 1
+    finally:
+        os.sched_setaffinity(0, processors)
+
+
+def test_without_affinities_onnxruntime_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert default_threads() == 0
+
+
+MEMINFO = {"proc/meminfo": "MemTotal: 64 kB\nMemAvailable:   8192 kB\n"}
+GROUPS = "sys/fs/cgroup/"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        (MEMINFO, 8192 * 1024),
+        (MEMINFO | {GROUPS + "memory.max": "5000\n", GROUPS + "memory.current": "2000\n"}, 3000),
+        (MEMINFO | {GROUPS + "memory.max": "max\n", GROUPS + "memory.current": "2000\n"}, 8388608),
+        (
+            {
+                GROUPS + "memory/memory.limit_in_bytes": "70",
+                GROUPS + "memory/memory.usage_in_bytes": "90",
+            },
+            0,
+        ),
+    ],
+)
+def test_available_memory(tmp_path: Path, files: dict[str, str], expected: int | None) -> None:
+    for name, text in files.items():
+        write(tmp_path, name, text)
+    assert available_bytes(tmp_path) == expected
+
+
+def peak_elsewhere(*statements: str) -> int:
+    """Return the peak memory, in bytes, of another process that has run these statements."""
+    lines = [
+        *statements,
+        "from diffkiln.runtime.device.resources import peak_bytes",
+        "print(peak_bytes())",
+    ]
+    return int(subprocess.check_output([sys.executable, "-c", "\n".join(lines)], text=True))
+
+
+def test_the_peak_is_of_the_process_alone() -> None:
+    held = np.ones(4 * 10**8, np.uint8)
+    # onnxruntime is not imported: Python and NumPy take some 40 MB.
+    assert 2**20 < peak_elsewhere() < held.nbytes / 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory is counted otherwise")
+def test_eight_pictures_take_little_memory() -> None:
+    drawing = "Sampler(device='cpu').sample(8, steps=2)"
+    assert peak_elsewhere("from diffkiln.runtime import Sampler", drawing) < 400e6
+
+
+def test_without_proc_the_peak_is_that_of_getrusage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource", reason="Windows has no getrusage")
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert peak_bytes(tmp_path) == 1024 * kilobytes
+    monkeypatch.setattr(sys, "platform", "darwin")  # which counts bytes
+    assert peak_bytes(tmp_path) == kilobytes
+
+
+def test_without_getrusage_the_peak_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert peak_bytes(tmp_path) is None
