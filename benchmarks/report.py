@@ -215,7 +215,7 @@ def learning_curves(runs: Sequence[Path]) -> Iterator[str]:
     """Error of v on photographs by images seen: a figure, and a table of the end of each run.
 
     Each run goes on from the one before. An earlier version measured each run under its own noise.
-    So each curve is moved to end at the error of its weights under a noise that is the same for all.
+    So each curve is moved to end at the error of its weights under the same noise for all.
     """
     import matplotlib
 

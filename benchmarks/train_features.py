@@ -82,7 +82,7 @@ def folded(network: keras.Model) -> dict[str, np.ndarray]:
 
 
 def scaled(weights: dict[str, np.ndarray], images: np.ndarray) -> dict[str, np.ndarray]:
-    """Scale the last layer so that x·x/d, which KID's kernel cubes, has a mean of 1 for features x."""
+    """Scale the last layer so that x·x/d has a mean of 1 for features x: KID's kernel cubes it."""
     factor = 1 / np.sqrt(np.mean(np.square(features(images, weights))))
     last = len(WIDTHS) - 1
     change = {f"{name}_{last}": weights[f"{name}_{last}"] * factor for name in ("kernel", "bias")}
