@@ -66,8 +66,8 @@ def profile_table(profile: Profile) -> str:
     shown, rest = profile.operators[:_OPERATORS_SHOWN], profile.operators[_OPERATORS_SHOWN:]
     lines = [(entry.operator, entry.calls, entry.ms, entry.share) for entry in shown]
     if rest:
-        sums = (sum(getattr(entry, name) for entry in rest) for name in ("calls", "ms", "share"))
-        lines.append((f"{len(rest)} others", *sums))
+        calls, ms = sum(entry.calls for entry in rest), sum(entry.ms for entry in rest)
+        lines.append((f"{len(rest)} others", calls, ms, sum(entry.share for entry in rest)))
     cells = [(f"{profile.bundle}, {_title(profile)}", "calls", "ms", "share")]
     cells += [(name, str(calls), f"{ms:.2f}", f"{share:.1%}") for name, calls, ms, share in lines]
     return aligned(cells, left=(0,))
