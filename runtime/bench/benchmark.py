@@ -31,7 +31,7 @@ from .plan import BAKED, Setting, default_steps, plan
 from .plot import ENDINGS, write_plot
 from .process import Process
 from .profile import OperatorTime
-from .report import Comparison, Profile, Report, new_report, write_json
+from .report import Comparison, Profile, Report, write_json
 from .sampling import VARIANTS
 from .table import SPEED, START, comparison_table, profile_table, table
 
@@ -81,10 +81,8 @@ def _benchmark(values: Mapping[str, Any]) -> None:
     networks, devices = _networks(bundles, values)
     settings, left_out = planned(devices, values["variants"])
     baked = planned(devices, BAKED)[0] if further else []
-    report = new_report(values["threads"], left_out)
-    report.multiply_adds = {
-        setting.name: networks[setting.bundle.path]["multiply_adds"] for setting in settings
-    }
+    sizes = {each.name: networks[each.bundle.path]["multiply_adds"] for each in settings}
+    report = Report(threads=values["threads"], left_out=left_out, multiply_adds=sizes)
     print(report.heading(), flush=True)
     _measure(report, settings, values["rounds"])
     if values["compare"]:

@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..device.resources import physical_cores
+
 
 def machine() -> dict[str, Any]:
     """Describe the processor, its cores, the GPUs and the system; None where unknown.
@@ -19,7 +21,7 @@ def machine() -> dict[str, Any]:
     """
     return {
         "processor": _processor(),
-        "physical_cores": physical_cores(),
+        "physical_cores": _physical_cores(),
         "logical_cores": os.cpu_count(),
         "usable_cores": _usable_cores(),
         "gpus": _gpus(),
@@ -37,17 +39,10 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     return installed
 
 
-def physical_cores(cpuinfo: Path = Path("/proc/cpuinfo")) -> int | None:
-    """Count cores, not the threads they run at once; None where unknown."""
+def _physical_cores() -> int | None:
     if sys.platform == "darwin":
-        text = _output("sysctl", "-n", "hw.physicalcpu")
-        return int(text) if text else None
-    cores = set()
-    for block in _read(cpuinfo).split("\n\n"):
-        entries = dict(re.findall(r"^(physical id|core id)\s*: (\d+)$", block, re.MULTILINE))
-        if len(entries) == 2:
-            cores.add((entries["physical id"], entries["core id"]))
-    return len(cores) or None
+        return int(_output("sysctl", "-n", "hw.physicalcpu") or 0) or None
+    return physical_cores(range(os.cpu_count() or 1)) if sys.platform == "linux" else None
 
 
 def _usable_cores() -> int | None:
@@ -59,8 +54,11 @@ def _usable_cores() -> int | None:
 def _processor() -> str | None:
     if sys.platform == "darwin":
         return _output("sysctl", "-n", "machdep.cpu.brand_string") or platform.machine()
-    name = re.search(r"^model name\s*: (.+)$", _read(Path("/proc/cpuinfo")), re.MULTILINE)
-    return name[1].strip() if name else platform.processor() or platform.machine() or None
+    with contextlib.suppress(OSError):
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        if name := re.search(r"^model name\s*: (.+)$", cpuinfo, re.MULTILINE):
+            return name[1].strip()
+    return platform.processor() or platform.machine() or None
 
 
 def _gpus() -> list[str]:
@@ -76,10 +74,3 @@ def _output(program: str, *arguments: str) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return text.strip()
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

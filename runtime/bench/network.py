@@ -1,14 +1,23 @@
 """The process that checks that a bundle loads on a device, and measures its network's size."""
 
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
 
+from ..bundle.bundle import Bundle
+from .feeds import denoiser_feeds, sampler_feeds
+from .profile import Node, recorded
 from .protocol import Answer, Job, Turn, serve
 
-if TYPE_CHECKING:
-    from ..bundle.bundle import Bundle
-    from .recording import Node
+Size = tuple[int, ...]
+
+# From the shapes of x, w and y = x · w. Weights are [M, C/group, …] of a convolution, and
+# [C, M/group, …] of a transposed one. The x of a Gemm may be transposed.
+COUNTS: Mapping[str, Callable[[Size, Size, Size], int]] = {
+    "Conv": lambda _, w, y: math.prod(y) * math.prod(w[1:]),
+    "ConvTranspose": lambda x, w, _: math.prod(x) * math.prod(w[1:]),
+    "MatMul": lambda x, _, y: math.prod(y) * x[-1],
+    "Gemm": lambda x, _, y: math.prod(y) * (math.prod(x) // y[0]),
+}
 
 
 def prepare(job: Job) -> tuple[Answer, Turn]:
@@ -27,12 +36,12 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
     return {"device": device, "multiply_adds": count, "levels": levels(nodes)}, dict
 
 
-def multiply_adds(nodes: "Iterable[Node]") -> int:
+def multiply_adds(nodes: Iterable[Node]) -> int:
     """Count the multiply-adds of convolutions and matrix products by their shapes."""
-    return sum(COUNTS[node.operator](node) for node in nodes if node.operator in COUNTS)
+    return sum(map(_multiply_adds, nodes))
 
 
-def levels(nodes: "Iterable[Node]") -> list[tuple[int, int, int]]:
+def levels(nodes: Iterable[Node]) -> list[tuple[int, int, int]]:
     """Return (height, width, most channels) of the convolutions of each size, the largest first."""
     channels: dict[tuple[int, int], int] = {}
     for node in nodes:
@@ -42,42 +51,18 @@ def levels(nodes: "Iterable[Node]") -> list[tuple[int, int, int]]:
     return [(*size, channels[size]) for size in sorted(channels, reverse=True)]
 
 
-def _convolution(node: "Node") -> int:
-    outputs, inputs, *kernel = node.inputs[1]
-    # Means over channels, and numbers spread over them, are convolutions for the layout's sake.
-    if min(outputs, inputs) == max(kernel) == 1:
+def _multiply_adds(node: Node) -> int:
+    if node.operator not in COUNTS:
         return 0
-    return math.prod(node.outputs[0]) * math.prod(node.inputs[1][1:])
+    x, w, *_ = node.inputs
+    # Means over channels, and numbers spread over them, are convolutions for the layout's sake.
+    if node.operator == "Conv" and min(w[:2]) == max(w[2:]) == 1:
+        return 0
+    return COUNTS[node.operator](x, w, node.outputs[0])
 
 
-def _transposed_convolution(node: "Node") -> int:
-    return math.prod(node.inputs[0]) * math.prod(node.inputs[1][1:])
-
-
-def _matrix_product(node: "Node") -> int:
-    return math.prod(node.outputs[0]) * node.inputs[0][-1]
-
-
-def _general_product(node: "Node") -> int:
-    # The first matrix may be transposed: the sum is over the size that is not the result's rows.
-    rows = node.outputs[0][0]
-    return math.prod(node.outputs[0]) * (math.prod(node.inputs[0]) // rows)
-
-
-# Weights are [M, C/group, …] of a convolution, and [C, M/group, …] of a transposed one.
-COUNTS = {
-    "Conv": _convolution,
-    "ConvTranspose": _transposed_convolution,
-    "MatMul": _matrix_product,
-    "Gemm": _general_product,
-}
-
-
-def _nodes(bundle: "Bundle") -> "tuple[list[Node], int]":
+def _nodes(bundle: Bundle) -> tuple[list[Node], int]:
     """Run the network, by itself if possible; return its nodes, and the evaluations of an image."""
-    from .feeds import denoiser_feeds, sampler_feeds
-    from .recording import recorded
-
     batch, steps = bundle.unrolled_batch or 1, bundle.unrolled_steps or 1
     if "denoiser" in bundle.graphs:
         graph, feeds, evaluations = "denoiser", denoiser_feeds(bundle, batch), batch

@@ -76,14 +76,11 @@ def _tidy(axes: Any, label: str, ticks: Sequence[int]) -> None:
     from matplotlib import ticker  # pyright: ignore[reportMissingImports]
 
     # Costs grow in proportion, which is a straight line on these axes whatever an image costs.
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    axes.set(xscale="log", yscale="log", xlabel=label)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
-    axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_minor_locator(ticker.NullLocator())
     axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
-    axes.set_xlabel(label)
+    axes.minorticks_off()
     axes.grid(visible=True, alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     # Below the axes, where it covers nothing; two columns of bundles' names would be too wide.

@@ -56,16 +56,16 @@ class Profile:
     operators: Sequence[OperatorTime]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Report:
     """What --json writes; `multiply_adds` is for one image and step, by bundle.
 
     `threads` None means the physical cores; `left_out` says what was not measured, and why.
     """
 
-    time: str
-    machine: Mapping[str, Any]
-    versions: Mapping[str, str]
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    machine: Mapping[str, Any] = field(default_factory=machine)
+    versions: Mapping[str, str] = field(default_factory=lambda: versions(_PACKAGES))
     threads: int | None
     left_out: list[str]
     multiply_adds: Mapping[str, int] = field(default_factory=dict)
@@ -86,17 +86,6 @@ class Report:
             for name, count in self.multiply_adds.items()
         ]
         return "\n".join(map(", ".join, lines))
-
-
-def new_report(threads: int | None, left_out: list[str]) -> Report:
-    """Return the empty report of a benchmark that begins now, on this machine."""
-    return Report(
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=machine(),
-        versions=versions(_PACKAGES),
-        threads=threads,
-        left_out=left_out,
-    )
 
 
 def write_json(target: Path, report: Report) -> None:

@@ -9,7 +9,7 @@ do not know. `root` is the folder that holds proc and sys.
 import math
 import os
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 
 ROOT = Path("/")
@@ -39,8 +39,16 @@ def usable_cores(root: Path, processors: Set[int]) -> int:
 
     A limit of one and a half processors counts as two.
     """
-    cores = len({_core(root, processor) for processor in processors})
-    return max(1, min([cores, *(math.ceil(limit) for limit in _cpu_limits(root))]))
+    limits = [math.ceil(limit) for limit in _cpu_limits(root)]
+    return max(1, min([physical_cores(processors, root), *limits]))
+
+
+def physical_cores(processors: Iterable[int], root: Path = ROOT) -> int:
+    """Count the cores of processors: two threads of one core count once."""
+    # All threads of a core have the same list of siblings.
+    topology = root / "sys/devices/system/cpu"
+    files = {n: topology / f"cpu{n}/topology/thread_siblings_list" for n in processors}
+    return len({_read(file).strip() or str(n) for n, file in files.items()})
 
 
 def peak_bytes(root: Path = ROOT) -> int | None:
@@ -66,12 +74,6 @@ def available_bytes(root: Path = ROOT) -> int | None:
     limits = [_kernel_bytes(root / "proc/meminfo", "MemAvailable:")]
     limits += [_left_bytes(groups / limit, groups / used) for limit, used in _MEMORY_LIMITS]
     return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _core(root: Path, processor: int) -> str:
-    """Name the core of a processor by all the processors that share it."""
-    topology = root / f"sys/devices/system/cpu/cpu{processor}/topology"
-    return _read(topology / "thread_siblings_list").strip() or str(processor)
 
 
 def _cpu_limits(root: Path) -> Iterator[float]:

@@ -18,17 +18,14 @@ import diffkiln.runtime.bench.process
 from diffkiln.runtime import Bundle, BundleError, RunError, open_bundle
 from diffkiln.runtime.bench.compare.diffusers import Shape, bundle_shape, nearest
 from diffkiln.runtime.bench.figures import median_ratio, percentiles
-from diffkiln.runtime.bench.machine import machine, physical_cores
+from diffkiln.runtime.bench.machine import machine
 from diffkiln.runtime.bench.network import multiply_adds
 from diffkiln.runtime.bench.peak import product_graph
 from diffkiln.runtime.bench.plan import BAKED, default_steps, plan
 from diffkiln.runtime.bench.process import Process
-from diffkiln.runtime.bench.recording import Node
+from diffkiln.runtime.bench.profile import Node
 from diffkiln.runtime.bench.table import aligned
 from diffkiln.runtime.errors import UsageError
-from diffkiln.trainer import describe
-from diffkiln.trainer.network.unet import build_unet
-from diffkiln.trainer.presets import preset_config
 
 SOURCES = Path(diffkiln.runtime.bench.process.__file__).parent
 
@@ -142,6 +139,11 @@ def test_multiply_adds(operator: str, inputs: list, output: tuple, count: int) -
 
 
 def test_multiply_adds_of_a_bundle_are_those_of_its_network(tiny_bundle: Path) -> None:
+    # Only here: TensorFlow takes seconds to import.
+    from diffkiln.trainer import describe
+    from diffkiln.trainer.network.unet import build_unet
+    from diffkiln.trainer.presets import preset_config
+
     network = build_unet(preset_config("tiny", image_size=16).network)
     job = {"bundle": str(tiny_bundle), "device": "cpu", "threads": None}
     with Process("network", job) as process:
@@ -191,14 +193,6 @@ def test_other_runtimes_are_imported_by_their_own_processes_alone() -> None:
         and getattr(node, "attr", getattr(node, "id", "")) in ("import_module", "__import__")
     }
     assert by_name == {f"compare/{name}.py" for name in ("tensorflow", "openvino", "diffusers")}
-
-
-def test_threads_of_a_core_are_not_cores(tmp_path: Path) -> None:
-    threads = [(0, 0), (0, 1), (0, 0), (0, 1), (1, 0)]
-    blocks = [f"physical id\t: {package}\ncore id\t\t: {core}\n" for package, core in threads]
-    (tmp_path / "cpuinfo").write_text("\n".join(blocks))
-    assert physical_cores(tmp_path / "cpuinfo") == 3
-    assert physical_cores(tmp_path / "none") is None
 
 
 def test_without_affinities_all_cores_are_usable(monkeypatch: pytest.MonkeyPatch) -> None:

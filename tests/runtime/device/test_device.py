@@ -1,4 +1,4 @@
-"""What keeps CUDA from being used is named exactly; `auto` says it once."""
+"""What keeps CUDA from being used is named exactly, and only once for `auto`."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ BOTH = (CUDA_PROVIDER, CPU_PROVIDER)
 A100, V100 = Gpu("NVIDIA A100", (8, 0)), Gpu("Tesla V100", (7, 0))
 
 
-def test_nothing_is_in_the_way() -> None:
+def test_new_enough_drivers_and_gpus_are_no_obstacle() -> None:
     assert obstacle(BOTH, Driver((13, 0), (A100,)), "13.0") is None
     assert obstacle(BOTH, Driver((13, 0), (V100,)), "12.8") is None
     assert obstacle(BOTH, Driver(None, (A100,)), "") is None
@@ -159,7 +159,7 @@ def test_an_unknown_device() -> None:
         usable_device("tpu")
 
 
-def test_a_session_that_got_what_it_wanted() -> None:
+def test_a_session_on_its_device_is_accepted() -> None:
     require_device("cuda", BOTH)
     require_device("cpu", (CPU_PROVIDER,))
 

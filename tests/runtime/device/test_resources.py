@@ -12,6 +12,7 @@ from diffkiln.runtime.device.resources import (
     available_bytes,
     default_threads,
     peak_bytes,
+    physical_cores,
     usable_cores,
 )
 
@@ -33,7 +34,8 @@ def write(root: Path, path: str, text: str) -> None:
 
 
 def test_the_two_threads_of_a_core_count_once(tmp_path: Path) -> None:
-    assert usable_cores(tmp_path, machine(tmp_path, 8, siblings=2)) == 8
+    processors = machine(tmp_path, 8, siblings=2)
+    assert physical_cores(processors, tmp_path) == usable_cores(tmp_path, processors) == 8
 
 
 def test_only_processors_of_the_process_count(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ GIB = 2**30
 
 
 def settled(sizes: BatchSize, batch_seconds: Callable[[int], float]) -> list[int]:
-    """The sizes of 40 batches that take so long."""
+    """Return the sizes of 40 batches that take `batch_seconds`."""
     tried = []
     for _ in range(40):
         tried.append(sizes.next(10_000))
