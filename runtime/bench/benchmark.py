@@ -57,7 +57,7 @@ OPTIONS = (
     Option("device", several(one_of(DEVICES)), "auto, cpu, cuda, openvino, or several", "auto"),
     Option("threads", whole_number(1, MAX_THREADS), "CPU threads; by default the physical cores"),
     Option("rounds", whole_number(1, 1000), "how many times each setting is timed", "7"),
-    Option("compare", None, "also time other ways to sample the same, turn by turn"),
+    Option("compare", None, "also time other runtimes on the same task, in turns"),
     Option("profile", None, "also show the time of each operator"),
     Option("json", file_path, "a file to write every figure to"),
     Option("plot", file_path, "a .png, .svg or .pdf of latency against batch size and steps"),

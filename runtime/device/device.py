@@ -26,7 +26,7 @@ _OLDEST_CAPABILITY = {13: (7, 5)}
 
 
 def require_known(device: str) -> None:
-    """DeviceError unless `device` is one of DEVICES."""
+    """Raise DeviceError unless `device` is one of DEVICES."""
     if device not in DEVICES:
         raise DeviceError(f"device={device!r}: expected one of {', '.join(DEVICES)}")
 
@@ -92,18 +92,18 @@ def obstacle(
 
 
 def require_device(device: str, session_providers: Sequence[str]) -> None:
-    """DeviceError with the reason if a session has fallen back from its device to the CPU."""
+    """Raise DeviceError with the reason if a session has fallen back to the CPU."""
     if device == "openvino":
         _require_openvino(session_providers)
     if device == "cuda" and CUDA_PROVIDER not in session_providers:
         missing = ", ".join(_unloadable()) or "a CUDA or cuDNN library"
         raise DeviceError(
-            f"{missing} cannot be loaded; run pip install 'diffkiln[gpu]', which brings them"
+            f"{missing} cannot be loaded; run pip install 'diffkiln[gpu]', which installs them"
         )
 
 
 def cpu_instead(device: str, reason: str, *, gpu: bool = True) -> str:
-    """Return "cpu" and log why, once: a warning if there is a GPU; DeviceError for "cuda"."""
+    """Return "cpu" and log why, as a warning if there is a GPU; raise DeviceError for "cuda"."""
     if device == "cuda":
         raise DeviceError(f"device='cuda' cannot be used: {reason}; or use device='cpu'")
     if gpu:
