@@ -51,28 +51,18 @@ class SessionSettings:
 
 
 class Session:
-    """A loaded graph; several threads may run it at the same time."""
+    """A loaded graph; several threads may run it at the same time.
+
+    `device` is "cpu", "cuda" or "openvino"; `inputs` are the names of its inputs, in order. With
+    `replays` CUDA replays the graph's kernels, from the second run of a shape on.
+    """
 
     def __init__(
         self, session: onnxruntime.InferenceSession, device: str, *, replay: bool = False
     ) -> None:
-        self._session, self._device = session, device
+        self._session, self.device, self.replays = session, device, replay
+        self.inputs = [entry.name for entry in session.get_inputs()]
         self._replay = Replay(session, device) if replay else None
-
-    @property
-    def device(self) -> str:
-        """Where it runs, "cpu", "cuda" or "openvino"."""
-        return self._device
-
-    @property
-    def inputs(self) -> list[str]:
-        """The names of the inputs, in order."""
-        return [entry.name for entry in self._session.get_inputs()]
-
-    @property
-    def replays(self) -> bool:
-        """Whether CUDA replays the graph's kernels, from the second run of a shape on."""
-        return self._replay is not None
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Return all outputs in the graph's order; RunError carries onnxruntime's reason."""
@@ -99,11 +89,11 @@ class Session:
         The first are tensors in the GPU's memory; on the CPU they are arrays, which cost nothing to
         pass on. The last is an array.
         """
-        if self._device != "cuda":
+        if self.device != "cuda":
             *kept, last = self.run(feeds)
             return kept, last
         try:
-            return run_kept(self._session, self._device, feeds, onnxruntime.RunOptions())
+            return run_kept(self._session, self.device, feeds, onnxruntime.RunOptions())
         except Exception as error:  # onnxruntime's errors have no other common base
             raise run_error(error) from error
 

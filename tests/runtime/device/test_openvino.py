@@ -22,8 +22,8 @@ def samplers(tiny_bundle: Path) -> tuple[Sampler, Sampler]:
     return openvino, Sampler(tiny_bundle, device="cpu", max_batch=2)
 
 
-def difference(found: np.ndarray, expected: np.ndarray) -> int:
-    return int(np.abs(found.astype(int) - expected).max())
+def difference(images: np.ndarray, expected: np.ndarray) -> int:
+    return int(np.abs(images.astype(int) - expected).max())
 
 
 @pytest.mark.skipif(THERE, reason="needs an onnxruntime without OpenVINO")
