@@ -66,7 +66,6 @@ BYTES_CASES = [
     BytesCase("many fields", lambda b: b + field(14, b"") * 500_000, "more than 500000 fields"),
 ]
 
-TRUNCATIONS = [(name, tenth) for name in (GRAPH, MANIFEST) for tenth in range(10)]
 FLIPS = 24
 
 

@@ -53,7 +53,7 @@ _TABLE = [
         lambda m: loop(m).input.__setitem__(1, constant(m, np.bool_(True))),
         "Loop with the condition 'evil_constant'",
     ),
-    ("loop in its own body", loop_in_loop, "Loop inside of a Loop"),
+    ("loop in its own body", loop_in_loop, "has more than one Loop"),
     ("loop without body", lambda m: loop(m).ClearField("attribute"), "Loop without body"),
     ("loop with an empty body", lambda m: body(m).Clear(), "into 0 inputs"),
     ("loop body without outputs", lambda m: body(m).ClearField("output"), "whose body has 0"),
@@ -151,12 +151,12 @@ _TABLE = [
     (
         "giant margins",
         convolution_attribute("pads", [2**30] * 4),
-        "expected 4 numbers smaller than the window",
+        r"cannot be run: Conv\(.*pads=\[1073741824, ",
     ),
     (
         "giant strides",
         convolution_attribute("strides", [2**30] * 2),
-        "expected 2 numbers from 1 to 64",
+        r"cannot be run: Conv\(.*strides=\[1073741824, ",
     ),
     ("too many nodes", many_nodes, "nodes, expected at most 40000"),
     (

@@ -1,109 +1,18 @@
 """Reads a bundle's manifest and its files, and trusts neither before it has checked them."""
 
-import io
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..background import Background
-from ..checking.limits import MAX_GRAPH_BYTES, MAX_HELD_BYTES
-from ..checking.signature import Port, Signature
+from ..checking import Port, Signature
+from ..checking.limits import MAX_GRAPH_BYTES
 from ..errors import BundleError
-from .files import located, opened
-from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST, read_manifest
-from .seal import checked
+from .files import located
+from .graph import ESSENTIALS, Graph
+from .manifest import EXPORT_AGAIN, MANIFEST, read_manifest
 
 IMAGE_DTYPES = ("uint8", "float32")
-
-# What sampler.onnx repeats of the manifest in its metadata.
-ESSENTIALS = (
-    "format",
-    "format_version",
-    "image",
-    "model",
-    "schedule",
-    "pixel_mean",
-    "pixel_std",
-    "sampler",
-    "noise",
-    "versions",
-)
-
-
-@dataclass(frozen=True)
-class Graph:
-    """What the manifest says of a graph: its file, that file's SHA-256 and size, its signature.
-
-    `essentials` are the entries of the manifest that the graph's metadata must repeat.
-    """
-
-    root: Path
-    name: str
-    sha256: str
-    size_bytes: int
-    signature: Signature
-    essentials: Mapping[str, Any]
-
-    @property
-    def file(self) -> Path:
-        """Where the graph lies."""
-        return self.root / self.name
-
-    def content(self) -> bytes:
-        """Read the file and check it; BundleError if it is missing, damaged or no sampler's graph.
-
-        It is read once, so what was checked is what onnxruntime gets.
-        """
-        checking = self.__dict__.pop("_checking", None) or self._begun()
-        return checking.result()
-
-    def begin(self) -> None:
-        """Begin to do so, so that `content` waits less if something else comes first."""
-        if "_checking" not in self.__dict__:
-            self.__dict__["_checking"] = self._begun()
-
-    def _begun(self) -> Background[bytes]:
-        return Background(self._checked).start()
-
-    def _checked(self) -> bytes:
-        file = located(self.root, self.name)
-        with opened(file, size_bytes=self.size_bytes) as stream:
-            if self.size_bytes > MAX_HELD_BYTES:
-                self._require_whole(*checked(stream, self.size_bytes))
-                stream.seek(0)
-            content = stream.read(self.size_bytes)
-        hashing = Background(lambda: checked(io.BytesIO(content), self.size_bytes)).start()
-        # Graphs are looked into when they are loaded, and the import waits until then.
-        from ..checking.graph import check_graph
-        from ..checking.tensors import GraphError
-
-        try:
-            check_graph(content, signature=self.signature, essentials=self.essentials)
-        except GraphError as error:
-            # Of a file that was altered that is to be said, not what it looks like now.
-            self._require_whole(*hashing.result())
-            raise BundleError(f"{self.file} {error}; {EXPORT_AGAIN}") from error
-        self._require_whole(*hashing.result())
-        return content
-
-    def _require_whole(self, received: str, broken: str) -> None:
-        if received != self.sha256:
-            raise BundleError(
-                f"{self.file} was altered: its SHA-256 is {received}, expected {self.sha256}; "
-                f"{COPY_AGAIN}"
-            )
-        if broken:
-            raise BundleError(f"{self.file} {broken}; {COPY_AGAIN}")
-
-    def require(self, received: Signature) -> None:
-        """BundleError unless the signature that onnxruntime found is the manifest's."""
-        if received != self.signature:
-            raise BundleError(
-                f"{self.file} is a graph {received}, expected {self.signature} as {MANIFEST} "
-                f"says; {EXPORT_AGAIN}"
-            )
 
 
 class Bundle(NamedTuple):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from . import GraphError
 from .limits import MAX_RANK
 from .onnx_reader import Message
 
@@ -27,10 +28,6 @@ DTYPE_NAMES = {number: dtype.name for number, dtype in DTYPES.items()}
 
 # Where a tensor's elements may be instead of in raw_data.
 _LISTS = {"float_data": {_FLOAT}, "int64_data": {_INT64}, "int32_data": {2, 3, 4, 5, 6, 9, 10}}
-
-
-class GraphError(ValueError):
-    """What is wrong with a graph, in words that go on from the name of its file."""
 
 
 def checked_array(tensor: Message) -> np.ndarray:
