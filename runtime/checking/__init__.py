@@ -39,7 +39,7 @@ def check(content: bytes, signature: Signature) -> Checked:
     return check_graph(content, signature)
 
 
-def operators() -> frozenset[str]:
+def taken_operators() -> frozenset[str]:
     """The operators that `check` takes, except Loop, which must be the sampler's own."""
     from .operators import RULES
 
