@@ -47,15 +47,15 @@ BYTES_CASES = [
         for tenth in range(1, 10)
     ),
     BytesCase("empty", lambda b: b[:0], "operator sets"),
-    BytesCase("zeros", lambda b: bytes(len(b)), "holds the field 0 in its model"),
+    BytesCase("zeros", lambda b: bytes(len(b)), "holds the field 0 of .* in its model"),
     BytesCase("ones", lambda b: b"\xff" * len(b), "a number that does not end"),
-    BytesCase("a picture", lambda b: b"\x89PNG\r\n" + b, "holds the field 1[0-9]* in"),
+    BytesCase("a picture", lambda b: b"\x89PNG\r\n" + b, "holds the field 1[0-9]* of"),
     BytesCase("a graph twice", lambda b: b + field(7, b""), "holds graph twice in one model"),
+    BytesCase("an unknown field", lambda b: b + b"\xfa\x06\x00", "holds the field 111 of"),
+    BytesCase("training", lambda b: b + b"\xa2\x01\x00", "holds the field 20 of"),
     BytesCase(
-        "an unknown field", lambda b: b + b"\xfa\x06\x00", "holds the field 111 in its model"
+        "a group", lambda b: b + b"\x3b", "holds the field 7 of the wire type 3 in its model"
     ),
-    BytesCase("training", lambda b: b + b"\xa2\x01\x00", "holds the field 20 in its model"),
-    BytesCase("a group", lambda b: b + b"\x3b", "holds a graph of the wire type 3"),
     BytesCase(
         "a length beyond the end", lambda b: b + b"\x12" + varint(2**62), "ends inside of a p"
     ),

@@ -580,7 +580,7 @@ _TABLE: list[tuple[str, Change, str]] = [
     (
         "loop with two carried as one",
         lambda model: loop(model).input.append("steps"),
-        "inputs, expected no condition and 2 inputs more",
+        "outputs; expected no condition, 2 inputs more",
     ),
 ]
 

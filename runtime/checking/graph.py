@@ -27,16 +27,8 @@ OPSET = 18
 
 # The field that holds an attribute's value, by AttributeProto.AttributeType, and its value if the
 # field is not there.
-_FIELDS: dict[int, tuple[str, Any]] = {
-    1: ("f", 0.0),
-    2: ("i", 0),
-    3: ("s", b""),
-    4: ("t", None),
-    5: ("g", None),
-    6: ("floats", []),
-    7: ("ints", []),
-    8: ("strings", []),
-}
+_FIELDS = dict(enumerate(("f", "i", "s", "t", "g", "floats", "ints", "strings"), start=1))
+_DEFAULTS = {"f": 0.0, "i": 0, "s": b""}
 _OTHER_FIELDS = ("name", "type", "doc_string")
 
 Facts = dict[str, Fact]
@@ -187,19 +179,14 @@ class _Walk:
                 f"has a Loop of {trips!r} trips, expected the input 'steps' and up to "
                 f"{MAX_EXTRA_STEPS} more"
             )
-        if "body" not in call.attributes:
-            raise GraphError("has a Loop without body")
-        body = call.attributes["body"]
+        body = call.attributes.get("body", {"input": [], "output": []})
         inputs, outputs = len(body["input"]), len(body["output"])
-        if condition or inputs != 2 + len(carried):
+        fits = inputs == 2 + len(carried) and len(carried) < outputs == 1 + len(node["output"])
+        if condition or not fits:
             raise GraphError(
-                f"has a Loop with the condition {condition!r} that carries {len(carried)} tensors "
-                f"into {inputs} inputs, expected no condition and 2 inputs more"
-            )
-        if not len(carried) < outputs == 1 + len(node["output"]):
-            raise GraphError(
-                f"has a Loop of {len(node['output'])} outputs whose body has {outputs}, expected "
-                "one more"
+                f"has a Loop with the condition {condition!r}, {len(carried)} carried tensors and "
+                f"{len(node['output'])} outputs, whose body has {inputs} inputs and {outputs} "
+                "outputs; expected no condition, 2 inputs more and 1 output more"
             )
         return body, carried
 
@@ -262,14 +249,14 @@ def _attributes(kind: str, attributes: Sequence[Message]) -> Iterator[tuple[str,
     """Names and values; GraphError unless each has the value that its type says, and no other."""
     for attribute in attributes:
         name = attribute.get("name", "")
-        field, default = _FIELDS.get(attribute.get("type", 0), ("none", None))
+        field = _FIELDS.get(attribute.get("type", 0), "")
         for other, content in attribute.items():
             if other != field and other not in _OTHER_FIELDS and content != []:
                 raise GraphError(
                     f"has a node {kind} whose attribute {name!r} of type "
                     f"{attribute.get('type', 0)} holds {other}"
                 )
-        value = attribute.get(field, default)
+        value = attribute.get(field, _DEFAULTS.get(field))
         if field == "g" and (kind, name) != ("Loop", "body"):
             raise GraphError(f"has a node {kind} with a graph in its attribute {name!r}")
         if field == "t" and value is not None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .facts import FEW, Call
-from .sizes import Rows, Shape, count, is_count, maximum
+from .sizes import Rows, Shape, count, is_count, maximum, product
 
 Number = Any
 Rule = Callable[[Call, Sequence[Shape]], np.ndarray | list[np.ndarray]]
@@ -30,8 +30,11 @@ def values(
     """The numbers of each output, None for one whose numbers are not followed."""
     unknown = [None] * len(shapes)
     rule = _RULES.get(call.kind)
-    if rule is None or not all(map(_is_small, shapes)):
+    if rule is None:
         return unknown
+    for shape in shapes:
+        if any(isinstance(size, Rows) for size in shape) or count(product(shape)) > FEW:
+            return unknown
     try:
         computed = rule(call, shapes)
     except _UnknownError:
@@ -41,10 +44,6 @@ def values(
         _fitting(array.reshape(shape), dtype)
         for array, dtype, shape in zip(arrays, dtypes, shapes, strict=True)
     ]
-
-
-def _is_small(shape: Shape) -> bool:
-    return all(type(size) is int for size in shape) and math.prod(shape) <= FEW
 
 
 def _fitting(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -104,11 +103,6 @@ def _elementwise(function: Callable[..., Number]) -> Rule:
 
 def _each(function: Callable[..., Number]) -> Rule:
     return _elementwise(_known(function))
-
-
-def _folded(function: Callable[[Number, Number], Number]) -> Rule:
-    known = _known(function)
-    return _elementwise(lambda *numbers: functools.reduce(known, numbers))
 
 
 def _reduced(function: Callable[[Number, Number], Number]) -> Rule:
@@ -227,8 +221,8 @@ _RULES: dict[str, Rule] = {
     "Mul": _each(operator.mul),
     "Div": _each(_quotient),
     "Mod": _remainder,
-    "Max": _folded(_larger),
-    "Min": _folded(min),
+    "Max": _each(lambda *numbers: functools.reduce(_larger, numbers)),
+    "Min": _each(min),
     "Neg": _each(operator.neg),
     "Abs": _each(abs),
     "Floor": _each(lambda x: type(x)(math.floor(x))),
