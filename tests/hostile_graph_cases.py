@@ -21,6 +21,7 @@ from hostile_graphs import (
     more_steps,
     multiplied_steps,
     nested,
+    numbered_body,
     renamed_weights,
     repeated_weights,
     set_dims,
@@ -54,7 +55,8 @@ _TABLE = [
         "Loop with the condition 'evil_constant'",
     ),
     ("loop in its own body", loop_in_loop, "has more than one Loop"),
-    ("loop without body", lambda m: loop(m).ClearField("attribute"), "whose body has 0 inputs"),
+    ("loop without body", lambda m: loop(m).ClearField("attribute"), "Loop without body"),
+    ("loop whose body is a number", numbered_body, "Loop without body"),
     ("loop with an empty body", lambda m: body(m).Clear(), "whose body has 0 inputs"),
     ("loop body without outputs", lambda m: body(m).ClearField("output"), "and 0 outputs"),
     (

@@ -234,7 +234,7 @@ _TABLE: list[tuple[str, Change, str]] = [
         filled(
             make("Ceil", ["little"], ["up"]),
             make("Cast", ["up"], ["evil_shape"], to=INT64),
-            little=np.full(33, 1.01, np.float32),
+            little=np.full(8, 20.01, np.float32),
         ),
         CONSTANTS,
     ),
@@ -398,6 +398,15 @@ _TABLE: list[tuple[str, Change, str]] = [
     ),
     ("loop by a name of an earlier body", name_of_an_earlier_body, "has more than one Loop"),
     ("loop by a number of an earlier body", constant_of_an_earlier_body, "more than one Loop"),
+    (
+        "dimensions that double",
+        at_first(
+            *(make("Gather", [f"x{k}", f"x{k}"], [f"x{k + 1}"]) for k in range(40)),
+            x0=whole(0).reshape(1, 1),
+        ),
+        "cannot be run: Gather",
+    ),
+    ("a value that is a number", with_node("ConstantOfShape", whole(1), value=1), "cannot be run"),
     # Windows.
     (
         "strides upon strides",

@@ -179,7 +179,9 @@ class _Walk:
                 f"has a Loop of {trips!r} trips, expected the input 'steps' and up to "
                 f"{MAX_EXTRA_STEPS} more"
             )
-        body = call.attributes.get("body", {"input": [], "output": []})
+        body = call.attributes.get("body")
+        if not isinstance(body, dict):
+            raise GraphError("has a Loop without body")
         inputs, outputs = len(body["input"]), len(body["output"])
         fits = inputs == 2 + len(carried) and len(carried) < outputs == 1 + len(node["output"])
         if condition or not fits:

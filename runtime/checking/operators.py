@@ -11,6 +11,7 @@ import numpy as np
 
 from . import GraphError
 from .facts import FEW, Call, Fact, require
+from .limits import MAX_RANK
 from .sizes import (
     Rows,
     Shape,
@@ -43,14 +44,14 @@ def infer(call: Call) -> list[Fact]:
         return _inferred(call)
     except GraphError:
         raise
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise GraphError(f"has a node that cannot be run: {call}") from error
 
 
 def _inferred(call: Call) -> list[Fact]:
     rule = RULES[call.kind](call)
     shapes = rule if isinstance(rule, list) else [rule]
-    require(call.outputs <= len(shapes))
+    require(call.outputs <= len(shapes) and all(len(shape) <= MAX_RANK for shape in shapes))
     shapes = shapes[: call.outputs]
     dtypes = [_dtype(call), *[_INT64 if call.kind == "TopK" else _dtype(call)] * (len(shapes) - 1)]
     facts = [fact for fact in call.inputs if fact]
