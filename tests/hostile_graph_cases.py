@@ -84,7 +84,7 @@ _TABLE = [
         "is a graph sееds",
     ),
     # Weights and shapes.
-    ("NaN weight", set_weights(np.nan), "weights that are not finite, in 'body/"),
+    ("NaN weight", set_weights(np.nan), "constant 'body/.*' with weights that are not finite"),
     ("infinite weight", set_weights(np.inf), "weights that are not finite"),
     ("NaN weight in half precision", set_weights(np.nan, np.float16), "not finite"),
     ("NaN weight in double precision", set_weights(np.nan, np.float64), "not finite"),

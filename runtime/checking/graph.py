@@ -1,7 +1,7 @@
 """Checks an ONNX file before onnxruntime sees it.
 
-onnxruntime is native code that was made to run models, not to mistrust them. So what no exporter
-writes never gets there: files beside the file, operators other than ONNX's own, loops that nothing
+onnxruntime is native code that runs models and does not mistrust them. So what no exporter writes
+never gets there: files beside the file, operators other than ONNX's own, loops that nothing
 ends, tensors that are named but not made, shapes that their bytes do not fill.
 """
 
@@ -258,7 +258,7 @@ def _attributes(kind: str, attributes: Sequence[Message]) -> Iterator[tuple[str,
                     f"has a node {kind} whose attribute {name!r} of type "
                     f"{attribute.get('type', 0)} holds {other}"
                 )
-        value = attribute.get(field, _DEFAULTS.get(field))
+        value: Any = attribute.get(field, _DEFAULTS.get(field))
         if field == "g" and (kind, name) != ("Loop", "body"):
             raise GraphError(f"has a node {kind} with a graph in its attribute {name!r}")
         if field == "t" and value is not None:

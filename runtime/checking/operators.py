@@ -210,8 +210,9 @@ def _slice(call: Call) -> Shape:
 
 def _sliced(size: Size, start: Size | None, end: Size | None, step: Size | None) -> Size:
     """How many of `size` elements are taken, or a bound on it."""
-    if type(size) is type(start) is type(end) is type(step) is int:
-        return len(range(size)[slice(start, end, step or 1)])
+    fixed = [x for x in (size, start, end, step) if isinstance(x, int)]
+    if len(fixed) == 4:
+        return len(range(fixed[0])[fixed[1] : fixed[2] : fixed[3] or 1])
     if not _is(step, 1) or start is None or end is None:
         return bound(size)
     to_end = count(end) >= _END
@@ -282,44 +283,33 @@ def _top_k(call: Call) -> list[Shape]:
 
 # Results of another type than the first input: this type, or the type of this input.
 _RESULTS: dict[str, np.dtype | int] = {
-    **dict.fromkeys(("IsNaN", "IsInf", "Equal", "Less", "LessOrEqual"), _BOOL),
-    **dict.fromkeys(("Greater", "GreaterOrEqual"), _BOOL),
-    **dict.fromkeys(("ArgMax", "ArgMin", "Shape", "Size"), _INT64),
+    **dict.fromkeys("Equal Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual".split(), _BOOL),
+    **dict.fromkeys("ArgMax ArgMin Shape Size".split(), _INT64),
     "Where": 1,
     "OneHot": 2,
 }
 
+_LIKE_FIRST = """
+Abs Acos Acosh Asin Asinh Atan Atanh BatchNormalization BitwiseNot Cast Ceil Celu Clip Cos Cosh
+CumSum Elu Erf Exp Floor HardSigmoid HardSwish Identity InstanceNormalization IsInf IsNaN LRN
+LayerNormalization LeakyRelu Log LogSoftmax LpNormalization Mish Neg Not Reciprocal Relu
+ReverseSequence Round ScatterElements ScatterND Selu Sigmoid Sign Sin Sinh Softmax Softplus Softsign
+Sqrt Tan Tanh ThresholdedRelu Trilu
+"""
+_ELEMENTWISE = """
+Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Equal Greater GreaterOrEqual Less LessOrEqual Max
+Mean Min Mul Or PRelu Pow Sub Sum Where Xor
+"""
+_REDUCING = """
+ArgMax ArgMin ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin
+ReduceProd ReduceSum ReduceSumSquare
+"""
+
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(
-        (
-            *("Abs", "Neg", "Ceil", "Floor", "Round", "Sign", "Identity", "Clip", "Not", "Cast"),
-            *("Sqrt", "Reciprocal", "Exp", "Log", "Erf", "BitwiseNot", "CumSum", "Trilu"),
-            *("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Tanh"),
-            *("Asinh", "Acosh", "Atanh", "Sigmoid", "HardSigmoid", "HardSwish", "Mish"),
-            *("Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Softplus"),
-            *("Softsign", "Softmax", "LogSoftmax", "BatchNormalization", "LpNormalization"),
-            *("InstanceNormalization", "LayerNormalization", "ScatterND", "ScatterElements"),
-            *("ReverseSequence", "LRN", "IsNaN", "IsInf"),
-        ),
-        lambda call: call.input().shape,
-    ),
-    **dict.fromkeys(
-        (
-            *("Add", "Sub", "Mul", "Pow", "Min", "Max", "Sum", "Mean", "PRelu", "BitShift"),
-            *("And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor"),
-            *("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Where"),
-        ),
-        lambda call: broadcast(_shapes(call)),
-    ),
+    **dict.fromkeys(_LIKE_FIRST.split(), lambda call: call.input().shape),
+    **dict.fromkeys(_ELEMENTWISE.split(), lambda call: broadcast(_shapes(call))),
+    **dict.fromkeys(_REDUCING.split(), _reduced),
     **dict.fromkeys(("Div", "Mod"), _quotient),
-    **dict.fromkeys(
-        (
-            *("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd"),
-            *("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"),
-            *("ArgMax", "ArgMin"),
-        ),
-        _reduced,
-    ),
     "Reshape": _reshape,
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,

@@ -75,7 +75,7 @@ def product(sizes: Iterable[Size]) -> Size:
     """How many elements a shape has."""
     most, power, exact = 1, 0, True
     for size in sizes:
-        if type(size) is Rows:
+        if isinstance(size, Rows):
             most *= size.most
             power += size.degree
             exact &= size.exact

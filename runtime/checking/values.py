@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from .facts import FEW, Call
-from .sizes import Rows, Shape, count, is_count, maximum, product
+from .sizes import Rows, Shape, count, is_count, maximum
 
 Number = Any
-Rule = Callable[[Call, Sequence[Shape]], np.ndarray | list[np.ndarray]]
+Fixed = tuple[int, ...]
+Rule = Callable[[Call, Sequence[Fixed]], np.ndarray | list[np.ndarray]]
 
 
 class _UnknownError(Exception):
@@ -25,24 +26,21 @@ class _UnknownError(Exception):
 
 
 def values(
-    call: Call, dtypes: Sequence[np.dtype], shapes: Sequence[Shape]
+    call: Call, dtypes: Sequence[np.dtype], shapes: list[Shape]
 ) -> Sequence[np.ndarray | None]:
     """The numbers of each output, None for one whose numbers are not followed."""
-    unknown = [None] * len(shapes)
     rule = _RULES.get(call.kind)
-    if rule is None:
-        return unknown
-    for shape in shapes:
-        if any(isinstance(size, Rows) for size in shape) or count(product(shape)) > FEW:
-            return unknown
+    fixed = [tuple(size for size in shape if isinstance(size, int)) for shape in shapes]
+    if rule is None or fixed != shapes or max(map(math.prod, fixed)) > FEW:
+        return [None] * len(shapes)
     try:
-        computed = rule(call, shapes)
+        computed = rule(call, fixed)
     except _UnknownError:
-        return unknown
+        return [None] * len(shapes)
     arrays = computed if isinstance(computed, list) else [computed]
     return [
         _fitting(array.reshape(shape), dtype)
-        for array, dtype, shape in zip(arrays, dtypes, shapes, strict=True)
+        for array, dtype, shape in zip(arrays, dtypes, fixed, strict=True)
     ]
 
 
@@ -62,7 +60,7 @@ def _fitting(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return _array(map(fitted, numbers.flat), numbers.shape)
 
 
-def _array(numbers: Any, shape: Shape) -> np.ndarray:
+def _array(numbers: Any, shape: Fixed) -> np.ndarray:
     return np.array(list(numbers), object).reshape(shape)
 
 
@@ -94,7 +92,7 @@ def _known(function: Callable[..., Number]) -> Callable[..., Number]:
 def _elementwise(function: Callable[..., Number]) -> Rule:
     """A rule that goes through all elements of inputs that are broadcast."""
 
-    def rule(call: Call, _: Sequence[Shape]) -> np.ndarray:
+    def rule(call: Call, _: Sequence[Fixed]) -> np.ndarray:
         inputs = _inputs(call)
         return np.asarray(np.frompyfunc(function, len(inputs), 1)(*inputs), object)
 
@@ -109,7 +107,7 @@ def _reduced(function: Callable[[Number, Number], Number]) -> Rule:
     """A rule that makes one number of all."""
     known = _known(function)
 
-    def rule(call: Call, shapes: Sequence[Shape]) -> np.ndarray:
+    def rule(call: Call, shapes: Sequence[Fixed]) -> np.ndarray:
         numbers = _input(call)
         if not numbers.size or math.prod(shapes[0]) != 1:
             raise _UnknownError
@@ -125,15 +123,15 @@ def _larger(a: Number, b: Number) -> Number:
 
 
 def _quotient(a: Number, b: Number) -> Number:
-    if isinstance(a, Rows) and type(b) is int and b == 1:
-        return a
+    if isinstance(a, Rows):
+        return a if type(b) is int and b == 1 else None
     if type(a) is int and type(b) is int:
         quotient = abs(a) // abs(b)
         return quotient if (a < 0) == (b < 0) else -quotient
     return a / b
 
 
-def _remainder(call: Call, shapes: Sequence[Shape]) -> np.ndarray:
+def _remainder(call: Call, shapes: Sequence[Fixed]) -> np.ndarray | list[np.ndarray]:
     if call.whole("fmod", 0):
         raise _UnknownError
     return _each(operator.mod)(call, shapes)
@@ -157,7 +155,7 @@ def _chosen(condition: Number, a: Number, b: Number) -> Number:
     return None if condition is None else a if condition else b
 
 
-def _cast(call: Call, _: Sequence[Shape]) -> np.ndarray:
+def _cast(call: Call, _: Sequence[Fixed]) -> np.ndarray:
     to = {1: float, 10: float, 11: float, 9: bool}.get(call.whole("to", 0), int)
     # What is no whole number of images any more is not followed.
     number = _known(to)
@@ -165,7 +163,7 @@ def _cast(call: Call, _: Sequence[Shape]) -> np.ndarray:
     return _array(cast, (len(cast),))
 
 
-def _sliced(call: Call, _: Sequence[Shape]) -> np.ndarray:
+def _sliced(call: Call, _: Sequence[Fixed]) -> np.ndarray:
     numbers = _input(call)
     index = [slice(None)] * numbers.ndim
     starts, ends = call.followed(1), call.followed(2)
@@ -178,7 +176,7 @@ def _sliced(call: Call, _: Sequence[Shape]) -> np.ndarray:
     return numbers[tuple(index)]
 
 
-def _gathered(call: Call, _: Sequence[Shape]) -> np.ndarray:
+def _gathered(call: Call, _: Sequence[Fixed]) -> np.ndarray:
     numbers, indices = _input(call), _input(call, 1)
     axis = range(numbers.ndim)[call.whole("axis", 0)]
     size = numbers.shape[axis]
@@ -188,29 +186,29 @@ def _gathered(call: Call, _: Sequence[Shape]) -> np.ndarray:
     return np.asarray(np.take(numbers, indices.astype(int), axis=axis), object)
 
 
-def _split(call: Call, shapes: Sequence[Shape]) -> list[np.ndarray]:
+def _split(call: Call, shapes: Sequence[Fixed]) -> list[np.ndarray]:
     numbers = _input(call)
     axis = range(numbers.ndim)[call.whole("axis", 0)]
     ends = np.cumsum([shape[axis] for shape in shapes])[:-1]
     return np.split(numbers, ends, axis=axis)
 
 
-def _shape(call: Call, _: Sequence[Shape]) -> np.ndarray:
+def _shape(call: Call, _: Sequence[Fixed]) -> np.ndarray:
     shape = call.input().shape[call.whole("start", 0) : call.whole("end", FEW)]
     return _array(shape, (len(shape),))
 
 
-def _filled(call: Call, shapes: Sequence[Shape]) -> np.ndarray:
+def _filled(call: Call, shapes: Sequence[Fixed]) -> np.ndarray:
     value = call.attributes.get("value", np.zeros(1)).item()
     return np.full(shapes[0], value, object)
 
 
-def _range(call: Call, shapes: Sequence[Shape]) -> np.ndarray:
+def _range(call: Call, shapes: Sequence[Fixed]) -> np.ndarray:
     start, _, step = (call.known(position)[0] for position in range(3))
     return _array([start + step * k for k in range(math.prod(shapes[0]))], shapes[0])
 
 
-def _transposed(call: Call, _: Sequence[Shape]) -> np.ndarray:
+def _transposed(call: Call, _: Sequence[Fixed]) -> np.ndarray:
     numbers = _input(call)
     return numbers.transpose(call.attributes.get("perm") or range(numbers.ndim)[::-1])
 
@@ -249,7 +247,7 @@ _RULES: dict[str, Rule] = {
     "ReduceMin": _reduced(min),
     "Slice": _sliced,
     "Gather": _gathered,
-    "Expand": lambda call, shapes: np.broadcast_to(_input(call), shapes[0]),  # type: ignore[arg-type]
+    "Expand": lambda call, shapes: np.broadcast_to(_input(call), shapes[0]),
     "Transpose": _transposed,
     **dict.fromkeys(
         ("Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten"), lambda call, _: _input(call)

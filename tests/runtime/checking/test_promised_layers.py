@@ -12,6 +12,7 @@ from keras import layers
 from diffkiln.export.graphs.conversion import convert
 from diffkiln.runtime.checking import Port, Signature, check, taken_operators
 
+ops: Any = keras.ops  # whose results have no types
 Layer = Callable[[Any], Any]
 
 
@@ -21,8 +22,8 @@ def attention(x: Any) -> Any:
 
 def conditioned(x: Any) -> Any:
     """Scales and shifts by an embedding, as networks with classes do."""
-    numbers = keras.ops.cast(x[:, 0, 0, 0], "int32") % 3
-    scale, shift = keras.ops.split(layers.Embedding(3, 16)(numbers)[:, None, None], 2, axis=-1)
+    numbers = ops.cast(x[:, 0, 0, 0], "int32") % 3
+    scale, shift = ops.split(layers.Embedding(3, 16)(numbers)[:, None, None], 2, axis=-1)
     return x * scale + shift
 
 
@@ -44,8 +45,8 @@ LAYERS: dict[str, list[Layer]] = {
         layers.EinsumDense("abcd,de->abce", (8, 12, 4), bias_axes="e"),
         layers.EinsumDense("...x,xy->...y", (8, 12, 4)),
         lambda x: layers.Dot(axes=-1)([layers.Flatten()(x), layers.Flatten()(x)]),
-        lambda x: keras.ops.einsum("bhwc,bhwd->bcd", x, x),
-        lambda x: keras.ops.matmul(x, keras.ops.transpose(x, (0, 1, 3, 2))),
+        lambda x: ops.einsum("bhwc,bhwd->bcd", x, x),
+        lambda x: ops.matmul(x, ops.transpose(x, (0, 1, 3, 2))),
         attention,
         lambda x: layers.Attention()([layers.Reshape((96, 8))(x)] * 2),
     ],
@@ -54,7 +55,7 @@ LAYERS: dict[str, list[Layer]] = {
         layers.GroupNormalization(4),
         layers.GroupNormalization(-1),
         layers.LayerNormalization(),
-        layers.LayerNormalization(axis=(1, 2, 3)),
+        layers.LayerNormalization(axis=(1, 2, 3)),  # type: ignore[arg-type]
         layers.UnitNormalization(),
         layers.Normalization(mean=0.5, variance=2.0),
         layers.SpectralNormalization(layers.Conv2D(8, 1)),
@@ -97,18 +98,18 @@ LAYERS: dict[str, list[Layer]] = {
         lambda x: layers.Concatenate()([x, x]),
         lambda x: layers.Average()([layers.Maximum()([x, -x]), layers.Minimum()([x, -x])]),
         lambda x: layers.Multiply()([x, layers.Subtract()([x, x])]),
-        lambda x: keras.ops.roll(x, 1, axis=1),
-        lambda x: keras.ops.flip(x, axis=2),
-        lambda x: keras.ops.tile(x, (1, 2, 1, 1)),
-        lambda x: keras.ops.stack([x, x], axis=1),
+        lambda x: ops.roll(x, 1, axis=1),
+        lambda x: ops.flip(x, axis=2),
+        lambda x: ops.tile(x, (1, 2, 1, 1)),
+        lambda x: ops.stack([x, x], axis=1),
         layers.Lambda(lambda x: tf.reshape(x, (tf.shape(x)[0], -1, tf.shape(x)[-1]))),
         layers.Lambda(lambda x: x + tf.cast(tf.range(tf.shape(x)[2])[:, None], tf.float32)),
         layers.Lambda(lambda x: x[:, ::2, 1:-1] * tf.ones_like(x[:, :1, :1])),
         layers.Lambda(lambda x: tf.where(x > 0, x, tf.zeros(tf.shape(x)))),
         layers.Lambda(lambda x: tf.broadcast_to(x[:1], tf.shape(x))),
         layers.Lambda(lambda x: tf.one_hot(tf.argmax(x, -1), 8)),
-        lambda x: keras.ops.cumsum(x, axis=1) + keras.ops.std(x, axis=(1, 2), keepdims=True),
-        lambda x: keras.ops.clip(x, -1, 1) + keras.ops.linalg.norm(x, axis=-1, keepdims=True),
+        lambda x: ops.cumsum(x, axis=1) + ops.std(x, axis=(1, 2), keepdims=True),
+        lambda x: ops.clip(x, -1, 1) + ops.linalg.norm(x, axis=-1, keepdims=True),
         conditioned,
     ],
 }
