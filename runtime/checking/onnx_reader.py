@@ -111,6 +111,8 @@ class _Reader:
         """A value that takes a number of bytes, and where it ends."""
         if wire_type == _FOUR_BYTES:
             size, start = 4, position
+        elif position < end and (size := self._content[position]) < 0x80:
+            start = position + 1
         else:
             size, start = self._varint(position, end)
         stop = start + size

@@ -53,7 +53,8 @@ def _inferred(call: Call) -> list[Fact]:
     shapes = rule if isinstance(rule, list) else [rule]
     require(call.outputs <= len(shapes) and all(len(shape) <= MAX_RANK for shape in shapes))
     shapes = shapes[: call.outputs]
-    dtypes = [_dtype(call), *[_INT64 if call.kind == "TopK" else _dtype(call)] * (len(shapes) - 1)]
+    dtype = _dtype(call)
+    dtypes = [dtype, *[_INT64 if call.kind == "TopK" else dtype] * (len(shapes) - 1)]
     facts = [fact for fact in call.inputs if fact]
     constant = all(fact.constant for fact in facts)
     positive = call.kind == "Max" and any(map(_is_positive, facts))
@@ -283,8 +284,9 @@ def _top_k(call: Call) -> list[Shape]:
 
 # Results of another type than the first input: this type, or the type of this input.
 _RESULTS: dict[str, np.dtype | int] = {
-    **dict.fromkeys("Equal Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual".split(), _BOOL),
-    **dict.fromkeys("ArgMax ArgMin Shape Size".split(), _INT64),
+    **dict.fromkeys(("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"), _BOOL),
+    **dict.fromkeys(("IsInf", "IsNaN"), _BOOL),
+    **dict.fromkeys(("ArgMax", "ArgMin", "Shape", "Size"), _INT64),
     "Where": 1,
     "OneHot": 2,
 }
