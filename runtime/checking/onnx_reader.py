@@ -87,7 +87,9 @@ class _Reader:
             field = fields.get(key)
             if field is None:
                 raise _unexpected(kind, key)
-            self._spend(1)
+            self._fields_left -= 1
+            if self._fields_left < 0:
+                raise _too_many()
             if key & 7 == _VARINT:
                 if position < end and (value := content[position]) < 0x80:
                     position += 1
@@ -128,7 +130,9 @@ class _Reader:
 
     def _numbers(self, field: _Field, start: int, stop: int) -> Any:
         """One float, or any numbers packed one behind the other."""
-        self._spend(stop - start)
+        self._fields_left -= stop - start
+        if self._fields_left < 0:
+            raise _too_many()
         if field.kind == "float":
             if (stop - start) % 4:
                 raise WireError(f"ends inside of a {field.name}")
@@ -163,10 +167,9 @@ class _Reader:
                 return number, position + shift + 1
         raise WireError("holds a number that does not end, or is too large")
 
-    def _spend(self, fields: int) -> None:
-        self._fields_left -= fields
-        if self._fields_left < 0:
-            raise WireError(f"holds more than {MAX_FIELDS} fields")
+
+def _too_many() -> WireError:
+    return WireError(f"holds more than {MAX_FIELDS} fields")
 
 
 def _signed(number: int) -> int:
