@@ -1,4 +1,4 @@
-"""Reads a bundle's manifest and its files, and trusts neither before it has checked them."""
+"""Opens a bundle: reads its manifest, and checks that the entries fit together."""
 
 import os
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ class Bundle(NamedTuple):
     """What the runtime needs of a manifest that has been checked.
 
     `image_shape` is (height, width, channels); `image_dtype` is "uint8" or "float32" in [0, 1];
-    `graphs` are the graphs by name: "sampler", "step", … `unrolled_steps` and `unrolled_batch` are
-    the only numbers that "sampler" and "from_noise" take, None where any will do. `class_names`
-    are those of classes 0, 1, …, none for a model without classes, and `default_guidance` is what
-    its maker found best.
+    `graphs` are the graphs by name: "sampler", "step", … "sampler" and "from_noise" take only
+    `unrolled_steps` steps and batches of `unrolled_batch`, or any number where that is None.
+    `class_names` are the names of classes 0, 1, …, empty for a model without classes.
+    `default_guidance` is the guidance that the exporter recommends.
     """
 
     path: Path
@@ -50,8 +50,8 @@ class Bundle(NamedTuple):
         remedy = f"{EXPORT_AGAIN} with --graphs={wanted}"
         if self.path == shipped_bundle():
             remedy = (
-                "these flowers came with diffkiln to draw pictures alone: give a --bundle of your "
-                f"own, exported with --graphs={wanted}"
+                "the flowers that are installed with diffkiln only draw pictures: give a --bundle "
+                f"of your own, exported with --graphs={wanted}"
             )
         raise BundleError(
             f"{self.path} holds no graph {missing[0]!r}, only {', '.join(sorted(self.graphs))}; "
@@ -60,8 +60,8 @@ class Bundle(NamedTuple):
 
 
 def shipped_bundle() -> Path:
-    """The bundle that diffkiln brings along: flowers of 102 species, 64 × 64 pixels."""
-    # Where this file really lies: an installation may be of links, and a bundle must not be.
+    """The bundle that is installed with diffkiln: flowers of 102 species, 64 × 64 pixels."""
+    # An installation may consist of links; a bundle must not.
     return Path(__file__).resolve().parents[1] / "flowers.bundle"
 
 
@@ -94,7 +94,7 @@ def _require_folder(root: Path, manifest_file: Path) -> None:
 
 
 def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
-    """The bundle of a manifest that is as the schema wants it, once its entries fit together."""
+    """The bundle of a manifest that fits the schema; BundleError unless its entries agree."""
     image, sampler = values["image"], values["sampler"]
     unrolled = sampler["unrolled"] or {}
     bundle = Bundle(
@@ -116,20 +116,20 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
             f"at most max_steps, {bundle.max_steps}",
         )
     images = Port("images", bundle.image_dtype, (bundle.unrolled_batch or "N", *bundle.image_shape))
-    found = bundle.graphs["sampler"].signature
-    if found.outputs != (images,):
-        raise _error(root, f"the graph 'sampler' is {found}", f"{images} as 'image' says")
+    sampler_graph = bundle.graphs["sampler"].signature
+    if sampler_graph.outputs != (images,):
+        raise _error(root, f"the graph 'sampler' is {sampler_graph}", f"{images} as 'image' says")
     for name, graph in bundle.graphs.items():
         _require_outputs(root, name, graph.signature)
     return bundle
 
 
-def _require_outputs(root: Path, name: str, found: Signature) -> None:
-    """BundleError unless a graph gives as many tensors as those who run it take."""
-    carried = [port for port in found.inputs if port.shape and port.name != "labels"]
+def _require_outputs(root: Path, name: str, signature: Signature) -> None:
+    """BundleError unless a graph returns as many tensors as the engine takes from it."""
+    carried = [port for port in signature.inputs if port.shape and port.name != "labels"]
     expected = {"step": len(carried) + 1, "denoiser": 2}.get(name, 1)
-    if len(found.outputs) != expected:
-        raise _error(root, f"the graph {name!r} is {found}", f"{expected} outputs")
+    if len(signature.outputs) != expected:
+        raise _error(root, f"the graph {name!r} is {signature}", f"{expected} outputs")
 
 
 def _graph(root: Path, values: Mapping[str, Any], name: str) -> Graph:
@@ -158,5 +158,5 @@ def _whole(number: float | None) -> int | None:
     return None if number is None else int(number)
 
 
-def _error(root: Path, found: str, expected: str) -> BundleError:
-    return BundleError(f"{root / MANIFEST}: {found}, expected {expected}; {EXPORT_AGAIN}")
+def _error(root: Path, problem: str, expected: str) -> BundleError:
+    return BundleError(f"{root / MANIFEST}: {problem}, expected {expected}; {EXPORT_AGAIN}")

@@ -1,4 +1,4 @@
-"""A graph of a bundle: what the manifest says of it, and its bytes once they are checked."""
+"""A graph of a bundle: what the manifest says about it, and its bytes once they are checked."""
 
 import io
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ ESSENTIALS = (
 
 @dataclass(frozen=True)
 class Graph:
-    """What the manifest says of a graph: its file, that file's SHA-256 and size, its signature.
+    """What the manifest says about a graph: its file, SHA-256, size and signature.
 
     `essentials` are the entries of the manifest that the graph's metadata must repeat.
     """
@@ -45,19 +45,19 @@ class Graph:
 
     @property
     def file(self) -> Path:
-        """Where the graph lies."""
+        """The path of the graph."""
         return self.root / self.name
 
     def content(self) -> bytes:
-        """Read the file and check it; BundleError if it is missing, damaged or no sampler's graph.
+        """Read and check the file; BundleError if it is missing, damaged or not acceptable.
 
-        It is read once, so what was checked is what onnxruntime gets.
+        The file is read once, so what was checked is what onnxruntime gets.
         """
         checking = self.__dict__.pop("_checking", None) or self._begun()
         return checking.result()
 
     def begin(self) -> None:
-        """Begin to do so, so that `content` waits less if something else comes first."""
+        """Begin to read and check in the background, so that `content` takes less time later."""
         if "_checking" not in self.__dict__:
             self.__dict__["_checking"] = self._begun()
 
@@ -75,7 +75,7 @@ class Graph:
         try:
             self._require_essentials(check(content, self.signature).metadata)
         except GraphError as error:
-            # Of a file that was altered that is to be said, not what it looks like now.
+            # For an altered file, say that it was altered and not what is wrong with it now.
             self._require_whole(*hashing.result())
             raise BundleError(f"{self.file} {error}; {EXPORT_AGAIN}") from error
         self._require_whole(*hashing.result())
@@ -91,7 +91,7 @@ class Graph:
             raise BundleError(f"{self.file} {broken}; {COPY_AGAIN}")
 
     def _require_essentials(self, metadata: Mapping[str, str]) -> None:
-        """GraphError unless the graph says of itself what the manifest says of it."""
+        """GraphError unless the graph's metadata agree with the manifest."""
         for name, expected in self.essentials.items():
             try:
                 value = strict_json(metadata[f"diffkiln.{name}"].encode("utf-8"))

@@ -152,15 +152,15 @@ class _Walk:
         if self._loops > 1:
             raise GraphError("has more than one Loop")
         body, carried = self._loop_body(node, call)
-        given = [
+        initial = [
             Fact(fact.dtype, fact.shape) for fact in map(call.input, range(2, 2 + len(carried)))
         ]
         number, yes = Fact(np.dtype("<i8"), ()), Fact(np.dtype("?"), ())
         inner = facts.copy()
-        for value, fact in zip(body["input"], (number, yes, *given), strict=True):
+        for value, fact in zip(body["input"], (number, yes, *initial), strict=True):
             _define(inner, value.get("name", ""), fact)
         _, *after = self._graph(body, inner)
-        for name, before, now in zip(carried, given, after, strict=False):
+        for name, before, now in zip(carried, initial, after, strict=False):
             if before.dtype != now.dtype or not _within(now.shape, before.shape):
                 raise GraphError(
                     f"has a Loop that carries {name!r} as {before} and gives it back as {now}, "
@@ -169,7 +169,7 @@ class _Walk:
         gathered = [
             Fact(fact.dtype, (bound(STEPS_COUNTED), *fact.shape)) for fact in after[len(carried) :]
         ]
-        return [*given, *gathered]
+        return [*initial, *gathered]
 
     def _loop_body(self, node: Message, call: Call) -> tuple[Message, list[str]]:
         """The body of a Loop and the names of the tensors that it carries."""
@@ -250,27 +250,28 @@ def _operator(node: Message) -> str:
 def _attributes(kind: str, attributes: Sequence[Message]) -> Iterator[tuple[str, Any]]:
     """Names and values; GraphError unless each has the value that its type says, and no other."""
     for attribute in attributes:
-        name = attribute.get("name", "")
-        field = _FIELDS.get(attribute.get("type", 0), "")
+        name, type_ = attribute.get("name", ""), attribute.get("type", 0)
+        field = _FIELDS.get(type_, "")
         for other, content in attribute.items():
             if other != field and other not in _OTHER_FIELDS and content != []:
                 raise GraphError(
-                    f"has a node {kind} whose attribute {name!r} of type "
-                    f"{attribute.get('type', 0)} holds {other}"
+                    f"has a node {kind} whose attribute {name!r} of type {type_} holds {other}"
                 )
-        value: Any = attribute.get(field, _DEFAULTS.get(field))
-        if field == "g" and (kind, name) != ("Loop", "body"):
-            raise GraphError(f"has a node {kind} with a graph in its attribute {name!r}")
-        if field == "t" and value is not None:
-            value = checked_array(value)
-        if field == "s":
-            value = bytes(value).decode("ascii", "replace")
-        numbers = value if field == "floats" else [value] if field == "f" else []
-        if not all(map(math.isfinite, numbers)):
-            raise GraphError(f"has a node {kind} with {name}={reprlib.repr(numbers)}, not finite")
-        if value is None:
-            raise GraphError(f"has a node {kind} whose attribute {name!r} holds nothing")
-        yield name, value
+        yield name, _value(kind, name, field, attribute.get(field, _DEFAULTS.get(field)))
+
+
+def _value(kind: str, name: str, field: str, value: Any) -> Any:
+    """An attribute's value: a number, text, array or graph, or a list."""
+    if value is None:
+        raise GraphError(f"has a node {kind} whose attribute {name!r} holds nothing")
+    if field == "g" and (kind, name) != ("Loop", "body"):
+        raise GraphError(f"has a node {kind} with a graph in its attribute {name!r}")
+    numbers = value if field == "floats" else [value] if field == "f" else []
+    if not all(map(math.isfinite, numbers)):
+        raise GraphError(f"has a node {kind} with {name}={reprlib.repr(numbers)}, not finite")
+    if field == "s":
+        return bytes(value).decode("ascii", "replace")
+    return checked_array(value) if field == "t" else value
 
 
 def _constant(attributes: Mapping[str, Any]) -> Fact:
@@ -291,6 +292,6 @@ def _port(value: Message) -> Port:
     tensor = value.get("type", {}).get("tensor_type", {})
     dtype = DTYPES.get(tensor.get("elem_type", 0))
     dims = tensor.get("shape", {"dim": []})["dim"]
-    # A size that is given both ways is none.
+    # A size that is written both ways is none.
     sizes = (None if len(dim) != 1 else next(iter(dim.values())) for dim in dims)
     return Port(value.get("name", ""), "unknown" if dtype is None else dtype.name, tuple(sizes))

@@ -1,11 +1,11 @@
-"""What a graph takes and gives."""
+"""The inputs and outputs of a graph."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 
 class Port(NamedTuple):
-    """An input or output; a size is a number, or the name of one that is open, None for neither."""
+    """An input or output; a size is a number, the name of an open size, or None for neither."""
 
     name: str
     dtype: str

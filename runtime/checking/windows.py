@@ -113,9 +113,9 @@ def _transposed_convolution(call: Call) -> Shape:
         stride, extent, margin = window
         full = (size - 1) * stride + extent + extra
         smaller = size * stride if margin is None else full - margin
-        made = smaller if asked is None else asked
-        require(1 <= made <= max(full, smaller))
-        return made
+        pixels = smaller if asked is None else asked
+        require(1 <= pixels <= max(full, smaller))
+        return pixels
 
     sizes = map(spread, pixels, windows, more, asked)
     return (shape[0], weights[1] * group, *sizes)
