@@ -381,6 +381,17 @@ _TABLE: list[tuple[str, Change, str]] = [
         r"a Loop that carries 'seeds' as int64\[N\] and gives it back as int64\[2N\]",
     ),
     (
+        "loop that shrinks",
+        in_loop(
+            make("Slice", ["x", "start", "end"], ["xx"]),
+            carried="x",
+            given="xx",
+            start=whole(0),
+            end=whole(1),
+        ),
+        r"a Loop that carries 'seeds' as int64\[N\] and gives it back as int64\[1\]",
+    ),
+    (
         "loop that grows by its count",
         in_loop(
             make("Unsqueeze", ["k", "axis"], ["n"]),
