@@ -1,6 +1,7 @@
 """What is known of tensors before a graph is run is what onnxruntime then makes of them."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from onnx.numpy_helper import from_array
 from diffkiln.runtime import open_bundle
 from diffkiln.runtime.checking import GraphError, Port, Signature, check
 from diffkiln.runtime.checking.facts import Fact
+from diffkiln.runtime.checking.operators import RULES
 from diffkiln.runtime.checking.sizes import count, degree, is_exact
 from diffkiln.runtime.engine.binding import DTYPES
 
@@ -161,7 +163,7 @@ CASES: dict[str, tuple[tuple, list[onnx.NodeProto], list[TensorProto]]] = {
             ("Concat", ["d", "e"], ["j"], {"axis": -1}),
             ("Gather", ["x", "table"], ["k"], {"axis": 1}),
             ("GatherND", ["x", "places"], ["l"]),
-            ("GatherND", ["x", "places"], ["m"]),
+            ("GatherElements", ["x", "zeros"], ["m"], {"axis": 2}),
             ("Pad", ["x", "pads"], ["n"]),
             ("OneHot", ["table", "depth", "values"], ["o"], {"axis": 1}),
             ("Where", ["truth", "x", "number"], ["p"]),
@@ -177,6 +179,7 @@ CASES: dict[str, tuple[tuple, list[onnx.NodeProto], list[TensorProto]]] = {
             *(array("steps", [1, 2]), array("minus", [-3]), array("far", [10**9])),
             *(array("last", [3]), array("end", [-1]), array("start", [0]), array("back", [-1])),
             *(array("parts", [3, 5]), array("table", [[0, 1, 1], [3, 2, 1]])),
+            array("zeros", np.zeros((1, 2, 3, 8)), np.int64),
             *(array("places", [[0, 1], [0, 3]]), array("pads", [0, 1, 0, 2, 0, 0, 3, 0])),
             *(array("depth", 5), array("values", [0, 1], np.float32)),
             *(array("truth", [True, False] * 4), array("number", 1, np.float32)),
@@ -275,6 +278,14 @@ def test_operators(case: str, images: int) -> None:
     names = [output for node in nodes for output in node.output]
     for output, made in run(model, names, images).items():
         require_agreement(facts[output], made, output, images)
+
+
+def test_every_rule_is_compared(class_bundle: Path) -> None:
+    compared = {node.op_type for _, nodes, _ in CASES.values() for node in nodes}
+    for file in class_bundle.glob("*.onnx"):
+        compared |= {node.op_type for node in onnx.load(file).graph.node}
+    rules = {RULES[kind] for kind in compared if kind in RULES}
+    assert not {kind for kind, rule in RULES.items() if rule not in rules}
 
 
 @pytest.mark.parametrize(
