@@ -48,7 +48,7 @@ hosts: $(BUILDS:%=$(VENV)-%/installed)
 	$(VENV)-gpu/bin/python -m pytest $(addprefix tests/runtime/,$(GPU_TESTS))
 	$(VENV)-openvino/bin/python -m pytest $(addprefix tests/runtime/,$(OPENVINO_TESTS))
 
-environment: $(VENV)/installed
+environment: $(VENV)/installed models/flowers64/ema.weights.h5
 
 # Linked file by file ("strict"), so that pyright sees diffkiln as an installed package; a new or
 # renamed file therefore needs the installation again, which the list in build/sources brings about.
@@ -75,5 +75,27 @@ build/sources: .FORCE
 .FORCE:
 
 clean:
-	rm -rf $(VENV) $(BUILDS:%=$(VENV)-%) $(DEMO) build diffkiln.egg-info \
-	  examples/*/node_modules examples/*/build examples/csharp/bin examples/csharp/obj examples/web/dist
+	rm -rf $(VENV) $(VENV)-docs $(BUILDS:%=$(VENV)-%) $(DEMO) build diffkiln.egg-info \
+	  examples/*/node_modules examples/*/build examples/csharp/bin examples/csharp/obj examples/web/dist dist site
+
+# The repository holds the weights of the flowers once, in their graph.
+models/flowers64/ema.weights.h5: models/flowers64/weights.json runtime/flowers.bundle/sampler.onnx \
+  models/unpack.py | $(VENV)/installed
+	$(BIN)/python models/unpack.py
+
+.PHONY: docs dist
+
+# The site, in site/, of the Markdown and the docstrings; a link that leads nowhere is an error.
+docs: $(VENV)-docs/installed
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict
+
+# The sdist and the wheel, in dist/; the wheel is tried in an empty environment.
+dist: $(VENV)-docs/installed
+	rm -rf dist
+	$(VENV)-docs/bin/python scripts/try_wheel.py dist
+
+$(VENV)-docs/installed: pyproject.toml constraints.txt build/sources
+	test -x $(VENV)-docs/bin/python || $(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --config-settings editable_mode=strict --editable '.[docs,release]'
+	@touch $@

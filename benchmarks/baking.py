@@ -1,28 +1,27 @@
-"""What the way of baking costs: the same sampler in several forms, timed turn by turn.
+"""What each form of baking costs: the same sampler in several forms, timed in turns.
 
     python benchmarks/baking.py --preset=flowers64 --batch=8
     python benchmarks/baking.py --widths=32,64,96,128 --patch_size=1
 
 Prints medians of pairwise ratios to the hand-made Loop, so less than 1 is faster; and for each
-solver the Loop over as many bare calls of the denoiser. OpenVINO and diffusers have rows where they
-are installed (the `bench` extra); the latter's network is its own, so its time is per multiply-add.
+solver the Loop over bare calls of the denoiser, one for each step. OpenVINO and diffusers have rows
+if they are installed (the `bench` extra). The network of diffusers is its own, so its time is per
+multiply-add.
 """
-
-import statistics
-import time
 
 import keras
 import numpy as np
 import onnx
-import onnxruntime
 import tensorflow as tf
 from absl import app, flags
-from other_runtimes import Task, diffusers_task, is_installed, openvino_task
+from measuring import Task, in_turns, ratios
+from other_runtimes import diffusers_task, is_installed, openvino_task
 
 from diffkiln.export.baking.network import adapted, image_shape
 from diffkiln.export.baking.signatures import Signatures
 from diffkiln.export.graphs.assemble import OnnxExporter
 from diffkiln.export.graphs.conversion import convert, convert_only
+from diffkiln.runtime.engine.session import open_session, session_options
 from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.describe import multiply_adds
 from diffkiln.trainer.maths.diffusion import Denoiser
@@ -33,8 +32,8 @@ from diffkiln.trainer.presets import PRESETS, preset_config
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("preset", "flowers64", list(PRESETS), "the network")
-flags.DEFINE_list("widths", None, "other channels of each level than the preset's")
-flags.DEFINE_integer("patch_size", None, "another one than the preset's")
+flags.DEFINE_list("widths", None, "channels of each level, instead of the preset's")
+flags.DEFINE_integer("patch_size", None, "patch size, instead of the preset's")
 flags.DEFINE_integer("batch", 8, "images at once")
 flags.DEFINE_integer("steps", 10, "steps of the sampler")
 flags.DEFINE_integer("rounds", 7, "how often each form is timed")
@@ -43,13 +42,13 @@ DIFFUSERS = "diffusers, per multiply-add"
 
 
 def configuration() -> TrainConfig:
-    """The preset's, with the flags over it."""
+    """The preset's configuration, changed by the flags."""
     widths = FLAGS.widths and tuple(map(int, FLAGS.widths))
     return preset_config(FLAGS.preset, widths=widths, patch_size=FLAGS.patch_size)
 
 
 def random_network() -> keras.Model:
-    """The network to bake; equal weights would be merged, so they are random."""
+    """The network to bake, with random weights, because equal weights would be merged."""
     network = build_unet(configuration().network)
     for index, variable in enumerate(network.trainable_variables):
         variable.assign(0.05 * tf.random.stateless_normal(variable.shape, (0, index)))
@@ -57,7 +56,7 @@ def random_network() -> keras.Model:
 
 
 def exporter(network: keras.Model, solver: str = "ddim", eta: float = 0.0, **settings: int):
-    """An exporter of the network with this solver."""
+    """An exporter of the network with a solver."""
     denoiser = Denoiser(adapted(network), CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
     signatures = Signatures(Sampling(denoiser, solver, eta), image_shape(network), "uint8")
     return OnnxExporter(signatures, convert(signatures.network), **settings)
@@ -65,13 +64,9 @@ def exporter(network: keras.Model, solver: str = "ddim", eta: float = 0.0, **set
 
 def onnx_task(model: onnx.ModelProto, feeds: dict[str, np.ndarray], calls: int = 1) -> Task:
     """Run a graph `calls` times."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    given = {value.name: feeds[value.name] for value in session.get_inputs()}
-    return lambda: [session.run(None, given) for _ in range(calls)]
+    session = open_session(model.SerializeToString(), session_options(None), "cpu")
+    inputs = {value.name: feeds[value.name] for value in session.get_inputs()}
+    return lambda: [session.run(None, inputs) for _ in range(calls)]
 
 
 def weights_outside(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -85,72 +80,73 @@ def weights_outside(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def converted_loop(made: OnnxExporter) -> onnx.ModelProto:
-    """What tf2onnx makes of the same loop in TensorFlow."""
-    return convert_only(made.signatures.from_noise.function)
+def compared(tasks: dict[str, Task], base: str) -> dict[str, float]:
+    """The ratio of each task to `base`."""
+    # The threads of a task may spin on for some 20 ms.
+    return ratios(in_turns(tasks, rounds=FLAGS.rounds, pause_s=0.05), base)
 
 
-def ratios(tasks: dict[str, Task], base: str) -> dict[str, float]:
-    """Median of the pairwise ratios of each task to `base`, all taking turns."""
-    times: dict[str, list[float]] = {name: [] for name in tasks}
-    for task in tasks.values():
-        task()
-    for _ in range(FLAGS.rounds):
-        for name, task in tasks.items():
-            time.sleep(0.05)  # threads of the task before may spin on for a while
-            started = time.perf_counter()
-            task()
-            times[name].append(time.perf_counter() - started)
+def inputs(network: keras.Model) -> dict[str, np.ndarray]:
+    """The inputs of all graphs by name."""
+    shape = (FLAGS.batch, *image_shape(network))
+    noise = np.random.default_rng(0).standard_normal(shape, np.float32)
     return {
-        name: statistics.median(a / b for a, b in zip(values, times[base], strict=True))
-        for name, values in times.items()
+        "noise": noise,
+        "noisy": noise,
+        "steps": np.array(FLAGS.steps),
+        "time": np.full(FLAGS.batch, 0.5, np.float32),
+        "seeds": np.arange(FLAGS.batch),
     }
+
+
+def print_forms(network: keras.Model, feeds: dict[str, np.ndarray]) -> None:
+    """Compare the forms of baking."""
+    ddim, steps = exporter(network), FLAGS.steps
+    denoiser, looped = ddim.graph("denoiser"), ddim.graph("from_noise")
+    unrolled = exporter(network, unroll_steps=steps).graph("from_noise")
+    function, total = ddim.signatures.from_noise.function, tf.constant(steps, tf.int64)
+    forms: dict[str, Task] = {
+        "hand-made Loop": onnx_task(looped, feeds),
+        "unrolled": onnx_task(unrolled, feeds),
+        "bare denoiser calls": onnx_task(denoiser, feeds, calls=steps),
+        "Loop, weights outside": onnx_task(weights_outside(looped), feeds),
+        "tf2onnx on tf.while_loop": onnx_task(convert_only(function), feeds),
+        "tf.while_loop in TensorFlow": lambda: function(tf.constant(feeds["noise"]), total),
+    }
+    if is_installed("openvino"):
+        forms["OpenVINO, denoiser calls"] = openvino_task(denoiser, feeds, steps)
+    config, ours, theirs = configuration(), multiply_adds(network), 1
+    if is_installed("torch", "diffusers"):
+        shape = feeds["noise"].shape
+        pipeline = (config.widths, shape, config.patch_size, config.blocks, steps)
+        forms[DIFFUSERS], theirs = diffusers_task(*pipeline)
+    size = f"{ours / 1e9:.2f} G multiply-adds"
+    print(f"{FLAGS.preset}, {size}, batch {FLAGS.batch}, {steps} steps")
+    for name, ratio in compared(forms, "hand-made Loop").items():
+        print(f"  {name:30} {ratio * ours / theirs if name == DIFFUSERS else ratio:5.2f}")
+
+
+def print_solvers(network: keras.Model, feeds: dict[str, np.ndarray]) -> None:
+    """Compare the Loop of each solver with bare calls of the denoiser."""
+    exporters = {
+        "ddim": exporter(network),
+        "ddim, eta 1": exporter(network, eta=1.0),
+        "dpmpp_2m": exporter(network, "dpmpp_2m"),
+    }
+    tasks = {"bare": onnx_task(exporters["ddim"].graph("denoiser"), feeds, calls=FLAGS.steps)}
+    for name, each in exporters.items():
+        tasks[name] = onnx_task(each.graph("from_noise"), feeds)
+    print("Loop over bare denoiser calls, by solver")
+    for name, ratio in compared(tasks, "bare").items():
+        print(f"  {name:30} {ratio:5.2f}")
 
 
 def main(_: list[str]) -> None:
     """Print both tables."""
     network = random_network()
-    made, steps = exporter(network), FLAGS.steps
-    shape = (FLAGS.batch, *image_shape(network))
-    noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    feeds = {
-        "noise": noise,
-        "noisy": noise,
-        "steps": np.array(steps),
-        "time": np.full(FLAGS.batch, 0.5, np.float32),
-        "seeds": np.arange(FLAGS.batch),
-    }
-    looped = made.graph("from_noise")
-    unrolled = exporter(network, unroll_steps=steps).graph("from_noise")
-    bare = onnx_task(made.graph("denoiser"), feeds, calls=steps)
-    in_tensorflow, total = made.signatures.from_noise.function, tf.constant(steps, tf.int64)
-    forms: dict[str, Task] = {
-        "hand-made Loop": onnx_task(looped, feeds),
-        "unrolled": onnx_task(unrolled, feeds),
-        "bare denoiser calls": bare,
-        "Loop, weights outside": onnx_task(weights_outside(looped), feeds),
-        "tf2onnx on tf.while_loop": onnx_task(converted_loop(made), feeds),
-        "tf.while_loop in TensorFlow": lambda: in_tensorflow(tf.constant(noise), total),
-    }
-    if is_installed("openvino"):
-        forms["OpenVINO, denoiser calls"] = openvino_task(made.graph("denoiser"), feeds, steps)
-    config, ours, theirs = configuration(), multiply_adds(network), 1
-    if is_installed("torch", "diffusers"):
-        pipeline = (config.widths, shape, config.patch_size, config.blocks, steps)
-        forms[DIFFUSERS], theirs = diffusers_task(*pipeline)
-    size = f"{ours / 1e9:.2f} G multiply-adds"
-    print(f"{FLAGS.preset}, {size}, batch {FLAGS.batch}, {steps} steps")
-    for name, ratio in ratios(forms, "hand-made Loop").items():
-        print(f"  {name:30} {ratio * ours / theirs if name == DIFFUSERS else ratio:5.2f}")
-    print("Loop over bare denoiser calls, by solver")
-    solvers = {
-        "ddim": looped,
-        "ddim, eta 1": exporter(network, eta=1.0).graph("from_noise"),
-        "dpmpp_2m": exporter(network, "dpmpp_2m").graph("from_noise"),
-    }
-    tasks = {name: onnx_task(model, feeds) for name, model in solvers.items()}
-    for name, ratio in ratios({"bare": bare, **tasks}, "bare").items():
-        print(f"  {name:30} {ratio:5.2f}")
+    feeds = inputs(network)
+    print_forms(network, feeds)
+    print_solvers(network, feeds)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""From a cold process to the first picture, beside a bare onnxruntime script, interleaved.
+"""From a cold process to the first picture, in turns with a bare onnxruntime script.
 
     python benchmarks/cold_start.py --bundle=flowers.bundle
 
 Prints the median of pairwise ratios, and the time and the peak memory of each: for the command,
-which writes a PNG, and for Python's Sampler, which gives an array. All of it is compiled before, as
-pip does when it installs a package; in a checkout that may otherwise come again with each process.
+which writes a PNG, and for Python's Sampler, which returns an array. The first round compiles all
+modules, as pip does for an installed package. Linux and macOS only.
 """
 
 import os
@@ -45,7 +45,7 @@ images = Sampler(sys.argv[1], device="cpu").sample(1, steps=int(sys.argv[2]))
 
 
 def measure(arguments: list[str], environment: Mapping[str, str]) -> tuple[float, float]:
-    """Seconds and peak resident memory in MB of a child process."""
+    """The seconds and the peak resident memory in MB of a child process."""
     started = time.perf_counter()
     process = subprocess.Popen(
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
@@ -59,7 +59,7 @@ def measure(arguments: list[str], environment: Mapping[str, str]) -> tuple[float
 def compare(name: str, ours: list[str], bare: list[str], environment: Mapping[str, str]) -> None:
     rounds = [
         (measure(ours, environment), measure(bare, environment)) for _ in range(FLAGS.rounds + 1)
-    ][1:]  # the first one compiles
+    ][1:]  # the first round compiles
     ratio = statistics.median(mine[0] / theirs[0] for mine, theirs in rounds)
     print(f"{name} takes {ratio:.2f}× the time of a bare onnxruntime script")
     for label, results in zip((name, "bare script"), zip(*rounds, strict=True), strict=True):

@@ -1,6 +1,5 @@
 """Builds and starts the examples' own programs as their READMEs say; the tests use it too."""
 
-import fcntl
 import importlib.util
 import os
 import shutil
@@ -10,6 +9,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -22,7 +24,7 @@ class ExampleError(RuntimeError):
 
 
 class MissingProgramError(ExampleError):
-    """Something that has to be installed is not."""
+    """A program that is needed is not installed."""
 
 
 def start(
@@ -31,9 +33,9 @@ def start(
     folder: Path | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> str:
-    """Run a command in a folder, with these environment variables too; what it printed.
+    """Run a command in a folder, with more environment variables; return what it printed.
 
-    ExampleError with what it printed unless its exit status is 0.
+    Raises ExampleError with what it printed unless its exit status is 0.
     """
     done = subprocess.run(
         [str(part) for part in command],
@@ -53,9 +55,9 @@ def start(
 
 
 def npm(example: str, *arguments: str, **variables: str) -> str:
-    """Run npm in an example's folder, with these environment variables too; what it printed.
+    """Run npm in an example's folder, with more environment variables; return what it printed.
 
-    The packages of package-lock.json are installed first if they are not there.
+    The packages of package-lock.json are installed first if they are missing.
     """
     folder = EXAMPLES / example
     lock, installed = folder / "package-lock.json", folder / "node_modules/.package-lock.json"
@@ -66,13 +68,13 @@ def npm(example: str, *arguments: str, **variables: str) -> str:
 
 
 def node() -> str:
-    """The path of Node.js: pyright's if it is there, or another."""
+    """Return the path of Node.js: pyright's if it is installed, otherwise the system's."""
     wheel = _node_wheel()
     return str(wheel / "bin/node") if wheel else program("node")
 
 
 def cpp_program() -> Path:
-    """Build the C++ example with this Python's TensorFlow; the program."""
+    """Build the C++ example with this Python's TensorFlow; return the program."""
     folder = EXAMPLES / "cpp"
     cmake = program("cmake")
     program("c++", "g++", "clang++")
@@ -87,25 +89,26 @@ def cpp_program() -> Path:
 
 
 def csharp_program() -> list[str]:
-    """Build the C# example, which takes onnxruntime from NuGet; the command that starts it."""
+    """Build the C# example, with onnxruntime from NuGet; return the command that starts it."""
     folder, dotnet = EXAMPLES / "csharp", program("dotnet")
-    # A file that the build does not read: .NET opens none that is locked.
+    # .NET opens no locked file, so this is one that the build does not read.
     with _locked(folder / "README.md"):
         start([dotnet, "build", "--output", "build"], folder=folder)
     return [dotnet, str(folder / "build/sample.dll")]
 
 
 def built_page() -> Path:
-    """Build the web page; the folder for a web server."""
+    """Build the web page; return the folder for a web server."""
     with _locked(EXAMPLES / "web/index.html"):
         npm("web", "run", "build")
     return EXAMPLES / "web" / "dist"
 
 
 def use_page(site: Path, script: str, **variables: str) -> str:
-    """Run a script of the page's package.json that drives it in a headless browser; its output.
+    """Run a script that drives the page in a headless browser; return its output.
 
-    The page is served from `site`, which `built_page` or a copy of it is.
+    The script is in the page's package.json. The page is served from `site`, the folder of
+    `built_page` or a copy of it.
     """
     browser, port = program(*BROWSERS), str(_free_port())
     return npm(
@@ -114,17 +117,17 @@ def use_page(site: Path, script: str, **variables: str) -> str:
 
 
 def program(*names: str) -> str:
-    """The path of the first program that there is; MissingProgramError if none is."""
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
+    """Return the path of the first installed program; raise MissingProgramError if none is."""
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
         raise MissingProgramError(f"none of {', '.join(names)} is installed; install one")
-    return found
+    return path
 
 
 def _npm(folder: Path, arguments: Sequence[str], variables: Mapping[str, str]) -> str:
     wheel = _node_wheel()
     command = [node(), wheel / "lib/node_modules/npm/bin/npm-cli.js"] if wheel else [program("npm")]
-    # The scripts that npm runs look for a node of their own.
+    # The scripts that npm runs look for node in PATH.
     path = f"{Path(node()).parent}{os.pathsep}{os.environ['PATH']}"
     return start([*command, *arguments], folder=folder, variables={**variables, "PATH": path})
 
@@ -142,7 +145,8 @@ def _free_port() -> int:
 
 @contextmanager
 def _locked(file: Path) -> Iterator[None]:
-    """Keep other processes that lock this file out: tests run in several, and one builds."""
+    """Hold a lock on a file: tests run in several processes, and one of them builds."""
     with file.open() as opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)
+        if sys.platform != "win32":
+            fcntl.flock(opened, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""The same eight seeds from each host that the examples show: docs/gallery.md, made again.
+"""Draws the same eight seeds in each host of the examples, and writes docs/gallery.md.
 
     python benchmarks/gallery.py --bundle=flowers.bundle
 
@@ -22,11 +22,11 @@ from diffkiln.runtime.errors import DiffkilnError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("bundle", None, "folder that diffkiln-export wrote", required=True)
-flags.DEFINE_list("hosts", list(HOSTS), f"those to run, of {', '.join(HOSTS)}")
+flags.DEFINE_list("hosts", list(HOSTS), f"hosts to run, of {', '.join(HOSTS)}")
 flags.DEFINE_string(
     "page",
     str(Path(__file__).parents[1] / "docs/gallery.md"),
-    "the page whose table is written anew, with images/gallery.png beside it",
+    "the page whose table and images/gallery.png are written",
 )
 flags.register_validator(
     "hosts",
@@ -39,7 +39,7 @@ MOST_LEVELS = 1
 
 
 def described(folder: Path) -> str:
-    """What the bundle is, for the page; DiffkilnError if it cannot be run in every host."""
+    """Describe the bundle for the page; raise DiffkilnError if a host cannot run it."""
     bundle = open_bundle(folder)
     for graph in ("noise", "step"):
         bundle.graph(graph)
@@ -61,7 +61,7 @@ def described(folder: Path) -> str:
 
 
 def drawn(bundle: Path, names: Iterable[str]) -> Iterator[Row]:
-    """A row for the Sampler, and one for each of these hosts that is installed."""
+    """Yield a row for the Sampler, and one for each named host that is installed."""
     reference = None
     for host in (host for name, host in HOSTS.items() if name in {REFERENCE, *names}):
         try:
@@ -87,7 +87,7 @@ def pictures(host: Host, bundle: Path) -> Pictures:
 
 
 def require_the_same(rows: Iterable[Row]) -> None:
-    """ExampleError that names each host of more than MOST_LEVELS."""
+    """Raise ExampleError that names each host that differs by more than MOST_LEVELS."""
     wrong = [f"{row.host.title} by {row.largest}" for row in rows if row.largest > MOST_LEVELS]
     if wrong:
         raise ExampleError(

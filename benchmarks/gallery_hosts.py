@@ -31,7 +31,7 @@ from diffkiln.runtime import Sampler
 from diffkiln.runtime.device.device import OPENVINO_PROVIDER
 from diffkiln.runtime.output.images import GAP, grid_shape
 
-# What the examples in Python draw; the others are told.
+# What the examples in Python draw; the other examples take arguments.
 SEEDS, STEPS = range(8), 20
 REFERENCE = "sampler"
 
@@ -43,10 +43,10 @@ Pictures = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Host:
-    """A program that draws pictures with these files of a bundle.
+    """A program that draws pictures with the files `runs` of a bundle.
 
-    `draw` gets the bundle's folder and an empty one; the pictures, uint8 [8, H, W, 3], one for each
-    seed. `example` is its folder. An optional host is left out where it is not installed.
+    `draw` takes the bundle's folder and an empty folder, and returns the pictures, uint8
+    [8, H, W, 3], one for each seed. `example` is its folder. An optional host may be missing.
     """
 
     title: str
@@ -110,7 +110,7 @@ def _draw_with_openvino(bundle: Path, folder: Path) -> Pictures:
 
 
 def _openvino_python() -> str:
-    """A Python whose onnxruntime has OpenVINO: this one, or that of `make test`."""
+    """A Python whose onnxruntime has OpenVINO: this one, or the one that the tests use."""
     if OPENVINO_PROVIDER in onnxruntime.get_available_providers():
         return sys.executable
     python = os.environ.get("DIFFKILN_OPENVINO_PYTHON")
@@ -128,9 +128,9 @@ def _openvino_version() -> str:
 
 
 def _chromium_version() -> str:
-    """Only the number: distributions print more, and on stderr whatever they like."""
-    found = re.search(r"\b\d+(\.\d+)+\b", start([program(*BROWSERS), "--version"]))
-    return f"Chromium {found[0] if found else 'of unknown version'}"
+    """Return the number alone: distributions print more, and anything on stderr."""
+    number = re.search(r"\b\d+(\.\d+)+\b", start([program(*BROWSERS), "--version"]))
+    return f"Chromium {number[0] if number else 'of unknown version'}"
 
 
 def _node_package(example: str, name: str) -> str:
@@ -144,7 +144,7 @@ def _pixels(file: Path) -> Pictures:
 
 
 def _cut(grid: Pictures) -> Pictures:
-    """The pictures of a grid as the page saves it, one for each seed."""
+    """Cut a grid that the page saved into the picture of each seed."""
     rows, columns = grid_shape(len(SEEDS))
     padded = np.pad(grid, ((0, GAP), (0, GAP), (0, 0)))
     height, width = padded.shape[0] // rows, padded.shape[1] // columns

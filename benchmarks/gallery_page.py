@@ -19,9 +19,10 @@ _LEAST_HEIGHT, _FONT_SIZE, _LABEL_WIDTH, _GAP = 64, 14, 190, 6
 
 @dataclass(frozen=True)
 class Row:
-    """What one host drew, and how far that is from what the first did.
+    """What one host drew, and how it differs from the first host.
 
-    `largest` is in levels of 255; `share` is that of pixels of which a channel differs.
+    `largest` is the largest difference in levels of 255; `share` is the share of pixels with a
+    channel that differs.
     """
 
     host: Host
@@ -36,13 +37,13 @@ class Row:
 
 
 def compared(images: Pictures, reference: Pictures) -> tuple[int, float]:
-    """The largest difference in levels, and the share of pixels that differ."""
+    """Return the largest difference in levels, and the share of pixels that differ."""
     away = np.abs(images.astype(int) - reference)
     return int(away.max()), float(away.any(axis=-1).mean())
 
 
 def around_the_marks(page: Path) -> tuple[str, str]:
-    """The page's text up to its first mark, and from the last; ExampleError if it has none."""
+    """Return the page's text around the two marks; raise ExampleError if it lacks one."""
     text = page.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -52,7 +53,7 @@ def around_the_marks(page: Path) -> tuple[str, str]:
 
 
 def write(page: Path, around: tuple[str, str], rows: Sequence[Row], about: str) -> None:
-    """Write the picture as images/gallery.png, and it and the table between the page's marks."""
+    """Write images/gallery.png, and put it and the table between the page's marks."""
     picture = page.parent / "images" / "gallery.png"
     picture.parent.mkdir(exist_ok=True)
     save_png(picture, _picture(rows))
@@ -78,7 +79,7 @@ def _percent(share: float) -> str:
 
 
 def _picture(rows: Sequence[Row]) -> Pictures:
-    """A line of pictures for each host, with its name on the left."""
+    """Draw a line of pictures for each host, with its name on the left."""
     scale = -(-_LEAST_HEIGHT // rows[0].images.shape[1])
     strips = [grid(enlarge(row.images, scale), one_row=True) for row in rows]
     height, width = strips[0].shape[0] + _GAP, strips[0].shape[1]

@@ -1,21 +1,21 @@
-"""What cleaning up the converted step is worth: the same graph by several tools, interleaved.
+"""What cleaning up the converted step is worth: the same graph by several tools, in turns.
 
     python benchmarks/graph_cleanup.py --preset=flowers64
     python benchmarks/graph_cleanup.py --preset=flowers64 --attention
 
-With `--attention` the network has attention wherever its images shrink. A row for each tool: nodes
-and Transposes left, the tool's own seconds, the median of pairwise ratios (time of this graph over
-time of the one that the exporter writes) at batch 1 and 8, and the largest difference of an output
-from the graph as converted. onnxslim and onnxoptimizer are not among this project's requirements:
-their rows are there if they can be imported.
+With `--attention` the network has attention wherever its images shrink. Prints a row for each tool:
+the nodes and Transposes that are left, the tool's own seconds, the median of pairwise ratios (time
+of this graph over time of the exporter's graph) at batch 1 and 8, and the largest difference of an
+output from the graph as converted. onnxslim and onnxoptimizer have rows if they are installed; this
+project does not require them.
 """
 
 import importlib
 import importlib.util
 import os
-import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,11 +26,13 @@ import onnx
 import onnxruntime
 import tensorflow as tf
 from absl import app, flags
+from measuring import in_turns, ratios
 
 from diffkiln.export.baking.network import adapted
 from diffkiln.export.baking.signatures import Signatures
 from diffkiln.export.graphs.conversion import OPSET, convert_only
 from diffkiln.export.graphs.passes import tidied, with_fewer_transposes
+from diffkiln.runtime.engine.session import open_session, session_options
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.sampling import Sampling
 from diffkiln.trainer.maths.schedules import CosineSchedule
@@ -45,17 +47,17 @@ OURS = "exporter"
 
 flags.DEFINE_enum("preset", "flowers64", list(PRESETS), "network")
 flags.DEFINE_bool("attention", False, "add attention to the network")
-flags.DEFINE_integer("rounds", 15, "times that every graph runs", lower_bound=1)
+flags.DEFINE_integer("rounds", 15, "how often each graph is timed", lower_bound=1)
 flags.DEFINE_integer("threads", 1, "threads of onnxruntime", lower_bound=1)
 
 
 def converted_step() -> tuple[Model, tuple[int, ...]]:
-    """One step of the preset's sampler as tf2onnx makes it, and the shape of an image."""
+    """One step of the preset's sampler as tf2onnx converts it, and the shape of an image."""
     config = preset_config(FLAGS.preset)
     network = build_unet(config.network)
     if FLAGS.attention:
         network = with_attention(network)
-    # Zeros and ones would be folded or merged, as no trained weights are.
+    # Zeros and ones would be folded or merged, which trained weights are not.
     for index, weights in enumerate(network.trainable_variables):
         weights.assign(0.1 * tf.random.stateless_normal(weights.shape, (0, index)))
     shape = (config.image_size, config.image_size, 3)
@@ -65,7 +67,7 @@ def converted_step() -> tuple[Model, tuple[int, ...]]:
 
 
 def with_attention(network: keras.Model) -> keras.Model:
-    """The network with attention wherever the image shrinks, of four heads."""
+    """The network with attention of four heads wherever the image shrinks."""
 
     def cloned(layer: keras.Layer) -> keras.Layer:
         return layer
@@ -93,27 +95,23 @@ def optimised(model: Model) -> Model:
 
 
 def tools() -> dict[str, Callable[[Model], Model]]:
-    made: dict[str, Callable[[Model], Model]] = {
+    by_name: dict[str, Callable[[Model], Model]] = {
         OURS: lambda model: with_fewer_transposes(tidied(model)),
         "tidied": tidied,
         "as converted": lambda model: model,
     }
     if importlib.util.find_spec("onnxslim"):
-        made["onnxslim"] = slimmed
-        made["tidied, onnxslim"] = lambda model: slimmed(tidied(model))
-        made["onnxslim, tidied"] = lambda model: tidied(slimmed(model))
+        by_name["onnxslim"] = slimmed
+        by_name["tidied, onnxslim"] = lambda model: slimmed(tidied(model))
+        by_name["onnxslim, tidied"] = lambda model: tidied(slimmed(model))
     if importlib.util.find_spec("onnxoptimizer"):
-        made["onnxoptimizer"] = optimised
-        made["tidied, onnxoptimizer"] = lambda model: optimised(tidied(model))
-    return made
+        by_name["onnxoptimizer"] = optimised
+        by_name["tidied, onnxoptimizer"] = lambda model: optimised(tidied(model))
+    return by_name
 
 
 def session(model: Model) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = FLAGS.threads
-    options.log_severity_level = 3
-    content = model.SerializeToString()
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return open_session(model.SerializeToString(), session_options(FLAGS.threads), "cpu")
 
 
 def feeds(batch: int, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
@@ -121,31 +119,23 @@ def feeds(batch: int, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
     return {"step": np.array(0), "steps": np.array(20), "noisy": noise}
 
 
-def ratios(
-    sessions: dict[str, onnxruntime.InferenceSession], given: dict[str, np.ndarray]
+def compared(
+    sessions: dict[str, onnxruntime.InferenceSession], inputs: dict[str, np.ndarray]
 ) -> dict[str, float]:
-    """Median, over rounds that run all graphs in turn, of each one's time over ours."""
-
-    def seconds(name: str) -> float:
-        started = time.perf_counter()
-        sessions[name].run(None, given)
-        return time.perf_counter() - started
-
-    for name in sessions:
-        seconds(name)
-    rounds = [{name: seconds(name) for name in sessions} for _ in range(FLAGS.rounds)]
-    return {name: statistics.median(r[name] / r[OURS] for r in rounds) for name in sessions}
+    """The ratio of each graph's time to the time of the exporter's graph."""
+    tasks = {name: partial(each.run, None, inputs) for name, each in sessions.items()}
+    return ratios(in_turns(tasks, rounds=FLAGS.rounds), OURS)
 
 
 def only_standard(model: Model) -> bool:
-    """Whether the graph needs nothing but ONNX's own operators of our opset."""
+    """Whether the graph needs only ONNX's own operators of our opset."""
     opsets = {(used.domain, used.version) for used in model.opset_import}
     return ("", OPSET) in opsets and all(not node.domain for node in model.graph.node)
 
 
-def numbers(running: onnxruntime.InferenceSession, given: dict[str, np.ndarray]) -> np.ndarray:
-    """All that the step makes, one output after the other."""
-    return np.concatenate([np.ravel(np.asarray(made)) for made in running.run(None, given)])
+def outputs(step: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    """All numbers of the step, one output after the other."""
+    return np.concatenate([np.ravel(np.asarray(output)) for output in step.run(None, inputs)])
 
 
 def main(_: list[str]) -> None:
@@ -159,8 +149,8 @@ def main(_: list[str]) -> None:
         models[name] = tool(copy)
         took[name] = time.perf_counter() - started
     sessions = {name: session(model) for name, model in models.items()}
-    times = [ratios(sessions, feeds(batch, shape)) for batch in BATCHES]
-    expected = numbers(sessions["as converted"], feeds(2, shape))
+    times = [compared(sessions, feeds(batch, shape)) for batch in BATCHES]
+    expected = outputs(sessions["as converted"], feeds(2, shape))
     print(f"{FLAGS.preset}, one step, onnxruntime {onnxruntime.__version__}, ", end="")
     print(f"{FLAGS.threads} thread(s), medians of {FLAGS.rounds} pairwise ratios")
     header = ("nodes", "Transposes", "tool s", "batch 1", "batch 8", "differs", "standard")
@@ -168,7 +158,7 @@ def main(_: list[str]) -> None:
     for name, model in models.items():
         nodes: list[Any] = list(model.graph.node)
         transposes = sum(node.op_type == "Transpose" for node in nodes)
-        apart = np.abs(numbers(sessions[name], feeds(2, shape)) - expected).max()
+        apart = np.abs(outputs(sessions[name], feeds(2, shape)) - expected).max()
         print(f"{name:22}{len(nodes):>11}{transposes:>11}{took[name]:>11.2f}", end="")
         print("".join(f"{by_name[name]:>11.2f}" for by_name in times), end="")
         print(f"{apart:>11.0e}{'yes' if only_standard(model) else 'no':>11}")

@@ -1,4 +1,4 @@
-"""How far a denoiser is from held-out pictures, by one measure for all runs."""
+"""The error of a denoiser on held-out pictures, by one measure for all runs."""
 
 from dataclasses import replace
 
@@ -17,10 +17,10 @@ TOGETHER = 256
 def velocity_error(
     denoiser: Denoiser, images: NDArray[np.uint8], labels: NDArray[np.int64] | None = None
 ) -> float:
-    """Mean squared error of v, whatever the network puts out, under the same noise for all.
+    """Return the mean squared error of v, whatever the network predicts, under a fixed noise.
 
-    Each of the images [N, S, S, C] is seen at four times, and these times are spread evenly over
-    all. A network that knows classes wants `labels` [N].
+    Each of the images [N, S, S, C] is evaluated at four times; the times of all images are spread
+    evenly. A network that knows classes needs `labels` [N].
     """
     unclipped = replace(denoiser, clip=False)
     count = TIMES * len(images)
@@ -38,9 +38,9 @@ def velocity_error(
             conditioning = conditioning_for(
                 denoiser, tf.constant(labels[rows // TIMES]), guidance=1.0
             )
-        seen = unclipped(add_noise(image, noise, **rates), time, conditioning)
-        found, wanted = (
-            training_target("velocity", *pair, **rates) for pair in (seen, (image, noise))
+        predicted = unclipped(add_noise(image, noise, **rates), time, conditioning)
+        velocity, target = (
+            training_target("velocity", *pair, **rates) for pair in (predicted, (image, noise))
         )
-        total += float(tf.reduce_sum(tf.reduce_mean(tf.square(found - wanted), axis=[1, 2, 3])))
+        total += float(tf.reduce_sum(tf.reduce_mean(tf.square(velocity - target), axis=[1, 2, 3])))
     return total / count

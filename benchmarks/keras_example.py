@@ -1,11 +1,10 @@
-"""Bakes a network that is not ours, to measure: the U-Net of Keras's example on DDIM, at 64 × 64.
+"""Bakes another project's network to measure it: the U-Net of Keras's DDIM example, at 64 × 64.
 
     python benchmarks/keras_example.py --bundle=example.bundle
     diffkiln-bench --bundle=example.bundle --batch_sizes=1,8,32 --compare
 
-Its weights are random: what a network draws makes no difference to its time. 1.14 G multiply-adds
-for an image and step, in 3×3 convolutions of 32 to 128 channels with BatchNormalization, which is
-folded into them.
+Its weights are random, since the time does not depend on them. It has 1.14 G multiply-adds for an
+image and step, in 3×3 convolutions of 32 to 128 channels, into which BatchNormalization is folded.
 """
 
 import math
@@ -27,7 +26,7 @@ SIZE, WIDTHS, BLOCKS = 64, (32, 64, 96, 128), 2
 FREQUENCIES = 16
 
 flags.DEFINE_string("bundle", None, "folder to write", required=True)
-flags.DEFINE_bool("overwrite", False, "replace a bundle that is there")
+flags.DEFINE_bool("overwrite", False, "replace an existing bundle")
 
 
 def embedded(noise_variance: keras.KerasTensor) -> keras.KerasTensor:

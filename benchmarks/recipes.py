@@ -2,10 +2,10 @@
 
     python benchmarks/recipes.py --steps=1200
 
-All runs cost the same multiply-adds: a larger network or batch gets fewer steps. Those that differ
-in the recipe alone see the same images and noises in the same order. The measure is the averaged
-network's error as velocity, on held-out images and stratified times, whatever it was trained with.
-A second seed shows what is chance.
+All runs cost the same multiply-adds: a larger network or batch gets fewer steps. Runs that differ
+only in the recipe see the same images and noise in the same order. The measure is the velocity
+error of the averaged network on held-out images and stratified times, whatever the network
+predicts. A second seed shows what is chance.
 """
 
 import statistics
@@ -27,16 +27,16 @@ from diffkiln.trainer.training.step import Trainer
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("preset", "tiny", list(PRESETS), "network and recipe to start from")
 flags.DEFINE_string("data", "synthetic", "what to train on")
-flags.DEFINE_string("data_dir", None, "where data=tfds:NAME lies prepared")
+flags.DEFINE_string("data_dir", None, "folder of the prepared data set for data=tfds:NAME")
 flags.DEFINE_enum("precision", "float32", PRECISIONS, "what layers compute in")
-flags.DEFINE_enum("prediction", "velocity", PREDICTIONS, "of the run that is as it is")
-flags.DEFINE_enum("loss_weighting", "uniform", LOSS_WEIGHTINGS, "of the run that is as it is")
-flags.DEFINE_integer("steps", 1200, "steps of the run that is as it is", lower_bound=1)
-flags.DEFINE_bool("networks", False, "compare networks, batches and rates, not the recipe's flags")
-flags.DEFINE_list("choices", None, "run only those of these names")
-flags.DEFINE_list("seeds", ["0", "1"], "one run of each choice for each")
+flags.DEFINE_enum("prediction", "velocity", PREDICTIONS, "prediction of the unchanged run")
+flags.DEFINE_enum("loss_weighting", "uniform", LOSS_WEIGHTINGS, "weighting of the unchanged run")
+flags.DEFINE_integer("steps", 1200, "steps of the unchanged run", lower_bound=1)
+flags.DEFINE_bool("networks", False, "compare networks, batches and rates instead of the recipe")
+flags.DEFINE_list("choices", None, "run only these choices")
+flags.DEFINE_list("seeds", ["0", "1"], "seeds, one run of each choice for each")
 
-# No setting: the share of the multiply-adds that go into a run on pictures of half the size first.
+# Not a setting: the share of the multiply-adds for a first run on pictures of half the size.
 SMALL_FIRST = "small_first"
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -61,7 +61,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def networks(config: TrainConfig) -> dict[str, dict[str, Any]]:
-    """Changes of a run's network, batch and rates."""
+    """Changes of the network, batch and rates of a run."""
     return {
         "a third narrower": {"widths": tuple(width * 2 // 3 for width in config.widths)},
         "a third wider": {"widths": tuple(width * 4 // 3 for width in config.widths)},
@@ -86,7 +86,7 @@ def cost(config: TrainConfig) -> int:
 
 
 def trained(config: TrainConfig, images: ImageData, small_share: float = 0.0) -> Trainer:
-    """A run; `small_share` of its multiply-adds go into one on pictures of half the size before."""
+    """A run; a first run on pictures of half the size takes `small_share` of its multiply-adds."""
     weights = None
     if small_share:
         small = replace(config, image_size=config.image_size // 2)
@@ -108,11 +108,11 @@ def main(_: list[str]) -> None:
     images: dict[int, ImageData] = {}
     seeds = [int(seed) for seed in FLAGS.seeds]
     print(f"{FLAGS.preset} on {FLAGS.data}, {FLAGS.steps:,} steps: error of v, held out")
-    given = ("data", "data_dir", "precision", "prediction", "loss_weighting")
+    names = ("data", "data_dir", "precision", "prediction", "loss_weighting")
     start = preset_config(
         FLAGS.preset,
         train_steps=FLAGS.steps,
-        **{name: FLAGS[name].value for name in given},
+        **{name: FLAGS[name].value for name in names},
     )
     choices = {"as it is": {}, **(networks(start) if FLAGS.networks else RECIPES)}
     if unknown := set(FLAGS.choices or ()) - set(choices):

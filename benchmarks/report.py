@@ -1,9 +1,9 @@
-"""The figures and tables of docs/report.md, from a bundle and the data it was trained on.
+"""Writes the figures and tables of docs/report.md, from a bundle and its training data.
 
     python benchmarks/report.py --bundle=flowers.bundle --data_dir=DATA --run_dir=run
 
-The bundle needs the graph `denoiser` and classes. Pictures go to docs/images/report-*.png, the
-tables between the marks of docs/report.md.
+The bundle needs the graph `denoiser` and classes. The pictures are docs/images/report-*.png; the
+tables go between the marks of docs/report.md.
 """
 
 import csv
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import app, flags
+from flowers import flowers
 from held_out import velocity_error
 from numpy.typing import NDArray
 from report_model import Model, Pictures, Way, levels
@@ -19,21 +20,19 @@ from report_runs import Run, draw
 
 from diffkiln.runtime.engine.slerp import slerp
 from diffkiln.runtime.output.images import grid, save_png
-from diffkiln.trainer.data.tfds import tfds_images
 from diffkiln.trainer.maths.schedules import make_schedule
-from diffkiln.trainer.presets import preset_config
-from diffkiln.trainer.quality.features import extractor
+from diffkiln.trainer.quality.features import FeatureExtractor, extractor
 from diffkiln.trainer.quality.kid import kid
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("bundle", None, "folder that diffkiln-export wrote", required=True)
-flags.DEFINE_string("data_dir", None, "where oxford_flowers102 lies prepared", required=True)
+flags.DEFINE_string("data_dir", None, "folder of the prepared oxford_flowers102", required=True)
 flags.DEFINE_list("run_dir", [], "runs whose learning curves are drawn, by name")
-flags.DEFINE_list("average_run_dir", [], "runs drawn with and without the average of weights")
-flags.DEFINE_list("prediction_run_dir", [], "runs that put out different things, all else equal")
-flags.DEFINE_list("parts", None, "make only these; by default all of what is given")
+flags.DEFINE_list("average_run_dir", [], "runs to draw with and without the average of weights")
+flags.DEFINE_list("prediction_run_dir", [], "runs that differ only in their prediction")
+flags.DEFINE_list("parts", None, "make only these parts; by default all that the flags allow")
 flags.DEFINE_integer("images", 512, "samples that each KID is measured on", lower_bound=4)
-flags.DEFINE_integer("ancestral_images", 64, "those of 1,000 ancestral steps", lower_bound=4)
+flags.DEFINE_integer("ancestral_images", 64, "samples of 1,000 ancestral steps", lower_bound=4)
 
 DOCS = Path(__file__).parents[1] / "docs"
 STEPS = (1, 2, 5, 10, 20, 50)
@@ -41,21 +40,28 @@ SOLVERS = ("ddim", "dpmpp_2m")
 GUIDANCES = (1.0, 1.5, 3.0, 5.0)
 ETAS = (0.0, 0.5, 1.0)
 SHOWN = np.arange(8)
-# How the sampler that comes along draws.
+# How the bundled sampler draws.
 SHIPPED = Way(solver="dpmpp_2m", guidance=2.0, time_grid="linspace")
 
 
-def flowers(split: str) -> tuple[Pictures, NDArray[np.int64]]:
-    config = preset_config(
-        "flowers64", data="tfds:oxford_flowers102", data_dir=FLAGS.data_dir, split=split
-    )
-    examples = tfds_images("oxford_flowers102", config, download=False).train()
-    images, labels = zip(*examples, strict=True)
-    return np.stack(images), np.array(labels, np.int64)
+def photographs(split: str) -> tuple[Pictures, NDArray[np.int64]]:
+    return flowers(split, FLAGS.data_dir)
+
+
+def validation() -> tuple[FeatureExtractor, NDArray, NDArray[np.int64]]:
+    """The extractor, and the features and the classes of the validation pictures."""
+    features = extractor(None)
+    pictures, classes = photographs("validation")
+    return features, features(pictures), classes
+
+
+def spread(values: NDArray, count: int) -> NDArray:
+    """`count` of the values, at equal distances."""
+    return values[np.linspace(0, len(values) - 1, count).round().astype(int)]
 
 
 def save_rows(name: str, rows: Sequence[Pictures]) -> None:
-    """Rows of pictures as one, docs/images/report-NAME.png."""
+    """Write rows of pictures as docs/images/report-NAME.png."""
     strips = [grid(row, one_row=True) for row in rows]
     save_png(DOCS / f"images/report-{name}.png", grid_of(strips))
     print(f"report-{name}.png", flush=True)
@@ -95,7 +101,7 @@ def compared_ways(model: Model) -> None:
 
 
 def moved(model: Model) -> None:
-    """The denoising of three pictures, and the way from one seed to another."""
+    """The denoising of three pictures, and two interpolations between seeds."""
     seeds, labels = SHOWN[:3], np.array([53, 73, 88])
     sampler = model.sampler(Way(guidance=2.0), labels)
     frames = levels(sampler.trajectory(model.noise(seeds), 20, 2, seeds.tolist()))
@@ -111,9 +117,7 @@ def moved(model: Model) -> None:
 
 def measured(model: Model) -> Iterator[str]:
     """A table of KID for each way, by samples of the classes of the validation pictures."""
-    features = extractor(None)
-    reference, classes = flowers("validation")
-    known = features(reference)
+    features, reference, classes = validation()
     yield f"KID by the features of {features}, on {FLAGS.images} samples."
     yield ""
     yield "| way | KID | evaluations | seconds |"
@@ -132,29 +136,29 @@ def measured(model: Model) -> Iterator[str]:
     ]
     for way in ways:
         count = FLAGS.ancestral_images if way.steps == 1000 else FLAGS.images
-        chosen = np.linspace(0, len(classes) - 1, count).round().astype(int)
-        drawn = model.draw(way, np.arange(count), classes[chosen])
-        found = kid(features(drawn.pictures), known)
-        row = (
-            f"| {way} | {found.mean:.3f} ± {found.standard_error:.3f} | {way.evaluations} "
-            f"| {drawn.seconds:.2f} |"
-        )
+        drawn = model.draw(way, np.arange(count), spread(classes, count))
+        distance = distance_to(reference, features(drawn.pictures))
+        row = f"| {way} | {distance} | {way.evaluations} | {drawn.seconds:.2f} |"
         print(row, flush=True)
         yield row
 
 
+def distance_to(reference: NDArray, features: NDArray) -> str:
+    """KID with its standard error."""
+    distance = kid(features, reference)
+    return f"{distance.mean:.3f} ± {distance.standard_error:.3f}"
+
+
 def of_runs(model: Model) -> Iterator[str]:
-    """A table of KID of runs by what they put out, and by their weights; with pictures of each."""
-    features = extractor(None)
-    reference, classes = flowers("validation")
-    known, seeds = features(reference), np.arange(FLAGS.images)
-    labels = classes[np.linspace(0, len(classes) - 1, FLAGS.images).round().astype(int)]
-    noise = model.noise(seeds)
+    """A table of KID of runs by their prediction and by their weights; with pictures of each."""
+    features, reference, classes = validation()
+    labels = spread(classes, FLAGS.images)
+    noise = model.noise(np.arange(FLAGS.images))
     predictions = [Run(Path(folder)) for folder in FLAGS.prediction_run_dir]
     averages = [Run(Path(folder)) for folder in FLAGS.average_run_dir]
     compared = {
         "prediction": [
-            (f"{run.step:,} steps, {run.schedule}, puts out {run.prediction}", run.averaged)
+            (f"{run.step:,} steps, {run.schedule}, predicts {run.prediction}", run.averaged)
             for run in predictions
         ],
         "average": [
@@ -173,8 +177,7 @@ def of_runs(model: Model) -> Iterator[str]:
         for described, denoiser in denoisers:
             pictures = draw(denoiser, noise, labels)
             shown.append(pictures[SHOWN])
-            found = kid(features(pictures), known)
-            row = f"| {described} | {found.mean:.3f} ± {found.standard_error:.3f} |"
+            row = f"| {described} | {distance_to(reference, features(pictures))} |"
             print(row, flush=True)
             yield row
         if shown:
@@ -184,19 +187,18 @@ def of_runs(model: Model) -> Iterator[str]:
 def nearest(model: Model) -> Iterator[str]:
     """How far samples are from the training pictures, and how far held-out photographs are."""
     features = extractor(None)
-    training = np.concatenate([flowers("train")[0], flowers("test")[0]])
-    held_out, classes = flowers("validation")
-    chosen = np.linspace(0, len(classes) - 1, FLAGS.images).round().astype(int)
-    drawn = model.draw(SHIPPED, np.arange(FLAGS.images), classes[chosen]).pictures
+    training = np.concatenate([photographs("train")[0], photographs("test")[0]])
+    held_out, labels = (spread(each, FLAGS.images) for each in photographs("validation"))
+    drawn = model.draw(SHIPPED, np.arange(FLAGS.images), labels).pictures
     yield "| distance to the nearest training picture | smallest | 5 % | median |"
     yield "| --- | --- | --- | --- |"
     flat = training.reshape(len(training), -1).astype(np.float32)
-    known = features(training)
-    for name, pictures in ((f"{SHIPPED}", drawn), ("held-out photographs", held_out[chosen])):
+    reference = features(training)
+    for name, pictures in ((f"{SHIPPED}", drawn), ("held-out photographs", held_out)):
         pixels = pictures.reshape(len(pictures), -1).astype(np.float32)
         for kind, near in (
             ("pixels, root mean square of 255", distances(pixels, flat) / pixels.shape[1] ** 0.5),
-            ("features", distances(features(pictures), known)),
+            ("features", distances(features(pictures), reference)),
         ):
             low, five, middle = np.quantile(near, (0, 0.05, 0.5))
             yield f"| {name}, {kind} | {low:.2f} | {five:.2f} | {middle:.2f} |"
@@ -210,18 +212,18 @@ def distances(points: NDArray, others: NDArray) -> NDArray[np.float64]:
 
 
 def learning_curves(runs: Sequence[Path]) -> Iterator[str]:
-    """Error of v on photographs by images seen: a figure, and a table of where each run ended.
+    """Error of v on photographs by images seen: a figure, and a table of the end of each run.
 
-    Each run goes on from the one before. One of an earlier version measured under noise of its own
-    seed, so that each curve is moved to end where its weights are by the one measure for all.
+    Each run goes on from the one before. An earlier version measured each run under its own noise.
+    So each curve is moved to end at the error of its weights under the same noise for all.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    held_out, trained = flowers("validation"), flowers("train+test")
-    chosen = np.linspace(0, len(trained[0]) - 1, len(held_out[0])).round().astype(int)
+    held_out = photographs("validation")
+    trained = [spread(each, len(held_out[0])) for each in photographs("train+test")]
     yield "| run | images seen | error held out | on as many trained on |"
     yield "| --- | --- | --- | --- |"
     figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
@@ -234,16 +236,16 @@ def learning_curves(runs: Sequence[Path]) -> Iterator[str]:
         losses = np.array([float(row["eval_loss"]) for row in rows])
         error = velocity_error(run.averaged, *held_out)
         axes.plot(images, losses - losses[-1] + error, label=path.name)
-        known = velocity_error(run.averaged, trained[0][chosen], trained[1][chosen])
+        on_trained = velocity_error(run.averaged, *trained)
         before += run.step * run.batch_size
-        yield f"| {path.name} | {before:,} | {error:.4f} | {known:.4f} |"
+        yield f"| {path.name} | {before:,} | {error:.4f} | {on_trained:.4f} |"
     axes.set(xlabel="images seen", ylabel="held-out error of v", ylim=(0.17, 0.25))
     axes.legend()
     figure.savefig(DOCS / "images/report-curves.png", dpi=110)
 
 
 def write_table(name: str, lines: Sequence[str]) -> None:
-    """Put lines between the marks of this name in docs/report.md."""
+    """Write lines between the marks of this name in docs/report.md."""
     page = DOCS / "report.md"
     begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
     before, rest = page.read_text(encoding="utf-8").split(begin)
@@ -253,7 +255,7 @@ def write_table(name: str, lines: Sequence[str]) -> None:
 
 
 def sixty_four(model: Model) -> None:
-    """What diffkiln-sample draws when it is asked for 64."""
+    """The pictures of `diffkiln-sample --count=64`."""
     seeds = np.arange(64)
     pictures = model.draw(SHIPPED, seeds, seeds % len(model.class_names)).pictures
     save_png(DOCS / "images/flowers.png", grid(pictures))

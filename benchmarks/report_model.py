@@ -1,4 +1,4 @@
-"""A bundle's network under any solver: denoiser.onnx, driven by the float64 reference."""
+"""A bundle's network under any solver: the float64 reference drives denoiser.onnx."""
 
 import json
 import time
@@ -21,7 +21,7 @@ TOGETHER = 32
 
 @dataclass(frozen=True)
 class Way:
-    """One way to draw: `steps` of a solver on a grid, with η, under a guidance."""
+    """One way to draw: `steps` of a solver on a grid, with η and guidance."""
 
     steps: int = 20
     solver: str = "ddim"
@@ -32,7 +32,7 @@ class Way:
 
     @property
     def evaluations(self) -> int:
-        """Evaluations of the network for a picture."""
+        """The number of network evaluations for a picture."""
         return self.steps * (1 if self.guidance == 1 else 2)
 
     def __str__(self) -> str:
@@ -44,14 +44,14 @@ class Way:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Pictures uint8 [N, H, W, C], and the seconds that one took at best."""
+    """Pictures uint8 [N, H, W, C], and the shortest time for one of them in seconds."""
 
     pictures: Pictures
     seconds: float
 
 
 class Model:
-    """The network of a bundle that holds the graph "denoiser" and knows classes."""
+    """The network of a bundle that has the graph "denoiser" and classes."""
 
     def __init__(self, bundle: Path) -> None:
         self.manifest: dict[str, Any] = json.loads((bundle / "bundle.json").read_text())
@@ -62,16 +62,16 @@ class Model:
 
     @cached_property
     def reference(self) -> ReferenceSampler:
-        """The sampler in float64, told of a network that puts out images."""
+        """The sampler in float64, for a network that predicts images."""
         model = {**self.manifest["model"], "prediction": "image", "conditioning": "time"}
         return reference_of({**self.manifest, "model": model}, self._image)
 
     def noise(self, seeds: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Noise [N, H, W, C] of the seeds."""
+        """Return the noise float64 [N, H, W, C] of the seeds."""
         return reference_noise(seeds.tolist(), self.shape)
 
     def sampler(self, way: Way, labels: NDArray[np.int64]) -> ReferenceSampler:
-        """The reference, going this way to pictures of these classes."""
+        """Return the reference sampler for pictures of these classes int64 [N]."""
         labels = labels if way.classes else np.full_like(labels, -1)
         conditioning = ReferenceConditioning(labels, way.guidance)
         return replace(
@@ -83,15 +83,15 @@ class Model:
         )
 
     def draw(self, way: Way, seeds: NDArray[np.int64], labels: NDArray[np.int64]) -> Drawn:
-        """The pictures of seeds int64 [N] and classes int64 [N]."""
-        made, seconds = [], []
+        """Draw the pictures of seeds int64 [N] and classes int64 [N]."""
+        pixels, seconds = [], []
         for first in range(0, len(seeds), TOGETHER):
             rows = slice(first, first + TOGETHER)
             sampler, chosen = self.sampler(way, labels[rows]), seeds[rows]
             started = time.perf_counter()
-            made.append(sampler.from_noise(self.noise(chosen), way.steps, chosen.tolist()))
+            pixels.append(sampler.from_noise(self.noise(chosen), way.steps, chosen.tolist()))
             seconds.append((time.perf_counter() - started) / len(chosen))
-        return Drawn(levels(np.concatenate(made)), min(seconds))
+        return Drawn(levels(np.concatenate(pixels)), min(seconds))
 
     def _image(self, x: NDArray, time: NDArray, conditioning: ReferenceConditioning) -> NDArray:
         feeds = {
@@ -104,5 +104,5 @@ class Model:
 
 
 def levels(pixels: NDArray[np.float64]) -> Pictures:
-    """Pixels in [0, 1] as uint8."""
+    """Return pixels in [0, 1] as uint8."""
     return np.round(pixels * 255).astype(np.uint8)

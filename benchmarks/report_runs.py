@@ -1,4 +1,4 @@
-"""What runs draw while they are runs: with averaged weights and with the last step's own."""
+"""What runs draw before they are exported: with averaged weights, and with the last step's."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ class Run:
         config, data = files.read_config()
         trainer = Trainer(config, data)
         if not Checkpoints(files.checkpoints, trainer).restore():
-            raise FileNotFoundError(f"{files.checkpoints}: no checkpoint; give a run that has one")
+            raise FileNotFoundError(f"{files.checkpoints}: no checkpoint; use a run that has one")
         self.step, self.prediction = int(trainer.step), config.prediction
         self.schedule = config.schedule
         self.batch_size = config.batch_size
@@ -36,7 +36,7 @@ class Run:
 def draw(
     denoiser: Denoiser, noise: NDArray, labels: NDArray[np.int64], guidance: float = 1.0
 ) -> Pictures:
-    """Pictures of noise [N, H, W, C] and classes int64 [N], by 20 steps of DDIM."""
+    """Draw pictures of noise [N, H, W, C] and classes int64 [N] in 20 steps of DDIM."""
 
     def portion(noise: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         conditioning = conditioning_for(denoiser, labels, guidance=guidance)
@@ -45,5 +45,5 @@ def draw(
     drawn = tf.function(portion, autograph=False, reduce_retracing=True)
     starts = range(0, len(noise), TOGETHER)
     rows = [slice(start, start + TOGETHER) for start in starts]
-    made = [drawn(tf.constant(noise[r], tf.float32), tf.constant(labels[r])) for r in rows]
-    return np.concatenate(made)
+    pictures = [drawn(tf.constant(noise[r], tf.float32), tf.constant(labels[r])) for r in rows]
+    return np.concatenate(pictures)

@@ -1,10 +1,11 @@
-"""Options of an onnxruntime session on the CPU, beside its defaults, turn by turn in one process.
+"""Options of an onnxruntime session on the CPU, in turns with its defaults in one process.
 
     python benchmarks/session_options.py --bundle=flowers.bundle --options=again,no_spinning
 
-Prints medians of pairwise ratios, of time and of CPU time. "again" is another session with the
-defaults: it shows how exact the others are. Other work on the machine changes the answer, above all
-for spinning.
+Prints medians of pairwise ratios, of the time and the CPU time of runs, and of the CPU time of
+pauses between runs, in which threads may spin. "again" is another session with the defaults: it
+shows how exact the other ratios are. Other work on the machine changes the answer, above all for
+spinning.
 """
 
 import statistics
@@ -18,7 +19,7 @@ import onnxruntime
 from absl import app, flags
 
 from diffkiln.runtime import open_bundle
-from diffkiln.runtime.device.cpu import default_threads
+from diffkiln.runtime.device.resources import default_threads
 
 FLAGS = flags.FLAGS
 LEVELS = onnxruntime.GraphOptimizationLevel
@@ -43,7 +44,7 @@ flags.DEFINE_list("options", list(OPTIONS), f"some of {', '.join(OPTIONS)}")
 flags.DEFINE_list("batch_sizes", ["1", "8"], "images per call")
 flags.DEFINE_integer("rounds", 30, "turns of each option", lower_bound=1)
 
-_PAUSE_SECONDS = 0.02  # until the threads of the session before this one have gone to sleep
+_PAUSE_SECONDS = 0.02  # the threads of the session before this one go to sleep meanwhile
 
 
 def session(content: bytes, attributes: dict, entries: dict) -> onnxruntime.InferenceSession:
@@ -57,14 +58,19 @@ def session(content: bytes, attributes: dict, entries: dict) -> onnxruntime.Infe
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def measure(run: Callable[[], object], times: int) -> tuple[float, float]:
-    """Seconds and CPU seconds of `times` runs, after one that wakes the threads."""
+def measure(run: Callable[[], object], times: int) -> tuple[float, float, float]:
+    """Seconds and CPU seconds of `times` runs, and CPU seconds of a pause after them.
+
+    One run before wakes the threads.
+    """
     time.sleep(_PAUSE_SECONDS)
     run()
     started, used = time.perf_counter(), time.process_time()
     for _ in range(times):
         run()
-    return time.perf_counter() - started, time.process_time() - used
+    took, worked = time.perf_counter() - started, time.process_time()
+    time.sleep(_PAUSE_SECONDS)
+    return took, worked - used, time.process_time() - worked
 
 
 def main(_: list[str]) -> None:
@@ -73,7 +79,7 @@ def main(_: list[str]) -> None:
     sessions = {name: session(content, *OPTIONS[name]) for name in FLAGS.options}
     sessions = {"defaults": session(content, {}, {}), **sessions}
     shape = sessions["defaults"].get_inputs()[0].shape[1:]
-    print("batch  option              time   CPU time")
+    print("batch  option               time    CPU  pause")
     for batch in map(int, FLAGS.batch_sizes):
         noisy = np.random.default_rng(0).standard_normal((batch, *shape)).astype(np.float32)
         feeds = {"noisy": noisy, "time": np.full(batch, 0.5, np.float32)}
@@ -83,11 +89,11 @@ def main(_: list[str]) -> None:
                 for name, one in sessions.items()
             }
             for _ in range(FLAGS.rounds + 1)
-        ][1:]  # the first is to warm up
+        ][1:]  # the first round warms up
         for name in FLAGS.options:
             ratios = (
                 statistics.median(turn[name][kind] / turn["defaults"][kind] for turn in rounds)
-                for kind in (0, 1)
+                for kind in range(3)
             )
             print(f"{batch:5}  {name:18}" + "".join(f"  {ratio:5.3f}" for ratio in ratios))
 

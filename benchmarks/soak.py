@@ -1,13 +1,13 @@
-"""Many threads on one Sampler for a long time: no error, no other image, no growth of memory.
+"""Many threads on one Sampler for a long time: no error, no wrong image, no growth of memory.
 
     python benchmarks/soak.py --bundle=flowers.bundle --seconds=300
 
-Every thread makes requests of changing seeds, batches and steps and compares the images with those
-that one thread was given for the same request before. A seed's image may differ by a level between
-batch sizes, whose kernels add up in another order, so requests are compared as a whole. Ends with
-status 1 if an image differs, a call fails, or resident memory grows by more than 5% from its mean
-in the second tenth of the time, when every thread has its buffers, to its mean in the last. Linux
-only, for its /proc.
+Every thread makes requests with changing seeds, batches and steps, and compares the images with the
+images of the same request on a single thread. Whole requests are compared, since kernels of
+different batch sizes add up in different order, which may change a seed's image by a level. The
+status is 1 if an image differs, a call fails, or resident memory grows by more than 5%. Growth is
+measured between the means of the second tenth of the time, when every thread has its buffers, and
+of the last. Linux only: it reads /proc.
 """
 
 import random
@@ -17,16 +17,16 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from absl import app, flags
+from measuring import resident_megabytes
 
 from diffkiln.runtime import Sampler
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("bundle", None, "the folder that diffkiln-export wrote", required=True)
-flags.DEFINE_float("seconds", 300, "how long", lower_bound=1)
+flags.DEFINE_float("seconds", 300, "duration", lower_bound=1)
 flags.DEFINE_integer("workers", 8, "threads on the one Sampler", lower_bound=1)
 
 IMAGES = 12
@@ -37,7 +37,7 @@ GROWTH_LIMIT = 1.05
 
 @dataclass(frozen=True)
 class Request:
-    """Seeds and steps, and the images uint8 [n, H, W, C] that one thread alone is given."""
+    """Seeds and steps, and their images uint8 [n, H, W, C] on a single thread."""
 
     seeds: list[int]
     steps: int
@@ -45,7 +45,7 @@ class Request:
 
 
 def answered_requests(sampler: Sampler) -> list[Request]:
-    """Requests of every batch size from 1 to IMAGES, of seeds and steps by chance."""
+    """Requests of every batch size from 1 to IMAGES, with random seeds and steps."""
     choose, requests = random.Random(0), []
     for number in range(REQUESTS):
         seeds = choose.sample(range(IMAGES), 1 + number % IMAGES)
@@ -72,7 +72,7 @@ class Soak:
             asked = f"steps {request.steps}, seeds {request.seeds}"
             try:
                 images = self.sampler.sample(request.seeds, steps=request.steps)
-            except Exception as error:  # whatever it is, it is what this looks for
+            except Exception as error:  # any failure counts
                 self.failures.append(f"{asked}: {error!r}")
                 return
             if not np.array_equal(images, request.images):
@@ -81,23 +81,17 @@ class Soak:
                 self.images += len(images)
 
 
-def resident_mb() -> float:
-    """Memory that this process has resident now."""
-    fields = Path("/proc/self/status").read_text().split()
-    return int(fields[fields.index("VmRSS:") + 1]) / 1024
-
-
 def memory_while(threads: list[threading.Thread], seconds: float) -> list[float]:
-    """Resident memory at 100 moments while the threads work."""
+    """Resident memory in MB at 100 moments while the threads work."""
     readings = []
     while any(thread.is_alive() for thread in threads):
         time.sleep(seconds / 100)
-        readings.append(resident_mb())
+        readings.append(resident_megabytes())
     return readings
 
 
 def main(_: list[str]) -> None:
-    """Soak, print what was seen, and end with status 1 if something was wrong."""
+    """Soak, print a summary, and end with status 1 if something was wrong."""
     sampler = Sampler(FLAGS.bundle, device="cpu")
     soak = Soak(sampler, answered_requests(sampler), FLAGS.seconds)
     threads = [threading.Thread(target=soak.work, args=(seed,)) for seed in range(FLAGS.workers)]

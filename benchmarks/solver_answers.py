@@ -3,9 +3,9 @@
     pip install diffusers torch
     python benchmarks/solver_answers.py > tests/solver_answers.json
 
-The network is a formula, so that anybody can evaluate it: ε̂ = tanh(0.7·x + 0.2·roll(x) +
+The network is a formula that anybody can evaluate: ε̂ = tanh(0.7·x + 0.2·roll(x) +
 0.1·cos(n/150)), x rolled by one along its first axis, n = 1 … 1000 the timestep (diffusers counts
-from 0). Noise comes from diffkiln's own definition, of seeds 0 and 1.
+from 0). The noise is diffkiln's own, of seeds 0 and 1.
 """
 
 import json
@@ -42,7 +42,7 @@ def noise(stream: int) -> torch.Tensor:
 
 
 def answer(scheduler: Any, steps: int, about: dict, **settings: Any) -> dict:
-    """Sample with a scheduler; x after its last step."""
+    """Sample with a scheduler; return x after its last step."""
     scheduler.set_timesteps(steps)
     x = noise(0)
     for k, timestep in enumerate(scheduler.timesteps):
@@ -57,20 +57,20 @@ def answer(scheduler: Any, steps: int, about: dict, **settings: Any) -> dict:
 
 def answers() -> list[dict]:
     """All cases."""
-    found = []
+    cases = []
     for steps in (1, 5, 20, 50):
         for eta, clip in ((0.0, False), (0.0, True), (0.5, True), (1.0, False)):
             scheduler = diffusers.DDIMScheduler(**LINEAR, clip_sample=clip)
             about = {"solver": "ddim", "eta": eta, "clip": clip}
             settings = {"eta": eta, "use_clipped_model_output": True}
-            found.append(answer(scheduler, steps, about, **settings))
+            cases.append(answer(scheduler, steps, about, **settings))
         scheduler = diffusers.DPMSolverMultistepScheduler(
             **LINEAR, algorithm_type="dpmsolver++", solver_order=2, final_sigmas_type="zero"
         )
-        found.append(answer(scheduler, steps, {"solver": "dpmpp_2m", "eta": 0.0, "clip": False}))
+        cases.append(answer(scheduler, steps, {"solver": "dpmpp_2m", "eta": 0.0, "clip": False}))
     scheduler = diffusers.DDPMScheduler(**LINEAR, variance_type="fixed_small", clip_sample=False)
-    found.append(answer(scheduler, 1000, {"solver": "ddim", "eta": 1.0, "clip": False}))
-    return found
+    cases.append(answer(scheduler, 1000, {"solver": "ddim", "eta": 1.0, "clip": False}))
+    return cases
 
 
 if __name__ == "__main__":

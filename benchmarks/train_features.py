@@ -1,11 +1,10 @@
-"""Train the small network whose features KID compares pictures by, on Oxford Flowers' labels.
+"""Trains the small network whose features KID compares, on Oxford Flowers' labels.
 
     python benchmarks/train_features.py --data_dir=DATA --out=trainer/flower_features.npz
 
-It sees train and test, without the pictures that validation holds too, and is measured on
-validation. What is stored are its convolutions, with the normalisation folded in: the layer that
-names the species is dropped. Afterwards the SHA-256 it prints belongs into
-trainer/quality/features.py.
+It sees train and test, without the pictures that are also in validation, and is measured on
+validation. The file holds its convolutions, with the normalisation folded in, and not the layer
+that names the species. Afterwards, write the printed SHA-256 into trainer/quality/features.py.
 """
 
 import hashlib
@@ -16,36 +15,25 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
+from flowers import flowers
 
-from diffkiln.trainer.data.tfds import tfds_images
-from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.quality.flower_network import INPUT_SIZE, POOLED, STRIDES, features, prepared
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("data_dir", None, "where oxford_flowers102 lies prepared", required=True)
+flags.DEFINE_string("data_dir", None, "folder of the prepared oxford_flowers102", required=True)
 flags.DEFINE_string("out", "trainer/flower_features.npz", "file to write")
-flags.DEFINE_integer("epochs", 60, "times that every picture is seen", lower_bound=1)
+flags.DEFINE_integer("epochs", 60, "how often every picture is seen", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "of weights, order and augmentation")
 
-DATA = "oxford_flowers102"
 SPECIES = 102
 WIDTHS = (24, 32, 48, 48, 64)
 BATCH_SIZE = 64
-# Pictures are read this much larger, and cropped to the network's input at random.
+# The size of pictures before they are cropped at random to the network's input.
 CROPPED_FROM = INPUT_SIZE + 8
 
 
-def labelled(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures uint8 [n, 72, 72, 3] and species int64 [n]."""
-    config = preset_config(
-        "tiny", data=f"tfds:{DATA}", data_dir=FLAGS.data_dir, split=split, image_size=CROPPED_FROM
-    )
-    images, labels = zip(*tfds_images(DATA, config, download=False).train(), strict=True)
-    return np.stack(images), np.array(labels)
-
-
 def augmented(image: tf.Tensor, label: tf.Tensor, number: tf.Tensor):
-    """What the network sees of picture `number` in the order of training, and its species."""
+    """Crop and change a picture at random, by its `number` in training; return its species too."""
     size = (INPUT_SIZE, INPUT_SIZE, 3)
     seeds = [tf.stack([tf.constant(FLAGS.seed, tf.int64), 8 * number + k]) for k in range(1, 5)]
     image = tf.image.stateless_random_crop(tf.cast(image, tf.float32), size, seeds[0])
@@ -56,7 +44,7 @@ def augmented(image: tf.Tensor, label: tf.Tensor, number: tf.Tensor):
 
 
 def batches(images: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
-    """Batches of one epoch after another, for ever."""
+    """Batches of one epoch after another, without end."""
     with tf.device("cpu"):
         pictures, species = tf.constant(images), tf.constant(labels)
     order = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=FLAGS.seed).repeat()
@@ -80,7 +68,7 @@ def classifier() -> keras.Model:
 
 
 def folded(network: keras.Model) -> dict[str, np.ndarray]:
-    """Kernels and biases of the convolutions with their normalisation in them: γ/σ·W, β − γ/σ·μ."""
+    """Kernels and biases of the convolutions with the normalisation folded in: γ/σ·W, β − γ/σ·μ."""
     layers: list[Any] = network.layers
     convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
     normalisations = [x for x in layers if isinstance(x, keras.layers.BatchNormalization)]
@@ -94,9 +82,8 @@ def folded(network: keras.Model) -> dict[str, np.ndarray]:
 
 
 def scaled(weights: dict[str, np.ndarray], images: np.ndarray) -> dict[str, np.ndarray]:
-    """The same with features x for which x·x/d, which the kernel takes a cube of, has mean 1."""
-    seen = features(images, weights)
-    factor = 1 / np.sqrt(np.mean(np.square(seen)))
+    """Scale the last layer so that x·x/d has a mean of 1 for features x: KID's kernel cubes it."""
+    factor = 1 / np.sqrt(np.mean(np.square(features(images, weights))))
     last = len(WIDTHS) - 1
     change = {f"{name}_{last}": weights[f"{name}_{last}"] * factor for name in ("kernel", "bias")}
     return {name: values.astype(np.float16) for name, values in {**weights, **change}.items()}
@@ -104,10 +91,10 @@ def scaled(weights: dict[str, np.ndarray], images: np.ndarray) -> dict[str, np.n
 
 def main(_: list[str]) -> None:
     keras.utils.set_random_seed(FLAGS.seed)
-    images, labels = labelled("train+test")
-    held_out, held_out_labels = labelled("validation")
-    known = {image.tobytes() for image in held_out}
-    kept = np.array([image.tobytes() not in known for image in images])
+    images, labels = flowers("train+test", FLAGS.data_dir, CROPPED_FROM)
+    held_out, held_out_labels = flowers("validation", FLAGS.data_dir, CROPPED_FROM)
+    in_validation = {image.tobytes() for image in held_out}
+    kept = np.array([image.tobytes() not in in_validation for image in images])
     images, labels = images[kept], labels[kept]
     middle = slice((CROPPED_FROM - INPUT_SIZE) // 2, (CROPPED_FROM + INPUT_SIZE) // 2)
     held_out = held_out[:, middle, middle]

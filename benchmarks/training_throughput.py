@@ -1,20 +1,19 @@
-"""What training costs beside its gradients, and against a plain Keras `train_step`.
+"""What training costs besides its gradients, and against a plain Keras `train_step`.
 
     python benchmarks/training_throughput.py --preset=tiny
 
-Ways to train one network on batches of one size take turns: this project's loop with all it does
-between steps (data, average, metrics, and a row with an evaluation now and then); a Keras model
-with a `train_step` in the manner of Keras's DDIM example, in float32 without XLA; and a bare
-gradient and Adam step on one batch that never changes, without XLA and with. Prints medians of
-pairwise ratios of images per second, then what a preview and a checkpoint cost in steps, and how
-memory grew.
+Several ways to train one network on batches of one size take turns: this project's loop with
+everything between steps (data, average, metrics, and a row with an evaluation now and then); a
+Keras model with a `train_step` like Keras's DDIM example, in float32 without XLA; and a bare
+gradient and Adam step on one batch that never changes, without XLA and with it. Prints medians of
+pairwise ratios of images per second, then the cost of a preview and a checkpoint in steps, and the
+growth of memory.
 """
 
 import os
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
+from measuring import Task, in_turns, ratios, resident_megabytes, seconds
 
 from diffkiln.trainer.config import PRECISIONS, TrainConfig
 from diffkiln.trainer.data.batches import batches
@@ -39,12 +39,10 @@ from diffkiln.trainer.training.step import Trainer
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("preset", "tiny", list(PRESETS), "network and batch")
-flags.DEFINE_enum("precision", "float32", list(PRECISIONS), "what all but plain Keras compute in")
+flags.DEFINE_enum("precision", "float32", list(PRECISIONS), "precision of all except plain Keras")
 flags.DEFINE_integer("steps", 50, "steps of each turn", lower_bound=1)
 flags.DEFINE_integer("rounds", 7, "turns", lower_bound=1)
-flags.DEFINE_integer("memory_steps", 2000, "steps over which memory is watched")
-
-Turn = Callable[[], object]
+flags.DEFINE_integer("memory_steps", 2000, "steps over which memory is measured")
 
 
 class PlainModel(keras.Model):
@@ -77,7 +75,7 @@ class PlainModel(keras.Model):
         return {"loss": self.loss_tracker.result()}
 
 
-def plain_turn(config: TrainConfig, images: Any) -> Turn:
+def plain_turn(config: TrainConfig, images: Any) -> Task:
     """Steps of `PlainModel` under `fit`, on images cached in memory."""
     model: Any = PlainModel(config)
     pixels = images.take(np.arange(len(images)))
@@ -89,7 +87,7 @@ def plain_turn(config: TrainConfig, images: Any) -> Turn:
     return lambda: model.fit(data, steps_per_epoch=FLAGS.steps, epochs=1, verbose=0)
 
 
-def bare_turn(config: TrainConfig, images: Any, *, jit_compile: bool) -> Turn:
+def bare_turn(config: TrainConfig, images: Any, *, jit_compile: bool) -> Task:
     """A gradient and Adam's step on one batch, and nothing else."""
     network = build_unet(config.network, dtype=config.precision)
     optimizer = keras.optimizers.Adam(1e-3)
@@ -108,33 +106,19 @@ def bare_turn(config: TrainConfig, images: Any, *, jit_compile: bool) -> Turn:
     return lambda: [step() for _ in range(FLAGS.steps)][-1].numpy()
 
 
-def our_turns(loop: TrainingLoop, config: TrainConfig, images: Any) -> Turn:
-    """The project's own steps, with what falls due between them."""
+def our_turns(loop: TrainingLoop, config: TrainConfig, images: Any) -> Task:
+    """The project's own steps, with everything between them."""
     data, bar = batches(images, config, first_step=0), progress_bar(10**6, 0, shown=False)
     numbers: Iterator[int] = iter(range(1, 10**6))
     return lambda: [loop.advance(next(numbers), data, bar) for _ in range(FLAGS.steps)]
 
 
-def seconds(turn: Turn) -> float:
-    started = time.perf_counter()
-    turn()
-    return time.perf_counter() - started
-
-
-def resident_megabytes() -> float:
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
-def compare(turns: dict[str, Turn], ours: str) -> float:
-    """Print each way's images per second over ours; the seconds of a step of ours."""
-    for turn in turns.values():
-        turn()
-    rounds = [{name: seconds(turn) for name, turn in turns.items()} for _ in range(FLAGS.rounds)]
-    for name in turns:
-        ratio = statistics.median(times[name] / times[ours] for times in rounds)
+def compare(turns: dict[str, Task], ours: str) -> float:
+    """Print our images per second over each other way's; return the seconds of our step."""
+    times = in_turns(turns, rounds=FLAGS.rounds)
+    for name, ratio in ratios(times, ours).items():
         print(f"  our images a second over those of {name:40} {ratio:5.2f}")
-    return statistics.median(times[ours] for times in rounds) / FLAGS.steps
+    return statistics.median(times[ours]) / FLAGS.steps
 
 
 def main(_: list[str]) -> None:

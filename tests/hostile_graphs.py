@@ -109,6 +109,10 @@ def loop_in_loop(model: ModelProto) -> None:
     body(model).node.append(inner)
 
 
+def numbered_body(model: ModelProto) -> None:
+    loop(model).attribute[0].CopyFrom(helper.make_attribute("body", 1))
+
+
 def graph_in_attribute(kind: str) -> Change:
     def change(model: ModelProto) -> None:
         node = helper.make_node(kind, [], ["evil"])

@@ -234,7 +234,7 @@ _TABLE: list[tuple[str, Change, str]] = [
         filled(
             make("Ceil", ["little"], ["up"]),
             make("Cast", ["up"], ["evil_shape"], to=INT64),
-            little=np.full(33, 1.01, np.float32),
+            little=np.full(8, 20.01, np.float32),
         ),
         CONSTANTS,
     ),
@@ -381,6 +381,17 @@ _TABLE: list[tuple[str, Change, str]] = [
         r"a Loop that carries 'seeds' as int64\[N\] and gives it back as int64\[2N\]",
     ),
     (
+        "loop that shrinks",
+        in_loop(
+            make("Slice", ["x", "start", "end"], ["xx"]),
+            carried="x",
+            given="xx",
+            start=whole(0),
+            end=whole(1),
+        ),
+        r"a Loop that carries 'seeds' as int64\[N\] and gives it back as int64\[1\]",
+    ),
+    (
         "loop that grows by its count",
         in_loop(
             make("Unsqueeze", ["k", "axis"], ["n"]),
@@ -396,8 +407,17 @@ _TABLE: list[tuple[str, Change, str]] = [
         in_loop(make("Cast", ["x"], ["xx"], to=TensorProto.FLOAT), carried="x", given="xx"),
         r"carries 'seeds' as int64\[N\] and gives it back as float32\[N\]",
     ),
-    ("loop by a name of an earlier body", name_of_an_earlier_body, "a Loop of 'many' trips"),
-    ("loop by a number of an earlier body", constant_of_an_earlier_body, "a Loop of 'many' trips"),
+    ("loop by a name of an earlier body", name_of_an_earlier_body, "has more than one Loop"),
+    ("loop by a number of an earlier body", constant_of_an_earlier_body, "more than one Loop"),
+    (
+        "dimensions that double",
+        at_first(
+            *(make("Gather", [f"x{k}", f"x{k}"], [f"x{k + 1}"]) for k in range(40)),
+            x0=whole(0).reshape(1, 1),
+        ),
+        "cannot be run: Gather",
+    ),
+    ("a value that is a number", with_node("ConstantOfShape", whole(1), value=1), "cannot be run"),
     # Windows.
     (
         "strides upon strides",
@@ -409,19 +429,23 @@ _TABLE: list[tuple[str, Change, str]] = [
         ),
         CONSTANTS,
     ),
-    ("margins", window(pads=[4096] * 4), "expected 4 numbers smaller than the window"),
-    ("margins below zero", window(pads=[-1] * 4), "expected 4 numbers smaller than the window"),
-    ("strides of zero", window(strides=[0, 0]), "expected 2 numbers from 1 to 64"),
-    ("strides for three", window(strides=[1, 1, 1]), "expected 2 numbers from 1 to 64"),
-    ("no groups", window(group=0), "of group=0 for 2 channels"),
-    ("groups that do not divide", window(group=3), "of group=3 for 2 channels"),
-    ("another kernel than the weights", window(kernel_shape=[9, 9]), "and kernel_shape=.9, 9."),
-    ("window of nothing", no_kernel, "of the window .0, 0., expected sizes from 1"),
+    ("margins", window(pads=[4096] * 4), r"cannot be run: Conv\(.*pads=\[4096"),
+    ("margins below zero", window(pads=[-1] * 4), r"cannot be run: Conv\(.*pads=\[-1"),
+    ("strides of zero", window(strides=[0, 0]), r"cannot be run: Conv\(.*strides=\[0"),
+    ("strides for three", window(strides=[1, 1, 1]), r"cannot be run: Conv\(.*strides=\[1"),
+    ("no groups", window(group=0), "cannot be run: Conv.*group=0"),
+    ("groups that do not divide", window(group=3), "cannot be run: Conv.*group=3"),
+    (
+        "another kernel than the weights",
+        window(kernel_shape=[9, 9]),
+        "cannot be run: Conv.*kernel_shape=.9, 9.",
+    ),
+    ("window of nothing", no_kernel, r"cannot be run: Conv.*2, 2, 0, 0\]"),
     ("means of means of means", pools, "multiply-adds a step and image|bytes of constants"),
     (
         "blocks of nothing",
         with_node("DepthToSpace", ones(1, 4, 2, 2), blocksize=0),
-        "of blocksize=0, expected 1 to 64",
+        "cannot be run: DepthToSpace.*blocksize=0",
     ),
     # What native code does not survive.
     ("the least number by -1", with_node("Div", whole(-(2**63)), whole(-1)), DIVIDES),
@@ -458,7 +482,7 @@ _TABLE: list[tuple[str, Change, str]] = [
         (
             f"batch_dims={dims}",
             with_node("GatherND", ones(4), whole(0).reshape(1, 1), batch_dims=dims),
-            f"of batch_dims={dims}, expected 0 to 0",
+            f"cannot be run: GatherND.*batch_dims={dims}",
         )
         for dims in (-9, 99)
     ),
@@ -466,18 +490,26 @@ _TABLE: list[tuple[str, Change, str]] = [
         (
             f"equation {equation!r}",
             with_node("Einsum", ones(4), equation=equation),
-            "has a node Einsum of the equation",
+            "cannot be run: Einsum.*equation=",
         )
         for equation in ("i..", "", "...i->...", "i->j", "I,i->", "ij->i", "i->" + "j" * 2000)
     ),
     (
         "axes twice",
         with_node("Squeeze", ones(1, 1), whole(0, 0)),
-        "of the axes .0, 0., expected each once",
+        "cannot be run: Squeeze",
     ),
-    ("an axis too many", with_node("Softmax", ones(2), axis=7), "cannot be loaded|of axis"),
-    ("an order of one axis", with_node("Transpose", ones(2, 2), perm=[0, 0]), "of the order"),
-    ("parts that are none", with_node("Split", ones(4), num_outputs=0), "into 0 parts"),
+    ("an axis too many", with_node("Softmax", ones(2), axis=7), "cannot be loaded"),
+    (
+        "an order of one axis",
+        with_node("Transpose", ones(2, 2), perm=[0, 0]),
+        r"cannot be run: Transpose.*perm=\[0, 0\]",
+    ),
+    (
+        "parts that are none",
+        with_node("Split", ones(4), num_outputs=0),
+        "cannot be run: Split.*num_outputs=0",
+    ),
     *(
         (
             f"a bias that is left out of {kind}",
@@ -486,15 +518,19 @@ _TABLE: list[tuple[str, Change, str]] = [
         )
         for kind in ("LayerNormalization", "Conv")
     ),
-    ("numbers that are not there", with_node("Div", whole(), whole(1, 2, 3)), "that do not fit"),
-    ("one number into none", with_node("Reshape", ones(1), whole(0), allowzero=1), "of 1 numbers"),
-    ("a range to nothing", with_node("Range", whole(), whole(), whole()), "none that it could"),
+    ("numbers that are not there", with_node("Div", whole(), whole(1, 2, 3)), "cannot be run: Div"),
+    (
+        "one number into none",
+        with_node("Reshape", ones(1), whole(0), allowzero=1),
+        "cannot be run: Reshape",
+    ),
+    ("a range to nothing", with_node("Range", whole(), whole(), whole()), "cannot be run: Range"),
     (
         "steps and two more",
         at_first(make("Add", ["steps", "one", "one"], ["evil"]), one=np.int64(1)),
         "cannot be loaded by onnxruntime",
     ),
-    ("two things denied", with_node("Not", *[np.array([True])] * 2), "none that it could have"),
+    ("two things denied", with_node("Not", *[np.array([True])] * 2), "cannot be loaded"),
     ("an attribute that lies about its type", lying_attribute, "'strides' of type 6 holds ints"),
     *operators(
         *("DFT", "STFT", "MelWeightMatrix", "HannWindow", "RoiAlign", "MaxRoiPool", "LSTM", "GRU"),
@@ -564,7 +600,7 @@ _TABLE: list[tuple[str, Change, str]] = [
     (
         "loop with two carried as one",
         lambda model: loop(model).input.append("steps"),
-        "inputs, expected no condition and 2 inputs more",
+        "outputs; expected no condition, 2 inputs more",
     ),
 ]
 

@@ -1,7 +1,6 @@
-"""Graphs of one node drawn at random, each checked and run in a fork of its own.
+"""Graphs of one node drawn at random, to be checked and run.
 
-As a program: reads operators and numbers from stdin, "Conv 3" a line, and writes for each a line of
-JSON: what came of the graph that this draws, the processor's seconds and the peak memory.
+As a program it answers like `hostile_child`; the texts are operators and numbers, as "Conv 3".
 """
 
 import sys
@@ -13,9 +12,7 @@ import onnxruntime
 from hostile_child import answer
 from onnx import AttributeProto, TensorProto, defs, helper, numpy_helper
 
-from diffkiln.runtime.checking.graph import check_graph
-from diffkiln.runtime.checking.signature import Port, Signature
-from diffkiln.runtime.checking.tensors import GraphError
+from diffkiln.runtime.checking import GraphError, Port, Signature, check
 
 SIGNATURE = Signature(
     (Port("seeds", "int64", ("N",)), Port("steps", "int64", ())),
@@ -176,7 +173,7 @@ def attempt(line: str) -> tuple[str, str]:
     operator, number = line.split()
     content = Graph(operator, int(number)).model()
     try:
-        check_graph(content, signature=SIGNATURE, essentials={})
+        check(content, SIGNATURE)
     except GraphError as error:
         return "refused", str(error)
     options = onnxruntime.SessionOptions()

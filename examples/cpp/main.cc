@@ -2,8 +2,8 @@
 //
 //   sample BUNDLE OUT.ppm [FIRST_SEED [COUNT [STEPS]]]
 //
-// They stand one below the other in one PPM. Where the model knows classes, the picture of seed s shows
-// class s mod their number, as it does in diffkiln's own commands.
+// The pictures are one below the other in one PPM file. If the model knows classes, the picture of seed s
+// shows class s mod their number, as in diffkiln's own commands.
 
 #include <charconv>
 #include <cstdint>
@@ -48,14 +48,14 @@ void Require(const TF_Status* status) {
   if (TF_GetCode(status) != TF_OK) throw std::runtime_error(TF_Message(status));
 }
 
-// What bundle.json says of classes; there are 0 where it names none.
+// The classes in bundle.json; there are 0 if it names none.
 class Manifest {
  public:
   explicit Manifest(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     if (!google::protobuf::util::JsonStringToMessage(text, &root_).ok())
-      throw std::runtime_error(path + " is missing, or no JSON");
+      throw std::runtime_error(path + " is missing or is not JSON");
   }
 
   std::int64_t classes() const { return Find("model", "class_names").list_value().values_size(); }
@@ -98,12 +98,12 @@ Tensor Vector(const std::vector<std::int64_t>& values) {
   return tensor;
 }
 
-// What a signature takes, by name.
+// A signature's inputs, by name.
 using Inputs = std::map<std::string, Tensor>;
 
-// seeds int64 [N] and steps int64 []; of a model that knows classes labels int64 [N] and guidance
-// float32 [] too.
-Inputs Asked(const std::vector<std::int64_t>& seeds, std::int64_t steps, const Manifest& manifest) {
+// seeds int64 [N] and steps int64 []; if the model knows classes, also labels int64 [N] and guidance
+// float32 [].
+Inputs InputsFor(const std::vector<std::int64_t>& seeds, std::int64_t steps, const Manifest& manifest) {
   Inputs inputs;
   inputs["seeds"] = Vector(seeds);
   inputs["steps"] = Scalar(TF_INT64, steps);
@@ -116,7 +116,7 @@ Inputs Asked(const std::vector<std::int64_t>& seeds, std::int64_t steps, const M
   return inputs;
 }
 
-// A SavedModel and the names that its signature gives to tensors of its graph.
+// A SavedModel, and its signature's names for tensors of its graph.
 class SavedModel {
  public:
   explicit SavedModel(const std::string& folder) {
@@ -131,7 +131,7 @@ class SavedModel {
     signature_ = parsed.signature_def().at("serving_default");
   }
 
-  // images uint8 [N, H, W, C] of the inputs that the signature names.
+  // Returns images uint8 [N, H, W, C] for the inputs that the signature names.
   Tensor Sample(const Inputs& given) {
     std::vector<TF_Output> inputs;
     std::vector<TF_Tensor*> values;
@@ -149,7 +149,6 @@ class SavedModel {
   }
 
  private:
-
   // "operation:index" in the graph.
   TF_Output Find(const std::string& name) const {
     const std::size_t colon = name.rfind(':');
@@ -165,7 +164,7 @@ class SavedModel {
   tensorflow::SignatureDef signature_;
 };
 
-// The pictures one below the other.
+// Writes the pictures one below the other.
 void WritePpm(const std::string& path, const TF_Tensor* images) {
   const std::int64_t height = TF_Dim(images, 0) * TF_Dim(images, 1);
   if (TF_TensorType(images) != TF_UINT8 || TF_Dim(images, 3) != 3)
@@ -208,7 +207,7 @@ int main(int argc, char** argv) {
     const std::int64_t steps = number(5, "STEPS", 20, 1000);
     const std::string bundle = argv[1];
     SavedModel model(bundle + "/saved_model");
-    const Inputs inputs = Asked(seeds, steps, Manifest(bundle + "/bundle.json"));
+    const Inputs inputs = InputsFor(seeds, steps, Manifest(bundle + "/bundle.json"));
     WritePpm(argv[2], model.Sample(inputs).get());
   } catch (const std::exception& error) {
     std::cerr << "sample: " << error.what() << '\n';

@@ -1,9 +1,8 @@
-// Draws pictures with a bundle's sampler.onnx and writes them as a BMP, one below the other.
+// Draws pictures with a bundle's sampler.onnx and writes them to a BMP file, one below the other.
 //
 //   sample BUNDLE OUT.bmp [FIRST_SEED [COUNT [STEPS]]]
 //
-// Where the model knows classes, the picture of seed s shows class s mod their number, as it does in diffkiln's own
-// commands.
+// If the model knows classes, the picture of seed s shows class s mod their number, as in diffkiln's own commands.
 
 using System;
 using System.Collections.Generic;
@@ -80,7 +79,7 @@ internal static class Program
         var (height, width) = ((int)(about.Shape[0] * about.Shape[1]), (int)about.Shape[2]);
         var pixels = images.GetTensorDataAsSpan<byte>();
 
-        // Rows begin at multiples of four bytes, and hold blue, green and red.
+        // Rows begin at multiples of four bytes; the order is blue, green, red.
         var stride = (3 * width + 3) / 4 * 4;
         var rows = new byte[stride * height];
         for (var y = 0; y < height; y++)
@@ -89,7 +88,7 @@ internal static class Program
 
         using var file = new BinaryWriter(File.Create(path));
         file.Write(new[] { (byte)'B', (byte)'M' });
-        // The height is negative where the first row is the topmost.
+        // A negative height means that the first row is the top one.
         var header = new[] { 54 + rows.Length, 0, 54, 40, width, -height, 24 << 16 | 1, 0, rows.Length, 0, 0, 0, 0 };
         foreach (var number in header) file.Write(number);
         file.Write(rows);

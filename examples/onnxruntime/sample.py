@@ -1,4 +1,4 @@
-"""Draws eight pictures with a bundle's sampler.onnx: python sample.py SAMPLER.onnx OUT.png."""
+"""Draw eight pictures with a bundle's sampler.onnx: python sample.py SAMPLER.onnx OUT.png."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Draws eight pictures with a bundle's SavedModel: python sample.py SAVED_MODEL OUT.png."""
+"""Draw eight pictures with a bundle's SavedModel: python sample.py SAVED_MODEL OUT.png."""
 
 import json
 import sys

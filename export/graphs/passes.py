@@ -11,7 +11,7 @@ import onnxruntime
 from onnx import numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 
-from ...runtime.checking.operators import RULES
+from ...runtime.checking import taken_operators
 from ...trainer.errors import InputError, first_line
 from .layout_rules import without_transposes
 
@@ -32,9 +32,10 @@ def require_standard_operators(model: onnx.ModelProto, opset: int) -> None:
 
 def require_taken_operators(model: onnx.ModelProto) -> None:
     """Raise InputError for an operator that the runtime refuses, control flow among them."""
+    taken = taken_operators()
     _require(
         model,
-        lambda node: node.op_type in RULES or node.op_type == "Constant",
+        lambda node: node.op_type in taken,
         "which the runtime does not take",
     )
 

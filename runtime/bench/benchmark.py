@@ -1,10 +1,11 @@
 """`diffkiln-bench`: what a bundle costs on this machine.
 
-Every setting is measured in a process of its own; this one only plans, asks and reports.
+A process of its own measures each setting; this one only plans, asks and reports.
 """
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -25,20 +26,20 @@ from ..command.program import Command
 from ..device.device import DEVICES
 from ..errors import LibraryError
 from ..limits import MAX_BATCH, MAX_STEPS, MAX_THREADS
-from .compare.contestants import compare, contestants
 from .figures import measure, peak_gigaflops
-from .plan import BAKED, VARIANTS, Setting, default_steps, plan
+from .plan import BAKED, Setting, default_steps, plan
 from .plot import ENDINGS, write_plot
 from .process import Process
 from .profile import OperatorTime
-from .report import Comparison, Profile, Report, new_report, write_json
-from .table import comparison_table, profile_table, speed_table, start_table
+from .report import Comparison, Profile, Report, write_json
+from .sampling import VARIANTS
+from .table import SPEED, START, comparison_table, profile_table, table
 
 OPTIONS = (
     Option(
         "bundle",
         file_paths,
-        "what diffkiln-export wrote, or several of it; by default flowers brought along",
+        "folders that diffkiln-export wrote, commas between; by default the bundled flowers",
     ),
     Option("batch_sizes", whole_numbers(1, MAX_BATCH), "images per call, commas between", "1,8"),
     Option(
@@ -49,14 +50,14 @@ OPTIONS = (
     Option(
         "variants",
         several(one_of(tuple(VARIANTS))),
-        "loop and unrolled: the baked sampler.onnx, as the bundle has it; stepwise: noise.onnx and "
-        "step.onnx from Python; denoiser: denoiser.onnx by itself, once for each step",
+        "loop or unrolled: the baked sampler.onnx, whichever the bundle has; stepwise: noise.onnx "
+        "and step.onnx from Python; denoiser: denoiser.onnx alone, once for each step",
         "loop,unrolled",
     ),
     Option("device", several(one_of(DEVICES)), "auto, cpu, cuda, openvino, or several", "auto"),
     Option("threads", whole_number(1, MAX_THREADS), "CPU threads; by default the physical cores"),
     Option("rounds", whole_number(1, 1000), "how many times each setting is timed", "7"),
-    Option("compare", None, "also time other ways to do the same, turn by turn"),
+    Option("compare", None, "also time other runtimes on the same task, in turns"),
     Option("profile", None, "also show the time of each operator"),
     Option("json", file_path, "a file to write every figure to"),
     Option("plot", file_path, "a .png, .svg or .pdf of latency against batch size and steps"),
@@ -71,17 +72,17 @@ def _benchmark(values: Mapping[str, Any]) -> None:
     bundles = [open_bundle(path) for path in values["bundle"] or [shipped_bundle()]]
     if values["profile"] and "openvino" in values["device"]:
         raise bad_flag("device", "openvino", "has no operators to --profile; leave one of them out")
+    steps = values["steps"] or (default_steps(bundles),)
+    planned = partial(plan, bundles, steps=steps, batches=values["batch_sizes"])
     further = values["compare"] or values["profile"]
-    # What cannot be measured is complained of before time is spent.
+    # What cannot be measured is refused before time is spent.
     for variants in [values["variants"], *([BAKED] if further else [])]:
-        _plan(bundles, values, variants, values["device"])
+        planned(values["device"], variants)
     networks, devices = _networks(bundles, values)
-    settings, left_out = _plan(bundles, values, values["variants"], devices)
-    baked = _plan(bundles, values, BAKED, devices)[0] if further else []
-    report = new_report(values["threads"], left_out)
-    report.multiply_adds = {
-        setting.name: networks[setting.bundle.path]["multiply_adds"] for setting in settings
-    }
+    settings, left_out = planned(devices, values["variants"])
+    baked = planned(devices, BAKED)[0] if further else []
+    sizes = {each.name: networks[each.bundle.path]["multiply_adds"] for each in settings}
+    report = Report(threads=values["threads"], left_out=left_out, multiply_adds=sizes)
     print(report.heading(), flush=True)
     _measure(report, settings, values["rounds"])
     if values["compare"]:
@@ -97,7 +98,7 @@ def _benchmark(values: Mapping[str, Any]) -> None:
 
 
 def _require_outputs(json_file: Path | None, plot_file: Path | None) -> None:
-    """Complain of an output before the time is spent, not after."""
+    """Refuse an output before the time is spent, not after."""
     if json_file is not None:
         require_writable("json", json_file)
     if plot_file is None:
@@ -109,23 +110,8 @@ def _require_outputs(json_file: Path | None, plot_file: Path | None) -> None:
         raise LibraryError("--plot needs matplotlib: run pip install 'diffkiln[plot]'")
 
 
-def _plan(
-    bundles: Sequence[Bundle],
-    values: Mapping[str, Any],
-    variants: Sequence[str],
-    devices: Sequence[str],
-) -> tuple[list[Setting], list[str]]:
-    return plan(
-        bundles,
-        devices=devices,
-        variants=variants,
-        steps=values["steps"] or (default_steps(bundles),),
-        batches=values["batch_sizes"],
-    )
-
-
 def _networks(bundles: Sequence[Bundle], values: Mapping[str, Any]) -> tuple[Networks, list[str]]:
-    """Load each bundle on each device once; the networks, and the devices that were got."""
+    """Load each bundle on each device once; return the networks, and the devices they got."""
     networks: Networks = {}
     devices = []
     for device in values["device"]:
@@ -146,20 +132,22 @@ def _measure(report: Report, settings: Sequence[Setting], rounds: int) -> None:
     _progress("")
     for device, gigaflops in peak_gigaflops(report.rows).items():
         print(f"largest matrix product on {device}: {gigaflops:.0f} GFLOP/s")
-    print(f"\n{speed_table(report.rows)}\n\n{start_table(report.rows)}", flush=True)
+    print(f"\n{table(report.rows, SPEED)}\n\n{table(report.rows, START)}", flush=True)
 
 
 def _compare(report: Report, settings: Sequence[Setting], rounds: int, networks: Networks) -> None:
-    groups = _alike(settings)
-    for number, same in enumerate(groups, 1):
+    from .compare.contestants import compare, contestants
+
+    groups = _groups(settings)
+    for number, group in enumerate(groups, 1):
         _progress(f"comparison {number} of {len(groups)}")
-        network = networks[same[0].bundle.path]
+        network = networks[group[0].bundle.path]
         results, left_out = compare(
-            list(contestants(same, threads=report.threads, network=network)),
+            list(contestants(group, threads=report.threads, network=network)),
             rounds=rounds,
             multiply_adds=network["multiply_adds"],
         )
-        comparison = Comparison(same[0].device, same[0].steps, same[0].batch, results)
+        comparison = Comparison(group[0].device, group[0].steps, group[0].batch, results)
         report.comparisons.append(comparison)
         _progress("")
         report.left_out += [line for line in left_out if line not in report.left_out]
@@ -176,13 +164,13 @@ def _profile(report: Report, settings: Sequence[Setting]) -> None:
 
 
 def _progress(text: str) -> None:
-    """Keep a line on the terminal, where there is one: a large matrix takes minutes."""
+    """Show a line on the terminal, if there is one: a large matrix takes minutes."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def _alike(settings: Sequence[Setting]) -> list[list[Setting]]:
-    """Group the settings of one device, number of steps and batch; a Loop comes first."""
+def _groups(settings: Sequence[Setting]) -> list[list[Setting]]:
+    """Group the settings by device, steps and batch; in each group a Loop comes first."""
     groups: dict[tuple[str, int, int], list[Setting]] = {}
     for setting in sorted(settings, key=lambda setting: setting.variant != "loop"):
         groups.setdefault((setting.device, setting.steps, setting.batch), []).append(setting)

@@ -1,4 +1,4 @@
-"""The figures of one setting, out of the times that its process measured."""
+"""The figures of one setting, from the times that its process measured."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from .process import Process
 class Row:
     """What one setting costs, measured in a process of its own.
 
-    `latencies_ms`, `denoiser_ms` and `product_ms` are the times of the sampling, of as many bare
-    network calls as it has steps, and of the matrix product, turn by turn; ratios are medians over
+    `latencies_ms`, `denoiser_ms` and `product_ms` are the times of the sampling, of one bare
+    network call for each step, and of the matrix product, turn by turn; ratios are medians over
     the turns. An evaluation is the network applied to one image once: batch x steps in a call.
     `outside_network` is the share of the latency that bare network calls do not explain, below 0 if
-    they happen to be slower; None for them alone, and without denoiser.onnx. `share_of_peak` is
-    the network's multiply-adds a second over those of the matrix product. From the start of the
-    process to its first images it took `cold_ms`: Python and its imports, loading, the first call.
-    `peak_bytes` is the most memory that was resident, None where nothing tells.
+    they happen to be slower; None for the bare calls, and without denoiser.onnx. `share_of_peak` is
+    the network's multiply-adds a second over those of the matrix product. `cold_ms` is the time
+    from the start of the process to its first images: Python and its imports, loading, the first
+    call. `peak_bytes` is the most resident memory, None where unknown.
     """
 
     bundle: str
@@ -50,23 +50,22 @@ class Row:
 def measure(setting: Setting, *, threads: int | None, rounds: int, multiply_adds: int) -> Row:
     """Measure a setting `rounds` times in a fresh process.
 
-    `multiply_adds` are those of the network for one image.
+    The network has `multiply_adds` for one image.
     """
     with Process("sampling", setting.job(threads, compare=True)) as process:
         turns = [process.turn() for _ in range(rounds)]
-        return row(setting, process.ready, turns, multiply_adds)
+        return _row(setting, process.ready, turns, multiply_adds)
 
 
-def row(
+def _row(
     setting: Setting,
     ready: Mapping[str, Any],
     turns: Sequence[Mapping[str, float]],
     multiply_adds: int,
 ) -> Row:
-    """Work out the figures from the process's answers."""
-    latencies_ms, product_ms = _times(turns, "ms"), _times(turns, "product_ms")
-    denoiser_ms = _times(turns, "denoiser_ms") if "denoiser_ms" in turns[0] else None
-    p50_ms, p90_ms, p99_ms = (percentile(latencies_ms, percent) for percent in (50, 90, 99))
+    times = {name: tuple(turn[name] for turn in turns) for name in turns[0]}
+    latencies_ms, denoiser_ms = times["ms"], times.get("denoiser_ms")
+    p50_ms, p90_ms, p99_ms = percentiles(latencies_ms)
     evaluations = setting.batch * setting.steps
     in_products = evaluations * multiply_adds / PRODUCT_MULTIPLY_ADDS[ready["device"]]
     parts = ("import_ms", "load_ms", "first_call_ms")
@@ -80,29 +79,26 @@ def row(
         p99_ms=p99_ms,
         images_per_second=1e3 * setting.batch / p50_ms,
         evaluations_per_second=1e3 * evaluations / p50_ms,
-        outside_network=None
-        if denoiser_ms is None
-        else 1 - median_ratio(denoiser_ms, latencies_ms),
-        share_of_peak=in_products * median_ratio(product_ms, latencies_ms),
+        outside_network=1 - median_ratio(denoiser_ms, latencies_ms) if denoiser_ms else None,
+        share_of_peak=in_products * median_ratio(times["product_ms"], latencies_ms),
         cold_ms=sum(ready[part] for part in parts),
         latencies_ms=latencies_ms,
         denoiser_ms=denoiser_ms,
-        product_ms=product_ms,
+        product_ms=times["product_ms"],
         **{key: ready[key] for key in ("device", "provider", "peak_bytes", *parts)},
     )
 
 
 def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
-    """Return the median ratio of the pairs; a change of speed between turns leaves it alone."""
+    """Return the median ratio of the pairs, which a change of speed between turns leaves alone."""
     return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the value below which `percent` of them lie, on the line between two of them."""
-    ordered, place = sorted(values), percent / 100 * (len(values) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+def percentiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the 50th, 90th and 99th percentile, interpolated between the two nearest values."""
+    at_least_two = values if len(values) > 1 else [*values, *values]
+    cuts = statistics.quantiles(at_least_two, n=100, method="inclusive")
+    return cuts[49], cuts[89], cuts[98]
 
 
 def peak_gigaflops(rows: Sequence[Row]) -> dict[str, float]:
@@ -114,7 +110,3 @@ def peak_gigaflops(rows: Sequence[Row]) -> dict[str, float]:
     for row in rows:
         best_ms[row.device] = min(*row.product_ms, best_ms.get(row.device, float("inf")))
     return {device: 2 * PRODUCT_MULTIPLY_ADDS[device] / ms / 1e6 for device, ms in best_ms.items()}
-
-
-def _times(turns: Sequence[Mapping[str, float]], key: str) -> tuple[float, ...]:
-    return tuple(turn[key] for turn in turns)

@@ -1,9 +1,9 @@
-"""What a benchmark ran on: figures mean nothing without it."""
+"""The machine that a benchmark ran on, without which its figures mean nothing."""
 
+import contextlib
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -11,15 +11,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..device.resources import physical_cores
+
 
 def machine() -> dict[str, Any]:
-    """Describe the processor, its cores, the GPUs and the system; None for what nothing tells.
+    """Describe the processor, its cores, the GPUs and the system; None where unknown.
 
-    `usable_cores` are the logical ones that this process may run on.
+    `usable_cores` are the logical cores that this process may run on.
     """
     return {
         "processor": _processor(),
-        "physical_cores": physical_cores(),
+        "physical_cores": _physical_cores(),
         "logical_cores": os.cpu_count(),
         "usable_cores": _usable_cores(),
         "gpus": _gpus(),
@@ -29,27 +31,18 @@ def machine() -> dict[str, Any]:
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the versions of those packages that are installed."""
-    found = {}
+    """Return the versions of the packages that are installed."""
+    installed = {}
     for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            installed[package] = metadata.version(package)
+    return installed
 
 
-def physical_cores(cpuinfo: Path = Path("/proc/cpuinfo")) -> int | None:
-    """Count cores rather than the threads they run at once; None if it cannot be told."""
+def _physical_cores() -> int | None:
     if sys.platform == "darwin":
-        text = _output("sysctl", "-n", "hw.physicalcpu")
-        return int(text) if text else None
-    cores = set()
-    for block in _read(cpuinfo).split("\n\n"):
-        entries = dict(re.findall(r"^(physical id|core id)\s*: (\d+)$", block, re.MULTILINE))
-        if len(entries) == 2:
-            cores.add((entries["physical id"], entries["core id"]))
-    return len(cores) or None
+        return int(_output("sysctl", "-n", "hw.physicalcpu") or 0) or None
+    return physical_cores(range(os.cpu_count() or 1)) if sys.platform == "linux" else None
 
 
 def _usable_cores() -> int | None:
@@ -61,8 +54,11 @@ def _usable_cores() -> int | None:
 def _processor() -> str | None:
     if sys.platform == "darwin":
         return _output("sysctl", "-n", "machdep.cpu.brand_string") or platform.machine()
-    name = re.search(r"^model name\s*: (.+)$", _read(Path("/proc/cpuinfo")), re.MULTILINE)
-    return name[1].strip() if name else platform.processor() or platform.machine() or None
+    with contextlib.suppress(OSError):
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        if name := re.search(r"^model name\s*: (.+)$", cpuinfo, re.MULTILINE):
+            return name[1].strip()
+    return platform.processor() or platform.machine() or None
 
 
 def _gpus() -> list[str]:
@@ -71,21 +67,10 @@ def _gpus() -> list[str]:
 
 
 def _output(program: str, *arguments: str) -> str:
-    """Return what a program prints; nothing if it is not there or fails."""
-    found = shutil.which(program)
-    if found is None:
-        return ""
+    """Return what a program prints, or nothing if it is missing or fails."""
+    command = [program, *arguments]
     try:
-        done = subprocess.run(
-            [found, *arguments], capture_output=True, text=True, timeout=20, check=True
-        )
+        text = subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True, timeout=20)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip()
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    return text.strip()

@@ -1,43 +1,48 @@
-"""The process that looks at a bundle first: does it load on the device, and what is its network?"""
+"""The process that checks that a bundle loads on a device, and measures its network's size."""
 
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
 
+from ..bundle.bundle import Bundle
+from .feeds import denoiser_feeds, sampler_feeds
+from .profile import Node, recorded
 from .protocol import Answer, Job, Turn, serve
 
-if TYPE_CHECKING:
-    from ..bundle.bundle import Bundle
-    from .recording import Node
+Size = tuple[int, ...]
+
+# From the shapes of x, w and y = x · w. Weights are [M, C/group, …] of a convolution, and
+# [C, M/group, …] of a transposed one. The x of a Gemm may be transposed.
+COUNTS: Mapping[str, Callable[[Size, Size, Size], int]] = {
+    "Conv": lambda _, w, y: math.prod(y) * math.prod(w[1:]),
+    "ConvTranspose": lambda x, w, _: math.prod(x) * math.prod(w[1:]),
+    "MatMul": lambda x, _, y: math.prod(y) * x[-1],
+    "Gemm": lambda x, _, y: math.prod(y) * (math.prod(x) // y[0]),
+}
 
 
 def prepare(job: Job) -> tuple[Answer, Turn]:
     """Answer with the device and, for one image and step, multiply-adds and levels.
 
-    The job's `bundle`, `device` and `threads` are as for Sampler. DeviceError if it does not get
-    the device, BundleError if the bundle is damaged.
+    The job's `bundle`, `device` and `threads` are as for Sampler. Raises DeviceError if the device
+    is unavailable, BundleError if the bundle is damaged.
     """
     from ..sampler import Sampler
 
     with Sampler(job["bundle"], device=job["device"], threads=job["threads"]) as sampler:
         sampler.load("sampler")
-        nodes, evaluations = _nodes(sampler.bundle)
         device = sampler.device
-    about = {
-        "device": device,
-        "multiply_adds": multiply_adds(nodes) // evaluations,
-        "levels": levels(nodes),
-    }
-    return about, dict
+        nodes, evaluations = _nodes(sampler.bundle)
+    count = multiply_adds(nodes) // evaluations
+    return {"device": device, "multiply_adds": count, "levels": levels(nodes)}, dict
 
 
-def multiply_adds(nodes: "Iterable[Node]") -> int:
-    """Multiply-adds of convolutions and matrix products, as their shapes tell."""
-    return sum(COUNTS[node.operator](node) for node in nodes if node.operator in COUNTS)
+def multiply_adds(nodes: Iterable[Node]) -> int:
+    """Count the multiply-adds of convolutions and matrix products by their shapes."""
+    return sum(map(_multiply_adds, nodes))
 
 
-def levels(nodes: "Iterable[Node]") -> list[tuple[int, int, int]]:
-    """Height, width and most channels of the convolutions at each size, the largest size first."""
+def levels(nodes: Iterable[Node]) -> list[tuple[int, int, int]]:
+    """Return (height, width, most channels) of the convolutions of each size, the largest first."""
     channels: dict[tuple[int, int], int] = {}
     for node in nodes:
         if node.operator == "Conv" and len(node.outputs[0]) == 4:
@@ -46,53 +51,24 @@ def levels(nodes: "Iterable[Node]") -> list[tuple[int, int, int]]:
     return [(*size, channels[size]) for size in sorted(channels, reverse=True)]
 
 
-def _convolution(node: "Node") -> int:
-    made, taken, *kernel = node.inputs[1]
-    # Means over channels, and numbers spread over them, are convolutions for the layout's sake.
-    if min(made, taken) == max(kernel) == 1:
+def _multiply_adds(node: Node) -> int:
+    if node.operator not in COUNTS:
         return 0
-    return math.prod(node.outputs[0]) * math.prod(node.inputs[1][1:])
+    x, w, *_ = node.inputs
+    # Means over channels, and numbers spread over them, are convolutions for the layout's sake.
+    if node.operator == "Conv" and min(w[:2]) == max(w[2:]) == 1:
+        return 0
+    return COUNTS[node.operator](x, w, node.outputs[0])
 
 
-def _transposed_convolution(node: "Node") -> int:
-    return math.prod(node.inputs[0]) * math.prod(node.inputs[1][1:])
-
-
-def _matrix_product(node: "Node") -> int:
-    return math.prod(node.outputs[0]) * node.inputs[0][-1]
-
-
-def _general_product(node: "Node") -> int:
-    # The first matrix may be transposed: what is not a row of the result is summed over.
-    rows = node.outputs[0][0]
-    return math.prod(node.outputs[0]) * (math.prod(node.inputs[0]) // rows)
-
-
-# Weights are [M, C/group, …] of a convolution, and [C, M/group, …] of a transposed one.
-COUNTS = {
-    "Conv": _convolution,
-    "ConvTranspose": _transposed_convolution,
-    "MatMul": _matrix_product,
-    "Gemm": _general_product,
-}
-
-
-def _nodes(bundle: "Bundle") -> "tuple[list[Node], int]":
-    """Run the network, best by itself; the nodes, and how many evaluations of an image they are."""
-    import numpy as np
-
-    from ..engine.conditioning import unguided
-    from .recording import recorded
-
-    batch = bundle.unrolled_batch or 1
+def _nodes(bundle: Bundle) -> tuple[list[Node], int]:
+    """Run the network, by itself if possible; return its nodes, and the evaluations of an image."""
+    batch, steps = bundle.unrolled_batch or 1, bundle.unrolled_steps or 1
     if "denoiser" in bundle.graphs:
-        noisy = np.zeros((batch, *bundle.image_shape), np.float32)
-        feeds: dict[str, Any] = {"noisy": noisy, "time": np.full(batch, 0.5, np.float32)}
-        feeds |= unguided(bundle, batch)
-        return recorded(bundle.graphs["denoiser"], feeds, as_written=True), batch
-    steps = bundle.unrolled_steps or 1
-    feeds = {"seeds": np.arange(batch), "steps": np.array(steps), **unguided(bundle, batch)}
-    return recorded(bundle.graphs["sampler"], feeds, as_written=True), batch * steps
+        graph, feeds, evaluations = "denoiser", denoiser_feeds(bundle, batch), batch
+    else:
+        graph, feeds, evaluations = "sampler", sampler_feeds(bundle, batch, steps), batch * steps
+    return recorded(bundle.graph(graph), feeds, as_written=True), evaluations
 
 
 if __name__ == "__main__":

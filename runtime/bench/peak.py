@@ -1,13 +1,13 @@
-"""The machine's ceiling: the fastest thing that onnxruntime does here, a large matrix product.
+"""The machine's ceiling: a large matrix product, the fastest thing that onnxruntime does here.
 
-A network cannot use more of the machine than its own runtime's product of two float32 matrices, on
+A network cannot use more of the machine than onnxruntime's own product of two float32 matrices, on
 the same number of threads.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-# Large enough for the cost of the call to vanish, small enough to take a fraction of a second.
+# Large enough that the call itself costs nothing, small enough to take a fraction of a second.
 SIZES = {"cpu": 1536, "openvino": 1536, "cuda": 8192}
 
 PRODUCT_MULTIPLY_ADDS = {device: size**3 for device, size in SIZES.items()}
@@ -16,18 +16,17 @@ _FLOAT, _OPSET, _IR_VERSION = 1, 18, 8
 
 
 def matrix_product(device: str, threads: int | None) -> Callable[[], object]:
-    """Make a function that multiplies two matrices of SIZES[device] squared, on that device.
+    """Return a function that multiplies two matrices of SIZES[device] squared on that device.
 
-    For OpenVINO it is onnxruntime's product, so that shares of both can be compared.
+    For OpenVINO the CPU's product serves, so that shares of both can be compared.
     """
     import numpy as np
-    import onnxruntime
 
-    from .session import open_session, session_options
+    from ..engine.session import onnxruntime, open_session, session_options
 
     size = SIZES[device]
     device = "cpu" if device == "openvino" else device
-    session = open_session(product_graph(size), session_options(threads), device)
+    session = open_session(product_graph(), session_options(threads), device)
     matrix = np.random.default_rng(0).random((size, size), np.float32)
     # Bound to the device, so that no copy is timed.
     value = onnxruntime.OrtValue.ortvalue_from_numpy(matrix, device, 0)
@@ -37,50 +36,35 @@ def matrix_product(device: str, threads: int | None) -> Callable[[], object]:
     binding.bind_output("c", device, 0)
 
     def multiply(_: onnxruntime.OrtValue = value) -> None:
-        # On the CPU the binding uses the memory of the value, which some versions do not keep.
+        # On the CPU the binding uses the value's memory, and some versions do not keep the value.
         session.run_with_iobinding(binding)
 
     return multiply
 
 
-def product_graph(size: int) -> bytes:
-    """Return an ONNX model of c = a · b, float32 [size, size] each.
+def product_graph() -> bytes:
+    """Return an ONNX model of c = a · b, float32 [N, N] each.
 
-    Written field by field, since onnx itself is not among what the runtime needs; the numbers are
-    those of onnx.proto.
+    It is encoded here, field by field with the numbers of onnx.proto, because the runtime does not
+    require onnx.
     """
-    node = b"".join([_text(1, "a"), _text(1, "b"), _text(2, "c"), _text(4, "MatMul")])
-    graph = b"".join(
-        [
-            _message(1, node),
-            _text(2, "product"),
-            _message(11, _matrix("a", size)),
-            _message(11, _matrix("b", size)),
-            _message(12, _matrix("c", size)),
-        ]
-    )
-    opset = _text(1, "") + _number(2, _OPSET)
-    return _number(1, _IR_VERSION) + _message(7, graph) + _message(8, opset)
+    node = _field(1, b"a") + _field(1, b"b") + _field(2, b"c") + _field(4, b"MatMul")
+    inputs = _field(11, _matrix(b"a")) + _field(11, _matrix(b"b"))
+    graph = _field(1, node) + _field(2, b"product") + inputs + _field(12, _matrix(b"c"))
+    opset = _field(1, b"") + _number(2, _OPSET)
+    return _number(1, _IR_VERSION) + _field(7, graph) + _field(8, opset)
 
 
-def _matrix(name: str, size: int) -> bytes:
-    shape = 2 * _message(1, _number(1, size))
-    tensor = _number(1, _FLOAT) + _message(2, shape)
-    return _text(1, name) + _message(2, _message(1, tensor))
+def _matrix(name: bytes) -> bytes:
+    shape = 2 * _field(1, _field(2, b"N"))
+    tensor = _number(1, _FLOAT) + _field(2, shape)
+    return _field(1, name) + _field(2, _field(1, tensor))
 
 
-def _text(field: int, text: str) -> bytes:
-    return _message(field, text.encode())
-
-
-def _message(field: int, content: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
+# Numbers and lengths below 128 take one byte.
+def _field(field: int, content: bytes) -> bytes:
+    return bytes([field << 3 | 2, len(content)]) + content
 
 
 def _number(field: int, number: int) -> bytes:
-    return _varint(field << 3) + _varint(number)
-
-
-def _varint(number: int) -> bytes:
-    low, rest = number & 0x7F, number >> 7
-    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+    return bytes([field << 3, number])

@@ -1,20 +1,13 @@
 """What a benchmark measures: every bundle, device, variant, number of steps and batch size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..bundle.bundle import Bundle
 from ..command.options import bad_flag
 from ..command.program import checked_steps
-
-# The graphs that a variant runs.
-VARIANTS: Mapping[str, tuple[str, ...]] = {
-    "loop": ("sampler",),
-    "unrolled": ("sampler",),
-    "stepwise": ("noise", "step"),
-    "denoiser": ("denoiser",),
-}
+from .sampling import VARIANTS
 
 # What sampler.onnx may be.
 BAKED = ("loop", "unrolled")
@@ -22,7 +15,7 @@ BAKED = ("loop", "unrolled")
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to sample, which a process of its own measures; `name` is short for the bundle."""
+    """One way to sample, measured in a process of its own; `name` is short for the bundle."""
 
     bundle: Bundle
     name: str
@@ -33,34 +26,28 @@ class Setting:
 
     def job(self, threads: int | None, **more: Any) -> dict[str, Any]:
         """Return the job for the process."""
-        return {
-            "bundle": str(self.bundle.path.absolute()),
-            "device": self.device,
-            "threads": threads,
-            "variant": self.variant,
-            "batch": self.batch,
-            "steps": self.steps,
-            **more,
-        }
+        names = ("device", "variant", "batch", "steps")
+        job = {name: getattr(self, name) for name in names}
+        return {"bundle": str(self.bundle.path.absolute()), "threads": threads, **job, **more}
 
 
 def default_steps(bundles: Sequence[Bundle]) -> int:
-    """Return what all the bundles can do: an unrolled one has no choice."""
+    """Return a number of steps for all bundles: an unrolled one has no choice."""
     fixed = (bundle.unrolled_steps for bundle in bundles if bundle.unrolled_steps)
     return next(fixed, bundles[0].default_steps)
 
 
 def plan(
     bundles: Sequence[Bundle],
-    *,
     devices: Sequence[str],
     variants: Sequence[str],
+    *,
     steps: Sequence[int],
     batches: Sequence[int],
 ) -> tuple[list[Setting], list[str]]:
-    """Make the settings, and a line for each one left out since an unrolled bundle is fixed.
+    """Return the settings, and a line for each one that an unrolled bundle cannot do.
 
-    With OpenVINO, stepwise stands for what is baked.
+    With OpenVINO, stepwise replaces the baked variants.
 
     Raises UsageError for a bundle with no setting left or too many steps, BundleError for one that
     lacks a graph.
@@ -77,37 +64,30 @@ def plan(
             for number in steps
             for batch in batches
         ]
-        fitting = [setting for setting in wanted if _misfit(setting) is None]
-        misfits = [misfit for setting in wanted if (misfit := _misfit(setting))]
-        if not fitting:
+        misfits = [_misfit(setting) for setting in wanted]
+        if all(misfits):
             raise bad_flag("bundle", bundle.path, f"{misfits[0]}; add that to the flags")
-        settings += fitting
-        left_out += [f"{name}: {misfit}" for misfit in misfits]
+        settings += [setting for setting, misfit in zip(wanted, misfits, strict=True) if not misfit]
+        left_out += [f"{name}: {misfit}" for misfit in misfits if misfit]
     return settings, list(dict.fromkeys(left_out))
 
 
-def baked_variant(bundle: Bundle) -> str:
-    """Return what the bundle's sampler.onnx is."""
-    return "loop" if bundle.unrolled_steps is None else "unrolled"
-
-
 def _own_variants(bundle: Bundle, variants: Sequence[str], device: str) -> list[str]:
+    baked, other = BAKED if bundle.unrolled_steps is None else reversed(BAKED)
     if device == "openvino":
-        # It takes no Loop, so a Sampler goes step by step there.
-        apart = ("stepwise" if variant in BAKED else variant for variant in variants)
-        variants = list(dict.fromkeys(apart))
-    other = "unrolled" if baked_variant(bundle) == "loop" else "loop"
-    chosen = [variant for variant in variants if variant != other]
+        # It has no Loop, so a Sampler goes step by step there.
+        variants = ["stepwise" if variant in BAKED else variant for variant in variants]
+    chosen = [variant for variant in dict.fromkeys(variants) if variant != other]
     if not chosen:
-        expected = f"{bundle.path} is {baked_variant(bundle)}; name that, stepwise or denoiser"
+        expected = f"{bundle.path} is {baked}; name that, stepwise or denoiser"
         raise bad_flag("variants", ",".join(variants), expected)
-    for graph in (graph for variant in chosen for graph in VARIANTS[variant]):
+    for graph in (graph for variant in chosen for graph in VARIANTS[variant].graphs):
         bundle.graph(graph)
     return chosen
 
 
 def _misfit(setting: Setting) -> str | None:
-    """Why an unrolled graph cannot do this."""
+    """Say why an unrolled graph cannot do this, or None."""
     bundle = setting.bundle
     if setting.variant != "unrolled":
         return None
@@ -120,6 +100,6 @@ def _misfit(setting: Setting) -> str | None:
 
 
 def _names(bundles: Sequence[Bundle]) -> list[str]:
-    """Names of the folders if they differ, otherwise their paths."""
+    """Return the folders' names if they differ, otherwise their paths."""
     names = [bundle.path.absolute().name for bundle in bundles]
     return names if len(set(names)) == len(names) else [str(bundle.path) for bundle in bundles]

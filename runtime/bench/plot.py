@@ -1,6 +1,7 @@
 """Latency against batch size and against steps, as a figure."""
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,24 @@ from .figures import Row
 
 ENDINGS = (".png", ".svg", ".pdf")
 
-# Colours that the colour-blind can tell apart (Okabe and Ito), the pale yellow left out.
+# Colours that the colour-blind can tell apart (Okabe and Ito), without the pale yellow.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = "osD^vP"
 _LONG_LABEL = 24
 
 Number = Callable[[Row], int]
 
+# The label and number of a panel's axis; the words for the other number, and that number.
+_BATCH, _STEPS = attrgetter("batch"), attrgetter("steps")
+_PANELS = (("batch size", _BATCH, "{} steps", _STEPS), ("steps", _STEPS, "batch {}", _BATCH))
+
+_names = attrgetter("bundle", "device", "variant")
+
 
 def write_plot(target: Path, rows: Sequence[Row], processor: str) -> None:
     """Draw the median latency of the settings, with a whisker from there to the 90th percentile.
 
-    There is a panel for the batch size and one for the steps, if there are several of these.
+    The batch size and the steps each have a panel if there are several values.
     """
     # A Figure of its own, not pyplot: no window, no global state.
     from matplotlib.figure import Figure  # pyright: ignore[reportMissingImports]
@@ -37,44 +44,24 @@ def write_plot(target: Path, rows: Sequence[Row], processor: str) -> None:
         figure.savefig(temporary, format=target.suffix[1:].lower(), dpi=150)
 
 
-def _batch(row: Row) -> int:
-    return row.batch
-
-
-def _steps(row: Row) -> int:
-    return row.steps
-
-
-# The label and number of a panel's axis; the words for the other number, and that.
-_PANELS = (
-    ("batch size", _batch, "{} steps", _steps),
-    ("steps", _steps, "batch {}", _batch),
-)
-
-
-def _names(row: Row) -> tuple[str, ...]:
-    return row.bundle, row.device, row.variant
-
-
 def _common(rows: Sequence[Row]) -> list[str]:
-    """Names that are the same in all rows, for the title."""
+    """Return the names that are the same in all rows, for the title."""
     return [column[0] for column in zip(*map(_names, rows), strict=True) if len(set(column)) == 1]
 
 
 def _draw(axes: Any, rows: Sequence[Row], number: Number, unit: str, other: Number) -> None:
-    """A line for each kind of setting, by colour, and each of its other numbers, by marker."""
+    """Draw a line for each kind of setting, by colour, and each other number, by marker."""
     common = _common(rows)
     kinds = list(dict.fromkeys(map(_names, rows)))
     others = sorted(set(map(other, rows)))
     for kind, line in ((kind, line) for kind in kinds for line in others):
         points = [row for row in rows if _names(row) == kind and other(row) == line]
-        if not points:  # an unrolled bundle cannot do everything
+        if not points:  # an unrolled bundle has few settings
             continue
         points.sort(key=number)
-        p50_ms = [row.p50_ms for row in points]
         axes.errorbar(
             [number(row) for row in points],
-            p50_ms,
+            [row.p50_ms for row in points],
             [[0.0] * len(points), [row.p90_ms - row.p50_ms for row in points]],
             color=_COLOURS[kinds.index(kind) % len(_COLOURS)],
             marker=_MARKERS[others.index(line) % len(_MARKERS)],
@@ -86,21 +73,14 @@ def _draw(axes: Any, rows: Sequence[Row], number: Number, unit: str, other: Numb
 
 
 def _tidy(axes: Any, label: str, ticks: Sequence[int]) -> None:
-    from matplotlib.ticker import (  # pyright: ignore[reportMissingImports]
-        LogLocator,
-        NullLocator,
-        StrMethodFormatter,
-    )
+    from matplotlib import ticker  # pyright: ignore[reportMissingImports]
 
-    # Costs grow in proportion: on these axes that is a straight line, whatever an image costs.
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    # Costs grow in proportion, which is a straight line on these axes whatever an image costs.
+    axes.set(xscale="log", yscale="log", xlabel=label)
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.set_xlabel(label)
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+    axes.minorticks_off()
     axes.grid(visible=True, alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     # Below the axes, where it covers nothing; two columns of bundles' names would be too wide.

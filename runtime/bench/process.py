@@ -1,4 +1,4 @@
-"""A fresh process of the benchmark, seen from the command."""
+"""A fresh process of the benchmark, as the command sees it."""
 
 import contextlib
 import json
@@ -14,32 +14,40 @@ from .. import errors
 from ..errors import DiffkilnError, RunError
 from .protocol import GO, Answer
 
-# For a process whose input has ended, before it is killed.
+# How long a process may take to end once its input has ended.
 _SECONDS_TO_END = 10
+
+
+def _apart() -> dict[str, Any]:
+    """Return the arguments for a process that Ctrl-C does not reach; the command ends it."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
 
 
 class Process:
     """Runs a module of this package in a fresh Python, for as long as the `with` lasts.
 
-    `ready` is its first answer, to the job. Raises the DiffkilnError that it answers with, or
+    `ready` is its answer to the job. Raises the DiffkilnError that the process answers with, or
     RunError if it ends in any other way.
     """
 
     def __init__(self, module: str, job: Mapping[str, Any], **environment: str) -> None:
         self._module = module
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process has ended)
-        started = time.perf_counter()  # the clock of the whole system: the process counts from here
+        started = time.perf_counter()  # the whole system's clock: the process counts from here
         self._process = subprocess.Popen(
-            # -P keeps files in the current folder from standing in for libraries.
+            # -P keeps files in the current folder from replacing libraries.
             [sys.executable, "-P", "-m", f"{__package__}.{module}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             encoding="utf-8",
             env={**os.environ, **environment},
-            # Ctrl-C reaches the command alone, which then ends its processes.
-            start_new_session=True,
+            **_apart(),
         )
+        self._stdin = cast("IO[str]", self._process.stdin)
+        self._stdout = cast("IO[str]", self._process.stdout)
         self.pid = self._process.pid
         try:
             self.ready = self._ask(json.dumps({**job, "started": started}))
@@ -54,24 +62,20 @@ class Process:
         self._end(at_once=kind is not None)
 
     def turn(self) -> Answer:
-        """Let it do its work once; what it measured."""
+        """Let the process do its work once; return its measurements."""
         return self._ask(GO)
 
     def _ask(self, line: str) -> Answer:
-        stdin, stdout = self._pipes()
-        with contextlib.suppress(OSError):  # it has ended; what it answered says why
-            stdin.write(line + "\n")
-            stdin.flush()
-        text = stdout.readline()
+        with contextlib.suppress(OSError):  # it has ended, and its answer says why
+            self._stdin.write(line + "\n")
+            self._stdin.flush()
+        text = self._stdout.readline()
         if not text:
             raise RunError(self._last_words())
         answer = json.loads(text)
         if "error" in answer:
             raise self._error(answer)
         return answer
-
-    def _pipes(self) -> tuple[IO[str], IO[str]]:
-        return cast("IO[str]", self._process.stdin), cast("IO[str]", self._process.stdout)
 
     def _error(self, answer: Answer) -> DiffkilnError:
         kind = getattr(errors, answer["kind"], None)
@@ -87,17 +91,16 @@ class Process:
         return f"{self._module} ended with status {status} and no answer{words}"
 
     def _end(self, *, at_once: bool) -> None:
-        """End it, kindly if it has time to, and wait until it is gone."""
-        stdin, stdout = self._pipes()
+        """Kill the process, or close its input and give it time to end; wait until it is gone."""
         if at_once:
             self._process.kill()
         with contextlib.suppress(OSError):
-            stdin.close()
+            self._stdin.close()
         try:
             self._process.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         finally:
-            stdout.close()
+            self._stdout.close()
             self._stderr.close()

@@ -1,4 +1,4 @@
-"""All that a benchmark has measured, and where."""
+"""All that a benchmark has measured, and on which machine."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ..output.atomic import atomic
-from .compare.contestants import Result
 from .figures import Row, peak_gigaflops
 from .machine import machine, versions
 from .profile import OperatorTime
@@ -20,8 +19,25 @@ _PACKAGES = ("diffkiln", "onnxruntime", "onnxruntime-gpu", "numpy")
 
 
 @dataclass(frozen=True)
+class Result:
+    """The times of a contestant; `ratio` is its time over the first one's, a median of pairs.
+
+    If its network is not the bundle's but one of `multiply_adds` for an image, `ratio` is per
+    multiply-add.
+    """
+
+    name: str
+    ratio: float
+    p50_ms: float
+    latencies_ms: tuple[float, ...]
+    multiply_adds: int
+    versions: Mapping[str, str]
+    note: str
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """What several contestants took for the same sampling."""
+    """The times of several contestants for the same sampling."""
 
     device: str
     steps: int
@@ -40,16 +56,16 @@ class Profile:
     operators: Sequence[OperatorTime]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Report:
-    """What --json writes; `multiply_adds` are those of one image and step, by bundle.
+    """What --json writes; `multiply_adds` is for one image and step, by bundle.
 
-    `threads` None are the physical cores; `left_out` says what was not measured, and why.
+    `threads` None means the physical cores; `left_out` says what was not measured, and why.
     """
 
-    time: str
-    machine: Mapping[str, Any]
-    versions: Mapping[str, str]
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    machine: Mapping[str, Any] = field(default_factory=machine)
+    versions: Mapping[str, str] = field(default_factory=lambda: versions(_PACKAGES))
     threads: int | None
     left_out: list[str]
     multiply_adds: Mapping[str, int] = field(default_factory=dict)
@@ -58,7 +74,7 @@ class Report:
     profiles: list[Profile] = field(default_factory=list)
 
     def heading(self) -> str:
-        """Say what is measured on what."""
+        """Return the lines about the machine, the versions and the networks."""
         about = self.machine
         cores = f"{about['physical_cores'] or 'unknown'} cores, {about['logical_cores']} threads"
         asked = [] if self.threads is None else [f"{self.threads} asked for"]
@@ -70,17 +86,6 @@ class Report:
             for name, count in self.multiply_adds.items()
         ]
         return "\n".join(map(", ".join, lines))
-
-
-def new_report(threads: int | None, left_out: list[str]) -> Report:
-    """Make the report of a benchmark that begins now, on this machine."""
-    return Report(
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=machine(),
-        versions=versions(_PACKAGES),
-        threads=threads,
-        left_out=left_out,
-    )
 
 
 def write_json(target: Path, report: Report) -> None:

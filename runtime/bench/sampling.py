@@ -1,16 +1,16 @@
 """The process that measures one setting: how a bundle samples one batch on one device.
 
-Each turn times the sampling, and beside it what it is compared with: the network alone, and the
-machine's largest matrix product. What shares a turn shares the state of a busy machine.
+Each turn times the sampling and what it is compared with: the network alone, and the machine's
+largest matrix product. All tasks of a turn share the state of a busy machine.
 """
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..device.device import PROVIDERS
-from ..device.memory import peak_bytes
-from .plan import VARIANTS
+from ..device.resources import peak_bytes
 from .protocol import Answer, Job, Turn, milliseconds, serve
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ Task = Callable[[], object]
 
 
 def prepare(job: Job) -> tuple[Answer, Turn]:
-    """Sample twice, from cold and to warm up; the turn samples again.
+    """Sample twice, first cold and then to warm up; the turn samples again.
 
     The job's `bundle`, `device`, `threads` and `batch` are as for Sampler, `variant` is a key of
-    VARIANTS, `steps` are the denoising steps; `compare` asks for the bare network calls and the
-    matrix product in each turn, `started` is when this process was started, by perf_counter.
+    VARIANTS, `steps` are the denoising steps. `compare` asks for the bare network calls and the
+    matrix product in each turn; `started` is the start of this process by perf_counter.
     """
     from ..sampler import Sampler
 
@@ -32,9 +32,10 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
     sampler = Sampler(
         job["bundle"], device=job["device"], threads=job["threads"], max_batch=job["batch"]
     )
-    sampler.load(*VARIANTS[job["variant"]])
+    variant = VARIANTS[job["variant"]]
+    sampler.load(*variant.graphs)
     loaded = time.perf_counter()
-    task = TASKS[job["variant"]](sampler, job["batch"], job["steps"])
+    task = variant.task(sampler, job["batch"], job["steps"])
     task()
     done = time.perf_counter()
     task()
@@ -44,14 +45,14 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
         "import_ms": 1e3 * (imported - job["started"]),
         "load_ms": 1e3 * (loaded - imported),
         "first_call_ms": 1e3 * (done - loaded),
-        # Before anything is loaded to compare with.
+        # Before the process loads anything for comparison.
         "peak_bytes": peak_bytes(),
     }
-    tasks = {"ms": task, **(_compared_with(sampler, job) if job["compare"] else {})}
+    tasks = {"ms": task, **(_comparisons(sampler, job) if job["compare"] else {})}
     return about, lambda: {name: milliseconds(task) for name, task in tasks.items()}
 
 
-def _compared_with(sampler: "Sampler", job: Job) -> dict[str, Task]:
+def _comparisons(sampler: "Sampler", job: Job) -> dict[str, Task]:
     from .peak import matrix_product
 
     tasks: dict[str, Task] = {"product_ms": matrix_product(sampler.device, job["threads"])}
@@ -62,33 +63,25 @@ def _compared_with(sampler: "Sampler", job: Job) -> dict[str, Task]:
     return tasks
 
 
+def _guidance(sampler: "Sampler") -> float | None:
+    """Ask for one evaluation in each step, as a model without classes makes."""
+    return 1.0 if sampler.bundle.class_names else None
+
+
 def _baked(sampler: "Sampler", batch: int, steps: int) -> Task:
     return lambda: sampler.sample(batch, steps=steps, guidance=_guidance(sampler))
 
 
-def _guidance(sampler: "Sampler") -> float | None:
-    """Ask for one evaluation in each step, as of a model without classes."""
-    return 1.0 if sampler.bundle.class_names else None
-
-
 def _stepwise(sampler: "Sampler", batch: int, steps: int) -> Task:
-    def task() -> None:
-        for _ in sampler.stepwise(batch, steps=steps, guidance=_guidance(sampler)):
-            pass
-
-    return task
+    guidance = _guidance(sampler)
+    return lambda: deque(sampler.stepwise(batch, steps=steps, guidance=guidance), maxlen=0)
 
 
 def _denoiser(sampler: "Sampler", batch: int, steps: int) -> Task:
-    """Call denoiser.onnx as often as there are steps, with no step in between."""
-    import numpy as np
+    """Call denoiser.onnx once for each step, with nothing in between."""
+    from .feeds import denoiser_feeds
 
-    from ..engine.conditioning import unguided
-
-    shape = (batch, *sampler.bundle.image_shape)
-    noisy = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    feeds = {"noisy": noisy, "time": np.full(batch, 0.5, np.float32)}
-    feeds |= unguided(sampler.bundle, batch)
+    feeds = denoiser_feeds(sampler.bundle, batch)
 
     def task() -> None:
         for _ in range(steps):
@@ -97,7 +90,19 @@ def _denoiser(sampler: "Sampler", batch: int, steps: int) -> Task:
     return task
 
 
-TASKS = {"loop": _baked, "unrolled": _baked, "stepwise": _stepwise, "denoiser": _denoiser}
+class Variant(NamedTuple):
+    """A way to sample: its graphs, and a function that makes the task from batch and steps."""
+
+    graphs: tuple[str, ...]
+    task: Callable[["Sampler", int, int], Task]
+
+
+VARIANTS: Mapping[str, Variant] = {
+    "loop": Variant(("sampler",), _baked),
+    "unrolled": Variant(("sampler",), _baked),
+    "stepwise": Variant(("noise", "step"), _stepwise),
+    "denoiser": Variant(("denoiser",), _denoiser),
+}
 
 
 if __name__ == "__main__":

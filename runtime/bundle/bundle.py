@@ -1,119 +1,28 @@
-"""Reads a bundle's manifest and its files, and trusts neither before it has checked them."""
+"""Opens a bundle: reads its manifest, and checks that the entries fit together."""
 
-import io
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..background import Background
-from ..checking.limits import MAX_GRAPH_BYTES, MAX_HELD_BYTES
-from ..checking.signature import Port, Signature
+from ..checking import Port, Signature
+from ..checking.limits import MAX_GRAPH_BYTES
 from ..errors import BundleError
-from .files import located, opened
-from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST, read_manifest
-from .seal import checked
+from .files import located
+from .graph import ESSENTIALS, Graph
+from .manifest import EXPORT_AGAIN, MANIFEST, read_manifest
 
 IMAGE_DTYPES = ("uint8", "float32")
-
-# What sampler.onnx repeats of the manifest in its metadata.
-ESSENTIALS = (
-    "format",
-    "format_version",
-    "image",
-    "model",
-    "schedule",
-    "pixel_mean",
-    "pixel_std",
-    "sampler",
-    "noise",
-    "versions",
-)
-
-
-@dataclass(frozen=True)
-class Graph:
-    """What the manifest says of a graph: its file, that file's SHA-256 and size, its signature.
-
-    `essentials` are the entries of the manifest that the graph's metadata must repeat.
-    """
-
-    root: Path
-    name: str
-    sha256: str
-    size_bytes: int
-    signature: Signature
-    essentials: Mapping[str, Any]
-
-    @property
-    def file(self) -> Path:
-        """Where the graph lies."""
-        return self.root / self.name
-
-    def content(self) -> bytes:
-        """Read the file and check it; BundleError if it is missing, damaged or no sampler's graph.
-
-        It is read once, so what was checked is what onnxruntime gets.
-        """
-        checking = self.__dict__.pop("_checking", None) or self._begun()
-        return checking.result()
-
-    def begin(self) -> None:
-        """Begin to do so, so that `content` waits less if something else comes first."""
-        if "_checking" not in self.__dict__:
-            self.__dict__["_checking"] = self._begun()
-
-    def _begun(self) -> Background[bytes]:
-        return Background(self._checked).start()
-
-    def _checked(self) -> bytes:
-        file = located(self.root, self.name)
-        with opened(file, size_bytes=self.size_bytes) as stream:
-            if self.size_bytes > MAX_HELD_BYTES:
-                self._require_whole(*checked(stream, self.size_bytes))
-                stream.seek(0)
-            content = stream.read(self.size_bytes)
-        hashing = Background(lambda: checked(io.BytesIO(content), self.size_bytes)).start()
-        # Graphs are looked into when they are loaded, and the import waits until then.
-        from ..checking.graph import check_graph
-        from ..checking.tensors import GraphError
-
-        try:
-            check_graph(content, signature=self.signature, essentials=self.essentials)
-        except GraphError as error:
-            # Of a file that was altered that is to be said, not what it looks like now.
-            self._require_whole(*hashing.result())
-            raise BundleError(f"{self.file} {error}; {EXPORT_AGAIN}") from error
-        self._require_whole(*hashing.result())
-        return content
-
-    def _require_whole(self, received: str, broken: str) -> None:
-        if received != self.sha256:
-            raise BundleError(
-                f"{self.file} was altered: its SHA-256 is {received}, expected {self.sha256}; "
-                f"{COPY_AGAIN}"
-            )
-        if broken:
-            raise BundleError(f"{self.file} {broken}; {COPY_AGAIN}")
-
-    def require(self, received: Signature) -> None:
-        """BundleError unless the signature that onnxruntime found is the manifest's."""
-        if received != self.signature:
-            raise BundleError(
-                f"{self.file} is a graph {received}, expected {self.signature} as {MANIFEST} "
-                f"says; {EXPORT_AGAIN}"
-            )
 
 
 class Bundle(NamedTuple):
     """What the runtime needs of a manifest that has been checked.
 
     `image_shape` is (height, width, channels); `image_dtype` is "uint8" or "float32" in [0, 1];
-    `graphs` are the graphs by name: "sampler", "step", … `unrolled_steps` and `unrolled_batch` are
-    the only numbers that "sampler" and "from_noise" take, None where any will do. `class_names`
-    are those of classes 0, 1, …, none for a model without classes, and `default_guidance` is what
-    its maker found best.
+    `graphs` are the graphs by name: "sampler", "step", … "sampler" and "from_noise" take only
+    `unrolled_steps` steps and batches of `unrolled_batch`, or any number where that is None.
+    `class_names` are the names of classes 0, 1, …, empty for a model without classes.
+    `default_guidance` is the guidance that the exporter recommends.
     """
 
     path: Path
@@ -141,8 +50,8 @@ class Bundle(NamedTuple):
         remedy = f"{EXPORT_AGAIN} with --graphs={wanted}"
         if self.path == shipped_bundle():
             remedy = (
-                "these flowers came with diffkiln to draw pictures alone: give a --bundle of your "
-                f"own, exported with --graphs={wanted}"
+                "the flowers that are installed with diffkiln only draw pictures: give a --bundle "
+                f"of your own, exported with --graphs={wanted}"
             )
         raise BundleError(
             f"{self.path} holds no graph {missing[0]!r}, only {', '.join(sorted(self.graphs))}; "
@@ -151,8 +60,8 @@ class Bundle(NamedTuple):
 
 
 def shipped_bundle() -> Path:
-    """The bundle that diffkiln brings along: flowers of 102 species, 64 × 64 pixels."""
-    # Where this file really lies: an installation may be of links, and a bundle must not be.
+    """The bundle that is installed with diffkiln: flowers of 102 species, 64 × 64 pixels."""
+    # An installation may consist of links; a bundle must not.
     return Path(__file__).resolve().parents[1] / "flowers.bundle"
 
 
@@ -185,7 +94,7 @@ def _require_folder(root: Path, manifest_file: Path) -> None:
 
 
 def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
-    """The bundle of a manifest that is as the schema wants it, once its entries fit together."""
+    """The bundle of a manifest that fits the schema; BundleError unless its entries agree."""
     image, sampler = values["image"], values["sampler"]
     unrolled = sampler["unrolled"] or {}
     bundle = Bundle(
@@ -207,20 +116,20 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
             f"at most max_steps, {bundle.max_steps}",
         )
     images = Port("images", bundle.image_dtype, (bundle.unrolled_batch or "N", *bundle.image_shape))
-    found = bundle.graphs["sampler"].signature
-    if found.outputs != (images,):
-        raise _error(root, f"the graph 'sampler' is {found}", f"{images} as 'image' says")
+    sampler_graph = bundle.graphs["sampler"].signature
+    if sampler_graph.outputs != (images,):
+        raise _error(root, f"the graph 'sampler' is {sampler_graph}", f"{images} as 'image' says")
     for name, graph in bundle.graphs.items():
         _require_outputs(root, name, graph.signature)
     return bundle
 
 
-def _require_outputs(root: Path, name: str, found: Signature) -> None:
-    """BundleError unless a graph gives as many tensors as those who run it take."""
-    carried = [port for port in found.inputs if port.shape and port.name != "labels"]
+def _require_outputs(root: Path, name: str, signature: Signature) -> None:
+    """BundleError unless a graph returns as many tensors as the engine takes from it."""
+    carried = [port for port in signature.inputs if port.shape and port.name != "labels"]
     expected = {"step": len(carried) + 1, "denoiser": 2}.get(name, 1)
-    if len(found.outputs) != expected:
-        raise _error(root, f"the graph {name!r} is {found}", f"{expected} outputs")
+    if len(signature.outputs) != expected:
+        raise _error(root, f"the graph {name!r} is {signature}", f"{expected} outputs")
 
 
 def _graph(root: Path, values: Mapping[str, Any], name: str) -> Graph:
@@ -249,5 +158,5 @@ def _whole(number: float | None) -> int | None:
     return None if number is None else int(number)
 
 
-def _error(root: Path, found: str, expected: str) -> BundleError:
-    return BundleError(f"{root / MANIFEST}: {found}, expected {expected}; {EXPORT_AGAIN}")
+def _error(root: Path, problem: str, expected: str) -> BundleError:
+    return BundleError(f"{root / MANIFEST}: {problem}, expected {expected}; {EXPORT_AGAIN}")

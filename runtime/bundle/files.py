@@ -1,4 +1,4 @@
-"""Finds and reads the files of a bundle, none of which may lie outside of it."""
+"""Finds and opens the files of a bundle, none of which may lie outside of it."""
 
 import contextlib
 from collections.abc import Iterator
@@ -33,15 +33,15 @@ def located(root: Path, name: str) -> Path:
 
 @contextlib.contextmanager
 def opened(file: Path, *, size_bytes: int) -> Iterator[BinaryIO]:
-    """A file that `located` found; BundleError if it has another size, or while it is read."""
+    """Open a file for reading; BundleError if it has another size or cannot be read."""
     try:
         with file.open("rb") as stream:
-            found = stream.seek(0, 2)
+            size = stream.seek(0, 2)
             # The size comes first, so that a truncated file is told apart from an altered one.
-            if found != size_bytes:
+            if size != size_bytes:
                 raise BundleError(
-                    f"{file} has {found} bytes, expected {size_bytes}: "
-                    f"{'truncated' if found < size_bytes else 'altered'}; {COPY_AGAIN}"
+                    f"{file} has {size} bytes, expected {size_bytes}: "
+                    f"{'truncated' if size < size_bytes else 'altered'}; {COPY_AGAIN}"
                 )
             stream.seek(0)
             yield stream

@@ -1,7 +1,7 @@
-"""Reads bundle.json strictly, and holds it against its JSON Schema before anything is loaded.
+"""Reads bundle.json strictly, and checks it against its JSON Schema before anything is loaded.
 
-JSON alone leaves open what becomes of a key that comes twice, of NaN and of numbers beyond any
-type; readers differ there, so a manifest that has such things is refused.
+JSON readers differ over repeated keys, NaN and very large numbers, so a manifest with any of these
+is refused.
 """
 
 import json
@@ -74,7 +74,7 @@ def strict_json(content: bytes) -> Any:
 
 
 def check_manifest(values: dict[str, Any], file: Path) -> None:
-    """BundleError that names the first entry which is not as the schema wants it."""
+    """BundleError, which names the first entry that does not fit the schema."""
     _require_version(values, file)
     # Only this library's errors: its generated code is quick, and its import waits until here.
     from fastjsonschema import JsonSchemaValueException
@@ -94,7 +94,7 @@ def received(value: Any) -> str:
 
 
 def _require_version(values: dict[str, Any], file: Path) -> None:
-    """A newer version comes before the schema, which may have changed altogether."""
+    """Check for a newer version before the schema, which may have changed."""
     version = values.get("format_version")
     newer = isinstance(version, int) and version > FORMAT_VERSION
     if values.get("format") == FORMAT and newer:
@@ -113,10 +113,10 @@ def _schema_module() -> Any:
 
 
 class _SchemaLoader(SourceFileLoader):
-    """Makes Python of a JSON Schema when it is imported.
+    """Compiles a JSON Schema to Python when it is imported.
 
-    That takes longer than all the rest that is done with a manifest; but Python keeps the module
-    compiled, like any other, until the file changes.
+    That takes longer than everything else that is done with a manifest. But Python caches the
+    compiled module, like any other, until the file changes.
     """
 
     def source_to_code(self, data: Any, path: Any, *rest: Any, **options: Any) -> CodeType:
@@ -129,23 +129,23 @@ class _SchemaLoader(SourceFileLoader):
 
 
 def _explained(error: Any) -> str:
-    """What the validator found: the place, the value and what the schema says of it."""
+    """The error in words: the entry, its value and what the schema expects there."""
     place, value, definition = str(error.name), error.value, dict(error.definition or {})
-    found = f"is {received(value)}"
+    problem = f"is {received(value)}"
     if error.rule == "required":
         missing = next(name for name in definition["required"] if name not in value)
-        place, found = f"{place}.{missing}", "is missing"
+        place, problem = f"{place}.{missing}", "is missing"
         definition = _entry(definition, missing)
     elif error.rule == "propertyNames":
         definition = definition["propertyNames"]
         odd = next(name for name in value if not _fits(name, definition))
-        found = f"has an entry {received(odd)}"
+        problem = f"has an entry {received(odd)}"
     place = _printable(place.removeprefix("data").removeprefix("."))[:80] or "all of it"
-    return f"{place} {found}, expected {_expected(definition)}"
+    return f"{place} {problem}, expected {_expected(definition)}"
 
 
 def _entry(definition: dict[str, Any], name: str) -> dict[str, Any]:
-    """What the schema wants of an object's entry of this name."""
+    """The schema of an object's entry of this name."""
     return definition.get("properties", {}).get(name) or definition.get("additionalProperties", {})
 
 
@@ -155,7 +155,7 @@ def _fits(name: str, names: dict[str, Any]) -> bool:
 
 
 def _expected(definition: dict[str, Any]) -> str:
-    """What the schema wants, in words: its own, or those of its rule."""
+    """What the schema expects, in its own words or in those of its rule."""
     if "description" in definition:
         return definition["description"]
     if "enum" in definition:

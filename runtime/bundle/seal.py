@@ -1,8 +1,8 @@
 """The seal of an ONNX file: its own SHA-256, as the last entry of the model's metadata_props.
 
-Protobuf lets a repeated field go on at the end of a message, so a sealed model is a model like any
-other. Whoever has only the file can tell that it is whole, and damage shows even where somebody
-has made the manifest's hashes right again.
+In protobuf a repeated field may continue at the end of a message, so a sealed model is still an
+ordinary model. The file alone shows whether it is whole, and damage shows even if somebody has
+corrected the hashes in the manifest.
 """
 
 import hashlib
@@ -16,19 +16,19 @@ _VALUE_BYTES = 64 + 2
 _HEAD = bytes([14 << 3 | 2, 4 + len(KEY) + _VALUE_BYTES, 1 << 3 | 2, len(KEY)])
 _PREFIX = _HEAD + KEY.encode("ascii") + bytes([2 << 3 | 2, _VALUE_BYTES])
 SEAL_BYTES = len(_PREFIX) + _VALUE_BYTES
-# Most files are one: between two pieces the thread would wait for its turn to run.
+# Most files are a single piece: between two pieces a thread waits for its turn to run.
 _PIECE_BYTES = 2**24
 
 
 def sealed(model: bytes) -> bytes:
-    """Return the bytes of a serialised ModelProto with their seal behind them."""
+    """Return the bytes of a serialised ModelProto, followed by their seal."""
     return model + _PREFIX + _value(hashlib.sha256(model).hexdigest())
 
 
 def checked(stream: BinaryIO, size_bytes: int) -> tuple[str, str]:
-    """Return the SHA-256 of all of a file, and what is wrong with its seal or "".
+    """Return the SHA-256 of a file, and what is wrong with its seal, or "".
 
-    It is read in pieces from where the stream is, `size_bytes` of it.
+    Reads `size_bytes` from the current position of the stream, in pieces.
     """
     digest, left = hashlib.sha256(), max(0, size_bytes - SEAL_BYTES)
     while left and (piece := stream.read(min(left, _PIECE_BYTES))):

@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .onnx_reader import Message
-from .sizes import degree, product
-from .tensors import GraphError
+from . import GraphError
+from .sizes import Shape, Size, count, product
 
 # Sizes are computed with tensors of no more numbers than this.
 FEW = 64
@@ -23,15 +22,18 @@ class Fact(NamedTuple):
     """
 
     dtype: np.dtype
-    shape: tuple[int, ...]
+    shape: Shape
     values: np.ndarray | None = None
     constant: bool = False
     positive: bool = False
 
     @property
-    def elements(self) -> int:
-        """The number of elements, of one image; `degree` of it says how it grows."""
+    def elements(self) -> Size:
+        """The number of elements."""
         return product(self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.dtype.name}{list(self.shape)}"
 
 
 def constant_fact(array: np.ndarray) -> Fact:
@@ -40,59 +42,78 @@ def constant_fact(array: np.ndarray) -> Fact:
     return Fact(array.dtype, array.shape, values, constant=True)
 
 
+def _short(value: Any) -> str:
+    """The value as a line of text, of its first 40 characters."""
+    return " ".join(repr(value).split())[:40]
+
+
+def require(fits: bool) -> None:
+    """ValueError unless a node fits."""
+    if not fits:
+        raise ValueError
+
+
 class Call(NamedTuple):
-    """A node: its operator, what is known of its inputs (None for one left out), its attributes."""
+    """A node: its operator, what is known of its inputs (None for one left out), its attributes.
+
+    Attributes are numbers, lists, bytes and arrays. `outputs` is how many outputs the node has.
+    """
 
     kind: str
     inputs: Sequence[Fact | None]
-    attributes: Mapping[str, Message]
+    attributes: Mapping[str, Any]
     outputs: int
 
-    def input(self, position: int) -> Fact:
+    def input(self, position: int = 0) -> Fact:
         """An input that must be there."""
-        found = self.optional(position)
-        if found is None:
+        fact = self.optional(position)
+        if fact is None:
             raise self.unfit(f"without its input {position}")
-        return found
+        return fact
 
     def optional(self, position: int) -> Fact | None:
         """An input that may be left out."""
         return self.inputs[position] if position < len(self.inputs) else None
 
-    def whole(self, name: str, default: int) -> int:
-        """An attribute that is a whole number."""
-        return self.attributes[name].get("i", 0) if name in self.attributes else default
+    def whole(self, name: str, default: int, least: int = -(2**63), most: int = 2**63) -> int:
+        """An attribute that is a whole number from `least` to `most`."""
+        value = self.attributes.get(name, default)
+        require(type(value) is int and least <= value <= most)
+        return value
 
-    def wholes(self, name: str) -> list[int] | None:
-        """An attribute that is a list of whole numbers, None where it is left out."""
-        return list(self.attributes[name]["ints"]) if name in self.attributes else None
-
-    def text(self, name: str, default: str) -> str:
-        """An attribute that is a text."""
-        if name not in self.attributes:
-            return default
-        return bytes(self.attributes[name].get("s", b"")).decode("ascii", "replace")
+    def wholes(self, name: str, default: Sequence[int], least: int, most: int) -> list[int]:
+        """An attribute that is a list of as many whole numbers as `default`."""
+        values = list(self.attributes.get(name) or default)
+        require(len(values) == len(default))
+        require(all(type(value) is int and least <= value <= most for value in values))
+        return values
 
     def known(self, position: int) -> list[Any]:
         """The numbers of an input of one dimension or none, all of which must be known."""
-        found = self.followed(position)
-        if any(number is None for number in found):
+        numbers = self.followed(position)
+        if any(number is None for number in numbers):
             raise self.unfit(f"of which input {position} is not computed of shapes and constants")
-        return found
+        return numbers
+
+    def sizes(self, position: int) -> list[Any]:
+        """The sizes that an input lists, all of them known and none below zero."""
+        sizes = [int(size) if type(size) is float else size for size in self.known(position)]
+        require(all(count(size) >= 0 for size in sizes))
+        return sizes
 
     def followed(self, position: int) -> list[Any]:
         """The numbers of an input, None for each that only a run will show."""
         fact = self.input(position)
-        if len(fact.shape) > 1 or degree(fact.elements) or fact.elements > FEW:
+        elements = fact.elements
+        if len(fact.shape) > 1 or not isinstance(elements, int) or elements > FEW:
             raise self.unfit(f"of which input {position} has the shape {list(fact.shape)}")
-        return [None] * fact.elements if fact.values is None else list(fact.values.flat)
+        return [None] * elements if fact.values is None else list(fact.values.flat)
 
-    def axis(self, rank: int, value: int, *, extra: int = 0) -> int:
-        """An axis counted from the front; there are `rank`, and `extra` places behind them."""
-        if not -(rank + extra) <= value < rank + extra:
-            raise self.unfit(f"of axis {value}, expected one of {rank + extra}")
-        return value % (rank + extra) if rank + extra else 0
+    def __str__(self) -> str:
+        inputs = ", ".join("nothing" if fact is None else str(fact) for fact in self.inputs)
+        attributes = "".join(f", {name}={_short(x)}" for name, x in self.attributes.items())
+        return f"{self.kind}({inputs:.160}{attributes:.160})"
 
-    def unfit(self, what: str) -> GraphError:
+    def unfit(self, problem: str) -> GraphError:
         """The error to raise for a node that could not be run."""
-        return GraphError(f"has a node {self.kind} {what}")
+        return GraphError(f"has a node {self.kind} {problem}")

@@ -87,7 +87,9 @@ class _Reader:
             field = fields.get(key)
             if field is None:
                 raise _unexpected(kind, key)
-            self._spend(1)
+            self._fields_left -= 1
+            if self._fields_left < 0:
+                raise _too_many()
             if key & 7 == _VARINT:
                 if position < end and (value := content[position]) < 0x80:
                     position += 1
@@ -96,23 +98,7 @@ class _Reader:
                     value = _signed(number)
                 value = [value] if field.repeated else value
             else:
-                if key & 7 == _FOUR_BYTES:
-                    size, start = 4, position
-                elif position < end and (size := content[position]) < 0x80:
-                    start = position + 1
-                else:
-                    size, start = self._varint(position, end)
-                position = start + size
-                if position > end:
-                    raise WireError(f"ends inside of a {field.name}")
-                if field.kind in _BY_KEY:
-                    value = self.message(field.kind, start, position, depth=depth + 1)
-                elif field.kind in _NUMBERS:
-                    value = self._numbers(field, start, position)
-                elif field.kind == "bytes":
-                    value = memoryview(content)[start:position]
-                else:
-                    value = self._text(field, start, position)
+                value, position = self._delimited(field, key & 7, position, end, depth)
             if field.repeated:
                 values[field.name] += value if field.kind in _NUMBERS else (value,)
             elif field.name in values:
@@ -121,9 +107,32 @@ class _Reader:
                 values[field.name] = value
         return values
 
+    def _delimited(
+        self, field: _Field, wire_type: int, position: int, end: int, depth: int
+    ) -> tuple[Any, int]:
+        """A value that takes a number of bytes, and where it ends."""
+        if wire_type == _FOUR_BYTES:
+            size, start = 4, position
+        elif position < end and (size := self._content[position]) < 0x80:
+            start = position + 1
+        else:
+            size, start = self._varint(position, end)
+        stop = start + size
+        if stop > end:
+            raise WireError(f"ends inside of a {field.name}")
+        if field.kind in _BY_KEY:
+            return self.message(field.kind, start, stop, depth=depth + 1), stop
+        if field.kind in _NUMBERS:
+            return self._numbers(field, start, stop), stop
+        if field.kind == "bytes":
+            return memoryview(self._content)[start:stop], stop
+        return self._text(field, start, stop), stop
+
     def _numbers(self, field: _Field, start: int, stop: int) -> Any:
         """One float, or any numbers packed one behind the other."""
-        self._spend(stop - start)
+        self._fields_left -= stop - start
+        if self._fields_left < 0:
+            raise _too_many()
         if field.kind == "float":
             if (stop - start) % 4:
                 raise WireError(f"ends inside of a {field.name}")
@@ -158,10 +167,9 @@ class _Reader:
                 return number, position + shift + 1
         raise WireError("holds a number that does not end, or is too large")
 
-    def _spend(self, fields: int) -> None:
-        self._fields_left -= fields
-        if self._fields_left < 0:
-            raise WireError(f"holds more than {MAX_FIELDS} fields")
+
+def _too_many() -> WireError:
+    return WireError(f"holds more than {MAX_FIELDS} fields")
 
 
 def _signed(number: int) -> int:
@@ -169,10 +177,8 @@ def _signed(number: int) -> int:
 
 
 def _unexpected(kind: str, key: int) -> WireError:
-    field = _TABLES[kind].get(key >> 3)
-    if field is not None and field.kind != "never":
-        return WireError(f"holds a {field.name} of the wire type {key & 7}")
-    name = f"the field {key >> 3}" if field is None else field.name
+    number, wire_type = key >> 3, key & 7
+    name = _NEVER.get((kind, number), f"the field {number} of the wire type {wire_type}")
     return WireError(f"holds {name} in its {kind}, which no exported model has")
 
 
@@ -193,35 +199,21 @@ def _printable(name: str) -> str:
     return name
 
 
-def _tables() -> dict[str, dict[int, _Field]]:
-    messages = re.findall(r"(\w+):((?:\s+\d+ \w+ \w+\+?,?)+)", _SCHEMA)
-    return {
-        message: {
-            int(number): _Field(kind, name, repeated == "+")
-            for number, kind, name, repeated in re.findall(r"(\d+) (\w+) (\w+)(\+?)", fields)
-        }
-        for message, fields in messages
-    }
-
-
-def _wire_types(field: _Field) -> tuple[int, ...]:
-    """How the values of a field may be written: repeated numbers also packed."""
-    packed = (_LENGTH,) if field.repeated else ()
-    return {"int": (_VARINT, *packed), "float": (_FOUR_BYTES, *packed), "never": ()}.get(
-        field.kind, (_LENGTH,)
-    )
-
-
-_TABLES = _tables()
-_BY_KEY = {
-    message: {
-        number << 3 | wire_type: field
-        for number, field in table.items()
-        for wire_type in _wire_types(field)
-    }
-    for message, table in _TABLES.items()
+_FIELDS = [
+    (message, int(number), _Field(kind, name, repeated == "+"))
+    for message, fields in re.findall(r"(\w+):((?:\s+\d+ \w+ \w+\+?,?)+)", _SCHEMA)
+    for number, kind, name, repeated in re.findall(r"(\d+) (\w+) (\w+)(\+?)", fields)
+]
+_NEVER = {
+    (message, number): field.name for message, number, field in _FIELDS if field.kind == "never"
 }
-_REPEATED = {
-    message: [field.name for field in table.values() if field.repeated]
-    for message, table in _TABLES.items()
-}
+_BY_KEY: dict[str, dict[int, _Field]] = {}
+_REPEATED: dict[str, list[str]] = {}
+for _message, _number, _field in _FIELDS:
+    _keys = _BY_KEY.setdefault(_message, {})
+    _lists = _REPEATED.setdefault(_message, [])
+    _own = {"int": _VARINT, "float": _FOUR_BYTES}.get(_field.kind, _LENGTH)
+    # Repeated numbers may also be packed.
+    for _wire_type in {_own, _LENGTH} if _field.repeated else {_own}:
+        _keys |= {} if _field.kind == "never" else {_number << 3 | _wire_type: _field}
+    _lists += [_field.name] * _field.repeated

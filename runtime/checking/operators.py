@@ -1,24 +1,41 @@
-"""The operators that exporters of networks on images write, and the shape of what each makes.
+"""The operators that exporters of networks on images write, and what each of them makes.
 
-Names, inputs and attributes are those of ONNX's operator set 18. An operator that is not here is
-none that a sampler needs. Shapes are of one image, as `sizes` has them, and are at most what
-onnxruntime makes; a shape that hangs on numbers that only a run will show is refused.
+Names, inputs and attributes are those of ONNX's operator set 18. No sampler needs an operator that
+is not here. Shapes are at most what onnxruntime makes (`sizes`); a shape that depends on numbers
+that only a run will show is refused.
 """
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .facts import Call, Fact
-from .size_arithmetic import result
-from .sizes import Rows, bound, degree, divided, is_exact, larger, product, smaller, total
-from .tensors import DTYPES, GraphError
+from . import GraphError
+from .facts import FEW, Call, Fact, require
+from .limits import MAX_RANK
+from .sizes import (
+    Rows,
+    Shape,
+    Size,
+    bound,
+    broadcast,
+    count,
+    degree,
+    divided,
+    is_exact,
+    product,
+    smaller,
+    total,
+)
+from .tensors import DTYPES
+from .values import values
 from .windows import WINDOWS
 
-Shape = tuple[int, ...]
-Made = tuple[np.dtype, Shape]
+# The shape of the output, a list of them where there may be several.
+Rule = Callable[[Call], Shape | list[Shape]]
 
-_INT64, _BOOL = np.dtype("<i8"), np.dtype("?")
+_FLOAT32, _INT64, _BOOL = np.dtype("<f4"), np.dtype("<i8"), np.dtype("?")
+# What exporters write for "to the end".
+_END = 10**9
 
 
 def infer(call: Call) -> list[Fact]:
@@ -27,364 +44,274 @@ def infer(call: Call) -> list[Fact]:
         return _inferred(call)
     except GraphError:
         raise
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise call.unfit("whose inputs or attributes are none that it could have") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise GraphError(f"has a node that cannot be run: {call}") from error
 
 
 def _inferred(call: Call) -> list[Fact]:
-    made = RULES[call.kind](call)
-    if call.outputs > len(made):
-        raise call.unfit(f"of {call.outputs} outputs, expected {len(made)}")
-    made = made[: call.outputs]
-    dtypes, shapes = [dtype for dtype, _ in made], [shape for _, shape in made]
-    constant = all(fact.constant for fact in call.inputs if fact)
-    numbers = result(call, dtypes, shapes)
-    positive = call.kind == "Max" and any(_is_positive(fact) for fact in call.inputs if fact)
+    rule = RULES[call.kind](call)
+    shapes = rule if isinstance(rule, list) else [rule]
+    require(call.outputs <= len(shapes) and all(len(shape) <= MAX_RANK for shape in shapes))
+    shapes = shapes[: call.outputs]
+    dtype = _dtype(call)
+    dtypes = [dtype, *[_INT64 if call.kind == "TopK" else dtype] * (len(shapes) - 1)]
+    facts = [fact for fact in call.inputs if fact]
+    constant = all(fact.constant for fact in facts)
+    positive = call.kind == "Max" and any(map(_is_positive, facts))
     return [
-        Fact(dtype, shape, known, constant, positive)
-        for dtype, shape, known in zip(dtypes, shapes, numbers, strict=True)
+        Fact(dtype, shape, numbers, constant, positive)
+        for dtype, shape, numbers in zip(dtypes, shapes, values(call, dtypes, shapes), strict=True)
     ]
 
 
-def broadcast(call: Call, shapes: Sequence[Shape]) -> Shape:
-    """The shape of an elementwise result, by the rules of NumPy."""
-    made: Shape = ()
-    for shape in shapes:
-        if shape == made and [*map(type, shape)] == [*map(type, made)]:
-            continue
-        short, long = sorted((made, shape), key=len)
-        short = (1,) * (len(long) - len(short)) + short
-        for a, b in zip(short, long, strict=True):
-            alike = a == b or 1 in (a, b) or degree(a) or degree(b)
-            if not alike and is_exact(a) and is_exact(b):
-                raise call.unfit(f"of tensors that do not fit: {_texts(shapes)}")
-        made = tuple(larger(a, b) for a, b in zip(short, long, strict=True))
-    return made
+def _dtype(call: Call) -> np.dtype:
+    """The type of the first output."""
+    if call.kind == "Cast":
+        return DTYPES[call.whole("to", 0)]
+    if call.kind == "EyeLike" and "dtype" in call.attributes:
+        return DTYPES[call.whole("dtype", 0)]
+    if call.kind == "ConstantOfShape":
+        value = call.attributes.get("value")
+        return _FLOAT32 if value is None else value.dtype
+    dtype = _RESULTS.get(call.kind, 0)
+    return call.input(dtype).dtype if isinstance(dtype, int) else dtype
 
 
-def _texts(shapes: Sequence[Shape]) -> str:
-    return ", ".join(str([int(size) for size in shape]) for shape in shapes)
+def _shapes(call: Call) -> list[Shape]:
+    return [call.input(position).shape for position in range(len(call.inputs))]
 
 
-def _like_first(call: Call) -> list[Made]:
-    fact = call.input(0)
-    return [(fact.dtype, fact.shape)]
-
-
-def _elementwise(dtype: np.dtype | None = None, like: int = 0) -> Callable[[Call], list[Made]]:
-    def rule(call: Call) -> list[Made]:
-        facts = [call.input(position) for position in range(len(call.inputs))]
-        kind = dtype or call.input(like).dtype
-        return [(kind, broadcast(call, [fact.shape for fact in facts]))]
-
-    return rule
-
-
-def _quotient(call: Call) -> list[Made]:
+def _quotient(call: Call) -> Shape:
     # By zero, or the least number by -1, the processor itself would end the process.
-    if call.input(0).dtype.kind in "iu" and not _is_positive(call.input(1)):
+    if call.input().dtype.kind in "iu" and not _is_positive(call.input(1)):
         raise call.unfit("that divides whole numbers by what is not known to be above zero")
-    return _elementwise()(call)
+    return broadcast(_shapes(call))
 
 
 def _is_positive(fact: Fact) -> bool:
-    known = fact.values is not None and all(x is not None and x >= 1 for x in fact.values.flat)
+    numbers = () if fact.values is None else fact.values.flat
+    known = fact.values is not None and all(x is not None and count(x) >= 1 for x in numbers)
     return fact.positive or known
 
 
-def _cast(call: Call) -> list[Made]:
-    dtype = DTYPES.get(call.whole("to", 0))
-    if dtype is None:
-        raise call.unfit(f"to the data type {call.whole('to', 0)}, expected a number type")
-    return [(dtype, call.input(0).shape)]
-
-
-def _axes(call: Call, rank: int, position: int, *, extra: int = 0) -> list[int] | None:
-    """Axes that an input, or an attribute of older operators, gives; None where it is left out."""
-    found = call.known(position) if call.optional(position) else call.wholes("axes")
-    if found is None:
-        return None
-    axes = [call.axis(rank, int(axis), extra=extra) for axis in found]
-    if len(set(axes)) < len(axes):
-        raise call.unfit(f"of the axes {axes}, expected each once")
+def _axes(call: Call, rank: int, position: int) -> list[int] | None:
+    """The axes that an input (or an attribute, for older operators) lists; None without it."""
+    axes = call.known(position) if call.optional(position) else call.attributes.get("axes")
+    if axes is not None:
+        axes = [range(rank)[axis] for axis in axes]
+        require(len(set(axes)) == len(axes))
     return axes
 
 
-def _reduced(dtype: np.dtype | None = None) -> Callable[[Call], list[Made]]:
-    def rule(call: Call) -> list[Made]:
-        fact = call.input(0)
-        rank = len(fact.shape)
-        if dtype is not None:  # ArgMax and ArgMin
-            axes: list[int] | None = [call.axis(rank, call.whole("axis", 0))]
-        else:
-            axes = _axes(call, rank, 1)
-            if not axes and call.whole("noop_with_empty_axes", 0):
-                return _like_first(call)
-            axes = axes or list(range(rank))
-        kept = call.whole("keepdims", 1)
-        shape = [1 if axis in axes else size for axis, size in enumerate(fact.shape)]
-        if not kept:
-            shape = [size for axis, size in enumerate(shape) if axis not in axes]
-        return [(dtype or fact.dtype, tuple(shape))]
-
-    return rule
+def _axis(call: Call, rank: int, default: int = 0) -> int:
+    """The attribute `axis`, counted from the front."""
+    return range(rank)[call.whole("axis", default)]
 
 
-def _reshape(call: Call) -> list[Made]:
-    fact = call.input(0)
-    sizes = call.followed(1)
-    if not call.whole("allowzero", 0):
-        for axis, size in enumerate(sizes):
-            if size is not None and size == 0:
-                if axis >= len(fact.shape):
-                    raise call.unfit("that keeps a dimension which its input has not")
-                sizes[axis] = fact.shape[axis]
-    unknown = [axis for axis, size in enumerate(sizes) if size is None or size == -1]
-    if len(unknown) > 1 or any(size is not None and size < -1 for size in sizes):
-        raise call.unfit("into a shape that is not computed of shapes and constants")
-    if unknown:
-        part = product(size for axis, size in enumerate(sizes) if axis not in unknown)
-        sizes[unknown[0]] = divided(fact.elements, part) or bound(fact.elements)
-    elif type(fact.elements) is int and product(sizes) != fact.elements:
-        raise call.unfit(f"of {fact.elements} numbers into the shape {list(map(int, sizes))}")
-    return [(fact.dtype, tuple(sizes))]
+def _without(shape: Sequence[Size], axes: Sequence[int]) -> Shape:
+    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
 
 
-def _sizes(call: Call, position: int) -> list[int]:
-    """Sizes that an input asks for, all of them known and none below zero."""
-    sizes = [int(x) if isinstance(x, float) else x for x in call.known(position)]
-    if any(size < 0 for size in sizes):
-        raise call.unfit(f"of a negative size: {[int(size) for size in sizes]}")
-    return sizes
+def _replaced(shape: Shape, axis: int, *sizes: Size) -> Shape:
+    """The shape with other sizes, any number of them, in the place of one."""
+    return (*shape[:axis], *sizes, *shape[axis + 1 :])
 
 
-def _squeeze(call: Call) -> list[Made]:
-    fact = call.input(0)
-    axes = _axes(call, len(fact.shape), 1)
-    if axes is None:
-        axes = [axis for axis, size in enumerate(fact.shape) if type(size) is int and size == 1]
-    kept = tuple(size for axis, size in enumerate(fact.shape) if axis not in axes)
-    return [(fact.dtype, kept)]
+def _is(size: Size | None, number: int) -> bool:
+    return type(size) is int and size == number
 
 
-def _unsqueeze(call: Call) -> list[Made]:
-    fact = call.input(0)
-    count = len(call.known(1))
-    axes = _axes(call, len(fact.shape), 1, extra=count) or []
-    sizes = iter(fact.shape)
-    rank = len(fact.shape) + count
-    return [(fact.dtype, tuple(1 if axis in axes else next(sizes) for axis in range(rank)))]
-
-
-def _flatten(call: Call) -> list[Made]:
-    fact = call.input(0)
-    axis = call.axis(len(fact.shape), call.whole("axis", 1), extra=1)
-    return [(fact.dtype, (product(fact.shape[:axis]), product(fact.shape[axis:])))]
-
-
-def _transpose(call: Call) -> list[Made]:
-    fact = call.input(0)
-    rank = len(fact.shape)
-    order = call.wholes("perm") or list(range(rank))[::-1]
-    if sorted(order) != list(range(rank)):
-        raise call.unfit(f"of the order {order[:9]}, expected each of {rank} axes once")
-    return [(fact.dtype, tuple(fact.shape[axis] for axis in order))]
-
-
-def _concat(call: Call) -> list[Made]:
-    facts = [call.input(position) for position in range(len(call.inputs))]
-    rank = len(facts[0].shape)
-    axis = call.axis(rank, call.whole("axis", 0))
-    if any(len(fact.shape) != rank for fact in facts):
-        raise call.unfit("of tensors of different ranks")
-    shape = [
-        total(sizes) if place == axis else _largest(sizes)
-        for place, sizes in enumerate(zip(*(fact.shape for fact in facts), strict=True))
-    ]
-    return [(facts[0].dtype, tuple(shape))]
-
-
-def _largest(sizes: Sequence[int]) -> int:
-    first, *others = sizes
-    for size in others:
-        first = larger(first, size)
-    return first
-
-
-def _split(call: Call) -> list[Made]:
-    fact = call.input(0)
-    axis = call.axis(len(fact.shape), call.whole("axis", 0))
-    if call.optional(1):
-        parts = _sizes(call, 1)
+def _reduced(call: Call) -> Shape:
+    shape = call.input().shape
+    if call.kind.startswith("Arg"):
+        axes = [_axis(call, len(shape))]
     else:
-        count = call.whole("num_outputs", call.outputs)
-        if count != call.outputs:
-            raise call.unfit(f"into {count} parts with {call.outputs} outputs")
-        part = divided(fact.shape[axis], count) or bound(fact.shape[axis])
-        parts = [part] * count
-    return [(fact.dtype, (*fact.shape[:axis], part, *fact.shape[axis + 1 :])) for part in parts]
+        axes = _axes(call, len(shape), 1)
+        if not axes and call.whole("noop_with_empty_axes", 0):
+            return shape
+        axes = axes or list(range(len(shape)))
+    if not call.whole("keepdims", 1):
+        return _without(shape, axes)
+    return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
 
 
-def _slice(call: Call) -> list[Made]:
-    fact = call.input(0)
-    shape = list(fact.shape)
+def _reshape(call: Call) -> Shape:
+    fact, sizes = call.input(), call.followed(1)
+    if not call.whole("allowzero", 0):
+        sizes = [fact.shape[k] if _is(size, 0) else size for k, size in enumerate(sizes)]
+    unknown = [k for k, size in enumerate(sizes) if size is None or _is(size, -1)]
+    known = _without(sizes, unknown)
+    if len(unknown) > 1 or any(count(size) < 0 for size in known):
+        raise call.unfit("into a shape that is not computed of shapes and constants")
+    elements, needed = fact.elements, product(known)
+    if unknown:
+        sizes[unknown[0]] = divided(elements, needed)
+    else:
+        require(not type(elements) is type(needed) is int or elements == needed)
+    return tuple(sizes)
+
+
+def _squeeze(call: Call) -> Shape:
+    shape = call.input().shape
+    axes = _axes(call, len(shape), 1)
+    if axes is None:
+        axes = [axis for axis, size in enumerate(shape) if _is(size, 1)]
+    return _without(shape, axes)
+
+
+def _unsqueeze(call: Call) -> Shape:
+    shape = call.input().shape
+    rank = len(shape) + len(call.known(1))
+    axes, sizes = _axes(call, rank, 1) or [], iter(shape)
+    return tuple(1 if axis in axes else next(sizes) for axis in range(rank))
+
+
+def _flatten(call: Call) -> Shape:
+    shape = call.input().shape
+    axis = call.whole("axis", 1, -len(shape), len(shape))
+    return (product(shape[:axis]), product(shape[axis:]))
+
+
+def _transpose(call: Call) -> Shape:
+    shape = call.input().shape
+    order = call.attributes.get("perm") or range(len(shape))[::-1]
+    require(sorted(order) == list(range(len(shape))))
+    return tuple(shape[axis] for axis in order)
+
+
+def _concat(call: Call) -> Shape:
+    shapes = _shapes(call)
+    axis = _axis(call, len(shapes[0]))
+    others = [_replaced(shape, axis, 1) for shape in shapes]
+    require(len(set(map(len, others))) == 1)
+    return _replaced(broadcast(others), axis, total(shape[axis] for shape in shapes))
+
+
+def _split(call: Call) -> list[Shape]:
+    shape = call.input().shape
+    axis = _axis(call, len(shape))
+    if call.optional(1):
+        parts = call.sizes(1)
+    else:
+        number = call.whole("num_outputs", call.outputs, call.outputs, call.outputs)
+        parts = [divided(shape[axis], number)] * number
+    return [_replaced(shape, axis, part) for part in parts]
+
+
+def _slice(call: Call) -> Shape:
+    shape = list(call.input().shape)
     starts, ends = call.followed(1), call.followed(2)
     axes = _axes(call, len(shape), 3)
     steps = call.followed(4) if call.optional(4) else [1] * len(starts)
-    axes = list(range(len(starts))) if axes is None else axes
-    if not len(starts) == len(ends) == len(axes) == len(steps) or len(axes) > len(shape):
-        raise call.unfit("whose starts, ends, axes and steps do not fit")
+    axes = range(len(starts)) if axes is None else axes
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         shape[axis] = _sliced(shape[axis], start, end, step)
-    return [(fact.dtype, tuple(shape))]
+    return tuple(shape)
 
 
-# What exporters write for "to the end".
-_END = 10**9
-
-
-def _sliced(size: int, start: int | None, end: int | None, step: int | None) -> int:
+def _sliced(size: Size, start: Size | None, end: Size | None, step: Size | None) -> Size:
     """How many of `size` elements are taken, or a bound on it."""
-    if all(type(x) is int for x in (size, start, end, step)):
-        return len(range(size)[slice(start, end, step or 1)])
-    if step == 1 and start == 0 and end is not None and end >= _END:
+    fixed = [x for x in (size, start, end, step) if isinstance(x, int)]
+    if len(fixed) == 4:
+        return len(range(fixed[0])[fixed[1] : fixed[2] : fixed[3] or 1])
+    if not _is(step, 1) or start is None or end is None:
+        return bound(size)
+    to_end = count(end) >= _END
+    if _is(start, 0) and to_end:
         return size
-    most = size
-    if step == 1 and start == 0 and end is not None and end >= 0:
+    if _is(start, 0) and count(end) >= 0:
         most = end
-    elif step == 1 and start is not None and start < 0 and end is not None:
+    elif count(start) < 0:
         # The last ones, as many as that.
-        most = Rows(-int(start), degree(start), is_exact(start) and int(end) >= _END)
-    exact = most is not size and is_exact(most) and degree(most) == degree(size)
-    found = smaller(size, most)
-    return found if exact and is_exact(found) else bound(found)
+        most = Rows(-count(start), degree(start), is_exact(start) and to_end)
+    else:
+        return bound(size)
+    fewer = smaller(size, most)
+    exact = is_exact(most) and is_exact(fewer) and degree(most) == degree(size)
+    return fewer if exact else bound(fewer)
 
 
-def _gather(call: Call) -> list[Made]:
-    fact, indices = call.input(0), call.input(1)
-    axis = call.axis(len(fact.shape), call.whole("axis", 0))
-    return [(fact.dtype, (*fact.shape[:axis], *indices.shape, *fact.shape[axis + 1 :]))]
+def _gather(call: Call) -> Shape:
+    shape = call.input().shape
+    return _replaced(shape, _axis(call, len(shape)), *call.input(1).shape)
 
 
-def _gather_elements(call: Call) -> list[Made]:
-    return [(call.input(0).dtype, call.input(1).shape)]
+def _gather_nd(call: Call) -> Shape:
+    shape, indices = call.input().shape, call.input(1).shape
+    batch = call.whole("batch_dims", 0, 0, min(len(shape), len(indices)) - 1)
+    depth = indices[-1]
+    require(isinstance(depth, int))
+    return (*indices[:-1], *shape[batch + count(depth) :])
 
 
-def _gather_nd(call: Call) -> list[Made]:
-    fact, indices = call.input(0), call.input(1)
-    batch = call.whole("batch_dims", 0)
-    least = min(len(fact.shape), len(indices.shape))
-    if not 0 <= batch < least or degree(indices.shape[-1]):
-        raise call.unfit(f"of batch_dims={batch}, expected 0 to {least - 1}")
-    depth = batch + indices.shape[-1]
-    return [(fact.dtype, (*indices.shape[:-1], *fact.shape[depth:]))]
+def _pad(call: Call) -> Shape:
+    shape, pads = list(call.input().shape), call.known(1)
+    axes = _axes(call, len(shape), 3)
+    axes = range(len(shape)) if axes is None else axes
+    pairs = zip(pads[: len(axes)], pads[len(axes) :], strict=True)
+    for axis, (before, after) in zip(axes, pairs, strict=True):
+        shape[axis] = total([shape[axis], max(0, before), max(0, after)])
+    return tuple(shape)
 
 
-def _pad(call: Call) -> list[Made]:
-    fact = call.input(0)
-    pads = call.known(1)
-    axes = _axes(call, len(fact.shape), 3)
-    axes = list(range(len(fact.shape))) if axes is None else axes
-    if len(pads) != 2 * len(axes):
-        raise call.unfit(f"of {len(pads)} pads for {len(axes)} axes")
-    shape = list(fact.shape)
-    for place, axis in enumerate(axes):
-        both = [max(0, pad) for pad in (pads[place], pads[place + len(axes)])]
-        shape[axis] = total([shape[axis], *both])
-    return [(fact.dtype, tuple(shape))]
+def _one_hot(call: Call) -> Shape:
+    indices = call.input().shape
+    axis = _axis(call, len(indices) + 1, -1)
+    return (*indices[:axis], *call.sizes(1), *indices[axis:])
 
 
-def _tile(call: Call) -> list[Made]:
-    fact, repeats = call.input(0), _sizes(call, 1)
-    if len(repeats) != len(fact.shape):
-        raise call.unfit(f"of {len(repeats)} repeats for {len(fact.shape)} axes")
-    shape = (product(pair) for pair in zip(fact.shape, repeats, strict=True))
-    return [(fact.dtype, tuple(shape))]
-
-
-def _expand(call: Call) -> list[Made]:
-    fact = call.input(0)
-    return [(fact.dtype, broadcast(call, [fact.shape, tuple(_sizes(call, 1))]))]
-
-
-def _one_hot(call: Call) -> list[Made]:
-    indices = call.input(0).shape
-    (depth,) = _sizes(call, 1)[:1] or [0]
-    axis = call.axis(len(indices), call.whole("axis", -1), extra=1)
-    return [(call.input(2).dtype, (*indices[:axis], depth, *indices[axis:]))]
-
-
-def _range(call: Call) -> list[Made]:
+def _range(call: Call) -> Shape:
     start, limit, step = (call.known(position)[0] for position in range(3))
-    if not step or any(map(degree, (start, limit, step))):
-        raise call.unfit("of a size that is not computed of shapes and constants")
-    count = max(0, -int(-((limit - start) / step) // 1))
-    return [(call.input(0).dtype, (count,))]
+    if isinstance(limit, Rows) and _is(start, 0) and _is(step, 1):
+        return (limit,)
+    return (max(0, -int(-((limit - start) / step) // 1)),)
 
 
-def _constant_of_shape(call: Call) -> list[Made]:
-    value = call.attributes.get("value")
-    dtype = DTYPES[value["t"]["data_type"]] if value and "t" in value else np.dtype("<f4")
-    return [(dtype, tuple(_sizes(call, 0)))]
+def _shape(call: Call) -> Shape:
+    start, end = call.whole("start", 0), call.whole("end", FEW)
+    return (len(call.input().shape[start:end]),)
 
 
-def _shape(call: Call) -> list[Made]:
-    start, end = call.whole("start", 0), call.whole("end", 64)
-    return [(_INT64, (len(call.input(0).shape[start:end]),))]
+def _eye_like(call: Call) -> Shape:
+    rows, columns = call.input().shape
+    return (rows, columns)
 
 
-def _eye_like(call: Call) -> list[Made]:
-    fact = call.input(0)
-    dtype = DTYPES.get(call.whole("dtype", 0)) if "dtype" in call.attributes else fact.dtype
-    if dtype is None or len(fact.shape) != 2:
-        raise call.unfit(f"of {len(fact.shape)} dimensions, expected 2 and a number type")
-    return [(dtype, fact.shape)]
+def _top_k(call: Call) -> list[Shape]:
+    shape = call.input().shape
+    return [_replaced(shape, _axis(call, len(shape), -1), *call.sizes(1))] * 2
 
 
-def _top_k(call: Call) -> list[Made]:
-    fact = call.input(0)
-    (count,) = _sizes(call, 1)[:1] or [0]
-    axis = call.axis(len(fact.shape), call.whole("axis", -1))
-    shape = (*fact.shape[:axis], count, *fact.shape[axis + 1 :])
-    return [(fact.dtype, shape), (_INT64, shape)]
+# Results of another type than the first input: this type, or the type of this input.
+_RESULTS: dict[str, np.dtype | int] = {
+    **dict.fromkeys(("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"), _BOOL),
+    **dict.fromkeys(("IsInf", "IsNaN"), _BOOL),
+    **dict.fromkeys(("ArgMax", "ArgMin", "Shape", "Size"), _INT64),
+    "Where": 1,
+    "OneHot": 2,
+}
 
+_LIKE_FIRST = """
+Abs Acos Acosh Asin Asinh Atan Atanh BatchNormalization BitwiseNot Cast Ceil Celu Clip Cos Cosh
+CumSum Elu Erf Exp Floor HardSigmoid HardSwish Identity InstanceNormalization IsInf IsNaN LRN
+LayerNormalization LeakyRelu Log LogSoftmax LpNormalization Mish Neg Not Reciprocal Relu
+ReverseSequence Round ScatterElements ScatterND Selu Sigmoid Sign Sin Sinh Softmax Softplus Softsign
+Sqrt Tan Tanh ThresholdedRelu Trilu
+"""
+_ELEMENTWISE = """
+Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Equal Greater GreaterOrEqual Less LessOrEqual Max
+Mean Min Mul Or PRelu Pow Sub Sum Where Xor
+"""
+_REDUCING = """
+ArgMax ArgMin ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin
+ReduceProd ReduceSum ReduceSumSquare
+"""
 
-RULES: dict[str, Callable[[Call], list[Made]]] = {
-    **dict.fromkeys(
-        (
-            *("Abs", "Neg", "Ceil", "Floor", "Round", "Sign", "Identity", "Clip", "Not"),
-            *("Sqrt", "Reciprocal", "Exp", "Log", "Erf", "BitwiseNot", "CumSum", "Trilu"),
-            *("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Tanh"),
-            *("Asinh", "Acosh", "Atanh", "Sigmoid", "HardSigmoid", "HardSwish", "Mish"),
-            *("Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Softplus"),
-            *("Softsign", "Softmax", "LogSoftmax", "BatchNormalization", "LpNormalization"),
-            *("InstanceNormalization", "LayerNormalization", "ScatterND", "ScatterElements"),
-            *("ReverseSequence", "LRN"),
-        ),
-        _like_first,
-    ),
-    **dict.fromkeys(("IsNaN", "IsInf"), lambda call: [(_BOOL, call.input(0).shape)]),
-    **dict.fromkeys(
-        (
-            *("Add", "Sub", "Mul", "Pow", "Min", "Max", "Sum", "Mean", "PRelu", "BitShift"),
-            *("And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor"),
-        ),
-        _elementwise(),
-    ),
-    **dict.fromkeys(
-        ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"), _elementwise(_BOOL)
-    ),
-    "Where": _elementwise(like=1),
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(_LIKE_FIRST.split(), lambda call: call.input().shape),
+    **dict.fromkeys(_ELEMENTWISE.split(), lambda call: broadcast(_shapes(call))),
+    **dict.fromkeys(_REDUCING.split(), _reduced),
     **dict.fromkeys(("Div", "Mod"), _quotient),
-    "Cast": _cast,
-    **dict.fromkeys(
-        (
-            *("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd"),
-            *("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"),
-        ),
-        _reduced(),
-    ),
-    **dict.fromkeys(("ArgMax", "ArgMin"), _reduced(_INT64)),
     "Reshape": _reshape,
     "Squeeze": _squeeze,
     "Unsqueeze": _unsqueeze,
@@ -394,16 +321,16 @@ RULES: dict[str, Callable[[Call], list[Made]]] = {
     "Split": _split,
     "Slice": _slice,
     "Gather": _gather,
-    "GatherElements": _gather_elements,
+    "GatherElements": lambda call: call.input(1).shape,
     "GatherND": _gather_nd,
     "Pad": _pad,
-    "Tile": _tile,
-    "Expand": _expand,
+    "Tile": lambda call: tuple(map(product, zip(call.input().shape, call.sizes(1), strict=True))),
+    "Expand": lambda call: broadcast([call.input().shape, tuple(call.sizes(1))]),
     "OneHot": _one_hot,
     "Range": _range,
-    "ConstantOfShape": _constant_of_shape,
+    "ConstantOfShape": lambda call: tuple(call.sizes(0)),
     "Shape": _shape,
-    "Size": lambda _: [(_INT64, ())],
+    "Size": lambda _: (),
     "TopK": _top_k,
     "EyeLike": _eye_like,
     **WINDOWS,

@@ -1,11 +1,11 @@
-"""What a graph takes and gives."""
+"""The inputs and outputs of a graph."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 
 class Port(NamedTuple):
-    """An input or output; a size is a number, or the name of one that is open, None for neither."""
+    """An input or output; a size is a number, the name of an open size, or None for neither."""
 
     name: str
     dtype: str
@@ -38,24 +38,24 @@ class Signature(NamedTuple):
         return " -> ".join(", ".join(map(str, side)) for side in (self.inputs, self.outputs))
 
     def misfit(
-        self, given: Mapping[str, tuple[int, ...]], made: Sequence[tuple[int, ...]]
+        self, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[tuple[int, ...]]
     ) -> str | None:
-        """Say which of the outputs is of another shape than it says, or None.
+        """Say which output has another shape than the signature says, or None.
 
-        `given` are the shapes of the inputs by name, which settle the open sizes; a size that no
-        input has stays open.
+        `inputs` are the shapes of the inputs by name, which settle the open sizes; a size that no
+        input has stays open. `outputs` are the shapes of the outputs.
         """
         sizes = {
             size: length
             for port in self.inputs
-            for size, length in zip(port.shape, given[port.name], strict=True)
+            for size, length in zip(port.shape, inputs[port.name], strict=True)
         }
-        for port, found in zip(self.outputs, made, strict=True):
+        for port, shape in zip(self.outputs, outputs, strict=True):
             expected = [sizes.get(size, size) for size in port.shape]
-            fits = len(found) == len(expected) and all(
-                not isinstance(size, int) or size == length
-                for size, length in zip(expected, found, strict=True)
-            )
-            if not fits:
-                return f"{port.name} of the shape {list(found)}, expected {expected}"
+            closed = [
+                length if isinstance(size, int) else size
+                for size, length in zip(expected, shape, strict=False)
+            ]
+            if len(shape) != len(expected) or closed != expected:
+                return f"{port.name} of the shape {list(shape)}, expected {expected}"
         return None

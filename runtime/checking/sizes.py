@@ -1,27 +1,57 @@
-"""Sizes before a graph is run: whole numbers, some of which grow with the number of images."""
+"""Sizes of tensors before a graph is run, some of which grow with the number of images.
 
-import math
+A size is an int, or `Rows` if it depends on the number of images or only a bound on it is known.
+"""
+
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 
-class Rows(int):
-    """A size of N images: at most this times N to the power of `degree`, and this for one image.
+@dataclass(slots=True)
+class Rows:
+    """A size of N images: at most `most` times N to the power of `degree`, and `most` for one.
 
-    `exact` tells a size from an upper bound. A plain int is a size that does not depend on N.
+    `exact` tells a size from an upper bound. Only what is defined here can be computed with one:
+    Python raises a TypeError for the rest, and so nothing is followed by mistake.
     """
 
-    degree: int
-    exact: bool
+    most: int
+    degree: int = 1
+    exact: bool = True
 
-    def __new__(cls, value: int, degree: int = 1, exact: bool = True) -> "Rows":
-        """A size; by default that of N images themselves, times `value`."""
-        size = super().__new__(cls, value)
-        size.degree, size.exact = degree, exact
-        return size
+    def __bool__(self) -> bool:
+        raise TypeError("a size of N images is neither true nor false")
+
+    def __add__(self, other: "Size") -> "Size":
+        return total((self, other)) if is_count(self) and is_count(other) else NotImplemented
+
+    def __mul__(self, other: "Size") -> "Size":
+        return product((self, other)) if is_count(self) and is_count(other) else NotImplemented
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __sub__(self, other: "Size") -> "Size":
+        return self if type(other) is int and other == 0 else NotImplemented
+
+    def __neg__(self) -> "Rows":
+        return Rows(-self.most, self.degree, self.exact)
+
+    def __repr__(self) -> str:
+        factor = "" if self.most == 1 and self.degree else self.most
+        return f"{factor}{'N' * (self.degree > 0)}"
 
 
-def degree(size: Any) -> int:
+Size = int | Rows
+Shape = tuple[Size, ...]
+
+
+def count(size: Size) -> int:
+    """The size for one image."""
+    return size.most if isinstance(size, Rows) else size
+
+
+def degree(size: Size) -> int:
     """The power of N that a size grows with."""
     return size.degree if isinstance(size, Rows) else 0
 
@@ -31,51 +61,83 @@ def is_exact(size: Any) -> bool:
     return size.exact if isinstance(size, Rows) else True
 
 
-def bound(size: int) -> int:
+def bound(size: Size) -> Rows:
     """The same size as an upper bound."""
-    return Rows(size, degree(size), exact=False)
+    return Rows(count(size), degree(size), exact=False)
 
 
-def product(sizes: Iterable[int]) -> int:
+def is_count(size: Any) -> bool:
+    """Whether it is a whole number that is not negative."""
+    return (isinstance(size, Rows) or type(size) is int) and count(size) >= 0
+
+
+def product(sizes: Iterable[Size]) -> Size:
     """How many elements a shape has."""
-    value, power, exact = 1, 0, True
+    most, power, exact = 1, 0, True
     for size in sizes:
-        value *= int(size)
-        if type(size) is Rows:
+        if isinstance(size, Rows):
+            most *= size.most
             power += size.degree
             exact &= size.exact
-    return _size(value, power, exact)
+        else:
+            most *= size
+    return _size(most, power, exact)
 
 
-def total(sizes: Iterable[int]) -> int:
-    """How long sizes are one after the other."""
-    kept = list(sizes)
-    return _size(sum(map(int, kept)), max(map(degree, kept), default=0), all(map(is_exact, kept)))
+def total(sizes: Iterable[Size]) -> Size:
+    """The sum of sizes, exact only if all grow alike."""
+    kept = [size for size in sizes if isinstance(size, Rows) or size]
+    degrees = {degree(size) for size in kept}
+    exact = len(degrees) < 2 and all(map(is_exact, kept))
+    return _size(sum(map(count, kept)), max(degrees, default=0), exact)
 
 
-def larger(a: int, b: int) -> int:
-    """The larger one for every N, as the sizes of two tensors that are broadcast."""
+def maximum(a: Size, b: Size) -> Size:
+    """The larger size for every N, which is at least 1."""
     if type(a) is int and type(b) is int:
-        return b if a == 1 else a if b == 1 else max(a, b)
-    if a == 1 and not degree(a) and is_exact(a):
+        return max(a, b)
+    low, high = sorted((a, b), key=degree)
+    exact = (
+        is_exact(a) and is_exact(b) and (degree(low) == degree(high) or count(low) <= count(high))
+    )
+    return _size(max(count(a), count(b)), degree(high), exact)
+
+
+def broadcast_size(a: Size, b: Size) -> Size:
+    """The size along an axis that two tensors have when they are broadcast."""
+    if type(a) is int and a == 1:
         return b
-    if b == 1 and not degree(b) and is_exact(b):
+    if type(b) is int and b == 1:
         return a
-    return _size(max(int(a), int(b)), max(degree(a), degree(b)), is_exact(a) and is_exact(b))
+    if a != b and type(a) is type(b) is int:
+        raise ValueError(f"sizes of {a} and {b} cannot be broadcast")
+    return maximum(a, b)
 
 
-def smaller(a: int, b: int) -> int:
+def broadcast(shapes: Iterable[Shape]) -> Shape:
+    """The shape of an elementwise result, by the rules of NumPy; ValueError if there is none."""
+    common: Shape = ()
+    for shape in shapes:
+        if shape != common:
+            short, long = sorted((common, shape), key=len)
+            short = (1,) * (len(long) - len(short)) + short
+            common = tuple(map(broadcast_size, short, long))
+    return common
+
+
+def smaller(a: Size, b: Size) -> Size:
     """A bound on the smaller one: either is."""
-    return min((a, b), key=lambda size: (int(size), degree(size)))
+    return min((a, b), key=lambda size: (count(size), degree(size)))
 
 
-def divided(whole: int, part: int) -> int | None:
-    """How often an exact part goes into a whole, None if N or a bound is in the way."""
+def divided(whole: Size, part: Size) -> Size:
+    """How often a part goes into a whole, rounded up; a bound unless both are exact and it fits."""
     power = degree(whole) - degree(part)
-    if int(part) <= 0 or power < 0 or not is_exact(part):
-        return None
-    return _size(math.ceil(int(whole) / int(part)), power, is_exact(whole))
+    if count(part) <= 0 or power < 0 or not is_exact(part):
+        return bound(whole)
+    quotient, rest = divmod(count(whole), count(part))
+    return _size(quotient + (rest > 0), power, is_exact(whole) and not rest)
 
 
-def _size(value: int, power: int, exact: bool) -> int:
-    return value if not power and exact else Rows(value, power, exact)
+def _size(most: int, power: int, exact: bool) -> Size:
+    return most if not power and exact else Rows(most, power, exact)

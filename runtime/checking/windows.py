@@ -2,289 +2,202 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
-import numpy as np
-
-from .facts import Call, Fact
-from .sizes import degree, larger, product
-
-Made = tuple[np.dtype, tuple[int, ...]]
+from .facts import Call, require
+from .sizes import Shape, Size, broadcast, broadcast_size, count, product
 
 # Of a stride, a dilation or a block, in pixels: more than any network's.
 _MAX_STEP = 64
+_EQUATION = re.compile(r"([a-zA-Z]{0,8}(?:,[a-zA-Z]{0,8}){0,3})->([a-zA-Z]{0,8})")
 
 
-def multiply_adds(call: Call, count: int) -> int:
-    """What a node computes for one image, in multiply-adds; it makes `count` numbers first."""
+def multiply_adds(call: Call, elements: int) -> int:
+    """What a node computes for one image; `elements` is how many numbers it makes first."""
     if call.kind == "Conv":
-        weights = call.input(1).shape
-        return count * math.prod(map(int, weights[1:]))
+        return elements * _count(call.input(1).shape[1:])
     if call.kind == "ConvTranspose":
-        weights = call.input(1).shape
-        return math.prod(map(int, call.input(0).shape)) * math.prod(map(int, weights[1:]))
+        return _count(call.input().shape) * _count(call.input(1).shape[1:])
     if call.kind in ("AveragePool", "MaxPool"):
         # Each comparison or sum by itself, without the vectors of a product of matrices.
-        return 16 * count * math.prod(call.wholes("kernel_shape") or [])
+        return 16 * elements * math.prod(call.attributes["kernel_shape"])
     if call.kind in ("MatMul", "Gemm"):
-        first = call.input(0).shape
-        inner = first[-2] if call.kind == "Gemm" and call.whole("transA", 0) else first[-1]
-        return count * int(inner)
+        transposed = call.kind == "Gemm" and call.whole("transA", 0)
+        return elements * count(call.input().shape[-2 if transposed else -1])
     if call.kind == "Einsum":
-        letters = dict(_einsum_sizes(call))
-        return 16 * math.prod(map(int, letters.values()))
-    return 4 * count
+        return 16 * _count(_einsum_sizes(call)[0].values())
+    return 4 * elements
 
 
-def _steps(call: Call, name: str, rank: int) -> list[int]:
-    """Strides or dilations, 1 where they are left out."""
-    steps = call.wholes(name) or [1] * rank
-    if len(steps) != rank or not all(1 <= step <= _MAX_STEP for step in steps):
-        raise call.unfit(f"of {name}={steps[:9]}, expected {rank} numbers from 1 to {_MAX_STEP}")
-    return steps
+def _count(sizes: Iterable[Size]) -> int:
+    return math.prod(map(count, sizes))
 
 
-def _windows(call: Call, kernel: Sequence[int]) -> tuple[list[int], list[int], list[int], str]:
-    """Strides, extents of the windows, and pads of both sides, of a convolution or a pool."""
-    rank = len(kernel)
-    strides, dilations = _steps(call, "strides", rank), _steps(call, "dilations", rank)
-    if not all(size >= 1 for size in kernel):
-        raise call.unfit(f"of the window {list(kernel)}, expected sizes from 1")
-    extents = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
-    mode = call.text("auto_pad", "NOTSET")
-    if mode not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
-        raise call.unfit(f"of auto_pad={mode[:20]!r}")
-    pads = call.wholes("pads") or [0] * (2 * rank)
+class _Window(NamedTuple):
+    """How a window slides along one axis; `margin` is added to its ends, None for enough."""
+
+    stride: int
+    extent: int
+    margin: int | None
+
+
+def _windows(call: Call, kernel: Sequence[Size]) -> list[_Window]:
+    """How a window of the size `kernel` slides, by axis."""
+    rank, sizes = len(kernel), _fixed(kernel)
+    require(min(sizes) >= 1)
+    strides = call.wholes("strides", [1] * rank, 1, _MAX_STEP)
+    dilations = call.wholes("dilations", [1] * rank, 1, _MAX_STEP)
+    extents = [(size - 1) * step + 1 for size, step in zip(sizes, dilations, strict=True)]
+    pads = call.wholes("pads", [0] * (2 * rank), 0, max(extents))
     # More would be windows that hold nothing but margin.
-    if len(pads) != 2 * rank or not all(
-        0 <= pad < extent for pad, extent in zip(pads, extents * 2, strict=True)
-    ):
-        raise call.unfit(f"of pads={pads[:9]}, expected {2 * rank} numbers smaller than the window")
-    return strides, extents, pads, mode
+    require(all(pad < extent for pad, extent in zip(pads, extents * 2, strict=True)))
+    margins = map(_MARGINS[call.attributes.get("auto_pad", "NOTSET")], pads[:rank], pads[rank:])
+    return list(map(_Window, strides, extents, margins))
 
 
-def _slid(call: Call, sizes: Sequence[int], kernel: Sequence[int]) -> list[int]:
-    """The sizes of what a window gives that slides over `sizes`."""
-    strides, extents, pads, mode = _windows(call, kernel)
-    rank, made = len(kernel), []
-    for axis, size in enumerate(sizes):
-        stride, extent = strides[axis], extents[axis]
-        if degree(size):
-            raise call.unfit("of a window that slides over the number of images")
-        if mode.startswith("SAME"):
-            made.append(-(-int(size) // stride))
-            continue
-        margin = pads[axis] + pads[axis + rank] if mode == "NOTSET" else 0
-        room = int(size) + margin - extent
-        if room < 0:
-            raise call.unfit(f"of a window of {extent} on {int(size)} pixels")
-        rounded = -(-room // stride) if call.whole("ceil_mode", 0) else room // stride
-        made.append(1 + rounded)
-    return made
+# By `auto_pad`: what is added to both ends of an axis of which these are the pads.
+_MARGINS: dict[str, Callable[[int, int], int | None]] = {
+    "NOTSET": lambda before, after: before + after,
+    "VALID": lambda *_: 0,
+    "SAME_UPPER": lambda *_: None,
+    "SAME_LOWER": lambda *_: None,
+}
 
 
-def _image(call: Call, position: int = 0) -> Fact:
-    fact = call.input(position)
-    if len(fact.shape) < 3:
-        raise call.unfit(f"of {len(fact.shape)} dimensions, expected at least 3")
-    return fact
+def _fixed(sizes: Sequence[Size]) -> list[int]:
+    """The same sizes, which must not depend on the number of images."""
+    fixed = [size for size in sizes if isinstance(size, int)]
+    require(len(fixed) == len(sizes))
+    return fixed
 
 
-def _groups(call: Call, channels: int, weights: tuple[int, ...]) -> int:
-    group = call.whole("group", 1)
-    if group < 1 or channels % group or any(map(degree, weights)):
-        raise call.unfit(f"of group={group} for {int(channels)} channels")
-    return group
+def _slid(call: Call, kernel: Sequence[Size]) -> list[int]:
+    """The size of what a window makes that slides over the input."""
+    up = call.whole("ceil_mode", 0)
+
+    def slid(size: int, window: _Window) -> int:
+        stride, extent, margin = window
+        if margin is None:
+            return -(-size // stride)
+        room = size + margin - extent
+        require(room >= 0)
+        return 1 + (-(-room // stride) if up else room // stride)
+
+    return list(map(slid, _fixed(call.input().shape[2:]), _windows(call, kernel)))
 
 
-def _kernel(call: Call, fact: Fact, weights: Fact) -> list[int]:
-    kernel = list(weights.shape[2:])
-    if len(weights.shape) != len(fact.shape) or (call.wholes("kernel_shape") or kernel) != kernel:
-        raise call.unfit(
-            f"of weights {list(weights.shape)} and kernel_shape={call.wholes('kernel_shape')} on "
-            f"an image of {len(fact.shape)} dimensions"
-        )
-    return kernel
+def _weights(call: Call) -> tuple[list[int], int]:
+    """The shape of a convolution's weights, and in how many groups its channels are."""
+    shape, weights = call.input().shape, _fixed(call.input(1).shape)
+    group = call.whole("group", 1, 1, 2**31)
+    require(len(weights) == len(shape) and _fixed(shape[1:2])[0] % group == 0)
+    require((call.attributes.get("kernel_shape") or weights[2:]) == weights[2:])
+    return weights, group
 
 
-def _convolution(call: Call) -> list[Made]:
-    fact, weights = _image(call), call.input(1)
-    kernel = _kernel(call, fact, weights)
-    group = _groups(call, fact.shape[1], weights.shape)
-    if weights.shape[1] * group != fact.shape[1] or weights.shape[0] % group:
-        raise call.unfit(
-            f"of weights {list(weights.shape)} on {int(fact.shape[1])} channels in {group} groups"
-        )
-    sizes = _slid(call, fact.shape[2:], kernel)
-    return [(fact.dtype, (fact.shape[0], weights.shape[0], *sizes))]
+def _convolution(call: Call) -> Shape:
+    shape, (weights, group) = call.input().shape, _weights(call)
+    require(weights[1] * group == shape[1] and weights[0] % group == 0)
+    return (shape[0], weights[0], *_slid(call, weights[2:]))
 
 
-def _transposed_convolution(call: Call) -> list[Made]:
-    fact, weights = _image(call), call.input(1)
-    kernel = _kernel(call, fact, weights)
-    group = _groups(call, fact.shape[1], weights.shape)
-    if weights.shape[0] != fact.shape[1]:
-        raise call.unfit(f"of weights {list(weights.shape)} on {int(fact.shape[1])} channels")
-    strides, extents, pads, mode = _windows(call, kernel)
-    rank = len(kernel)
-    more = call.wholes("output_padding") or [0] * rank
-    asked = call.wholes("output_shape")
-    if len(more) != rank or not all(0 <= x < _MAX_STEP for x in more):
-        raise call.unfit(f"of output_padding={more[:9]}")
-    made = []
-    for axis, size in enumerate(fact.shape[2:]):
-        if degree(size):
-            raise call.unfit("of a window that slides over the number of images")
-        full = (int(size) - 1) * strides[axis] + extents[axis] + more[axis]
-        if mode == "NOTSET" and not asked:
-            full -= pads[axis] + pads[axis + rank]
-        elif mode.startswith("SAME") and not asked:
-            full = int(size) * strides[axis]
-        if asked:
-            wanted = asked[-rank:][axis] if len(asked) >= rank else 0
-            if not 1 <= wanted <= full:
-                raise call.unfit(f"of output_shape={asked[:9]}, expected at most {full}")
-            full = wanted
-        if full < 1:
-            raise call.unfit(f"that makes {full} pixels")
-        made.append(full)
-    return [(fact.dtype, (fact.shape[0], weights.shape[1] * group, *made))]
+def _transposed_convolution(call: Call) -> Shape:
+    shape, (weights, group) = call.input().shape, _weights(call)
+    require(weights[0] == shape[1])
+    windows, pixels = _windows(call, weights[2:]), _fixed(shape[2:])
+    more = call.wholes("output_padding", [0] * len(windows), 0, _MAX_STEP - 1)
+    asked = call.attributes.get("output_shape") or [None] * len(windows)
+
+    def spread(size: int, window: _Window, extra: int, asked: int | None) -> int:
+        stride, extent, margin = window
+        full = (size - 1) * stride + extent + extra
+        smaller = size * stride if margin is None else full - margin
+        pixels = smaller if asked is None else asked
+        require(1 <= pixels <= max(full, smaller))
+        return pixels
+
+    sizes = map(spread, pixels, windows, more, asked)
+    return (shape[0], weights[1] * group, *sizes)
 
 
-def _pool(call: Call) -> list[Made]:
-    fact = _image(call)
-    kernel = call.wholes("kernel_shape") or []
-    if len(kernel) != len(fact.shape) - 2:
-        raise call.unfit(f"of kernel_shape={kernel[:9]} on {len(fact.shape)} dimensions")
-    return [(fact.dtype, (*fact.shape[:2], *_slid(call, fact.shape[2:], kernel)))]
+def _pool(call: Call) -> Shape:
+    shape = call.input().shape
+    kernel = call.wholes("kernel_shape", [0] * (len(shape) - 2), 1, 2**31)
+    return (*shape[:2], *_slid(call, kernel))
 
 
-def _global_pool(call: Call) -> list[Made]:
-    fact = _image(call)
-    return [(fact.dtype, (*fact.shape[:2], *(1 for _ in fact.shape[2:])))]
+def _global_pool(call: Call) -> Shape:
+    shape = call.input().shape
+    require(len(shape) > 2)
+    return (*shape[:2], *[1] * len(shape[2:]))
 
 
-def _resize(call: Call) -> list[Made]:
-    fact = call.input(0)
-    axes = call.wholes("axes")
-    places = (
-        list(range(len(fact.shape)))
-        if axes is None
-        else [call.axis(len(fact.shape), axis) for axis in axes]
-    )
-    scales, sizes = call.optional(2), call.optional(3)
-    shape = list(fact.shape)
-    if sizes is not None:
-        asked = call.known(3)
-    elif scales is not None:
-        asked = _scaled(call, [shape[axis] for axis in places])
-    else:
-        raise call.unfit("without sizes or scales")
-    if len(asked) != len(places) or any(size < 0 for size in asked):
-        raise call.unfit(f"to {list(map(int, asked))[:9]}, expected a size for each axis")
-    for axis, size in zip(places, asked, strict=True):
-        shape[axis] = size
-    return [(fact.dtype, tuple(shape))]
+def _resize(call: Call) -> Shape:
+    shape = list(call.input().shape)
+    axes = [range(len(shape))[axis] for axis in call.attributes.get("axes") or range(len(shape))]
+    sizes = call.sizes(3) if call.optional(3) else [None] * len(axes)
+    factors = [1.0] * len(axes) if call.optional(3) else call.known(2)
+    for axis, size, factor in zip(axes, sizes, factors, strict=True):
+        require(0 < factor < math.inf)
+        if size is not None:
+            shape[axis] = size
+        elif factor != 1:
+            shape[axis] = math.floor(_fixed(shape[axis : axis + 1])[0] * factor)
+    return tuple(shape)
 
 
-def _scaled(call: Call, sizes: Sequence[int]) -> list[int]:
-    factors = [float(factor) for factor in call.known(2)]
-    if len(factors) != len(sizes) or not all(0 < factor < math.inf for factor in factors):
-        raise call.unfit(f"by {factors[:9]}, expected a factor above 0 for each axis")
-    if any(degree(size) and factor != 1 for size, factor in zip(sizes, factors, strict=True)):
-        raise call.unfit("that changes the number of images")
-    return [
-        size if factor == 1 else math.floor(size * factor)
-        for size, factor in zip(sizes, factors, strict=True)
-    ]
+def _depth_to_space(call: Call) -> Shape:
+    rows, channels, height, width = call.input().shape
+    side = call.whole("blocksize", 0, 1, _MAX_STEP)
+    depth, rest = divmod(_fixed([channels])[0], side**2)
+    require(rest == 0)
+    return (rows, depth, product([height, side]), product([width, side]))
 
 
-def _block(call: Call) -> int:
-    size = call.whole("blocksize", 0)
-    if not 1 <= size <= _MAX_STEP or len(call.input(0).shape) != 4:
-        raise call.unfit(f"of blocksize={size}, expected 1 to {_MAX_STEP} and 4 dimensions")
-    return size
+def _space_to_depth(call: Call) -> Shape:
+    rows, channels, *pixels = call.input().shape
+    side = call.whole("blocksize", 0, 1, _MAX_STEP)
+    height, width = _fixed(pixels)
+    require(height % side == width % side == 0)
+    return (rows, product([channels, side, side]), height // side, width // side)
 
 
-def _depth_to_space(call: Call) -> list[Made]:
-    fact, size = call.input(0), _block(call)
-    rows, channels, height, width = fact.shape
-    if channels % (size * size):
-        raise call.unfit(f"of blocksize={size} on {int(channels)} channels")
-    made = (rows, channels // (size * size), product([height, size]), product([width, size]))
-    return [(fact.dtype, made)]
+def _matrix_product(call: Call) -> Shape:
+    # A vector is a matrix of one row, or of one column, which the result lacks.
+    a, b = call.input().shape, call.input(1).shape
+    left, right = a if len(a) > 1 else (1, *a), b if len(b) > 1 else (*b, 1)
+    require(min(len(a), len(b)) > 0 and count(left[-1]) == count(right[-2]))
+    stack = broadcast([left[:-2], right[:-2]])
+    return (*stack, *left[-2:-1] * (len(a) > 1), *right[-1:] * (len(b) > 1))
 
 
-def _space_to_depth(call: Call) -> list[Made]:
-    fact, size = call.input(0), _block(call)
-    rows, channels, height, width = fact.shape
-    if any(degree(x) or x % size for x in (height, width)):
-        raise call.unfit(f"of blocksize={size} on {int(height)} by {int(width)} pixels")
-    made = (rows, product([channels, size, size]), height // size, width // size)
-    return [(fact.dtype, made)]
+def _general_product(call: Call) -> Shape:
+    a, b = call.input().shape, call.input(1).shape
+    rows, inner = a[::-1] if call.whole("transA", 0) else a
+    other, columns = b[::-1] if call.whole("transB", 0) else b
+    require(count(inner) == count(other))
+    return (rows, columns)
 
 
-def _matrix_product(call: Call) -> list[Made]:
-    a, b = call.input(0), call.input(1)
-    if not a.shape or not b.shape:
-        raise call.unfit("of a number, expected matrices")
-    left = a.shape if len(a.shape) > 1 else (1, *a.shape)
-    right = b.shape if len(b.shape) > 1 else (*b.shape, 1)
-    if int(left[-1]) != int(right[-2]):
-        raise call.unfit(f"of {list(map(int, a.shape))} and {list(map(int, b.shape))}")
-    outer = [1] * abs(len(left) - len(right))
-    stacks = (
-        [*outer, *left[:-2]] if len(left) < len(right) else left[:-2],
-        [*outer, *right[:-2]] if len(right) < len(left) else right[:-2],
-    )
-    made = [larger(x, y) for x, y in zip(*stacks, strict=True)]
-    made += [left[-2]] if len(a.shape) > 1 else []
-    made += [right[-1]] if len(b.shape) > 1 else []
-    return [(a.dtype, tuple(made))]
+def _einsum_sizes(call: Call) -> tuple[dict[str, Size], str]:
+    """The size of each letter of the equation, and the letters of the result."""
+    equation = _EQUATION.fullmatch(call.attributes["equation"].replace(" ", ""))
+    terms, result = equation[1].split(","), equation[2]  # type: ignore[index]
+    sizes: dict[str, Size] = {}
+    for position, term in zip(range(len(call.inputs)), terms, strict=True):
+        for letter, size in zip(term, call.input(position).shape, strict=True):
+            sizes[letter] = broadcast_size(sizes.get(letter, 1), size)
+    require(len(set(result)) == len(result) and set(result) <= set(sizes))
+    return sizes, result
 
 
-def _general_product(call: Call) -> list[Made]:
-    a, b = call.input(0), call.input(1)
-    if len(a.shape) != 2 or len(b.shape) != 2:
-        raise call.unfit("of tensors that are no matrices")
-    rows, inner = a.shape[::-1] if call.whole("transA", 0) else a.shape
-    other, columns = b.shape[::-1] if call.whole("transB", 0) else b.shape
-    if int(inner) != int(other):
-        raise call.unfit(f"of {list(map(int, a.shape))} and {list(map(int, b.shape))}")
-    return [(a.dtype, (rows, columns))]
+def _einsum(call: Call) -> Shape:
+    sizes, result = _einsum_sizes(call)
+    return tuple(sizes[letter] for letter in result)
 
 
-_EQUATION = re.compile(r"[a-zA-Z]{0,8}(,[a-zA-Z]{0,8}){0,3}->[a-zA-Z]{0,8}")
-
-
-def _einsum_sizes(call: Call) -> list[tuple[str, int]]:
-    """Each letter of the equation with its size."""
-    equation = call.text("equation", "").replace(" ", "")
-    if not _EQUATION.fullmatch(equation):
-        raise call.unfit(f"of the equation {equation[:40]!r}, expected one like 'ab,bc->ac'")
-    terms = equation.split("->")[0].split(",")
-    sizes: dict[str, int] = {}
-    if len(terms) != len(call.inputs):
-        raise call.unfit(f"of the equation {equation!r} for {len(call.inputs)} tensors")
-    for position, term in enumerate(terms):
-        shape = call.input(position).shape
-        if len(term) != len(shape):
-            raise call.unfit(f"of the equation {equation!r} for {len(shape)} dimensions")
-        for letter, size in zip(term, shape, strict=True):
-            sizes[letter] = larger(sizes.get(letter, 1), size)
-    made = equation.split("->")[1]
-    if len(set(made)) < len(made) or not set(made) <= set(sizes):
-        raise call.unfit(f"of the equation {equation!r}, whose result is not of its terms")
-    return list(sizes.items())
-
-
-def _einsum(call: Call) -> list[Made]:
-    sizes = dict(_einsum_sizes(call))
-    made = call.text("equation", "").replace(" ", "").split("->")[1]
-    return [(call.input(0).dtype, tuple(sizes[letter] for letter in made))]
-
-
-WINDOWS: dict[str, Callable[[Call], list[Made]]] = {
+WINDOWS: dict[str, Callable[[Call], Shape]] = {
     "Conv": _convolution,
     "ConvTranspose": _transposed_convolution,
     **dict.fromkeys(("AveragePool", "MaxPool"), _pool),

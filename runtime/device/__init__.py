@@ -1,1 +1,1 @@
-"""Where graphs run: CPU, CUDA or OpenVINO, and what of it this process may use."""
+"""Where graphs run (CPU, CUDA or OpenVINO), and what this process may use of the machine."""

@@ -1,6 +1,6 @@
-"""What the NVIDIA driver shows to this process, asked of the driver itself.
+"""What the NVIDIA driver shows to this process.
 
-onnxruntime does not tell why CUDA cannot be had, and the driver is what all the rest stands on.
+onnxruntime does not say why CUDA is unavailable, so we ask the driver, which CUDA needs first.
 """
 
 import ctypes
@@ -23,9 +23,9 @@ class Gpu(NamedTuple):
 
 
 class Driver(NamedTuple):
-    """The driver: the newest CUDA it can run, its GPUs, or the code of why it did not start.
+    """The driver: the newest CUDA it can run, its GPUs, or the error code if it did not start.
 
-    `cuda` is like (12, 4), or None where it does not say.
+    `cuda` is like (12, 4), or None if the driver does not say.
     """
 
     cuda: tuple[int, int] | None = None
@@ -34,7 +34,7 @@ class Driver(NamedTuple):
 
 
 def find_driver() -> Driver | None:
-    """Ask the driver; None where there is none."""
+    """Ask the driver; None if there is none."""
     try:
         library = ctypes.CDLL(LIBRARY)
     except OSError:
@@ -63,6 +63,6 @@ def _gpu(library: ctypes.CDLL, index: int) -> Gpu:
 
 
 def _number(function: Callable[..., int], *arguments: int) -> int:
-    """What a function of the driver puts where its first argument points; 0 if it fails."""
+    """Return the number that a driver function writes to its first argument, 0 if it fails."""
     number = ctypes.c_int(0)
     return 0 if function(ctypes.byref(number), *arguments) else number.value

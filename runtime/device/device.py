@@ -1,7 +1,7 @@
-"""Chooses where the graphs run, and says exactly what is missing when that cannot be had.
+"""Chooses where the graphs run, and names exactly what is missing if a device is unavailable.
 
-onnxruntime itself falls back to the CPU with no more than a line in its log, so each condition is
-looked at before a session is made, and the session's own providers afterwards.
+onnxruntime falls back to the CPU with only a line in its log. So each condition is checked before
+a session is created, and the session's own providers afterwards.
 """
 
 import contextlib
@@ -20,21 +20,21 @@ CPU_PROVIDER = "CPUExecutionProvider"
 
 PROVIDERS = {"cpu": CPU_PROVIDER, "cuda": CUDA_PROVIDER, "openvino": OPENVINO_PROVIDER}
 
-# The oldest GPUs that a version of CUDA can be compiled for, by the notes of its release. What is
-# not listed is left to onnxruntime, whose error at the first run is understood as well.
+# The oldest GPUs that a version of CUDA can be compiled for, from its release notes. For other
+# versions onnxruntime fails at the first run, and `run_error` explains that.
 _OLDEST_CAPABILITY = {13: (7, 5)}
 
 
 def require_known(device: str) -> None:
-    """DeviceError unless `device` is one of DEVICES."""
+    """Raise DeviceError unless `device` is one of DEVICES."""
     if device not in DEVICES:
         raise DeviceError(f"device={device!r}: expected one of {', '.join(DEVICES)}")
 
 
 def usable_device(device: str) -> str:
-    """Return `device`, or "cpu" for an "auto" that can be seen not to get CUDA.
+    """Return `device`, or "cpu" for "auto" if something keeps CUDA from being used.
 
-    Raises DeviceError for another name, and for a device that can be seen not to be had.
+    Raises DeviceError for an unknown name, and for a device that is unavailable.
     """
     require_known(device)
     if device == "cpu":
@@ -68,7 +68,7 @@ def obstacle(
 ) -> str | None:
     """Name the first thing that keeps CUDA from being used, with its remedy, or None.
 
-    `driver` is None where the NVIDIA driver cannot be loaded; `built_for` is the CUDA version that
+    `driver` is None if the NVIDIA driver cannot be loaded; `built_for` is the CUDA version that
     onnxruntime was built for, like "13.0", or "".
     """
     if CUDA_PROVIDER not in available_providers:
@@ -92,18 +92,18 @@ def obstacle(
 
 
 def require_device(device: str, session_providers: Sequence[str]) -> None:
-    """DeviceError with the reason if a session has fallen back from its device to the CPU."""
+    """Raise DeviceError with the reason if a session has fallen back to the CPU."""
     if device == "openvino":
         _require_openvino(session_providers)
     if device == "cuda" and CUDA_PROVIDER not in session_providers:
         missing = ", ".join(_unloadable()) or "a CUDA or cuDNN library"
         raise DeviceError(
-            f"{missing} cannot be loaded; run pip install 'diffkiln[gpu]', which brings them"
+            f"{missing} cannot be loaded; run pip install 'diffkiln[gpu]', which installs them"
         )
 
 
 def cpu_instead(device: str, reason: str, *, gpu: bool = True) -> str:
-    """Return "cpu" and log why, once: a warning if there is a GPU; DeviceError for "cuda"."""
+    """Return "cpu" and log why, as a warning if there is a GPU; raise DeviceError for "cuda"."""
     if device == "cuda":
         raise DeviceError(f"device='cuda' cannot be used: {reason}; or use device='cpu'")
     if gpu:
@@ -115,14 +115,14 @@ def cpu_instead(device: str, reason: str, *, gpu: bool = True) -> str:
 
 @functools.cache
 def log_once(level: str, message: str) -> None:
-    """Log a message that would otherwise come again with every graph and every Sampler."""
-    import logging  # whose import mostly nothing would come of
+    """Log a message once, not again for every graph and every Sampler."""
+    import logging  # slow to import, and rarely needed
 
     logging.getLogger("diffkiln.runtime").log(logging.getLevelName(level), "%s", message)
 
 
 def _too_old(driver: Driver, built_for: str) -> str | None:
-    """Say if the driver or the first GPU is older than what onnxruntime was built for."""
+    """Say if the driver or the first GPU is too old for this build of onnxruntime, or None."""
     major = int(built_for.split(".")[0] or 0) if built_for[:1].isdigit() else 0
     if driver.cuda is not None and driver.cuda[0] < major:
         return (
@@ -146,7 +146,7 @@ def _dotted(version: tuple[int, int]) -> str:
 
 @functools.cache
 def _unloadable() -> tuple[str, ...]:
-    """Load CUDA and cuDNN from their pip packages; the names of those that could not be."""
+    """Load CUDA and cuDNN from their pip packages; return the names of libraries that fail."""
     import onnxruntime
 
     with contextlib.redirect_stdout(io.StringIO()) as report:

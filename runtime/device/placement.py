@@ -1,29 +1,27 @@
-"""Finds the nodes of a graph that a GPU was meant for and onnxruntime put on the CPU.
+"""Finds the nodes that should run on a GPU and that onnxruntime put on the CPU.
 
-onnxruntime puts a node on the CPU for one of two reasons. It has no CUDA kernel for it: then its
-tensors are copied there and back, in a Loop's body in every step. Or all that the node reads lies
-in the CPU's memory already, and is followed there: shapes, counters, and what follows the noise.
+onnxruntime puts a node on the CPU for one of two reasons. Either it has no CUDA kernel for the
+node: then tensors are copied there and back, in a Loop's body at every step. Or all that the node
+reads is in the CPU's memory already: shapes, counters, and values computed from the noise.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from ..errors import DeviceError
 from .device import CPU_PROVIDER
 
-# The exporter puts the random numbers in this scope. They need bitwise operators, which have no
-# CUDA kernels.
+# The exporter's scope for the random numbers, whose bitwise operators have no CUDA kernels.
 NOISE_SCOPE = "threefry"
-# ... and the network in this one.
+# The exporter's scope for the network.
 NETWORK_SCOPE = "network"
 
-# Control flow and shapes: onnxruntime's CUDA kernels for them leave their result to the CPU.
+# Control flow and shapes: onnxruntime's CUDA kernels leave their results on the CPU.
 _HOST = frozenset({"Constant", "ConstantOfShape", "If", "Loop", "Range", "Shape", "Size"})
 
-# What shapes and counters are computed with, and what may follow the noise before it is copied.
-# All of them have CUDA kernels for every float that a network computes with, so such a node is on
-# the CPU only because it follows something else: a cause that is named itself, or one of those that
-# are allowed.
+# Operators that compute shapes and counters, or may follow the noise before it is copied. All have
+# CUDA kernels for every float that a network computes with. So such a node is on the CPU only
+# because its inputs are there: because of a node that is reported itself, or that is allowed.
 _FOLLOWING = frozenset(
     {
         *("Add", "And", "Cast", "Concat", "Cos", "Div", "Equal", "Expand", "Gather", "Greater"),
@@ -47,8 +45,26 @@ class Placement(NamedTuple):
         return f"{self.node or 'a node without a name'} ({self.operator}{where})"
 
 
+def placements(session: Any) -> Iterator[Placement]:
+    """Yield where an onnxruntime session runs each node, the nodes of Loop bodies included.
+
+    The session must have been created with "session.record_ep_graph_assignment_info". Raises
+    DeviceError if onnxruntime is too old for that.
+    """
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        import onnxruntime
+
+        raise DeviceError(
+            f"onnxruntime {onnxruntime.__version__} does not say what it runs on the GPU; install "
+            "onnxruntime-gpu 1.24 or newer"
+        )
+    for part in session.get_provider_graph_assignment_info():
+        for node in part.get_nodes():
+            yield Placement(node.name, node.op_type, part.ep_name)
+
+
 def misplaced(placements: Iterable[Placement]) -> list[Placement]:
-    """Return the nodes that run on the CPU although neither noise nor shapes nor counters."""
+    """Return the nodes that run on the CPU, except noise, shapes and counters."""
     return [
         placement
         for placement in placements
@@ -58,24 +74,24 @@ def misplaced(placements: Iterable[Placement]) -> list[Placement]:
     ]
 
 
-def require_none(found: Sequence[Placement], file: object) -> None:
-    """DeviceError that names the nodes, if there are any."""
-    if found:
+def require_none(nodes: Sequence[Placement], file: object) -> None:
+    """Raise DeviceError that names the misplaced nodes, if there are any."""
+    if nodes:
         raise DeviceError(
-            f"{described(found, file)}, with copies there and back; replace the layer, or use "
+            f"{described(nodes, file)}, with copies there and back; replace the layer, or use "
             "device='auto' to accept that"
         )
 
 
-def described(found: Sequence[Placement], file: object) -> str:
+def described(nodes: Sequence[Placement], file: object) -> str:
     """Say in one line which nodes of a graph's file run on the CPU."""
-    shown = ", ".join(map(str, found[:3]))
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    shown = ", ".join(map(str, nodes[:3]))
+    more = f" and {len(nodes) - 3} more" if len(nodes) > 3 else ""
     return f"onnxruntime would run {shown}{more} of {file} on the CPU"
 
 
 def _layer(node: str) -> str:
-    """The scope inside the network, without the operation itself."""
+    """Return the scope inside the network, without the operation itself."""
     parts = node.split("/")
     if NETWORK_SCOPE not in parts:
         return ""

@@ -12,16 +12,16 @@ from .device import CPU_PROVIDER, CUDA_PROVIDER, OPENVINO_PROVIDER
 def providers(
     device: str, *, threads: int, tf32: bool = False, replay: bool = False
 ) -> Sequence[Any]:
-    """What onnxruntime shall use on "cpu", "cuda" or "openvino", best first.
+    """Return onnxruntime's providers for "cpu", "cuda" or "openvino", the preferred one first.
 
-    OpenVINO has `threads` of its own, for 0 as many as it likes. `tf32` lets tensor cores round
+    OpenVINO has `threads` of its own; for 0 it chooses how many. `tf32` lets tensor cores round
     float32 to 10 bits, which moves some pixels by a level of 255 or more. `replay` captures the
     graph's kernels at the first run of a shape and replays them afterwards.
     """
     if device == "cpu":
         return [CPU_PROVIDER]
     if device == "openvino":
-        # It would compute in bfloat16 where the processor has that, away from the CPU's pixels.
+        # By default it computes in bfloat16 on some processors, which changes the pixels.
         options = {"device_type": "CPU", "precision": "FP32"}
         options |= {"num_of_threads": str(threads)} if threads else {}
         return [(OPENVINO_PROVIDER, options), CPU_PROVIDER]
@@ -29,22 +29,22 @@ def providers(
 
 
 def cuda_options(*, tf32: bool, replay: bool) -> dict[str, str]:
-    """Return the provider's options by name, those that are onnxruntime's defaults included.
+    """Return the provider's options by name.
 
-    They are written out since some of the defaults have changed between its versions.
+    Those equal to onnxruntime's defaults are included, since its versions differ in some of them.
     """
     return {
-        # Trying all algorithms costs time at every new batch size, and takes another one from run
-        # to run; the heuristic is as fast for convolutions as small as these.
+        # Trying all algorithms takes time at every new batch size, and may choose differently in
+        # each run; the heuristic is as fast for convolutions as small as these.
         "cudnn_conv_algo_search": "HEURISTIC",
         # With no more than 32 MB, cuDNN may have to leave the fastest algorithm.
         "cudnn_conv_use_max_workspace": "1",
         "use_tf32": str(int(tf32)),
-        # Powers of two would hold up to twice the memory that is used, on a GPU that is shared.
+        # Powers of two would hold up to twice the memory that is used, on a shared GPU.
         "arena_extend_strategy": "kSameAsRequested",
-        # Float32 without TF32 has no use for tensor cores, which are what wants this layout.
+        # Tensor cores want this layout, and float32 without TF32 does not use them.
         "prefer_nhwc": "0",
-        # A stream of their own lets copies race with what reads them.
+        # On a stream of their own, copies would race with the kernels that read them.
         "do_copy_in_default_stream": "1",
         # Threads that share a Sampler overlap, each on its own stream.
         "use_ep_level_unified_stream": "0",

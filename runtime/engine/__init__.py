@@ -1,1 +1,1 @@
-"""Loads a bundle's graphs with onnxruntime and runs them over any number of images."""
+"""Loads a bundle's graphs with onnxruntime and runs them for any number of images."""

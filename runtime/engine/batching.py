@@ -1,18 +1,18 @@
-"""How many images to compute at once, found by trying while the work goes on."""
+"""How many images to compute at once: the work itself is timed, and the size adapted."""
 
 import threading
 from collections.abc import Callable
 
-from ..device.memory import available_bytes, peak_bytes
+from ..device.resources import available_bytes, peak_bytes
 
-# On a GPU small batches leave most of it idle.
+# Small batches leave most of a GPU idle.
 FIRST = {"cpu": 4, "openvino": 4, "cuda": 16}
 LAST = {"cpu": 64, "openvino": 64, "cuda": 1024}
 
-# So few images are computed together: there is nothing to gain from trying.
+# Up to this many images are computed together: trying sizes would gain nothing.
 TOGETHER = 16
 
-# A larger batch stays only if it is so much faster, since it takes more memory.
+# A larger batch takes more memory, so it must take at most this part of the time for an image.
 _WORTHWHILE = 0.97
 # The part of the available memory that the next batch may add.
 _SHARE = 0.5
@@ -21,9 +21,9 @@ _SHARE = 0.5
 class BatchSize:
     """Doubles the batch while that makes an image cheaper and memory allows it.
 
-    Each size is run twice and the second is timed, since some of what a first run costs comes once.
-    All of it is real work; nothing is computed only to be measured. A size that was asked for stays
-    as it is. Several threads may share one of these.
+    Each size runs twice and the second run is timed, since a first run has costs of its own. All
+    runs are real work. A size that the caller asked for stays. Several threads may share one
+    BatchSize.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class BatchSize:
                 self._compare(seconds / size)
 
     def too_large(self, size: int) -> bool:
-        """Settle on half of `size`, which memory did not hold; False if that is not to be done."""
+        """Settle on half of `size`, for which memory was short; return False if that cannot be."""
         with self._lock:
             if self._asked is not None or size == 1:
                 return False
@@ -74,7 +74,7 @@ class BatchSize:
             self._size, self._runs, self._best_seconds = 2 * self._size, 0, image_seconds
 
     def _doubling_fits(self) -> bool:
-        """Whether memory that grew so much for this size can grow by as much again."""
+        """Whether memory can grow once more by as much as it grew for this size."""
         available, peak = self._available(), self._peak()
         if available is None or peak is None or self._first_peak is None:
             return True

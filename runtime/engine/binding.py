@@ -1,7 +1,7 @@
-"""Runs a graph on tensors that lie where it computes, without a way through NumPy for each.
+"""Runs a graph on tensors in the device's memory, without a NumPy copy of each.
 
-On a GPU what a step hands to the next stays in its memory. The same code runs on the CPU, where it
-gains nothing, so that it can be tested anywhere.
+On a GPU the tensors that one step hands to the next stay there. The same code also runs on the CPU,
+where it gains nothing, so that it can be tested anywhere.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,13 @@ from .library import onnxruntime
 # NumPy's names of the types that inputs and outputs of a bundle have.
 DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 
-# Each shape holds its captured kernels and its tensors as long as the session lives; a job has few
-# shapes, and one with more of them runs the others as if there were no replay.
+# The session holds the captured kernels and the tensors of each shape for all its life. A job has
+# few shapes; more of them run without replay.
 MAX_SHAPES = 8
 
 _NOT_CAPTURED = "-1"  # onnxruntime's number for a run that is neither captured nor replayed
+
+Feeds = Mapping[str, np.ndarray]
 
 
 def run_kept(
@@ -27,7 +29,7 @@ def run_kept(
     feeds: Mapping[str, np.ndarray | onnxruntime.OrtValue],
     options: onnxruntime.RunOptions,
 ) -> tuple[list[onnxruntime.OrtValue], np.ndarray]:
-    """Run once; all outputs but the last as they lie on the device, and the last as an array.
+    """Run once; return all outputs but the last as tensors on the device, the last as an array.
 
     `feeds` are arrays, which are copied to the device, or outputs of an earlier run, which are not.
     """
@@ -49,39 +51,40 @@ def run_kept(
 class Replay:
     """Runs a graph without control flow at fixed addresses, so that CUDA can replay its kernels.
 
-    For each shape of the inputs there is one set of tensors, bound once: new input is copied into
-    it, and the output out of it. onnxruntime captures the kernels at the first run of a shape and
-    replays them at every other, as long as nothing has moved. What it captured belongs to the
-    thread that ran: another would capture anew, and keep that for as long as the session lives. So
-    all runs are made by one thread, one after the other.
+    Each shape of the inputs has one set of tensors, bound once: inputs are copied into them, and
+    outputs out of them. onnxruntime captures the kernels at the first run of a shape and replays
+    them at every other, as long as no tensor moves. A capture belongs to the thread that ran:
+    another thread would capture again, and hold that for the life of the session. So one thread
+    makes all runs, one after the other.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession, device: str) -> None:
-        # Only where it is needed: its import takes longer than to load a small graph.
+        # Imported only here, since the import takes longer than loading a small graph.
         from concurrent.futures import ThreadPoolExecutor
 
         self._session, self._device = session, device
         self._shapes: dict[Sequence[Any], _Bound] = {}
         self._thread = ThreadPoolExecutor(1, "diffkiln-replay")
 
-    def run(
-        self, feeds: Mapping[str, np.ndarray], options: onnxruntime.RunOptions
-    ) -> list[np.ndarray]:
+    def run(self, feeds: Feeds, options: onnxruntime.RunOptions) -> list[np.ndarray]:
         """Return all outputs in the graph's order."""
         return self._thread.submit(self._run, feeds, options).result()
 
-    def _run(
-        self, feeds: Mapping[str, np.ndarray], options: onnxruntime.RunOptions
-    ) -> list[np.ndarray]:
+    def _run(self, feeds: Feeds, options: onnxruntime.RunOptions) -> list[np.ndarray]:
         key = tuple((name, array.shape) for name, array in sorted(feeds.items()))
         if key not in self._shapes and len(self._shapes) == MAX_SHAPES:
             options.add_run_config_entry("gpu_graph_id", _NOT_CAPTURED)
             return [np.asarray(out) for out in self._session.run(None, dict(feeds), options)]
         if key not in self._shapes:
             self._shapes[key] = self._bind(feeds, number=len(self._shapes))
-        return self._shapes[key].run(self._session, feeds, options)
+        bound = self._shapes[key]
+        for name, array in feeds.items():
+            bound.inputs[name].update_inplace(np.asarray(array, order="C"))
+        options.add_run_config_entry("gpu_graph_id", bound.number)
+        self._session.run_with_iobinding(bound.binding, options)
+        return [output.numpy().copy() for output in bound.outputs]
 
-    def _bind(self, feeds: Mapping[str, np.ndarray], *, number: int) -> "_Bound":
+    def _bind(self, feeds: Feeds, *, number: int) -> "_Bound":
         binding = self._session.io_binding()
         inputs = {name: self._tensor(array) for name, array in feeds.items()}
         for name, value in inputs.items():
@@ -99,7 +102,7 @@ class Replay:
         return _Bound(binding, inputs, outputs, str(number))
 
     def _tensor(self, array: np.ndarray) -> onnxruntime.OrtValue:
-        # Its own copy: on the CPU an OrtValue would share the memory of the caller's array.
+        # A copy: on the CPU an OrtValue would share the memory of the caller's array.
         return onnxruntime.OrtValue.ortvalue_from_numpy(array.copy(), self._device)
 
 
@@ -110,15 +113,3 @@ class _Bound(NamedTuple):
     inputs: Mapping[str, onnxruntime.OrtValue]
     outputs: Sequence[onnxruntime.OrtValue]
     number: str
-
-    def run(
-        self,
-        session: onnxruntime.InferenceSession,
-        feeds: Mapping[str, np.ndarray],
-        options: onnxruntime.RunOptions,
-    ) -> list[np.ndarray]:
-        for name, array in feeds.items():
-            self.inputs[name].update_inplace(np.asarray(array, order="C"))
-        options.add_run_config_entry("gpu_graph_id", self.number)
-        session.run_with_iobinding(self.binding, options)
-        return [output.numpy().copy() for output in self.outputs]

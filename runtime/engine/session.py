@@ -1,19 +1,24 @@
-"""The one place that runs onnxruntime sessions; loading.py makes them."""
+"""The one place that creates and runs onnxruntime sessions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..background import Background
-from ..device.device import require_known
+from ..bundle.bundle import Graph
+from ..checking.signature import Signature
+from ..device.device import cpu_instead, log_once, require_device, require_known, usable_device
+from ..device.placement import described, misplaced, placements, require_none
+from ..device.providers import providers
+from ..device.resources import default_threads
+from ..errors import BundleError, DeviceError, DiffkilnError
 from ..limits import MAX_THREADS, whole
 from .binding import DTYPES, Replay, run_kept
-from .failures import run_error
-from .library import onnxruntime
+from .library import in_one_line, onnxruntime, run_error
 
-# What a session logs below this severity reaches the caller as an exception anyway.
+# What a session logs below this severity also reaches the caller as an exception.
 ONLY_FATAL = 4
 
 
@@ -21,10 +26,10 @@ ONLY_FATAL = 4
 class SessionSettings:
     """How graphs run: what a caller chooses.
 
-    `device` is "auto", "cpu", "cuda" or "openvino"; `threads` 1 … 1024, None for as many as there
-    are physical cores for this process; `low_power` lets threads sleep while they wait, at once,
-    which leaves the processor to others and takes a little longer; `tf32` lets a GPU round to 10
-    bits for speed.
+    `device` is "auto", "cpu", "cuda" or "openvino"; `threads` is 1 … 1024, or None for the physical
+    cores that this process may use; with `low_power` threads sleep at once while they wait, which
+    leaves the processor to others and takes a little longer; with `tf32` a GPU rounds to 10 bits
+    for speed.
 
     Raises DeviceError for another device, ValueError for threads out of range or a flag that is
     not a bool.
@@ -46,38 +51,28 @@ class SessionSettings:
 
 
 class Session:
-    """A graph that has been loaded; several threads may run it at the same time."""
+    """A loaded graph; several threads may run it at the same time.
+
+    `device` is "cpu", "cuda" or "openvino"; `inputs` are the names of its inputs, in order. With
+    `replays` CUDA replays the graph's kernels, from the second run of a shape on.
+    """
 
     def __init__(
         self, session: onnxruntime.InferenceSession, device: str, *, replay: bool = False
     ) -> None:
-        self._session, self._device = session, device
+        self._session, self.device, self.replays = session, device, replay
+        self.inputs = [entry.name for entry in session.get_inputs()]
         self._replay = Replay(session, device) if replay else None
-
-    @property
-    def device(self) -> str:
-        """Where it runs, "cpu", "cuda" or "openvino"."""
-        return self._device
-
-    @property
-    def inputs(self) -> list[str]:
-        """The names of the inputs, in order."""
-        return [entry.name for entry in self._session.get_inputs()]
-
-    @property
-    def replays(self) -> bool:
-        """Whether CUDA replays the graph's kernels, from the second run of a shape on."""
-        return self._replay is not None
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Return all outputs in the graph's order; RunError carries onnxruntime's reason."""
         return self._run(feeds, onnxruntime.RunOptions())
 
     def run_long(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Do what `run` does, and stop within one node of the graph on Ctrl-C.
+        """Do what `run` does, and on Ctrl-C stop within one node of the graph.
 
-        Python sees Ctrl-C only between two calls, and one call may last for minutes. So the call is
-        made on another thread, and the waiting one tells onnxruntime to stop.
+        Python sees Ctrl-C only between two calls, and one call may last for minutes. So another
+        thread makes the call, and the waiting thread tells onnxruntime to stop.
         """
         options = onnxruntime.RunOptions()
         running = Background(lambda: self._run(feeds, options))
@@ -89,23 +84,24 @@ class Session:
             raise
 
     def run_kept(self, feeds: Mapping[str, Any]) -> tuple[list[Any], np.ndarray]:
-        """Run once; all outputs but the last are for `feeds` of another run, the last is an array.
+        """Run once; return all outputs but the last for `feeds` of another run, and the last.
 
-        Those stay in the GPU's memory. On the CPU they are arrays, which cost nothing to pass on.
+        The first are tensors in the GPU's memory; on the CPU they are arrays, which cost nothing to
+        pass on. The last is an array.
         """
-        if self._device != "cuda":
+        if self.device != "cuda":
             *kept, last = self.run(feeds)
             return kept, last
         try:
-            return run_kept(self._session, self._device, feeds, onnxruntime.RunOptions())
+            return run_kept(self._session, self.device, feeds, onnxruntime.RunOptions())
         except Exception as error:  # onnxruntime's errors have no other common base
             raise run_error(error) from error
 
     def warm_up(self, batch: int) -> None:
         """Run one step of `batch` black images, so that the next run of that size does not wait.
 
-        At the first run of a shape a GPU's algorithms are chosen, its memory is had, and kernels to
-        be replayed are captured. Without this, that is part of the first run.
+        At the first run of a shape a GPU chooses its algorithms, allocates memory, and captures the
+        kernels to replay.
         """
         self.run({entry.name: _blank(entry, batch) for entry in self._session.get_inputs()})
 
@@ -120,7 +116,116 @@ class Session:
             raise run_error(error) from error
 
 
+def create_session(
+    graph: Graph, settings: SessionSettings, *, like: Session | None = None, replay: bool = False
+) -> Session:
+    """Load a graph: for "auto" on CUDA if possible, otherwise on the CPU.
+
+    `like` is another session of the same bundle: this one must get the same device. `replay` is for
+    a graph without control flow: CUDA captures and replays its kernels if onnxruntime can do that.
+
+    Raises BundleError if the graph is damaged or differs from the manifest, DeviceError with the
+    reason if it does not get its device, or if "cuda" would leave some of its nodes to the CPU.
+    """
+    device = usable_device(settings.device) if like is None else like.device
+    if device in ("cpu", "openvino"):
+        return Session(_load(graph, settings, device), device)
+    try:
+        return _cuda_session(graph, settings, replay=replay)
+    except DeviceError as error:
+        cpu_instead(device, str(error))  # which raises for "cuda", the device of `like`
+        return Session(_load(graph, settings, "cpu"), "cpu")
+
+
+def session_options(threads: int | None, *, low_power: bool = False) -> onnxruntime.SessionOptions:
+    """Return onnxruntime's options for `threads`, None for the physical cores."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = ONLY_FATAL
+    options.intra_op_num_threads = default_threads() if threads is None else threads
+    # A waiting thread looks for work again and again before it sleeps. onnxruntime's own million
+    # times are 16 ms on this processor and half a second on others.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "200")
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(not low_power)))
+    return options
+
+
+def open_session(
+    content: bytes,
+    options: onnxruntime.SessionOptions,
+    device: str,
+    *,
+    tf32: bool = False,
+    replay: bool = False,
+) -> onnxruntime.InferenceSession:
+    """Load an ONNX model on "cpu", "cuda" or "openvino"; onnxruntime's errors pass through."""
+    chosen = providers(device, threads=options.intra_op_num_threads, tf32=tf32, replay=replay)
+    # onnxruntime's own fallback would print on stdout and hide the reason.
+    return onnxruntime.InferenceSession(content, options, providers=chosen, enable_fallback=0)
+
+
+def _cuda_session(graph: Graph, settings: SessionSettings, *, replay: bool) -> Session:
+    # For each convolution in float16, cuDNN complains once of an algorithm that onnxruntime then
+    # does without. That goes to the log of the process, whose level a session does not set.
+    onnxruntime.set_default_logger_severity(ONLY_FATAL)
+    if replay:
+        try:
+            return Session(_load(graph, settings, "cuda", replay=True), "cuda", replay=True)
+        except DeviceError as error:
+            log_once("INFO", f"{graph.file.name} is run without replay: {error}")
+    return Session(_load(graph, settings, "cuda"), "cuda")
+
+
+def _load(
+    graph: Graph, settings: SessionSettings, device: str, *, replay: bool = False
+) -> onnxruntime.InferenceSession:
+    content = graph.content()
+    options = session_options(settings.threads, low_power=settings.low_power)
+    if device == "cuda":
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    try:
+        session = open_session(content, options, device, tf32=settings.tf32, replay=replay)
+    except Exception as error:  # onnxruntime's errors have no other common base
+        raise _load_error(graph, device, error) from error
+    # Only onnxruntime's fallback would read it again; it is as large as the file.
+    session._model_bytes = None
+    require_device(device, session.get_providers())
+    graph.require(Signature.of(_ports(session.get_inputs()), _ports(session.get_outputs())))
+    if device == "cuda":
+        _require_placed(graph, session, strict=settings.device == "cuda")
+    return session
+
+
+def _load_error(graph: Graph, device: str, error: Exception) -> DiffkilnError:
+    text = (
+        f"{graph.file} cannot be loaded by onnxruntime {onnxruntime.__version__} "
+        f"({in_one_line(error)})"
+    )
+    if device == "cpu":
+        return BundleError(f"{text}; upgrade onnxruntime or export the model again")
+    if device == "openvino":
+        return DeviceError(f"{text} with OpenVINO; use device='cpu'")
+    # A GPU without memory is as likely as a graph that cannot be loaded anywhere.
+    return DeviceError(f"{text} on the GPU; see nvidia-smi for its free memory")
+
+
+def _require_placed(graph: Graph, session: onnxruntime.InferenceSession, *, strict: bool) -> None:
+    """Raise DeviceError if nodes run on the CPU instead of the GPU; unless `strict`, log it."""
+    nodes = misplaced(placements(session))
+    if strict:
+        require_none(nodes, graph.file.name)
+    elif nodes:
+        log_once("WARNING", described(nodes, graph.file.name))
+
+
+def _ports(entries: Sequence[Any]) -> list[dict[str, Any]]:
+    """Describe inputs or outputs as the manifest does."""
+    return [
+        {"name": entry.name, "dtype": DTYPES.get(entry.type, entry.type), "shape": entry.shape}
+        for entry in entries
+    ]
+
+
 def _blank(entry: Any, batch: int) -> np.ndarray:
-    """Zeros for an input; the number of steps is 1, and what the graph leaves open is `batch`."""
+    """Return zeros for an input of `batch` images; the number of steps is 1."""
     shape = [batch if isinstance(size, str) else size for size in entry.shape]
     return np.full(shape, int(entry.name == "steps"), DTYPES[entry.type])

@@ -1,7 +1,7 @@
-"""Sampling step by step: noise.onnx once, then step.onnx again and again.
+"""Sampling step by step: noise.onnx once, then step.onnx for each step.
 
-All mathematics is in the graphs. What a step hands to the next is known by its place alone, and
-stays in the GPU's memory.
+All mathematics is in the graphs. The tensors that one step hands to the next stay in the GPU's
+memory, and only their order says which is which.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,31 +15,31 @@ Progress = Callable[[int, int], object]
 
 
 def stepwise(
-    engine: Engine, given: Given, steps: int, numbers: Mapping[str, float]
+    engine: Engine, rows: Given, steps: int, numbers: Mapping[str, float]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (step, images) after each step 0 … steps - 1, of one batch.
+    """Yield (step, images) after each step 0 … steps - 1 of one batch.
 
-    `given` are "seeds" int64 [N], "noise" float32 [N, H, W, C], or both: then the seeds are only
-    for fresh noise; and with `numbers` what else the step takes.
+    `rows` holds "seeds" int64 [N], "noise" float32 [N, H, W, C], or both: then the seeds are only
+    for fresh noise. It also holds the step's other inputs with a row for each image; `numbers`
+    holds its scalars.
     """
-    if "noise" in given:
-        noise = given["noise"]
-    else:
-        noise = engine.run("noise", {"seeds": given["seeds"]})[0]
+    noise = rows.get("noise")
+    if noise is None:
+        noise = engine.run("noise", {"seeds": rows["seeds"]})[0]
     scalars = {name: scalar(number) for name, number in {"steps": steps, **numbers}.items()}
-    known = {**given, **scalars, "noisy": noise}
-    # In the graph's order, which carries the first of them; what is not known begins with zeros.
-    state = {name: known.get(name, np.zeros_like(noise)) for name in engine.inputs("step")[1:]}
-    carried_names = [name for name in state if name not in scalars and name != "labels"]
+    inputs = {**rows, **scalars, "noisy": noise}
+    # In the graph's order. A solver's memory of earlier steps begins with zeros.
+    state = {name: inputs.get(name, np.zeros_like(noise)) for name in engine.inputs("step")[1:]}
+    carried = [name for name in state if name not in scalars and name != "labels"]
     for step in range(steps):
-        carried, images = engine.run_kept("step", {"step": scalar(step), **state})
-        state |= dict(zip(carried_names, carried, strict=True))
+        values, images = engine.run_kept("step", {"step": scalar(step), **state})
+        state |= dict(zip(carried, values, strict=True))
         yield step, images
 
 
 def stepwise_batches(
     engine: Engine,
-    given: Given,
+    rows: Given,
     steps: int,
     numbers: Mapping[str, float],
     *,
@@ -50,7 +50,7 @@ def stepwise_batches(
 
     progress(done, total) is called after each step of each batch.
     """
-    batches = pieces(given, size)
+    batches = pieces(rows, size)
     for number, batch in enumerate(batches):
         for step, images in stepwise(engine, batch, steps, numbers):
             if progress is not None:
@@ -59,10 +59,10 @@ def stepwise_batches(
                 yield images
 
 
-def pieces(given: Given, size: int) -> list[Given]:
-    """Cut all rows of all arrays into pieces of at most `size` rows."""
-    count = len(next(iter(given.values())))
+def pieces(rows: Given, size: int) -> list[Given]:
+    """Cut the rows of all arrays into pieces of at most `size` rows."""
+    count = len(next(iter(rows.values())))
     return [
-        {name: rows[start : start + size] for name, rows in given.items()}
+        {name: array[start : start + size] for name, array in rows.items()}
         for start in range(0, count, size)
     ]

@@ -1,4 +1,4 @@
-"""The bundles that the examples' commands name are there, or made by `make demo`."""
+"""Every bundle that the examples' commands name exists, or `make demo` writes it."""
 
 import re
 import subprocess
@@ -11,12 +11,12 @@ PAGES = sorted(EXAMPLES.glob("*/README.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
-def test_a_bundle_to_try_it_with(page: Path) -> None:
+def test_bundles_in_commands_exist_or_are_written_by_make_demo(page: Path) -> None:
     project = EXAMPLES.parent
     named = set(re.findall(r"(?:\.\./\.\./|`)(\w+/\w+\.bundle)", page.read_text(encoding="utf-8")))
-    made = subprocess.run(
+    demo = subprocess.run(
         ["make", "--dry-run", "demo"], cwd=project, capture_output=True, text=True, check=True
     ).stdout
-    there = {each for each in named if (project / each / "bundle.json").is_file()}
+    existing = {bundle for bundle in named if (project / bundle / "bundle.json").is_file()}
     assert named
-    assert named - there <= set(re.findall(r"--bundle=(\S+)", made))
+    assert named - existing <= set(re.findall(r"--bundle=(\S+)", demo))

@@ -1,4 +1,4 @@
-"""The C++ example builds, and draws the pictures of the Sampler."""
+"""The C++ example builds, and draws the Sampler's pictures."""
 
 import subprocess
 from pathlib import Path
@@ -29,7 +29,7 @@ def run(program: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     ("name", "seed", "count", "steps"),
     [("tiny_bundle", 0, 1, 1), ("tiny_bundle", 2**32 - 3, 7, 5), ("class_bundle", 8, 4, 5)],
 )
-def test_pictures_are_those_of_the_sampler(
+def test_it_draws_the_samplers_pictures(
     request: pytest.FixtureRequest,
     program: Path,
     tmp_path: Path,
@@ -43,8 +43,8 @@ def test_pictures_are_those_of_the_sampler(
     assert done.returncode == 0, done.stderr
     images = Sampler(bundle, device="cpu").sample(count, seed=seed, steps=steps)
     # One level of 255: TensorFlow adds in another order.
-    found = np.asarray(Image.open(out)).astype(int)
-    assert np.abs(found - np.vstack(list(images))).max() <= 1
+    received = np.asarray(Image.open(out)).astype(int)
+    assert np.abs(received - np.vstack(list(images))).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,8 @@ def test_pictures_are_those_of_the_sampler(
         (["b", "x.ppm", "0", "2", "0"], 1, "STEPS=0: expected a whole number from 1 to 1000"),
     ],
 )
-def test_wrong_arguments(program: Path, arguments: list[str], status: int, message: str) -> None:
+def test_wrong_arguments_are_refused(
+    program: Path, arguments: list[str], status: int, message: str
+) -> None:
     done = run(program, *arguments)
     assert (done.returncode, message in done.stderr) == (status, True), done.stderr

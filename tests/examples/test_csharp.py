@@ -1,4 +1,4 @@
-"""The C# example builds, and draws the pictures of the Sampler."""
+"""The C# example builds, and draws the Sampler's pictures."""
 
 import subprocess
 from pathlib import Path
@@ -16,7 +16,7 @@ def program() -> list[str]:
     try:
         return csharp_program()
     except MissingProgramError as error:
-        pytest.skip(str(error))  # in CI too: a build of it needs NuGet
+        pytest.skip(str(error))  # in CI too, since the build needs NuGet
 
 
 def run(program: list[str], *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -29,7 +29,7 @@ def run(program: list[str], *arguments: object) -> subprocess.CompletedProcess[s
     ("name", "seed", "count", "steps"),
     [("tiny_bundle", 2**63 - 1, 1, 1), ("tiny_bundle", 2**32 - 3, 7, 5), ("class_bundle", 8, 4, 5)],
 )
-def test_pictures_are_those_of_the_sampler(
+def test_it_draws_the_samplers_pictures(
     program: list[str],
     request: pytest.FixtureRequest,
     tmp_path: Path,
@@ -43,13 +43,11 @@ def test_pictures_are_those_of_the_sampler(
     assert done.returncode == 0, done.stderr
     images = Sampler(bundle, device="cpu").sample(count, seed=seed, steps=steps)
     # One level of 255: another build of onnxruntime may add in another order.
-    found = np.asarray(Image.open(out)).astype(int)
-    assert np.abs(found - np.vstack(list(images))).max() <= 1
+    received = np.asarray(Image.open(out)).astype(int)
+    assert np.abs(received - np.vstack(list(images))).max() <= 1
 
 
-def test_images_of_floats_are_refused(
-    program: list[str], fresh_bundle: Path, tmp_path: Path
-) -> None:
+def test_float_images_are_refused(program: list[str], fresh_bundle: Path, tmp_path: Path) -> None:
     done = run(program, fresh_bundle, tmp_path / "flowers.bmp")
     assert done.returncode == 1
     assert "expected a bundle of RGB images with --image_dtype=uint8" in done.stderr
@@ -66,7 +64,7 @@ def test_images_of_floats_are_refused(
         (["x.bmp", "0", "2", "0"], 1, "STEPS=0: expected a whole number from 1 to 1000"),
     ],
 )
-def test_wrong_arguments(
+def test_wrong_arguments_are_refused(
     program: list[str], tiny_bundle: Path, arguments: list[str], status: int, message: str
 ) -> None:
     bundle = [tiny_bundle] if arguments[:1] == ["x.bmp"] else []

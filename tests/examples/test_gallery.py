@@ -1,4 +1,4 @@
-"""The gallery: every host draws the Sampler's pictures, and one that does not is named."""
+"""The gallery: every host draws the Sampler's pictures, and an error names a host that does not."""
 
 import json
 import re
@@ -61,7 +61,7 @@ def table(page: Path) -> tuple[list[str], list[str]]:
     return [re.sub(r"\[(.*)\]\(.*", r"\1", title) for title, *_ in cells], [row[3] for row in cells]
 
 
-def test_a_host_that_draws_otherwise_is_named(bundle_copy: Path, page: Path) -> None:
+def test_an_error_names_a_host_that_draws_something_else(bundle_copy: Path, page: Path) -> None:
     for name in ("cmake", "c++"):
         required_program(name)
     before = page.read_text()
@@ -76,7 +76,7 @@ def test_a_host_that_draws_otherwise_is_named(bundle_copy: Path, page: Path) -> 
 
 
 def save_black(folder: Path) -> None:
-    """A SavedModel with a sampler's signature that draws black whatever the seed."""
+    """Save a SavedModel with a sampler's signature that draws black for every seed."""
     seeds = tf.TensorSpec([None], tf.int64, name="seeds")
     steps = tf.TensorSpec([], tf.int64, name="steps")
 
@@ -88,14 +88,14 @@ def save_black(folder: Path) -> None:
     tf.saved_model.save(tf.Module(), str(folder), signatures=black)
 
 
-def test_a_page_without_marks(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_page_without_marks_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Gallery\n")
     done = gallery(tiny_bundle, page)
     assert (done.returncode, f"page.md holds no {BEGIN}" in done.stderr) == (1, True), done.stderr
 
 
-def test_a_bundle_that_not_all_can_draw(bundle_copy: Path, page: Path) -> None:
+def test_a_bundle_that_some_hosts_cannot_draw_is_refused(bundle_copy: Path, page: Path) -> None:
     file = bundle_copy / "bundle.json"
     text = file.read_text()
     file.write_text(text.replace('"uint8"', '"float32"'))

@@ -1,6 +1,6 @@
 """The examples in Python need no diffkiln, and the commands in their READMEs draw its pictures.
 
-What the programs draw of classes is tested with the gallery.
+The test of the gallery draws classes.
 """
 
 import re
@@ -17,7 +17,7 @@ from diffkiln.runtime import Sampler
 
 
 @pytest.mark.parametrize("example", ["onnxruntime", "savedmodel"])
-def test_they_need_no_diffkiln(example: str) -> None:
+def test_they_do_not_import_diffkiln(example: str) -> None:
     assert "diffkiln" not in re.findall(
         r"(?:import|from) (\w+)", (EXAMPLES / example / "sample.py").read_text()
     )
@@ -37,7 +37,7 @@ def test_they_draw_without_classes(
 
 
 def test_the_commands_of_tensorflow(class_bundle: Path, tmp_path: Path) -> None:
-    """As they stand in the page, but for where the bundle and the output are."""
+    """Run the page's commands, with other paths of the bundle and the output."""
     text = (EXAMPLES / "savedmodel/README.md").read_text().replace("\\\n", " ")
     commands = [line for line in text.splitlines() if line.startswith("saved_model_cli ")]
     tool = Path(sys.executable).with_name("saved_model_cli")

@@ -1,7 +1,6 @@
 """The web page in real headless Chromium: it draws Python's pictures, and refuses what is broken.
 
-What is done with the page is in examples/web/tests; here are the bundles and the pictures that it
-is to draw.
+The steps on the page are in examples/web/tests; the bundles and the expected pictures are here.
 """
 
 import json
@@ -37,7 +36,7 @@ def test_the_page_in_chromium(
 
 
 def fill_site(site: Path, full_bundle: Path) -> None:
-    """Put more sound bundles and the broken ones beside the built page."""
+    """Add more valid bundles, and the broken ones, to the built page."""
     shutil.copytree(full_bundle, site / "full.bundle")
     grey = {"pixel_mean": 0.4, "pixel_std": 0.3}
     network = conditioned_network((64, 48, 1))
@@ -53,7 +52,7 @@ def fill_site(site: Path, full_bundle: Path) -> None:
 
 
 def write_expected(folder: Path, site: Path) -> None:
-    """Write what Python draws, as RGBA levels, for the seeds that the page is asked for."""
+    """Write Python's pictures, as RGBA levels, for the seeds that the tests of the page use."""
     with Sampler(site / "full.bundle", device="cpu") as sampler:
         picture = sampler.sample(1, seed=5, steps=20)
         save_png(folder / "picture.png", picture[0])
@@ -73,14 +72,14 @@ def write_expected(folder: Path, site: Path) -> None:
 
 
 def pictures_of_classes(bundle: Path, batch: np.ndarray) -> dict[str, np.ndarray]:
-    told: dict[str, Any] = {"guidance": 40, "steps": 5}
+    conditioning: dict[str, Any] = {"guidance": 40, "steps": 5}
     with Sampler(bundle, device="cpu") as sampler:
         pictures = {
             "own": sampler.sample(2, seed=9, steps=5),
-            "chosen": sampler.sample(2, seed=9, labels="dahlia", **told),
+            "chosen": sampler.sample(2, seed=9, labels="dahlia", **conditioning),
             "way": sampler.interpolate(13, 4, 3, steps=5),
             "none": sampler.inpaint(batch, brushed(16), seed=11, steps=5),
-            "inpaint": sampler.inpaint(batch, brushed(16), seed=11, labels="lotus", **told),
+            "inpaint": sampler.inpaint(batch, brushed(16), seed=11, labels="lotus", **conditioning),
         }
     return {f"classes-{name}": images for name, images in pictures.items()}
 
@@ -91,7 +90,7 @@ def with_alpha(images: np.ndarray) -> np.ndarray:
 
 
 def brushed(size: int) -> np.ndarray:
-    """The mask that one touch of the page's brush, of radius 4, makes right of the middle."""
+    """The mask of one touch of the page's brush, of radius 4, right of the middle."""
     y, x = np.indices((size, size)) - size // 2
     return (x - 1) ** 2 + y**2 < 4**2
 

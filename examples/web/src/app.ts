@@ -1,4 +1,4 @@
-/** The bundle that is open, and the one job that may run on it at a time. */
+/** The open bundle, and the one job that may run on it at a time. */
 
 import type { Bundle } from "./bundle";
 import { byId } from "./dom";
@@ -41,7 +41,7 @@ export class App {
     status.setBusy(false);
   }
 
-  /** Loads the graphs before they are asked for, so that a damaged one is told of at once. */
+  /** Loads the graphs before they are asked for, so that a damaged one is reported at once. */
   async prepare(): Promise<void> {
     await this.#guarded("Loading the model …", async (sampler) => {
       await sampler.prepare("sample");
@@ -49,7 +49,7 @@ export class App {
     });
   }
 
-  /** Goes on with another backend; the graphs are loaded anew. */
+  /** Switches to another backend, which loads the graphs again. */
   async use(backend: Backend): Promise<void> {
     this.#backend = backend;
     if (this.#sampler === undefined) return;
@@ -59,13 +59,13 @@ export class App {
     await this.prepare();
   }
 
-  /** Steps that draw fresh noise stay on WebAssembly: a GPU's cosine is too coarse for it. */
+  /** Steps that draw fresh noise stay on WebAssembly: a GPU's cosine is too coarse. */
   #start(bundle: Bundle): Sampler {
     const backend = bundle.manifest.eta === 0 ? this.#backend : "wasm";
     return new Sampler(bundle, backend, status.showBytes);
   }
 
-  /** Runs a job; whatever goes wrong is shown. */
+  /** Runs a job, and shows any error. */
   async run(job: Job, onProgress: (progress: Progress) => void): Promise<void> {
     const start = performance.now();
     await this.#guarded("Working …", async (sampler) => {
@@ -86,10 +86,10 @@ export class App {
     showMessage("");
     const said = await action(sampler).catch((error: unknown) => {
       if (error instanceof CancelledError) return "Cancelled";
-      if (sampler === this.#sampler) showMessage(told(error));
+      if (sampler === this.#sampler) showMessage(messageOf(error));
       return "Failed";
     });
-    // Another bundle may have been opened meanwhile, and the page is about that one now.
+    // Another bundle may have been opened meanwhile, and the page shows that one now.
     if (sampler !== this.#sampler) return;
     status.say(said);
     status.showShare(0);
@@ -98,14 +98,14 @@ export class App {
   }
 }
 
-/** Shows what is wrong above everything else; an empty text takes it away. */
+/** Shows an error above everything else; an empty text hides it. */
 export function showMessage(text: string): void {
   message.textContent = text;
   message.hidden = text === "";
 }
 
-/** What to say of an error: BundleError speaks for itself. */
-export function told(error: unknown): string {
+/** The message for an error: a BundleError has its own. */
+export function messageOf(error: unknown): string {
   if (error instanceof BundleError) return error.message;
-  return `This did not work: ${error instanceof Error ? error.message : String(error)}`;
+  return `This failed: ${error instanceof Error ? error.message : String(error)}`;
 }

@@ -1,11 +1,11 @@
-/** A bundle that can be run: its manifest, and its graphs once their SHA-256 has been checked. */
+/** A bundle: its manifest, and its graphs after their SHA-256 has been checked. */
 
 import { BundleError } from "./errors";
 import { type Manifest, parseManifest } from "./manifest";
 import type { BundleSource, OnBytes } from "./source";
 
 const COPY_AGAIN = "copy the bundle again or export it again";
-// A manifest has some ten thousand; more than this is something else.
+// A manifest has about ten thousand; a larger file is something else.
 const MANIFEST_BYTES = 2 ** 22;
 
 export class Bundle {

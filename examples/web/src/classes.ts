@@ -1,14 +1,14 @@
-/** The fields that say which class pictures show and how much of it, where the model knows classes. */
+/** The fields for class and guidance, shown if the model knows classes. */
 
 import { find } from "./dom";
 import type { Fields } from "./fields";
 import type { Manifest } from "./manifest";
-import type { Wish } from "./messages";
+import type { Conditioning } from "./messages";
 
 const NONE = "-1";
 const EACH_ITS_OWN = "seed";
 
-/** Fills in what the bundle knows and proposes; of no classes nothing is shown. */
+/** Fills in the bundle's classes and default guidance; hides the fields if it has no classes. */
 export function setClasses(form: HTMLFormElement, { classNames, defaultGuidance }: Manifest): void {
   const label = find(form, "[name=label]", HTMLSelectElement);
   const guidance = find(form, "[name=guidance]", HTMLInputElement);
@@ -24,22 +24,22 @@ export function setClasses(form: HTMLFormElement, { classNames, defaultGuidance 
   });
 }
 
-/** What the picture of each seed is to show; undefined for a model without classes. */
-export function readWish(
+/** The class of each seed and the guidance; undefined for a model without classes. */
+export function readConditioning(
   fields: Fields,
   { classNames }: Manifest,
   seeds: BigInt64Array,
-): Wish | undefined {
+): Conditioning | undefined {
   if (classNames.length === 0) return undefined;
   const chosen = fields.choice("label");
   const labels = seeds.map((seed) =>
     chosen === EACH_ITS_OWN ? seed % BigInt(classNames.length) : BigInt(chosen),
   );
-  // Without a class guidance changes nothing, and all but 1 evaluate the network twice.
+  // Without a class, guidance changes nothing, and any number except 1 evaluates the network twice.
   return { labels, guidance: chosen === NONE ? 1 : fields.number("guidance") };
 }
 
-/** What a picture is called: its seed, and its class if it shows one. */
+/** The title of a picture: its seed, and its class if it shows one. */
 export function titleOf(seed: bigint, label: bigint | undefined, { classNames }: Manifest): string {
   const name = classNames[Number(label ?? NONE)];
   return name === undefined ? `seed ${seed}` : `seed ${seed}: ${name}`;

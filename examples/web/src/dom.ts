@@ -1,4 +1,4 @@
-/** Finds what index.html holds; an element that is not there is a mistake in the page. */
+/** Finds an element of index.html; a missing one is a mistake in the page. */
 
 type Kind<E extends Element> = new () => E;
 

@@ -11,7 +11,7 @@ import type { Backend } from "./messages";
 export type Feeds = Record<string, Tensor>;
 type Runtime = typeof import("onnxruntime-web");
 
-// The noise must be the same everywhere, so no GPU gets to draw it; and inpaint.onnx draws noise too.
+// The noise must be the same everywhere, so no GPU draws it; inpaint.onnx draws noise too.
 const FOR_THE_GPU = new Set(["step"]);
 
 export class Engine {
@@ -26,7 +26,7 @@ export class Engine {
   /** Fetches the build of onnxruntime-web that the backend needs, and only that one. */
   static async start(backend: Backend): Promise<Engine> {
     const gpu = backend === "webgpu";
-    // Both builds have one interface, though their packages' types are each their own.
+    // Both builds have the same interface, but each package declares its own types.
     const runtime = (await (gpu
       ? import("onnxruntime-web/webgpu")
       : import("onnxruntime-web/wasm"))) as unknown as Runtime;
@@ -34,7 +34,7 @@ export class Engine {
       ? { mjs: absolute(gpuModuleUrl), wasm: absolute(gpuBinaryUrl) }
       : { mjs: absolute(cpuModuleUrl), wasm: absolute(cpuBinaryUrl) };
     runtime.env.wasm.numThreads = threadCount();
-    // Its warnings are about shapes, which it keeps on the CPU whatever one does.
+    // Its warnings are about shapes, which it always keeps on the CPU.
     runtime.env.logLevel = "error";
     return new Engine(runtime, backend, threadCount());
   }
@@ -53,7 +53,7 @@ export class Engine {
     return this.#session(name).inputNames;
   }
 
-  /** Runs a graph once; its outputs in their order. */
+  /** Runs a graph once; returns its outputs in their order. */
   async run(name: string, feeds: Feeds): Promise<Tensor[]> {
     const session = this.#session(name);
     const outputs = await session.run(feeds);
@@ -71,7 +71,7 @@ function absolute(url: string): string {
   return new URL(url, self.location.href).href;
 }
 
-/** A browser tells of logical cores alone, and two on one core only get in each other's way. */
+/** Browsers count logical cores only, and two threads on one core get in each other's way. */
 function threadCount(): number {
   const half = Math.ceil(navigator.hardwareConcurrency / 2);
   return self.crossOriginIsolated ? Math.min(8, Math.max(2, half)) : 1;

@@ -1,4 +1,4 @@
-/** Something that the person before the page can put right: what was received, expected, to do. */
+/** An error that the visitor can fix: what was received, what was expected, what to do. */
 export class BundleError extends Error {
   override readonly name = "BundleError";
 }

@@ -1,4 +1,4 @@
-/** Reads the numbers of a form, and says beneath them which one is wrong. */
+/** Reads the numbers of a form, and shows below them which one is wrong. */
 
 import { find } from "./dom";
 import type { Manifest } from "./manifest";
@@ -50,17 +50,17 @@ export class Fields {
     return this.#between(name, /./, "a number");
   }
 
-  /** The value that is chosen from a list. */
+  /** The value chosen in a list. */
   choice(name: string): string {
     return find(this.form, `[name=${name}]`, HTMLSelectElement).value;
   }
 
-  /** The seeds from the one in the field on, of which the last must be one too. */
+  /** `count` seeds, beginning with the one in the field; the last must be in range too. */
   seeds(name: string, count = 1): BigInt64Array {
     const field = this.#field(name);
     const text = field.value.trim();
     const largest = LARGEST_SEED - BigInt(count - 1);
-    // Twenty digits are more than any seed has; BigInt would take a megabyte of them.
+    // Twenty digits are more than any seed has; BigInt would accept a megabyte of them.
     const first = /^\d{1,20}$/.test(text) ? BigInt(text) : -1n;
     if (first < 0n || first > largest) {
       throw this.#error(field, `a whole number from 0 to ${largest}`);
@@ -88,7 +88,7 @@ export class Fields {
   }
 }
 
-/** Lets the form's "Random" button fill in a seed, short enough to be told to somebody. */
+/** Lets the form's "Random" button fill in a seed, short enough to say aloud. */
 export function addDice(form: HTMLFormElement): void {
   const field = find(form, "[name=seed]", HTMLInputElement);
   find(form, ".dice", HTMLButtonElement).addEventListener("click", () => {
@@ -96,7 +96,7 @@ export function addDice(form: HTMLFormElement): void {
   });
 }
 
-/** Sets what the bundle allows and proposes. */
+/** Sets the bundle's limits and defaults. */
 export function setSteps(form: HTMLFormElement, { defaultSteps, maxSteps }: Manifest): void {
   const field = find(form, "[name=steps]", HTMLInputElement);
   field.max = String(maxSteps);

@@ -20,7 +20,7 @@ export class ImageGrid {
     root.addEventListener("keydown", (event) => this.#move(event));
   }
 
-  /** Empties the grid and makes a place for each label. */
+  /** Clears the grid and makes a place for each label. */
   reset(labels: readonly string[], manifest: Manifest): void {
     this.#manifest = manifest;
     this.#tiles = labels.map((label, index) => this.#tile(label, index));
@@ -45,7 +45,7 @@ export class ImageGrid {
     return this.#tiles.length === 0;
   }
 
-  /** All images that there are by now. */
+  /** All images so far. */
   get images(): Pixels[] {
     return this.#tiles.flatMap((tile) => tile.image ?? []);
   }

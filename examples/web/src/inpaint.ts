@@ -1,4 +1,4 @@
-/** The panel that paints marked parts of a picture anew. */
+/** The panel that repaints the marked parts of a picture. */
 
 import { type App, showMessage } from "./app";
 import type { Bundle } from "./bundle";
@@ -9,7 +9,7 @@ import { draw, fromFile } from "./pixels";
 import { setUpSeeds } from "./seeds";
 import { showTab } from "./tabs";
 
-/** Returns what shows the panel with an image in it. */
+/** Returns a function that shows the panel with an image in it. */
 export function setUpInpainting(app: App): (image: Pixels) => void {
   const panel = byId("inpaint", HTMLElement);
   const easel = setUpEasel(panel, find(panel, "form", HTMLFormElement), app);
@@ -22,7 +22,7 @@ export function setUpInpainting(app: App): (image: Pixels) => void {
     if (image !== undefined && mask !== undefined) {
       return { kind: "inpaint", image, mask, ...numbers };
     }
-    showMessage("Choose a picture, and mark on it what is to be painted anew.");
+    showMessage("Choose a picture, and mark on it the parts to repaint.");
     return undefined;
   });
   return easel.show;
@@ -56,7 +56,7 @@ function setUpEasel(panel: HTMLElement, form: HTMLFormElement, app: App) {
     const chosen = file.files?.[0];
     if (chosen === undefined) return;
     fromFile(chosen, app.manifest).then(show, () =>
-      showMessage(`${chosen.name} is no picture that this browser can read`),
+      showMessage(`${chosen.name} is not a picture that this browser can read`),
     );
     file.value = "";
   });

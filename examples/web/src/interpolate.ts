@@ -1,7 +1,7 @@
-/** The panel that goes from the picture of one seed to that of another. */
+/** The panel that interpolates between the pictures of two seeds. */
 
 import type { App } from "./app";
-import { readWish, setClasses } from "./classes";
+import { readConditioning, setClasses } from "./classes";
 import { byId, find } from "./dom";
 import { onSubmit, setSteps } from "./fields";
 import { ImageGrid } from "./grid";
@@ -30,9 +30,9 @@ export function setUpInterpolating(app: App): void {
     (fields) => {
       const [from, to] = [fields.seeds("from")[0]!, fields.seeds("to")[0]!];
       const [frames, steps] = [fields.whole("frames"), fields.whole("steps")];
-      // All frames show one class: the way would jump otherwise.
-      const wish = readWish(fields, app.manifest, new BigInt64Array(frames).fill(from));
-      return { ends: BigInt64Array.of(from, to), frames, steps, wish };
+      // All frames show one class: otherwise the animation would jump.
+      const conditioning = readConditioning(fields, app.manifest, new BigInt64Array(frames).fill(from));
+      return { ends: BigInt64Array.of(from, to), frames, steps, conditioning };
     },
     (numbers) => {
       player.stop();
@@ -43,18 +43,18 @@ export function setUpInterpolating(app: App): void {
   );
 }
 
-/** Of fresh noise in each step there is no way between two. */
+/** Interpolation needs one draw of noise; fresh noise in each step has none. */
 function refuseFreshNoise(form: HTMLFormElement, eta: number): void {
   const message = find(form, ".field-error", HTMLElement);
   message.hidden = eta === 0;
-  message.textContent = `This bundle draws fresh noise in each step (eta ${eta}), and there is no \
-way between two draws; export the model with --eta=0`;
+  message.textContent = `This bundle draws fresh noise in each step (eta ${eta}), so there is \
+nothing to interpolate; export the model with --eta=0`;
   const start = find(form, "[type=submit]", HTMLButtonElement);
   start.classList.toggle("start", eta === 0);
   start.disabled = eta !== 0;
 }
 
-/** Shows the selected frame large, and plays them to and fro. */
+/** Shows the selected frame enlarged, and plays the frames back and forth. */
 function setUpPlayer(panel: HTMLElement, grid: ImageGrid, app: App): { stop(): void } {
   const stage = find(panel, ".stage", HTMLCanvasElement);
   const scrub = find(panel, ".scrub", HTMLInputElement);

@@ -2,11 +2,11 @@
 
 import type { Tensor } from "onnxruntime-web";
 import type { Engine, Feeds } from "./engine";
-import type { ImageShape, Job, Pixels, Progress, Wish } from "./messages";
+import type { ImageShape, Job, Pixels, Progress, Conditioning } from "./messages";
 import { slerp } from "./slerp";
 import { scalar, stepwise } from "./stepwise";
 
-// More at once is hardly faster on a CPU, and the page shows less often how far it is.
+// Larger batches are hardly faster on a CPU, and progress would show less often.
 const PIXELS_TOGETHER = 8 * 64 * 64;
 const IMAGES_TOGETHER = 16;
 
@@ -27,7 +27,7 @@ async function* sample(engine: Engine, shape: ImageShape, job: JobOf<"sample">):
     const piece = seeds.slice(first, end);
     const noise = await drawNoise(engine, piece);
     const place = { first, done: number * steps, total: batches.length * steps };
-    const fixed = wished(engine, job.wish, first, end);
+    const fixed = conditioningOf(engine, job.conditioning, first, end);
     yield* steppedBatch(engine, noise, piece, steps, fixed, place);
   }
 }
@@ -42,7 +42,8 @@ async function* interpolate(engine: Engine, shape: ImageShape, job: JobOf<"inter
     const piece = way.slice(first * size, end * size);
     const noise = new Tensor("float32", piece, [end - first, ...shape]);
     const place = { first, done: number * job.steps, total: batches.length * job.steps };
-    const [seeds, fixed] = [new BigInt64Array(end - first), wished(engine, job.wish, first, end)];
+    const seeds = new BigInt64Array(end - first);
+    const fixed = conditioningOf(engine, job.conditioning, first, end);
     yield* steppedBatch(engine, noise, seeds, job.steps, fixed, place);
   }
 }
@@ -60,7 +61,7 @@ async function* inpaint(engine: Engine, shape: ImageShape, job: JobOf<"inpaint">
       mask: new Tensor("uint8", repeated(job.mask, count), [count, height, width, 1]),
       seeds: new Tensor("int64", job.seeds.slice(first, end), [count]),
       steps: scalar(engine, job.steps),
-      ...wished(engine, job.wish, first, end),
+      ...conditioningOf(engine, job.conditioning, first, end),
     });
     const stepMs = (performance.now() - start) / job.steps;
     const images = inpainted!.data as Pixels;
@@ -68,7 +69,7 @@ async function* inpaint(engine: Engine, shape: ImageShape, job: JobOf<"inpaint">
   }
 }
 
-/** Reports each step of one batch, whose first image and first step stand at `place`. */
+/** Reports each step of one batch, whose first image and first step are at `place`. */
 async function* steppedBatch(
   engine: Engine,
   noise: Tensor,
@@ -91,13 +92,18 @@ async function drawNoise(engine: Engine, seeds: BigInt64Array): Promise<Tensor> 
   return (await engine.run("noise", { seeds: tensor }))[0]!;
 }
 
-/** What graphs take for a wish of images `first` … `end` − 1; nothing without one. */
-function wished(engine: Engine, wish: Wish | undefined, first: number, end: number): Feeds {
-  if (wish === undefined) return {};
+/** The inputs for labels and guidance of images `first` … `end` − 1; none without classes. */
+function conditioningOf(
+  engine: Engine,
+  conditioning: Conditioning | undefined,
+  first: number,
+  end: number,
+): Feeds {
+  if (conditioning === undefined) return {};
   const { Tensor } = engine.runtime;
   return {
-    labels: new Tensor("int64", wish.labels.slice(first, end), [end - first]),
-    guidance: new Tensor("float32", Float32Array.of(wish.guidance), []),
+    labels: new Tensor("int64", conditioning.labels.slice(first, end), [end - first]),
+    guidance: new Tensor("float32", Float32Array.of(conditioning.guidance), []),
   };
 }
 

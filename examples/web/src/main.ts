@@ -45,7 +45,7 @@ function setOpened(opened: boolean): void {
   for (const id of ["workspace", "status", "other"]) byId(id, HTMLElement).hidden = !opened;
 }
 
-/** Offers WebGPU only where there is one: many browsers know the word but have no adapter. */
+/** Offers WebGPU only if there is an adapter: many browsers have the interface without one. */
 async function setUpBackends(): Promise<void> {
   const select = byId("backend", HTMLSelectElement);
   const gpu = select.querySelector<HTMLOptionElement>("[value=webgpu]")!;

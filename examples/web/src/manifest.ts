@@ -6,14 +6,14 @@ const FORMAT = "diffkiln-bundle";
 const FORMAT_VERSION = 1;
 const EXPORT_AGAIN = "export the model again";
 
-/** A file of the bundle, and what it must be. */
+/** A file of the bundle, with its size and SHA-256. */
 export interface GraphFile {
   readonly file: string;
   readonly sha256: string;
   readonly bytes: number;
 }
 
-/** What the page needs of a manifest that has been checked. */
+/** The parts of a checked manifest that the page needs. */
 export interface Manifest {
   readonly height: number;
   readonly width: number;
@@ -24,7 +24,7 @@ export interface Manifest {
   readonly defaultSteps: number;
   readonly maxSteps: number;
   readonly parameters: number;
-  /** Those of labels 0, 1, …; empty for a model without classes. */
+  /** The names of classes 0, 1, …; empty for a model without classes. */
   readonly classNames: readonly string[];
   readonly defaultGuidance: number;
   readonly graphs: ReadonlyMap<string, GraphFile>;
@@ -73,7 +73,7 @@ function requireVersion(root: Section): void {
   if (version > FORMAT_VERSION) {
     throw new BundleError(
       `bundle.json: 'format_version' is ${version}, expected ${FORMAT_VERSION}: the bundle was ` +
-        "written by a newer diffkiln; use the page that came with it",
+        "written by a newer diffkiln; use the page that is bundled with it",
     );
   }
 }
@@ -96,7 +96,7 @@ function requireDrawable(manifest: Manifest): void {
 
 function graphFile(root: Section, graph: Section): GraphFile {
   const file = graph.text("file");
-  // A colon or a backslash would make another address of it.
+  // A colon or a backslash would turn it into another address.
   if (file.startsWith("/") || /[\\:\0?#%]/.test(file) || file.split("/").includes("..")) {
     throw new BundleError(
       `${graph.name}: the path '${file}' leads out of the bundle; do not use this bundle`,
@@ -106,7 +106,7 @@ function graphFile(root: Section, graph: Section): GraphFile {
   return { file, sha256: record.text("sha256"), bytes: record.positive("bytes") };
 }
 
-/** One JSON object of the manifest, and the name under which messages speak of it. */
+/** One JSON object of the manifest, and its name in messages. */
 class Section {
   readonly #values: Record<string, unknown>;
 
@@ -133,7 +133,7 @@ class Section {
     return typeof value === "string" ? value : this.#refuse(key, "text");
   }
 
-  /** A list that may be missing, and is empty then. */
+  /** A list; empty if it is missing. */
   texts(key: string): readonly string[] {
     const value = this.#value(key) ?? [];
     const right = Array.isArray(value) && value.every((each) => typeof each === "string");

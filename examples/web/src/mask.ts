@@ -11,7 +11,7 @@ export class MaskEditor {
   #size = { width: 1, height: 1 };
   #brush = { x: 0, y: 0 };
 
-  /** `radius` and `erasing` are asked for at each stroke. */
+  /** `radius` and `erasing` are called at each stroke. */
   constructor(
     easel: HTMLElement,
     private readonly radius: () => number,
@@ -26,7 +26,7 @@ export class MaskEditor {
     this.#canvas.addEventListener("blur", () => this.#draw(false));
   }
 
-  /** uint8 [H,W,1]: 0 keeps a pixel, 1 paints it anew. */
+  /** uint8 [H,W,1]: 0 keeps a pixel, 1 repaints it. */
   get mask(): Uint8Array {
     return this.#mask;
   }
@@ -59,7 +59,7 @@ export class MaskEditor {
     const { x, y } = this.#position(event);
     const distance = Math.max(Math.abs(x - this.#brush.x), Math.abs(y - this.#brush.y));
     const from = this.#brush;
-    // A fast pointer jumps, and the stroke is to be whole all the same.
+    // A fast pointer jumps; the stroke must have no gaps.
     for (let step = 1; step <= distance; step++) {
       const share = step / distance;
       this.#brush = {

@@ -1,4 +1,4 @@
-/** What the page and the worker say to each other. */
+/** The messages between the page and the worker. */
 
 export type Backend = "wasm" | "webgpu";
 export type Pixels = Uint8Array | Float32Array;
@@ -6,14 +6,14 @@ export type Pixels = Uint8Array | Float32Array;
 /** Height, width and channels of one image. */
 export type ImageShape = readonly [number, number, number];
 
-/** What each image is to show, -1 being no class, and how much of it. */
-export interface Wish {
+/** The class of each image (−1 for none), and the guidance. */
+export interface Conditioning {
   labels: BigInt64Array;
   guidance: number;
 }
 
-/** All have a wish if the model knows classes. */
-export type Job = { wish: Wish | undefined; steps: number } & (
+/** All have a conditioning if the model knows classes. */
+export type Job = { conditioning: Conditioning | undefined; steps: number } & (
   | { kind: "sample"; seeds: BigInt64Array }
   | { kind: "interpolate"; ends: BigInt64Array; frames: number }
   | {
@@ -26,8 +26,8 @@ export type Job = { wish: Wish | undefined; steps: number } & (
 );
 
 /**
- * Images [N,H,W,C] from place `first` on as they are now, with `done` of `total` steps made; or
- * batches, where one run of a graph makes all steps.
+ * Images [N,H,W,C] from place `first` on, after `done` of `total` steps; or after `done` of `total`
+ * batches, if one run of a graph makes all steps.
  */
 export interface Progress {
   first: number;

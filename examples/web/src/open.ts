@@ -1,6 +1,6 @@
 /** Opens a bundle from an address, or from files that are dropped or chosen. */
 
-import { showMessage, told } from "./app";
+import { messageOf, showMessage } from "./app";
 import { Bundle } from "./bundle";
 import { byId } from "./dom";
 import {
@@ -18,7 +18,7 @@ export function setUpOpening(onBundle: (bundle: Bundle) => void): void {
       onBundle(await Bundle.open(await source()));
       remember(address);
     } catch (error) {
-      showMessage(told(error));
+      showMessage(messageOf(error));
     }
   };
   setUpDrop((items) => open(async () => sourceFromFiles(await droppedFiles(items))));
@@ -26,7 +26,7 @@ export function setUpOpening(onBundle: (bundle: Bundle) => void): void {
     const input = byId(id, HTMLInputElement);
     input.addEventListener("change", () => {
       const files = chosenFiles(input.files!);
-      // So that the same folder can be chosen again, once it has been put right.
+      // So that the same folder can be chosen again after a repair.
       input.value = "";
       if (files.size > 0) void open(() => sourceFromFiles(files));
     });
@@ -36,7 +36,7 @@ export function setUpOpening(onBundle: (bundle: Bundle) => void): void {
 
 function setUpDrop(onDrop: (items: DataTransferItemList) => void): void {
   const drop = byId("drop", HTMLElement);
-  // Anywhere on the page: a browser would leave it for a file that misses the field.
+  // Anywhere on the page: the browser would open a file that misses the field.
   addEventListener("dragover", (event) => {
     event.preventDefault();
     drop.classList.add("over");
@@ -64,7 +64,7 @@ function setUpAddress(onAddress: (address: string) => void): void {
   }
 }
 
-/** Puts the bundle's address into the page's own, so that a reload or a link opens it again. */
+/** Adds the bundle's address to the page's address, so that a reload or a link opens it again. */
 function remember(address?: string): void {
   const url = new URL(location.href);
   if (address === undefined) url.searchParams.delete("bundle");

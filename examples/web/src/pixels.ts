@@ -1,4 +1,4 @@
-/** Between the images of a bundle, uint8 or float32 [H,W,C], and those of a canvas, RGBA. */
+/** Converts between a bundle's images, uint8 or float32 [H,W,C], and a canvas's RGBA. */
 
 import type { Manifest } from "./manifest";
 import type { Pixels } from "./messages";
@@ -11,7 +11,7 @@ export function split(images: Pixels, manifest: Manifest): Pixels[] {
   );
 }
 
-/** One or two channels are grey (and how opaque), three or four are colours (and how opaque). */
+/** Channels are grey, grey and alpha, RGB, or RGBA. */
 export function toImageData(image: Pixels, manifest: Manifest): ImageData {
   const { height, width, channels } = manifest;
   const scale = image instanceof Float32Array ? 255 : 1;
@@ -29,7 +29,7 @@ export function toImageData(image: Pixels, manifest: Manifest): ImageData {
   return picture;
 }
 
-/** The way back; grey is the mean of the three colours. */
+/** The inverse; grey is the mean of the three colours. */
 export function fromImageData(picture: ImageData, manifest: Manifest): Pixels {
   const { height, width, channels, dtype } = manifest;
   const size = height * width * channels;
@@ -45,7 +45,7 @@ export function fromImageData(picture: ImageData, manifest: Manifest): Pixels {
   return image;
 }
 
-/** A picture from disk, its middle cut out and brought to the size of the model's. */
+/** A picture from disk: its middle, resized to the model's size. */
 export async function fromFile(file: File, manifest: Manifest): Promise<Pixels> {
   const { height, width } = manifest;
   const bitmap = await createImageBitmap(file);
@@ -59,7 +59,7 @@ export async function fromFile(file: File, manifest: Manifest): Promise<Pixels> 
   return fromImageData(context.getImageData(0, 0, width, height), manifest);
 }
 
-/** Makes a canvas as large as an image, with none on it. */
+/** Resizes a canvas to an image, and leaves it empty. */
 export function clear(canvas: HTMLCanvasElement, { width, height }: Manifest): void {
   canvas.width = width;
   canvas.height = height;

@@ -4,7 +4,7 @@ import type { Manifest } from "./manifest";
 import type { Pixels } from "./messages";
 import { toImageData } from "./pixels";
 
-// As in the grids that diffkiln-sample writes.
+// The same as in the grids that diffkiln-sample writes.
 const GAP = 2;
 
 export async function savePng(images: Pixels[], manifest: Manifest, name: string): Promise<void> {
@@ -27,6 +27,6 @@ function download(blob: Blob, name: string): void {
   link.href = URL.createObjectURL(blob);
   link.download = name;
   link.click();
-  // Not at once, since the browser has yet to read it.
+  // Later, because the browser still has to read it.
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

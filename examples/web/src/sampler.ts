@@ -4,7 +4,7 @@ import type { Bundle } from "./bundle";
 import type { Backend, FromWorker, Job, Progress, ToWorker } from "./messages";
 import type { OnBytes } from "./source";
 
-/** Told which file comes, and how much of it. */
+/** Called with the name of a file, and how much of it has arrived. */
 export type OnFile = (file: string, ...bytes: Parameters<OnBytes>) => void;
 
 export class CancelledError extends Error {}
@@ -42,13 +42,13 @@ export class Sampler {
   /** Runs a job; CancelledError if it was cancelled, or what onnxruntime says if it fails. */
   async run(job: Job, onProgress: (progress: Progress) => void): Promise<void> {
     await this.prepare(job.kind);
-    // One run of inpaint.onnx does all steps, and nothing but the worker's end stops it.
+    // One run of inpaint.onnx makes all steps; only ending the worker stops it.
     if (job.kind !== "inpaint") this.#stop = () => this.#worker?.postMessage({ type: "cancel" });
     const answer = await this.#ask({ type: "run", job }, [], onProgress);
     if (answer.type === "finished" && answer.cancelled) throw new CancelledError();
   }
 
-  /** Ends what runs: steps after the present one, everything else at once. */
+  /** Ends the job: steps after the current one, everything else at once. */
   cancel(): void {
     this.#stop();
   }

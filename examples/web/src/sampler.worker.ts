@@ -43,7 +43,7 @@ async function run(job: Job): Promise<void> {
   say({ type: "finished", cancelled });
 }
 
-/** Lets a "cancel" in: awaiting onnxruntime alone would never let go of the thread. */
+/** Lets a "cancel" message in: awaiting onnxruntime alone never yields the thread. */
 function incomingMessages(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve));
 }

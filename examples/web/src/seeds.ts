@@ -1,21 +1,21 @@
 /** A panel whose form asks for seeds, and whose grid shows the picture of each. */
 
 import type { App } from "./app";
-import { readWish, setClasses, titleOf } from "./classes";
+import { readConditioning, setClasses, titleOf } from "./classes";
 import { find } from "./dom";
 import { addDice, onSubmit, setSteps } from "./fields";
 import { ImageGrid } from "./grid";
-import type { Job, Pixels, Wish } from "./messages";
+import type { Job, Pixels, Conditioning } from "./messages";
 import { setUpToolbar } from "./toolbar";
 
-/** What the form asks for. */
+/** The form's numbers. */
 export interface Numbers {
   seeds: BigInt64Array;
   steps: number;
-  wish: Wish | undefined;
+  conditioning: Conditioning | undefined;
 }
 
-/** `paint` gets a picture to paint on; `jobOf` makes the job, or undefined if there is none yet. */
+/** `paint` receives a picture to paint on; `jobOf` returns the job, or undefined if there is none yet. */
 export function setUpSeeds(
   app: App,
   panel: HTMLElement,
@@ -36,13 +36,13 @@ export function setUpSeeds(
     (fields) => {
       const seeds = fields.seeds("seed", fields.whole("count"));
       const steps = fields.whole("steps");
-      return { seeds, steps, wish: readWish(fields, app.manifest, seeds) };
+      return { seeds, steps, conditioning: readConditioning(fields, app.manifest, seeds) };
     },
     (numbers) => {
       const job = jobOf(numbers);
       if (job === undefined) return;
       const titles = [...numbers.seeds].map((seed, place) =>
-        titleOf(seed, numbers.wish?.labels[place], app.manifest),
+        titleOf(seed, numbers.conditioning?.labels[place], app.manifest),
       );
       grid.reset(titles, app.manifest);
       void app.run(job, ({ first, images }) => grid.put(first, images));

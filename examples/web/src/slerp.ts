@@ -1,9 +1,9 @@
 /**
- * Goes from one draw of noise to another along the great circle through both.
+ * Interpolates from one draw of noise to another along the great circle through both.
  *
- * Returns `count` draws one after the other, the first and the last being the two. Every one is as
- * far from the origin as noise is, where a straight line would pass through its inside, which no
- * network has seen (Shoemake, Animating rotation with quaternion curves, SIGGRAPH 1985).
+ * Returns `count` draws in one array; the first and the last are the two. Each is as far from the
+ * origin as noise is. A straight line would pass nearer to it, where no network has seen noise
+ * (Shoemake, Animating rotation with quaternion curves, SIGGRAPH 1985).
  */
 export function slerp(start: Float32Array, end: Float32Array, count: number): Float32Array {
   const cosine = dot(start, end) / Math.sqrt(dot(start, start) * dot(end, end));
@@ -18,7 +18,7 @@ export function slerp(start: Float32Array, end: Float32Array, count: number): Fl
 }
 
 function weights(fraction: number, angle: number): [number, number] {
-  // One seed twice: there is no way to go, and 0/0.
+  // The same seed twice: the angle is 0, and the formula would be 0/0.
   if (Math.sin(angle) < 1e-6) return [1 - fraction, fraction];
   const scale = 1 / Math.sin(angle);
   return [Math.sin((1 - fraction) * angle) * scale, Math.sin(fraction * angle) * scale];

@@ -1,20 +1,20 @@
-/** Where the files of a bundle come from: an address, or the disk of the person before the page. */
+/** Where the files of a bundle come from: an address, or the visitor's disk. */
 
 import { BundleError } from "./errors";
 
-/** Told how many of the expected bytes have come. */
+/** Called with the number of bytes that have arrived, and of those expected. */
 export type OnBytes = (received: number, expected: number) => void;
 
 export interface BundleSource {
   readonly name: string;
   /**
-   * The content of a file by its path inside the bundle, or undefined if there is none. Of one that
-   * is longer than `limit` a few bytes more than that come, so that an endless one does no harm.
+   * The content of a file by its path inside the bundle, or undefined if there is none. If it
+   * is longer than `limit`, reading stops a few bytes later, so that an endless file does no harm.
    */
   read(path: string, limit: number, onBytes?: OnBytes): Promise<ArrayBuffer | undefined>;
 }
 
-/** A bundle on a web server; `address` is of its folder or of its bundle.json. */
+/** A bundle on a web server; `address` leads to its folder or its bundle.json. */
 export function sourceFromUrl(address: string): BundleSource {
   const folder = folderUrl(address);
   return {
@@ -42,7 +42,7 @@ function folderUrl(address: string): URL {
     url.pathname = url.pathname.replace(/(\/bundle\.json|\/)?$/, "/");
     return url;
   } catch {
-    throw new BundleError(`'${address}' is no address, expected one like flowers.bundle/`);
+    throw new BundleError(`'${address}' is not an address, expected one like flowers.bundle/`);
   }
 }
 
@@ -85,7 +85,7 @@ export function chosenFiles(list: FileList): Map<string, File> {
   return new Map([...list].map((file) => [file.webkitRelativePath || file.name, file]));
 }
 
-/** The files that were dropped, those inside of folders too. */
+/** The files that were dropped, including those inside folders. */
 export async function droppedFiles(items: DataTransferItemList): Promise<Map<string, File>> {
   const files = new Map<string, File>();
   const entries: FileSystemEntry[] = [];

@@ -1,4 +1,4 @@
-/** The bar at the foot of the page: how far, how fast, on what. */
+/** The bar at the foot of the page: progress, speed, backend. */
 
 import { byId } from "./dom";
 import type { Backend, Progress } from "./messages";
@@ -8,7 +8,7 @@ const text = byId("status-text", HTMLElement);
 const timing = byId("timing", HTMLElement);
 const cancel = byId("cancel", HTMLButtonElement);
 
-/** Says something that is read aloud too, so not at every step. */
+/** Shows a text that screen readers read aloud, so not one for every step. */
 export function say(message: string): void {
   text.textContent = message;
 }
@@ -20,7 +20,7 @@ export function onCancel(action: () => void): void {
   });
 }
 
-/** While a job runs there is something to cancel, and nothing else to start. */
+/** While a job runs, it can be cancelled, and no other can start. */
 export function setBusy(busy: boolean): void {
   cancel.disabled = !busy;
   document.body.classList.toggle("busy", busy);
@@ -54,6 +54,6 @@ export function showBackend(backend: Backend, threads: number): void {
   const place = byId("running-on", HTMLElement);
   place.textContent = backend === "wasm" ? wasm : `WebGPU, noise on ${wasm}`;
   if (!globalThis.crossOriginIsolated) {
-    place.title = "This host sends no cross-origin isolation headers, and without them no threads.";
+    place.title = "This host sends no cross-origin isolation headers; without them there is only one thread.";
   }
 }

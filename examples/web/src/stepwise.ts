@@ -1,7 +1,7 @@
 /**
- * Sampling step by step: the noise goes into step.onnx, and what comes out goes in again.
+ * Sampling step by step: the noise goes into step.onnx, and its outputs are its next inputs.
  *
- * All mathematics is in the graphs. What a step hands to the next is known by its place alone.
+ * All mathematics is in the graphs. Carried tensors are matched by their place alone.
  */
 
 import type { Tensor } from "onnxruntime-web";
@@ -9,9 +9,9 @@ import type { Engine, Feeds } from "./engine";
 import type { Pixels } from "./messages";
 
 /**
- * Gives the images [N,H,W,C] after each step 0 … steps − 1, for noise [N,H,W,C] and its seeds.
+ * Yields the images [N,H,W,C] after each step 0 … steps − 1, for noise [N,H,W,C] and its seeds.
  *
- * Every step takes what is `fixed` as it is.
+ * Every step gets the inputs `fixed` unchanged.
  */
 export async function* stepwise(
   engine: Engine,
@@ -36,7 +36,7 @@ export async function* stepwise(
   }
 }
 
-/** What a step takes first: the noise, the seeds, and zeros for all else. */
+/** The inputs of the first step: the noise, the seeds, and zeros for all others. */
 function firstOf(name: string, engine: Engine, noise: Tensor, seeds: BigInt64Array): Tensor {
   const { Tensor } = engine.runtime;
   if (name === "noisy") return noise;

@@ -1,4 +1,4 @@
-/** Tabs as the ARIA practices describe them: arrow keys go from one to the next. */
+/** Tabs as the ARIA practices describe them: arrow keys move between them. */
 
 import { byId } from "./dom";
 

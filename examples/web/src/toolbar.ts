@@ -1,4 +1,4 @@
-/** What can be done with the pictures of a grid: save one, save all, paint on one. */
+/** Actions on the pictures of a grid: save one, save all, paint on one. */
 
 import type { App } from "./app";
 import { find } from "./dom";

@@ -1,7 +1,7 @@
-"""The same sampling in several ways, turn by turn, relative to the baked one.
+"""The same sampling in several ways, turn by turn, relative to the baked sampler.
 
-Each way lives in a process of its own and works only when it is told to, so that neither its
-threads nor its memory are in the way of the others.
+Each way has a process of its own and works only in its turn, so that its threads and its memory do
+not slow the others.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from ...errors import DiffkilnError, LibraryError
 from ..figures import median_ratio
 from ..plan import Setting
 from ..process import Process
+from ..report import Result
 
 _NAMES = {
     "loop": "baked Loop",
@@ -35,26 +36,10 @@ class Contestant:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Result:
-    """The times of a contestant; `ratio` is its time over the first one's, a median of pairs.
-
-    With a network of its own, of `multiply_adds` for one image, `ratio` is per multiply-add.
-    """
-
-    name: str
-    ratio: float
-    p50_ms: float
-    latencies_ms: tuple[float, ...]
-    multiply_adds: int
-    versions: Mapping[str, str]
-    note: str
-
-
 def contestants(
     settings: Sequence[Setting], *, threads: int | None, network: Mapping[str, Any]
 ) -> Iterator[Contestant]:
-    """Yield all ways to do what the first setting does, that one first.
+    """Yield all ways to do what the first setting does, that setting first.
 
     `settings` are the baked samplers of one device, number of steps and batch size.
     """
@@ -67,7 +52,7 @@ def contestants(
         yield Contestant(label, "sampling", setting.job(threads, compare=False))
     for variant in ("stepwise", "denoiser"):
         yield Contestant(_NAMES[variant], "sampling", {**job, "variant": variant})
-    # Without this, TensorFlow would take a GPU for a comparison on the CPU, and greet.
+    # Otherwise TensorFlow would use a GPU in a comparison on the CPU, and print a greeting.
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
     hidden = {"CUDA_VISIBLE_DEVICES": "-1"} if first.device == "cpu" else {}
     yield Contestant(
@@ -85,9 +70,10 @@ def contestants(
 def compare(
     contestants: Sequence[Contestant], *, rounds: int, multiply_adds: int
 ) -> tuple[list[Result], list[str]]:
-    """Time the contestants `rounds` times, taking turns; and a line for each left out, with why.
+    """Time the contestants `rounds` times, in turns.
 
-    `multiply_adds` are those of the bundle's network for one image.
+    Returns the results, and a line with the reason for each contestant that is left out. The
+    bundle's network has `multiply_adds` for one image.
     """
     left_out = []
     with contextlib.ExitStack() as stack:
@@ -103,7 +89,12 @@ def compare(
             else:
                 processes[contestant.name] = stack.enter_context(process)
         times = _interleaved_ms(processes, rounds)
-        return _results(processes, times, multiply_adds), left_out
+        base = next(iter(times.values()))
+        results = [
+            _result(name, process.ready, times[name], base, multiply_adds)
+            for name, process in processes.items()
+        ]
+        return results, left_out
 
 
 def _require(contestant: Contestant) -> None:
@@ -115,28 +106,26 @@ def _require(contestant: Contestant) -> None:
 def _interleaved_ms(processes: Mapping[str, Process], rounds: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in processes}
     for number in range(rounds):
-        # There and back again: nobody always follows the same one.
+        # Forwards and backwards: no contestant always follows the same one.
         for name in list(processes)[:: 1 if number % 2 == 0 else -1]:
             times[name].append(processes[name].turn()["ms"])
     return times
 
 
-def _results(
-    processes: Mapping[str, Process], times: Mapping[str, list[float]], multiply_adds: int
-) -> list[Result]:
-    base = next(iter(times.values()))
-    results = []
-    for name, process in processes.items():
-        own = process.ready.get("multiply_adds", multiply_adds)
-        results.append(
-            Result(
-                name=name,
-                ratio=median_ratio(times[name], base) * multiply_adds / own,
-                p50_ms=statistics.median(times[name]),
-                latencies_ms=tuple(times[name]),
-                multiply_adds=own,
-                versions=process.ready.get("versions", {}),
-                note=process.ready.get("note", ""),
-            )
-        )
-    return results
+def _result(
+    name: str,
+    ready: Mapping[str, Any],
+    times: Sequence[float],
+    base: Sequence[float],
+    multiply_adds: int,
+) -> Result:
+    own = ready.get("multiply_adds", multiply_adds)
+    return Result(
+        name=name,
+        ratio=median_ratio(times, base) * multiply_adds / own,
+        p50_ms=statistics.median(times),
+        latencies_ms=tuple(times),
+        multiply_adds=own,
+        versions=ready.get("versions", {}),
+        note=ready.get("note", ""),
+    )

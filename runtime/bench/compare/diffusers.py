@@ -1,7 +1,7 @@
 """The process that samples with diffusers: its DDIM pipeline and a U-Net as large as the bundle's.
 
-The network is diffusers' own, with as many levels of the same sizes, and widths scaled until it has
-about as many multiply-adds. What difference is left is said, and taken out of the ratio.
+The network is diffusers' own. It has levels of the same sizes, and its widths are scaled until it
+has about as many multiply-adds. The ratio accounts for the remaining difference, which is reported.
 """
 
 import importlib
@@ -15,16 +15,16 @@ from ...errors import DeviceError
 from ..machine import versions
 from ..protocol import Answer, Job, Turn, milliseconds, serve
 
-# Widths are multiples of this, so that they can be normalised in as many groups.
+# Widths are multiples of this, so that they can be normalised in this many groups.
 _GROUPS = 8
 
-# More do not come nearer, as widths are whole multiples of _GROUPS.
+# More tries come no nearer, since widths are multiples of _GROUPS.
 _TRIES = 4
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the network looks like: its images go in as `patch` x `patch` pixels per position."""
+    """The shape of the network, whose input has `patch` x `patch` pixels in each position."""
 
     height: int
     width: int
@@ -35,9 +35,9 @@ class Shape:
 
 
 def prepare(job: Job) -> tuple[Answer, Turn]:
-    """Make the pipeline and sample once; the turn samples again.
+    """Create the pipeline and sample once; the turn samples again.
 
-    The job's `network` has `multiply_adds` and `levels`, as `network` answers.
+    The job's `network` has the `multiply_adds` and `levels` that the process `network` answers.
     """
     torch: Any = importlib.import_module("torch")
     if job["device"] == "cuda" and not torch.cuda.is_available():
@@ -58,9 +58,10 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
 
 
 def bundle_shape(image_shape: Sequence[int], levels: Sequence[Sequence[int]]) -> Shape:
-    """Make a shape out of the sizes and channels of the bundle's convolutions.
+    """Return the shape of a network whose levels are the bundle's convolutions.
 
-    Sizes that are not each half of the one before, like those of an embedding, are left out.
+    `levels` are (height, width, channels). The first size that is not half of the one before ends
+    the list, for it belongs to something else, like an embedding.
     """
     height, _, channels = image_shape
     top_height, top_width, _ = levels[0]
@@ -73,7 +74,7 @@ def bundle_shape(image_shape: Sequence[int], levels: Sequence[Sequence[int]]) ->
 
 
 def nearest(shape: Shape, wanted: int, count: Callable[[Shape], int]) -> tuple[Shape, int]:
-    """Scale the widths until the network has about `wanted` multiply-adds; it, and how many."""
+    """Scale the widths until `count` is about `wanted`; return the shape and its multiply-adds."""
     tried: list[tuple[float, Shape, int]] = []
     scale = 1.0
     for _ in range(_TRIES):
@@ -88,7 +89,7 @@ def nearest(shape: Shape, wanted: int, count: Callable[[Shape], int]) -> tuple[S
 
 
 def sampling(shape: Shape, *, batch: int, steps: int, device: str = "cpu") -> Callable[[], object]:
-    """Make a function that draws `batch` images in `steps` steps of diffusers' DDIM pipeline."""
+    """Return a function that draws `batch` images in `steps` steps of diffusers' DDIM pipeline."""
     torch: Any = importlib.import_module("torch")
     diffusers: Any = importlib.import_module("diffusers")
     scheduler = diffusers.DDIMScheduler(1000, timestep_spacing="trailing")
@@ -103,7 +104,7 @@ def sampling(shape: Shape, *, batch: int, steps: int, device: str = "cpu") -> Ca
 
 
 def multiply_adds(shape: Shape) -> int:
-    """Multiply-adds of the network for one image, on the device that computes nothing."""
+    """Count the multiply-adds of the network for one image, on the device that computes nothing."""
     torch: Any = importlib.import_module("torch")
     counted = []
 

@@ -1,16 +1,14 @@
-"""The process that runs a bundle's denoiser.onnx in OpenVINO, as often as there are steps.
+"""The process that runs a bundle's denoiser.onnx in OpenVINO, once for each step.
 
-Not sampler.onnx: OpenVINO computes int64 in 32 bits, which spoils the random numbers.
+It cannot run sampler.onnx: OpenVINO computes int64 in 32 bits, which spoils the random numbers.
 """
 
 import importlib
 from typing import Any
 
-import numpy as np
-
 from ...bundle.bundle import open_bundle
-from ...engine.conditioning import unguided
 from ...errors import DeviceError
+from ..feeds import denoiser_feeds
 from ..machine import versions
 from ..protocol import Answer, Job, Turn, milliseconds, serve
 
@@ -19,14 +17,12 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
     """Compile the graph in float32 and run it once; the turn calls it `steps` times."""
     if job["device"] != "cpu":
         raise DeviceError("it has no CUDA; compare on the CPU with --device=cpu")
-    bundle, batch, steps = open_bundle(job["bundle"]), job["batch"], job["steps"]
+    bundle = open_bundle(job["bundle"])
     request = infer_request(bundle.graph("denoiser").content(), job["threads"])
-    noisy = np.random.default_rng(0).standard_normal((batch, *bundle.image_shape))
-    feeds = {"noisy": noisy.astype(np.float32), "time": np.full(batch, 0.5, np.float32)}
-    feeds |= unguided(bundle, batch)
+    feeds = denoiser_feeds(bundle, job["batch"])
 
     def task() -> None:
-        for _ in range(steps):
+        for _ in range(job["steps"]):
             request.infer(feeds)
 
     task()
@@ -35,9 +31,9 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
 
 
 def infer_request(content: bytes, threads: int | None = None) -> Any:
-    """Compile an ONNX graph for the CPU, in float32; what infers with it."""
+    """Compile an ONNX graph for the CPU, in float32; return the object that runs it."""
     core = importlib.import_module("openvino").Core()
-    # Its default is bfloat16 where the processor has it.
+    # The default is bfloat16 if the processor has it.
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads

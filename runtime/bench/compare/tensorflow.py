@@ -1,6 +1,6 @@
 """The process that samples from a bundle's SavedModel, in TensorFlow.
 
-Only this process imports TensorFlow, when it is run; the runtime never does.
+Only this process imports TensorFlow; the runtime never does.
 """
 
 import importlib
@@ -29,13 +29,11 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
     function = model.signatures["serving_default"]
     seeds = tf.range(job["batch"], dtype=tf.int64)
     steps = tf.constant(job["steps"], tf.int64)
-    wished = {
-        name: tf.constant(value)
-        for name, value in unguided(open_bundle(job["bundle"]), job["batch"]).items()
-    }
+    unguided_inputs = unguided(open_bundle(job["bundle"]), job["batch"])
+    conditioning = {name: tf.constant(value) for name, value in unguided_inputs.items()}
 
     def task() -> None:
-        for output in function(seeds=seeds, steps=steps, **wished).values():
+        for output in function(seeds=seeds, steps=steps, **conditioning).values():
             output.numpy()
 
     task()

@@ -1,5 +1,7 @@
 """A bundle that cannot be used is refused with what was found, what was expected and a remedy."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,5 +141,22 @@ def test_a_graph_that_the_bundle_does_not_hold(tmp_path: Path) -> None:
         bundle.graph("step")
     with pytest.raises(BundleError, match=r"no graph 'noise', .* --graphs=sampler,noise,step$"):
         bundle.require_graphs("noise", "step")
-    with pytest.raises(BundleError, match=r"these flowers came with diffkiln .* --bundle of your"):
+    with pytest.raises(
+        BundleError, match=r"installed with diffkiln only draw pictures: give a --bundle of your"
+    ):
         open_bundle(shipped_bundle()).graph("encode")
+
+
+def test_a_bundle_is_checked_without_what_windows_lacks() -> None:
+    program = """
+import os, sys
+for name in ("fork", "wait4", "mkfifo", "O_NOFOLLOW", "O_NONBLOCK", "sched_getaffinity"):
+    vars(os).pop(name, None)
+sys.modules |= dict.fromkeys(("fcntl", "resource", "pwd", "grp", "termios"))
+from diffkiln.runtime.bundle.bundle import open_bundle, shipped_bundle
+print(len(open_bundle(shipped_bundle()).graph("sampler").content()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == open_bundle(shipped_bundle()).graph("sampler").size_bytes

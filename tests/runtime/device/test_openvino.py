@@ -1,4 +1,4 @@
-"""Sampling with OpenVINO gives the CPU's images, and says where it cannot be had."""
+"""Sampling with OpenVINO draws the CPU's images, or says that it is unavailable."""
 
 import json
 import subprocess
@@ -22,8 +22,8 @@ def samplers(tiny_bundle: Path) -> tuple[Sampler, Sampler]:
     return openvino, Sampler(tiny_bundle, device="cpu", max_batch=2)
 
 
-def difference(found: np.ndarray, expected: np.ndarray) -> int:
-    return int(np.abs(found.astype(int) - expected).max())
+def difference(images: np.ndarray, expected: np.ndarray) -> int:
+    return int(np.abs(images.astype(int) - expected).max())
 
 
 @pytest.mark.skipif(THERE, reason="needs an onnxruntime without OpenVINO")
@@ -47,7 +47,7 @@ def test_the_images_are_those_of_the_cpu(samplers: tuple[Sampler, Sampler]) -> N
 
 
 @needs_openvino
-def test_what_openvino_was_asked_for_runs_there(samplers: tuple[Sampler, Sampler]) -> None:
+def test_the_step_runs_with_openvino(samplers: tuple[Sampler, Sampler]) -> None:
     openvino, _ = samplers
     openvino.warm_up(1)
     session = openvino._engine.session("step")._session
@@ -59,7 +59,7 @@ def test_classes(class_bundle: Path) -> None:
     openvino, cpu = (
         Sampler(class_bundle, device=device, max_batch=4) for device in ("openvino", "cpu")
     )
-    # Once a step and, with guidance, twice; and again, since sessions keep what they prepared.
+    # One evaluation in a step, two with guidance, and one again: sessions keep state.
     for guidance in (1.0, 2.5, 1.0):
         wanted = {"steps": 3, "labels": [2, 0, 1, -1, 2], "guidance": guidance}
         assert difference(openvino.sample(5, **wanted), cpu.sample(5, **wanted)) <= 1
@@ -79,7 +79,7 @@ def test_the_benchmark(tiny_bundle: Path, class_bundle: Path, tmp_path: Path) ->
     )
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(figures.read_text())["rows"]
-    # OpenVINO takes no Loop, so what is measured goes step by step.
+    # OpenVINO does not support the Loop, so the benchmark goes step by step.
     assert [(row["variant"], row["provider"]) for row in rows] == [
         ("stepwise", OPENVINO_PROVIDER)
     ] * 2

@@ -1,6 +1,6 @@
 """The runtime with the other builds of onnxruntime, each in an environment of its own.
 
-They own the same module, so only one can be in an environment; `make test` has all of them.
+All builds are the same module, so an environment can have only one of them.
 """
 
 import os
@@ -10,9 +10,15 @@ from pathlib import Path
 import pytest
 
 FILES = {
-    "gpu": ("test_device.py", "test_providers.py", "test_loading.py", "test_binding.py"),
-    "openvino": ("test_openvino.py", "test_providers.py", "test_sampler.py"),
+    "gpu": (
+        "device/test_device.py",
+        "device/test_providers.py",
+        "engine/test_session.py",
+        "engine/test_binding.py",
+    ),
+    "openvino": ("device/test_openvino.py", "device/test_providers.py", "test_sampler.py"),
 }
+TESTS = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("build", FILES)
@@ -20,7 +26,7 @@ def test_the_runtime_with_another_build(build: str, tiny_bundle: Path, class_bun
     python = os.environ.get(f"DIFFKILN_{build.upper()}_PYTHON")
     if not python:
         pytest.skip(f"set DIFFKILN_{build.upper()}_PYTHON to a Python with onnxruntime-{build}")
-    files = [str(Path(__file__).with_name(name)) for name in FILES[build]]
+    files = [str(TESTS / name) for name in FILES[build]]
     done = subprocess.run(
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
         env={

@@ -1,4 +1,4 @@
-"""A node that a GPU was meant for is named if it is on the CPU; noise and counters are not."""
+"""A node that runs on the CPU instead of a GPU is named; noise and counters are not."""
 
 import math
 from collections.abc import Iterator
@@ -18,16 +18,16 @@ from diffkiln.runtime.device.placement import (
     Placement,
     described,
     misplaced,
+    placements,
     require_none,
 )
-from diffkiln.runtime.engine.loading import placements
 
 SAMPLING = ("sampler", "from_noise", "step", "noise")
 LOGIC = {"And", "Not", "Or"}
 
 
 def placed(file: Path) -> list[Placement]:
-    """Where onnxruntime really runs the nodes of a graph here: all of them on the CPU."""
+    """Return where onnxruntime runs the nodes of a graph here: all of them on the CPU."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
@@ -41,11 +41,11 @@ def nodes(tiny_bundle: Path) -> list[Placement]:
 
 
 def expected(file: Path, *without: str) -> list[Placement]:
-    """Where onnxruntime would place the nodes, by its rule and the exporter's table of kernels.
+    """Return where onnxruntime would place the nodes, by its rule and the exporter's kernels.
 
-    The rule (core/framework/fallback_cpu_capability.cc): a node without a kernel is on the CPU, and
-    so is one that reads something from there, and else only small constants or the graph's inputs.
-    `without` are operators to be taken out of the table.
+    The rule (core/framework/fallback_cpu_capability.cc): a node without a kernel is on the CPU. So
+    is a node that reads something from there, and otherwise only small constants or the graph's
+    inputs. `without` removes operators from the exporter's table.
     """
     graph = shape_inference.infer_shapes(onnx.load(file), data_prop=True).graph
     return list(_by_rule(graph, without))
@@ -71,19 +71,19 @@ def _by_rule(graph: onnx.GraphProto, without: tuple[str, ...]) -> Iterator[Place
         yield Placement(node.name, node.op_type, provider)
 
 
-def test_the_body_of_the_loop_is_looked_at(nodes: list[Placement]) -> None:
+def test_the_body_of_the_loop_is_included(nodes: list[Placement]) -> None:
     assert "Loop" in {node.operator for node in nodes}
     assert any(node.node.startswith("body/network/") for node in nodes)
 
 
-def test_on_the_cpu_all_of_the_network_is_misplaced(nodes: list[Placement]) -> None:
-    found = misplaced(nodes)
-    assert {"Conv", "Sigmoid", "Resize", "Round"} <= {node.operator for node in found}
+def test_on_the_cpu_the_whole_network_is_misplaced(nodes: list[Placement]) -> None:
+    wrong = misplaced(nodes)
+    assert {"Conv", "Sigmoid", "Resize", "Round"} <= {node.operator for node in wrong}
     convolutions = [node for node in nodes if node.operator == "Conv"]
-    assert [node for node in found if node.operator == "Conv"] == convolutions
+    assert [node for node in wrong if node.operator == "Conv"] == convolutions
 
 
-def test_noise_shapes_and_counters_may_be_there(nodes: list[Placement]) -> None:
+def test_noise_shapes_and_counters_may_be_on_the_cpu(nodes: list[Placement]) -> None:
     noise = [node for node in nodes if "/threefry/" in node.node]
     assert {"BitwiseXor", "BitShift"} <= {node.operator for node in noise}
     assert not set(noise) & set(misplaced(nodes))
@@ -97,7 +97,7 @@ def test_noise_shapes_and_counters_may_be_there(nodes: list[Placement]) -> None:
         ("tiny_bundle", "denoiser"),
     ],
 )
-def test_our_network_would_be_on_a_gpu(
+def test_our_network_would_run_on_a_gpu(
     request: pytest.FixtureRequest, name: str, graph: str
 ) -> None:
     bundle: Path = request.getfixturevalue(name)
@@ -110,17 +110,17 @@ def test_our_network_would_be_on_a_gpu(
 
 
 def test_the_rule_is_what_a_gpu_did(class_bundle: Path) -> None:
-    """An H200 with onnxruntime 1.31 left these to the CPU: where the rows without a class end."""
+    """An H200 with onnxruntime 1.31 put these nodes on the CPU: they split off unguided rows."""
     nodes = expected(class_bundle / "step.onnx")
     operators = sorted(node.operator for node in nodes if node.provider == CPU_PROVIDER)
     assert operators == ["Cast", "Cast", "Neg", "Slice", "Squeeze", "Unsqueeze", "Unsqueeze"]
 
 
 def test_an_operator_without_a_kernel_is_found_inside_the_loop(tiny_bundle: Path) -> None:
-    found = misplaced(expected(tiny_bundle / "sampler.onnx", "Resize"))
-    assert {node.operator for node in found} == {"Resize"}
+    wrong = misplaced(expected(tiny_bundle / "sampler.onnx", "Resize"))
+    assert {node.operator for node in wrong} == {"Resize"}
     with pytest.raises(DeviceError, match=r"Resize.* \(Resize.*of sampler.onnx on the CPU"):
-        require_none(found, "sampler.onnx")
+        require_none(wrong, "sampler.onnx")
 
 
 def test_the_message_names_node_operator_and_layer() -> None:
@@ -138,6 +138,6 @@ def test_a_name_that_only_resembles_the_noise() -> None:
 
 
 @pytest.mark.parametrize("operator", sorted(_FOLLOWING - LOGIC))
-def test_what_may_follow_has_kernels_for_every_float(operator: str) -> None:
-    """Otherwise such a node could be on the CPU for want of a kernel, and would not be named."""
+def test_operators_that_may_follow_have_kernels_for_every_float(operator: str) -> None:
+    """Otherwise a node that lacks a kernel could run on the CPU and not be named."""
     assert {"float", "float16"} <= KERNELS[operator]

@@ -8,7 +8,7 @@ from onnxruntime import capi
 
 from diffkiln.runtime import MemoryShortError, RunError
 from diffkiln.runtime.device.providers import cuda_options, providers
-from diffkiln.runtime.engine.failures import run_error
+from diffkiln.runtime.engine.library import run_error
 
 LIBRARY = Path(capi.__file__ or "").parent / "libonnxruntime_providers_cuda.so"
 

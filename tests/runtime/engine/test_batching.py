@@ -1,22 +1,18 @@
 """The batch grows while that pays and memory allows it."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from diffkiln.runtime import Sampler
-from diffkiln.runtime.device.memory import available_bytes
 from diffkiln.runtime.engine.batching import LAST, TOGETHER, BatchSize
 
 GIB = 2**30
 
 
 def settled(sizes: BatchSize, batch_seconds: Callable[[int], float]) -> list[int]:
-    """The sizes of 40 batches that take so long."""
+    """Return the sizes of 40 batches that take `batch_seconds`."""
     tried = []
     for _ in range(40):
         tried.append(sizes.next(10_000))
@@ -77,55 +73,3 @@ def test_many_images_by_measuring(tiny_bundle: Path) -> None:
         batches = list(sampler.batches(70, steps=1))
         assert [len(batch) for batch in batches[:4]] == [4, 4, 8, 8]
         assert np.array_equal(np.concatenate(batches), sampler.sample(70, steps=1))
-
-
-def write(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-
-
-MEMINFO = {"proc/meminfo": "MemTotal: 64 kB\nMemAvailable:   8192 kB\n"}
-GROUPS = "sys/fs/cgroup/"
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, None),
-        (MEMINFO, 8192 * 1024),
-        (MEMINFO | {GROUPS + "memory.max": "5000\n", GROUPS + "memory.current": "2000\n"}, 3000),
-        (MEMINFO | {GROUPS + "memory.max": "max\n", GROUPS + "memory.current": "2000\n"}, 8388608),
-        (
-            {
-                GROUPS + "memory/memory.limit_in_bytes": "70",
-                GROUPS + "memory/memory.usage_in_bytes": "90",
-            },
-            0,
-        ),
-    ],
-)
-def test_available_memory(tmp_path: Path, files: dict[str, str], expected: int | None) -> None:
-    write(tmp_path, files)
-    assert available_bytes(tmp_path) == expected
-
-
-def peak_elsewhere(*statements: str) -> int:
-    """The most memory of another process that has run these statements, in bytes."""
-    lines = [
-        *statements,
-        "from diffkiln.runtime.device.memory import peak_bytes",
-        "print(peak_bytes())",
-    ]
-    return int(subprocess.check_output([sys.executable, "-c", "\n".join(lines)], text=True))
-
-
-def test_the_peak_is_of_the_process_alone() -> None:
-    held = np.ones(10**9, np.uint8)
-    assert 2**20 < peak_elsewhere() < held.nbytes / 4
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory is counted otherwise")
-def test_eight_pictures_take_little_memory() -> None:
-    drawing = "Sampler(device='cpu').sample(8, steps=2)"
-    assert peak_elsewhere("from diffkiln.runtime import Sampler", drawing) < 400e6

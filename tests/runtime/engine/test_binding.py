@@ -1,6 +1,6 @@
-"""Tensors that stay where they are computed, and kernels that are replayed, draw the same images.
+"""Tensors that stay on the device, and kernels that are replayed, draw the same images.
 
-Here that is the CPU, with the code that a GPU runs; the tests marked `gpu` need one.
+The CPU runs the code for a GPU here; the tests marked `gpu` need one.
 """
 
 import threading
@@ -14,8 +14,7 @@ from diffkiln.runtime import RunError, Sampler, open_bundle
 from diffkiln.runtime.device.cuda import find_driver
 from diffkiln.runtime.device.device import CUDA_PROVIDER
 from diffkiln.runtime.engine.binding import MAX_SHAPES, Replay, run_kept
-from diffkiln.runtime.engine.loading import create_session
-from diffkiln.runtime.engine.session import Session, SessionSettings
+from diffkiln.runtime.engine.session import Session, SessionSettings, create_session
 
 STEPS = np.array(2)
 NO_GPU = CUDA_PROVIDER not in onnxruntime.get_available_providers() or not find_driver()
@@ -50,16 +49,16 @@ def step(tiny_bundle: Path) -> Session:
     return create_session(open_bundle(tiny_bundle).graph("step"), SessionSettings("cpu"))
 
 
-def test_outputs_that_were_kept_are_those_of_a_run(step: Session) -> None:
+def test_kept_outputs_equal_those_of_a_run(step: Session) -> None:
     feeds = {"step": np.array(0), "steps": STEPS, **{name: noise(3) for name in step.inputs[2:]}}
     expected = step.run(feeds)
     values, last = kept(step, feeds)
     assert [type(value) for value in values] == [onnxruntime.OrtValue] * (len(expected) - 1)
-    found = [*(value.numpy() for value in values), last]
-    assert all(map(np.array_equal, found, expected))
+    outputs = [*(value.numpy() for value in values), last]
+    assert all(map(np.array_equal, outputs, expected))
 
 
-def test_outputs_that_were_kept_feed_the_next_run(step: Session) -> None:
+def test_kept_outputs_feed_the_next_run(step: Session) -> None:
     first, second = ({"step": np.array(number), "steps": STEPS} for number in (0, 1))
     names = step.inputs[2:]
     values, _ = kept(step, {**first, **{name: noise(3) for name in names}})
@@ -69,8 +68,8 @@ def test_outputs_that_were_kept_feed_the_next_run(step: Session) -> None:
     assert np.array_equal(images, expected)
 
 
-def test_numbers_that_were_bound_stay_numbers(class_bundle: Path) -> None:
-    """A graph that tells shapes from numbers refuses a step that has become an array of one."""
+def test_bound_numbers_stay_numbers(class_bundle: Path) -> None:
+    """A graph that distinguishes numbers from arrays refuses a step in an array of one."""
     session = create_session(open_bundle(class_bundle).graph("step"), SessionSettings("cpu"))
     feeds = {
         "step": np.array(0),
@@ -81,8 +80,8 @@ def test_numbers_that_were_bound_stay_numbers(class_bundle: Path) -> None:
     }
     expected = session.run(feeds)
     values, images = kept(session, feeds)
-    found = [*(value.numpy() for value in values), images]
-    assert all(map(np.array_equal, found, expected))
+    outputs = [*(value.numpy() for value in values), images]
+    assert all(map(np.array_equal, outputs, expected))
 
 
 def test_an_array_in_another_order_of_memory(from_noise: Session, replay: Replay) -> None:
@@ -92,7 +91,7 @@ def test_an_array_in_another_order_of_memory(from_noise: Session, replay: Replay
     assert np.array_equal(drawn(replay, images), expected)
 
 
-def test_what_cannot_be_run_is_a_run_error(from_noise: Session) -> None:
+def test_a_failed_run_is_a_run_error(from_noise: Session) -> None:
     with pytest.raises(RunError, match="could not run the graph"):
         from_noise.run_kept({"noise": noise(1)[:, :8], "steps": STEPS})
 
@@ -136,11 +135,11 @@ def test_threads_take_turns(
     session, runners = from_noise._session, set[int]()
     run = session.run_with_iobinding
 
-    def run_and_tell(*arguments: object) -> None:
+    def run_and_note(*arguments: object) -> None:
         runners.add(threading.get_ident())
         run(*arguments)
 
-    monkeypatch.setattr(session, "run_with_iobinding", run_and_tell)
+    monkeypatch.setattr(session, "run_with_iobinding", run_and_note)
     wrong: list[int] = []
 
     def draw(seed: int) -> None:
@@ -153,7 +152,7 @@ def test_threads_take_turns(
     for thread in threads:
         thread.join()
     assert wrong == []
-    # Each thread would capture kernels of its own.
+    # Each thread would capture its own kernels.
     assert len(runners) == 1
     assert threading.get_ident() not in runners
 
@@ -162,16 +161,16 @@ def test_threads_take_turns(
 @pytest.mark.skipif(NO_GPU, reason="needs an NVIDIA GPU and onnxruntime-gpu")
 def test_a_gpu_draws_the_images_of_the_cpu(tiny_bundle: Path) -> None:
     # Another order of the same sums: a pixel may round to the next of the 255 levels.
-    found, expected = (
+    on_gpu, on_cpu = (
         Sampler(tiny_bundle, device=device).sample(5, steps=3).astype(int)
         for device in ("cuda", "cpu")
     )
-    assert np.abs(found - expected).max() <= 1
+    assert np.abs(on_gpu - on_cpu).max() <= 1
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(NO_GPU, reason="needs an NVIDIA GPU and onnxruntime-gpu")
-def test_on_a_gpu_what_a_step_carries_stays_there(tiny_bundle: Path) -> None:
+def test_the_tensors_of_a_step_stay_on_a_gpu(tiny_bundle: Path) -> None:
     session = create_session(open_bundle(tiny_bundle).graph("step"), SessionSettings("cuda"))
     numbers = {"step": np.array(0), "steps": STEPS}
     values, _ = session.run_kept({**numbers, **{name: noise(3) for name in session.inputs[2:]}})
@@ -199,6 +198,6 @@ def test_an_unrolled_bundle_is_replayed(tmp_path: Path, batch_size: int | None) 
     expected = Sampler(bundle, device="cpu").sample(5, steps=3)
     for _ in range(3):  # captured, then replayed
         # Another order of the same sums: a pixel may round to the next of the 255 levels.
-        found = sampler.sample(5, steps=3)
-        assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
+        images = sampler.sample(5, steps=3)
+        assert np.abs(images.astype(int) - expected.astype(int)).max() <= 1
     assert sampler._engine.session("from_noise").replays

@@ -12,8 +12,7 @@ from diffkiln.runtime import DeviceError, open_bundle
 from diffkiln.runtime.bundle.bundle import Graph
 from diffkiln.runtime.device.cuda import find_driver
 from diffkiln.runtime.device.device import CUDA_PROVIDER
-from diffkiln.runtime.engine.loading import create_session
-from diffkiln.runtime.engine.session import Session, SessionSettings
+from diffkiln.runtime.engine.session import Session, SessionSettings, create_session
 
 CPU = SessionSettings(device="cpu")
 
@@ -44,23 +43,22 @@ def test_a_session_knows_its_inputs_and_its_device(denoiser: Graph) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
-@pytest.mark.parametrize("settings", [{"threads": 1}, {"threads": 3}, {}])
-def test_as_many_threads_as_were_asked_for(tiny_bundle: Path, settings: dict) -> None:
-    """One of them is the caller's. By default it is the cores: one, for a process kept to one."""
+def test_a_session_has_as_many_threads_as_were_asked_for(tiny_bundle: Path) -> None:
+    """One is the caller's. The default is one for each core of the process, which has one here."""
     code = f"""
 import os
 os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
 from diffkiln.runtime import open_bundle
-from diffkiln.runtime.device.cuda import find_driver
-from diffkiln.runtime.engine.loading import create_session
-from diffkiln.runtime.engine.session import SessionSettings
-before = len(os.listdir("/proc/self/task"))
+from diffkiln.runtime.engine.session import SessionSettings, create_session
 graph = open_bundle({str(tiny_bundle)!r}).graph("denoiser")
-session = create_session(graph, SessionSettings(device="cpu", **{settings}))
-print(1 + len(os.listdir("/proc/self/task")) - before)
+sessions = []
+for threads in (1, 3, None):
+    before = len(os.listdir("/proc/self/task"))
+    sessions.append(create_session(graph, SessionSettings("cpu", threads)))
+    print(1 + len(os.listdir("/proc/self/task")) - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) == settings.get("threads", 1)
+    assert done.stdout.split() == ["1", "3", "1"]
 
 
 @pytest.mark.parametrize(("low_power", "spins"), [(False, "1"), (True, "0")])
@@ -70,53 +68,17 @@ def test_with_low_power_a_thread_sleeps_at_once(
     session = create_session(denoiser, SessionSettings("cpu", low_power=low_power))
     options = session._session.get_session_options()
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == spins
+    # Otherwise it sleeps after 0.2 ms; benchmarks/session_options.py measures what that is worth.
+    assert options.get_session_config_entry("session.intra_op.spin_duration_us") == "200"
 
 
 def test_low_power_draws_the_same(denoiser: Graph) -> None:
     feeds = {"noisy": np.ones((2, 16, 16, 3), np.float32), "time": np.full(2, 0.5, np.float32)}
-    found = [
+    outputs = [
         create_session(denoiser, SessionSettings("cpu", low_power=low_power)).run(feeds)
         for low_power in (False, True)
     ]
-    assert all(map(np.array_equal, *found))
-
-
-@pytest.mark.skipif(
-    tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 26),
-    reason="needs an onnxruntime that can be told for how long",
-)
-def test_a_thread_that_waits_soon_sleeps(tiny_bundle: Path) -> None:
-    """Threads that spin use the processor between two runs; those that sleep use none."""
-    code = f"""
-import time
-import numpy as np, onnxruntime
-from diffkiln.runtime import open_bundle
-from diffkiln.runtime.engine.loading import create_session
-from diffkiln.runtime.engine.session import Session, SessionSettings
-graph = open_bundle({str(tiny_bundle)!r}).graph("denoiser")
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads = 4
-bare = onnxruntime.InferenceSession(graph.file, options, providers=["CPUExecutionProvider"])
-feeds = {{"noisy": np.ones((1, 16, 16, 3), np.float32), "time": np.full(1, 0.5, np.float32)}}
-for session in (
-    create_session(graph, SessionSettings("cpu", threads=4, low_power=True)),
-    create_session(graph, SessionSettings("cpu", threads=4)),
-    Session(bare, "cpu"),
-):
-    waited = 0
-    session.run(feeds)
-    time.sleep(0.1)
-    for _ in range(30):
-        session.run(feeds)
-        began = time.process_time()
-        time.sleep(0.01)
-        waited += time.process_time() - began
-    print(waited)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    low_power, default, bare = map(float, done.stdout.split())
-    # Three threads, 30 times: none, 0.2 ms, and all of 10 ms as far as there are processors.
-    assert max(low_power, default) < bare / 4, done.stdout
+    assert all(map(np.array_equal, *outputs))
 
 
 def test_a_session_follows_the_first_to_its_device(denoiser: Graph) -> None:
@@ -150,13 +112,11 @@ def test_any_graph_can_be_warmed_up(tiny_bundle: Path, graph: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the most memory from /proc")
 def test_memory_does_not_grow_with_the_number_of_batch_sizes(tiny_bundle: Path) -> None:
-    """Past one run of each size, a hundred more find all they need in the arena."""
+    """After one run of each size, the arena is large enough for a hundred more runs."""
     code = f"""
 import numpy as np
 from diffkiln.runtime import open_bundle
-from diffkiln.runtime.device.cuda import find_driver
-from diffkiln.runtime.engine.loading import create_session
-from diffkiln.runtime.engine.session import SessionSettings
+from diffkiln.runtime.engine.session import SessionSettings, create_session
 graph = open_bundle({str(tiny_bundle)!r}).graph("sampler")
 session = create_session(graph, SessionSettings("cpu"))
 sizes = [1 + 5 * index % 12 for index in range(112)]

@@ -16,13 +16,12 @@ from .limits import (
     MAX_WORK,
     WORK_PER_NUMBER,
 )
-from .sizes import degree
-from .tensors import GraphError
+from .sizes import count, degree
 from .windows import multiply_adds
 
 
-class Growth:
-    """What the nodes have cost so far, as they come in order."""
+class Cost:
+    """What the nodes cost so far, as they come in order."""
 
     def __init__(self, *, image_numbers: int, file_bytes: int) -> None:
         self._max_live = MAX_LIVE_BYTES + LIVE_BYTES_PER_NUMBER * image_numbers
@@ -30,35 +29,34 @@ class Growth:
         self._max_constant = MAX_CONSTANT_BYTES + 4 * file_bytes
         self._live = self._work = self._constant = 0
 
-    def made(self, call: Call, facts: Sequence[Fact]) -> list[int]:
-        """Take note of what a node makes; GraphError where it is too much.
+    def add(self, call: Call, facts: Sequence[Fact]) -> list[int]:
+        """Add a node, of whose outputs these are the facts; GraphError where it is too much.
 
-        Returns the bytes of each output, those of what is made of constants alone as 0.
+        Returns the bytes of each output, and 0 for what follows from constants alone.
         """
         live, counts = [], [fact.elements for fact in facts]
-        for fact, count in zip(facts, counts, strict=True):
-            if degree(count) > 1:
+        for fact, elements in zip(facts, counts, strict=True):
+            if degree(elements) > 1:
                 raise call.unfit("whose result grows faster than the number of images")
-            size = int(count) * fact.dtype.itemsize
+            size = count(elements) * fact.dtype.itemsize
             self._constant += size if fact.constant else 0
             live.append(0 if fact.constant else size)
         self._live += sum(live)
-        self._work += multiply_adds(call, int(counts[0]))
-        if self._constant > self._max_constant:
-            raise self._excess(call, self._constant, self._max_constant, "bytes of constants")
-        if self._live > self._max_live:
-            raise self._excess(call, self._live, self._max_live, "bytes of tensors for one image")
-        if self._work > self._max_work:
-            raise self._excess(call, self._work, self._max_work, "multiply-adds a step and image")
+        self._work += multiply_adds(call, count(counts[0]))
+        for cost, most, what in (
+            (self._constant, self._max_constant, "bytes of constants"),
+            (self._live, self._max_live, "bytes of tensors for one image"),
+            (self._work, self._max_work, "multiply-adds a step and image"),
+        ):
+            if cost > most:
+                raise call.unfit(
+                    f"with which it comes to {cost:.3g} {what}, expected at most {most:.3g}"
+                )
         return live
 
-    def dropped(self, sizes: Iterable[int]) -> None:
+    def release(self, sizes: Iterable[int]) -> None:
         """Tensors of so many bytes are read by nothing any more."""
         self._live -= sum(sizes)
-
-    @staticmethod
-    def _excess(call: Call, found: int, most: int, what: str) -> GraphError:
-        return call.unfit(f"with which it comes to {found:.3g} {what}, expected at most {most:.3g}")
 
 
 class Readers:
@@ -67,10 +65,10 @@ class Readers:
     def __init__(self, names: Iterable[str]) -> None:
         self._left = Counter(names)
 
-    def unread(self, made: Iterable[str], read: Iterable[str]) -> list[str]:
+    def unread(self, written: Iterable[str], read: Iterable[str]) -> list[str]:
         """Take note of what a node read; those of its inputs and outputs that nothing reads now."""
         left = self._left
-        unread = [name for name in made if not left[name]]
+        unread = [name for name in written if not left[name]]
         for name in read:
             left[name] -= 1
             if not left[name]:

@@ -1,0 +1,17 @@
+"""Inputs for a bundle's graphs, with one evaluation of an image in each step."""
+
+import numpy as np
+
+from ..bundle.bundle import Bundle
+from ..engine.conditioning import unguided
+
+
+def sampler_feeds(bundle: Bundle, batch: int, steps: int) -> dict[str, np.ndarray]:
+    """Return the inputs of sampler.onnx for the seeds 0 … batch - 1."""
+    return {"seeds": np.arange(batch), "steps": np.array(steps), **unguided(bundle, batch)}
+
+
+def denoiser_feeds(bundle: Bundle, batch: int) -> dict[str, np.ndarray]:
+    """Return the inputs of denoiser.onnx for noise at time 0.5."""
+    noisy = np.random.default_rng(0).standard_normal((batch, *bundle.image_shape), np.float32)
+    return {"noisy": noisy, "time": np.full(batch, 0.5, np.float32), **unguided(bundle, batch)}

@@ -1,0 +1,114 @@
+"""A graph of a bundle: what the manifest says about it, and its bytes once they are checked."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..background import Background
+from ..checking import GraphError, Signature, check
+from ..checking.limits import MAX_HELD_BYTES
+from ..errors import BundleError
+from .files import located, opened
+from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST, received, strict_json
+from .seal import checked
+
+# What sampler.onnx repeats of the manifest in its metadata.
+ESSENTIALS = (
+    "format",
+    "format_version",
+    "image",
+    "model",
+    "schedule",
+    "pixel_mean",
+    "pixel_std",
+    "sampler",
+    "noise",
+    "versions",
+)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What the manifest says about a graph: its file, SHA-256, size and signature.
+
+    `essentials` are the entries of the manifest that the graph's metadata must repeat.
+    """
+
+    root: Path
+    name: str
+    sha256: str
+    size_bytes: int
+    signature: Signature
+    essentials: Mapping[str, Any]
+
+    @property
+    def file(self) -> Path:
+        """The path of the graph."""
+        return self.root / self.name
+
+    def content(self) -> bytes:
+        """Read and check the file; BundleError if it is missing, damaged or not acceptable.
+
+        The file is read once, so what was checked is what onnxruntime gets.
+        """
+        checking = self.__dict__.pop("_checking", None) or self._begun()
+        return checking.result()
+
+    def begin(self) -> None:
+        """Begin to read and check in the background, so that `content` takes less time later."""
+        if "_checking" not in self.__dict__:
+            self.__dict__["_checking"] = self._begun()
+
+    def _begun(self) -> Background[bytes]:
+        return Background(self._checked).start()
+
+    def _checked(self) -> bytes:
+        file = located(self.root, self.name)
+        with opened(file, size_bytes=self.size_bytes) as stream:
+            if self.size_bytes > MAX_HELD_BYTES:
+                self._require_whole(*checked(stream, self.size_bytes))
+                stream.seek(0)
+            content = stream.read(self.size_bytes)
+        hashing = Background(lambda: checked(io.BytesIO(content), self.size_bytes)).start()
+        try:
+            self._require_essentials(check(content, self.signature).metadata)
+        except GraphError as error:
+            # For an altered file, say that it was altered and not what is wrong with it now.
+            self._require_whole(*hashing.result())
+            raise BundleError(f"{self.file} {error}; {EXPORT_AGAIN}") from error
+        self._require_whole(*hashing.result())
+        return content
+
+    def _require_whole(self, sha256: str, broken: str) -> None:
+        if sha256 != self.sha256:
+            raise BundleError(
+                f"{self.file} was altered: its SHA-256 is {sha256}, expected {self.sha256}; "
+                f"{COPY_AGAIN}"
+            )
+        if broken:
+            raise BundleError(f"{self.file} {broken}; {COPY_AGAIN}")
+
+    def _require_essentials(self, metadata: Mapping[str, str]) -> None:
+        """GraphError unless the graph's metadata agree with the manifest."""
+        for name, expected in self.essentials.items():
+            try:
+                value = strict_json(metadata[f"diffkiln.{name}"].encode("utf-8"))
+            except (KeyError, ValueError) as error:
+                raise GraphError(
+                    f"does not repeat {name!r} of the manifest in its metadata"
+                ) from error
+            if value != expected:
+                raise GraphError(
+                    f"says of itself that {name} is {received(value)}, expected "
+                    f"{received(expected)} as {MANIFEST} says"
+                )
+
+    def require(self, signature: Signature) -> None:
+        """BundleError unless the signature that onnxruntime reports is the manifest's."""
+        if signature != self.signature:
+            raise BundleError(
+                f"{self.file} is a graph {signature}, expected {self.signature} as {MANIFEST} "
+                f"says; {EXPORT_AGAIN}"
+            )

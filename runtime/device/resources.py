@@ -1,0 +1,140 @@
+"""The CPU cores and the memory that this process may use.
+
+onnxruntime counts the cores of the whole machine. In a container that may use two of 64 processors
+it starts 64 threads, which then wait for each other; under taskset it even pins them to processors
+that the process may not use. Linux alone shows these limits. Elsewhere the functions say that they
+do not know. `root` is the folder that holds proc and sys.
+"""
+
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Set
+from pathlib import Path
+
+ROOT = Path("/")
+
+# Where Linux mounts its control groups, which limit what a container may use.
+_GROUPS = "sys/fs/cgroup"
+
+# The files of a memory limit and of the memory in use, in version 2 and version 1 of the groups.
+_MEMORY_LIMITS = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+
+
+def default_threads() -> int:
+    """Return the number of physical cores that this process may use, or 0 where that is unknown.
+
+    For 0 onnxruntime counts the cores itself.
+    """
+    if not hasattr(os, "sched_getaffinity"):  # Windows and macOS
+        return 0
+    return usable_cores(ROOT, os.sched_getaffinity(0))
+
+
+def usable_cores(root: Path, processors: Set[int]) -> int:
+    """Count the physical cores among `processors`, but no more than the container's CPU time.
+
+    A limit of one and a half processors counts as two.
+    """
+    limits = [math.ceil(limit) for limit in _cpu_limits(root)]
+    return max(1, min([physical_cores(processors, root), *limits]))
+
+
+def physical_cores(processors: Iterable[int], root: Path = ROOT) -> int:
+    """Count the cores of processors: two threads of one core count once."""
+    # All threads of a core have the same list of siblings.
+    topology = root / "sys/devices/system/cpu"
+    files = {n: topology / f"cpu{n}/topology/thread_siblings_list" for n in processors}
+    return len({_read(file).strip() or str(n) for n, file in files.items()})
+
+
+def peak_bytes(root: Path = ROOT) -> int | None:
+    """Return the most memory that this process has had resident, or None if that is unknown."""
+    # Linux's getrusage comes second: it counts what the parent held when it started this process.
+    own = _kernel_bytes(root / "proc/self/status", "VmHWM:")
+    if own is not None:
+        return own
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def available_bytes(root: Path = ROOT) -> int | None:
+    """Return the memory that is left without swapping, or None if that is unknown.
+
+    The system and the container both set limits; the smaller one counts.
+    """
+    groups = root / _GROUPS
+    limits = [_kernel_bytes(root / "proc/meminfo", "MemAvailable:")]
+    limits += [_left_bytes(groups / limit, groups / used) for limit, used in _MEMORY_LIMITS]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _cpu_limits(root: Path) -> Iterator[float]:
+    """Yield the limits, in processors, of this process's control group and the groups around it."""
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        hierarchy, controllers, group = line.split(":", 2)
+        if hierarchy != "0" and "cpu" not in controllers.split(","):
+            continue
+        for folder in _upwards(root / _GROUPS / controllers, group):
+            limit = _cpu_limit_2(folder) if hierarchy == "0" else _cpu_limit_1(folder)
+            if limit is not None:
+                yield limit
+
+
+def _upwards(mounted: Path, group: str) -> Iterator[Path]:
+    """Yield the folder of a group and its parents up to the folder where groups are mounted.
+
+    In a container the name of a group may still be the host's path, although the container sees
+    its own group as the topmost: then only the last folder exists.
+    """
+    folder = mounted / group.strip("/")
+    yield folder
+    while folder != mounted and mounted in folder.parents:
+        folder = folder.parent
+        yield folder
+
+
+def _cpu_limit_2(folder: Path) -> float | None:
+    """Read "200000 100000", microseconds of CPU time in each period; "max" is no limit."""
+    words = _read(folder / "cpu.max").split()
+    return _ratio(*words) if len(words) == 2 else None
+
+
+def _cpu_limit_1(folder: Path) -> float | None:
+    return _ratio(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
+
+
+def _ratio(quota: str, period: str) -> float | None:
+    try:
+        numerator, denominator = int(quota), int(period)
+    except ValueError:  # "max", or no such file
+        return None
+    return numerator / denominator if numerator > 0 and denominator > 0 else None
+
+
+def _kernel_bytes(file: Path, name: str) -> int | None:
+    """Return the kilobytes beside `name` in one of Linux's tables, as bytes."""
+    kilobytes = (line.split()[1] for line in _read(file).splitlines() if line.startswith(name))
+    return next((1024 * int(number) for number in kilobytes), None)
+
+
+def _left_bytes(limit: Path, used: Path) -> int | None:
+    try:
+        return max(0, int(_read(limit)) - int(_read(used)))
+    except ValueError:  # "max", or no such file
+        return None
+
+
+def _read(file: Path) -> str:
+    """Return a file's text, or nothing if it cannot be read."""
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
