@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..bundle.bundle import Bundle
-from ..limits import MAX_COUNT, SEED_END, whole
+from ..limits import MAX_COUNT, MAX_STEPS, SEED_END, whole
 
 Seeds = Sequence[int] | np.ndarray
 
@@ -52,11 +52,16 @@ def _counted(count: Any, seed: int) -> np.ndarray:
 
 def checked_steps(bundle: Bundle, steps: int | None) -> int:
     """Return `steps`, 1 … the bundle's max_steps, or its default_steps for None."""
-    return whole("steps", bundle.default_steps if steps is None else steps, 1, bundle.max_steps)
+    chosen = whole("steps", bundle.default_steps if steps is None else steps, 1, MAX_STEPS)
+    if chosen > bundle.max_steps:
+        raise ValueError(
+            f"steps={chosen}: expected at most {bundle.max_steps}, the most of {bundle.path}"
+        )
+    return chosen
 
 
 def checked_drawn_steps(bundle: Bundle, steps: int | None) -> int:
-    """Do the same for "sampler" and "from_noise", which may be unrolled for one number of steps."""
+    """Check `steps` for "sampler" and "from_noise", which may be unrolled for one number only."""
     steps = checked_steps(bundle, bundle.unrolled_steps if steps is None else steps)
     if bundle.unrolled_steps not in (None, steps):
         raise ValueError(

@@ -77,10 +77,13 @@ def import_pillow() -> None:
     Image.preinit()
 
 
-def save_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
-    """Write one image [height, width, channels] as PNG, whole or not at all."""
+def save_png(path: str | os.PathLike[str], image: np.ndarray, *, named: bool = False) -> None:
+    """Write one image [height, width, channels] as PNG, whole or not at all.
+
+    `named` has the meaning it has for `atomic`.
+    """
     picture = to_picture(image)
-    with atomic(path) as temporary:
+    with atomic(path, named=named) as temporary:
         write_png(temporary, picture)
 
 
