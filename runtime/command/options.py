@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from ..errors import UsageError
+from ..errors import DiffkilnError, UsageError
 
 
 def bad_flag(name: str, received: object, expected: str) -> UsageError:
@@ -25,6 +25,8 @@ def flag_errors() -> Iterator[None]:
     """Turn the Sampler's ValueError for an argument into a UsageError for its flag."""
     try:
         yield
+    except DiffkilnError:
+        raise
     except ValueError as error:
         raise UsageError(f"--{re.sub('^labels', 'label', str(error))}") from error
 
@@ -87,7 +89,7 @@ class _Parser(flags.ArgumentParser):
 
 
 def _expecting(expected: str, parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Make a parser of one of absl's, whose errors say "expected …"."""
+    """Make a parser from one of absl's; its errors say what was `expected`."""
 
     def parse_or_say(text: str) -> Any:
         try:

@@ -78,36 +78,32 @@ def checked_output(values: Mapping[str, Any], bundle: Bundle, task: Task) -> Out
     require_writable("out", path, folder=not ending, shared=shard is not None)
     settings = task.settings.record(bundle, scale)
     output = Output(path, ending, scale, bundle, settings, shard is not None)
-    if ending in (".png", ".gif"):
-        _require_moderate_size(task, output)
+    if ending in (".png", ".gif") and (problem := _problem_with_size(task, output)):
+        raise bad_flag("out", path, problem)
     return output
 
 
-def _require_moderate_size(task: Task, output: Output) -> None:
-    """UsageError for a picture or an animation with more pixels than viewers and files take."""
+def _problem_with_size(task: Task, output: Output) -> str | None:
+    """What is wrong with a picture or an animation of more pixels than viewers and files allow."""
     count, (height, width, _) = len(task.numbers), output.bundle.image_shape
     if count > MAX_TOGETHER:
-        expected = f"expected at most {MAX_TOGETHER}; give --out a folder"
-        raise bad_flag("out", output.path, f"would show {count} images, {expected}")
+        return f"would show {count} images, expected at most {MAX_TOGETHER}; give --out a folder"
     shown = task.images_per_frame if output.moving else count + len(task.before)
     rows, columns = grid_shape(shown, one_row=task.one_row)
     height = (rows * (height + GAP) - GAP) * output.scale
     width = (columns * (width + GAP) - GAP) * output.scale
     frames = task.frames if output.moving else 1
     if frames * height * width > MAX_PIXELS:
-        raise bad_flag(
-            "out",
-            output.path,
+        return (
             f"would have {frames} frame(s) of {width} x {height} pixels, expected at most "
-            f"{MAX_PIXELS} pixels in all; lower --count, --scale or, for a .gif, --steps",
+            f"{MAX_PIXELS} pixels in all; lower --count, --scale or, for a .gif, --steps"
         )
     if output.moving and max(height, width) > MAX_GIF_SIDE:
-        raise bad_flag(
-            "out",
-            output.path,
+        return (
             f"would have {width} x {height} pixels, expected at most {MAX_GIF_SIDE} a side in a "
-            ".gif; lower --count or --scale",
+            ".gif; lower --count or --scale"
         )
+    return None
 
 
 def write(task: Task, output: Output, sampler: "Sampler") -> int:

@@ -45,14 +45,14 @@ class Command(NamedTuple):
         except UsageError as error:
             return self._fail(error, EXIT_USAGE)
         except BrokenPipeError:
-            # The reader of our output has gone; Python's last flush must not complain of it too.
+            # The reader of our output has gone; Python's last flush must not complain as well.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return EXIT_FAILURE
         except (DiffkilnError, OSError, MemoryError) as error:
             return self._fail(error, EXIT_FAILURE)
         except KeyboardInterrupt as error:
             number = error.args[0] if error.args else signal.SIGINT
-            # A body that leaves something behind says so in a note.
+            # A note says what the body leaves behind.
             (left, *_) = getattr(error, "__notes__", ["nothing was written"])
             return self._fail(f"interrupted; {left}", EXIT_SIGNAL + number)
         return 0

@@ -1,7 +1,7 @@
 """The kinds of images that a bundle can be asked for, whatever file they go to."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,10 @@ _ONE_ROW = 6
 _TOGETHER = 16
 
 Flags = Mapping[str, Any]
-Draw = Callable[["Sampler", Settings, np.ndarray], Iterator[np.ndarray]]
+Batches = Iterator[np.ndarray]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """Checked work: `draw` yields the images of `numbers` in order, some at a time.
 
@@ -44,14 +44,15 @@ class Task:
     numbers: np.ndarray
     origin: str
     arrays: Mapping[str, np.ndarray]
-    draw: Draw
+    draw: Callable[["Sampler", Settings, np.ndarray], Batches]
+    _: KW_ONLY
     before: Sequence[np.ndarray] = ()
     one_row: bool = False
     frames: int = 0
     images_per_frame: int = 1
     there_and_back: bool = False
 
-    def batches(self, sampler: "Sampler") -> Iterator[np.ndarray]:
+    def batches(self, sampler: "Sampler") -> Batches:
         """Yield images [M, height, width, channels] of the bundle's dtype."""
         return self.draw(sampler, self.settings, self.numbers)
 
@@ -59,16 +60,10 @@ class Task:
 def samples(settings: Settings, values: Flags, _: Bundle) -> Task:
     """Draw the images of the seeds."""
     seeds = seeds_of(values)
-    return Task(
-        settings=settings,
-        numbers=seeds,
-        origin=_origin(seeds),
-        arrays={"seeds": seeds},
-        draw=_sampled,
-    )
+    return Task(settings, seeds, _origin(seeds), {"seeds": seeds}, _sampled)
 
 
-def _sampled(sampler: "Sampler", settings: Settings, seeds: np.ndarray) -> Iterator[np.ndarray]:
+def _sampled(sampler: "Sampler", settings: Settings, seeds: np.ndarray) -> Batches:
     return sampler.batches(seeds=seeds, **settings.arguments(seeds))
 
 
@@ -77,19 +72,19 @@ def denoising(settings: Settings, values: Flags, _: Bundle) -> Task:
 
     There is a frame for each step, or for every second, and so on, counted back from the last.
     """
-    seeds = seeds_of(values)
+    seeds, frames = seeds_of(values), -(-settings.steps // _every(settings))
     return Task(
-        settings=settings,
-        numbers=seeds,
-        origin=_origin(seeds),
-        arrays={},
-        draw=_denoised,
-        frames=-(-settings.steps // _every(settings)),
+        settings,
+        seeds,
+        _origin(seeds),
+        {},
+        _denoised,
+        frames=frames,
         images_per_frame=len(seeds),
     )
 
 
-def _denoised(sampler: "Sampler", settings: Settings, seeds: np.ndarray) -> Iterator[np.ndarray]:
+def _denoised(sampler: "Sampler", settings: Settings, seeds: np.ndarray) -> Batches:
     for step, images in sampler.stepwise(seeds=seeds, **settings.arguments(seeds)):
         if (settings.steps - 1 - step) % _every(settings) == 0:
             yield images
@@ -105,11 +100,11 @@ def interpolation(settings: Settings, values: Flags, _: Bundle) -> Task:
     if not 2 <= count <= MAX_TOGETHER:
         raise bad_flag("count", count, f"expected 2 to {MAX_TOGETHER} with --interpolate_to")
     return Task(
-        settings=settings,
-        numbers=np.arange(count),
-        origin="from seed {} to seed {}".format(*ends),
-        arrays={"seeds": np.array(ends, np.int64)},
-        draw=partial(_interpolated, ends),
+        settings,
+        np.arange(count),
+        "from seed {} to seed {}".format(*ends),
+        {"seeds": np.array(ends, np.int64)},
+        partial(_interpolated, ends),
         one_row=True,
         frames=count,
         there_and_back=True,
@@ -118,7 +113,7 @@ def interpolation(settings: Settings, values: Flags, _: Bundle) -> Task:
 
 def _interpolated(
     ends: tuple[int, int], sampler: "Sampler", settings: Settings, numbers: np.ndarray
-) -> Iterator[np.ndarray]:
+) -> Batches:
     arguments = settings.arguments(np.full(len(numbers), ends[0]))
     yield from sampler.interpolate(*ends, len(numbers), **arguments)[:, np.newaxis]
 
@@ -131,11 +126,11 @@ def inpainting(settings: Settings, values: Flags, bundle: Bundle) -> Task:
     photo, mask = photo_of("inpaint", values, bundle), mask_of(values, bundle)
     shown = to_uint8(photo[np.newaxis])[0]
     return Task(
-        settings=settings,
-        numbers=seeds,
-        origin=_origin(seeds),
-        arrays={"seeds": seeds, "photo": photo, "mask": mask},
-        draw=partial(_inpainted, photo, mask),
+        settings,
+        seeds,
+        _origin(seeds),
+        {"seeds": seeds, "photo": photo, "mask": mask},
+        partial(_inpainted, photo, mask),
         before=(shown, masked(shown, mask)),
         one_row=len(seeds) <= _ONE_ROW,
     )
@@ -143,7 +138,7 @@ def inpainting(settings: Settings, values: Flags, bundle: Bundle) -> Task:
 
 def _inpainted(
     photo: np.ndarray, mask: np.ndarray, sampler: "Sampler", settings: Settings, seeds: np.ndarray
-) -> Iterator[np.ndarray]:
+) -> Batches:
     for start in range(0, len(seeds), _TOGETHER):
         part = seeds[start : start + _TOGETHER]
         photos = photo[np.newaxis].repeat(len(part), axis=0)
@@ -155,19 +150,14 @@ def reconstruction(settings: Settings, values: Flags, bundle: Bundle) -> Task:
     from .inputs import photo_of
 
     photo = photo_of("reconstruct", values, bundle)
-    return Task(
-        settings=settings,
-        numbers=np.zeros(1, np.int64),
-        origin="from a photograph",
-        arrays={"photo": photo},
-        draw=partial(_reconstructed, photo),
-        before=(to_uint8(photo[np.newaxis])[0],),
-    )
+    number, draw = np.zeros(1, np.int64), partial(_reconstructed, photo)
+    before = tuple(to_uint8(photo[np.newaxis]))
+    return Task(settings, number, "from a photograph", {"photo": photo}, draw, before=before)
 
 
 def _reconstructed(
     photo: np.ndarray, sampler: "Sampler", settings: Settings, numbers: np.ndarray
-) -> Iterator[np.ndarray]:
+) -> Batches:
     yield sampler.reconstruct(photo[np.newaxis], **settings.arguments(numbers))
 
 

@@ -1,6 +1,7 @@
 """A wrong flag is answered with one line: the flag, what it received, what was expected."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,7 @@ def test_a_name_that_is_too_long(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other paths for devices")
 def test_a_device_is_not_replaced() -> None:
     assert refusal(Path(os.devnull)).startswith("is a folder or a device, expected a file")
 
