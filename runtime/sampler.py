@@ -16,11 +16,11 @@ from .engine.arguments import (
     checked_steps,
 )
 from .engine.batching import TOGETHER
-from .engine.conditioning import Conditioning, Labels, checked_conditioning
+from .engine.conditioning import Conditioning, Labels, Rows, checked_conditioning
 from .engine.engine import Engine
 from .engine.session import SessionSettings
 from .engine.slerp import slerp
-from .engine.stepwise import Given, Progress, pieces, stepwise, stepwise_batches
+from .engine.stepwise import Progress, pieces, stepwise, stepwise_batches
 from .errors import BundleError
 from .limits import MAX_BATCH, MAX_COUNT, SEED_END, whole
 from .output.images import to_uint8
@@ -327,30 +327,30 @@ class Sampler:
         seed: int,
         labels: Labels | None,
         guidance: float | None,
-    ) -> tuple[Given, Conditioning]:
+    ) -> tuple[Rows, Conditioning]:
         chosen = checked_seeds(count, seeds, seed)
         conditioning = checked_conditioning(self._bundle, labels, guidance, seeds=chosen)
         return {"seeds": chosen}, conditioning
 
     def _drawn(
-        self, graph: str, given: Given, steps: int, conditioning: Conditioning
+        self, graph: str, rows: Rows, steps: int, conditioning: Conditioning
     ) -> Iterator[np.ndarray]:
         if self.device == "openvino":  # which takes no Loop
-            return self._stepped(given, steps, conditioning)
-        return self._run(graph, given, conditioning, steps=steps)
+            return self._stepped(rows, steps, conditioning)
+        return self._run(graph, rows, conditioning, steps=steps)
 
     def _stepped(
-        self, given: Given, steps: int, conditioning: Conditioning, progress: Progress | None = None
+        self, rows: Rows, steps: int, conditioning: Conditioning, progress: Progress | None = None
     ) -> Iterator[np.ndarray]:
-        size, rows = self._max_batch or TOGETHER, {**given, **conditioning.rows}
+        size, rows = self._max_batch or TOGETHER, {**rows, **conditioning.rows}
         return stepwise_batches(
             self._engine, rows, steps, conditioning.numbers, size=size, progress=progress
         )
 
     def _run(
-        self, graph: str, given: Given, conditioning: Conditioning, **numbers: int
+        self, graph: str, rows: Rows, conditioning: Conditioning, **numbers: int
     ) -> Iterator[np.ndarray]:
-        rows = {**given, **conditioning.rows}
+        rows = {**rows, **conditioning.rows}
         return self._engine.run_all(graph, rows, **numbers, **conditioning.numbers)
 
     def _draws_fresh_noise(self) -> bool:

@@ -51,31 +51,30 @@ class Option(NamedTuple):
 
     def describe(self, width: int) -> str:
         """Return the flag's line in the text of --help, `width` characters for its usage."""
-        note = "required" if self.required else f"default: {self.default}"
-        note = f" ({note})" if self.required or self.default is not None else ""
-        return f"  {self.usage:<{width}}  {self.help}{note}"
+        note = " (required)" if self.required else self.default and f" (default: {self.default})"
+        return f"  {self.usage:<{width}}  {self.help}{note or ''}"
 
 
 def parse_options(options: Sequence[Option], arguments: Sequence[str]) -> dict[str, Any]:
     """Return the value of each flag by name; UsageError for an unknown, wrong or stray one."""
-    known = flags.FlagValues()
+    values = flags.FlagValues()
     for option in options:
         parser, default = _Parser(option.parse or _switch), option.default
         default = default if option.parse else "false"
-        flags.DEFINE(parser, option.name, default, option.help, flag_values=known)
+        flags.DEFINE(parser, option.name, default, option.help, flag_values=values)
         # absl then reads --compare and --nocompare as --compare=true and --compare=false.
-        known[option.name].boolean = option.parse is None
+        values[option.name].boolean = option.parse is None
     try:
-        stray = known(["", *arguments])[1:]
+        stray = values(["", *arguments])[1:]
     except (flags.Error, ValueError) as error:
         text = str(error).removeprefix("flag ").removesuffix(" ?")
         raise UsageError(f"{text}; see --help") from error
     if stray:
         raise UsageError(f"{stray[0]}: expected only flags; write --flag=value, and see --help")
     for option in options:
-        if option.required and known[option.name].value is None:
+        if option.required and values[option.name].value is None:
             raise UsageError(f"--{option.name}: missing ({option.help}); see --help")
-    return {option.name: known[option.name].value for option in options}
+    return {option.name: values[option.name].value for option in options}
 
 
 class _Parser(flags.ArgumentParser):

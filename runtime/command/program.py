@@ -123,9 +123,6 @@ def device_discovery_hidden() -> Iterator[None]:
 
 
 def _version() -> str:
-    from importlib import metadata
+    from importlib import metadata  # only here, so that pictures start sooner
 
-    try:
-        return metadata.version("diffkiln")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
+    return metadata.version("diffkiln")

@@ -11,6 +11,7 @@ from ..limits import MAX_GUIDANCE
 
 Label = int | str
 Labels = Label | Sequence[Label] | np.ndarray
+Rows = Mapping[str, np.ndarray]
 
 NO_LABEL = -1
 _NAMED = 5
@@ -22,7 +23,7 @@ class Conditioning(NamedTuple):
     Both are empty for a model without classes.
     """
 
-    rows: Mapping[str, np.ndarray]
+    rows: Rows
     numbers: Mapping[str, float]
 
 

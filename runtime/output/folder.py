@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .atomic import atomic, remove_leftovers
-from .images import save_png, to_picture, write_png
+from .images import save_png, to_picture
 from .settings import require_same
 
 SETTINGS = ".diffkiln.json"
@@ -33,7 +33,7 @@ def save_folder(
     with atomic(path) as temporary:
         temporary.mkdir()
         for number, image in _numbered(numbers, batches):
-            write_png(temporary / png_name(number), to_picture(image))
+            to_picture(image).save(temporary / png_name(number))
 
 
 def fill_folder(path: Path, batches: Iterable[np.ndarray], numbers: Iterable[int]) -> None:

@@ -6,7 +6,6 @@ uint8, or floats in [0, 1] that become round(255·clip(x, 0, 1)).
 
 import math
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,12 +83,7 @@ def save_png(path: str | os.PathLike[str], image: np.ndarray, *, named: bool = F
     """
     picture = to_picture(image)
     with atomic(path, named=named) as temporary:
-        write_png(temporary, picture)
-
-
-def write_png(path: Path, picture: "Image") -> None:
-    """Write a picture as PNG at `path`, whatever its ending."""
-    picture.save(path, format="PNG")
+        picture.save(temporary, format="PNG")
 
 
 def to_picture(image: np.ndarray) -> "Image":

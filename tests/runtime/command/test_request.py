@@ -1,4 +1,4 @@
-"""Which flags of `diffkiln-sample` go with each other, with the bundle and with what is there."""
+"""Flags of `diffkiln-sample` that do not go together, or not with the bundle or its files."""
 
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def test_wrong_usage(
     assert message in str(caught.value)
 
 
-def test_a_lacking_graph_is_named(tiny_bundle: Path, tmp_path: Path, photo: Path) -> None:
+def test_a_missing_graph_is_named(tiny_bundle: Path, tmp_path: Path, photo: Path) -> None:
     with pytest.raises(BundleError, match=r"no graph 'encode', .*=sampler,.*,encode$"):
         check(open_bundle(tiny_bundle), tmp_path / "a.png", f"--reconstruct={photo}")
 
@@ -98,7 +98,7 @@ def test_wrong_outputs(tiny_bundle: Path, tmp_path: Path, out: str, message: str
 
 
 @pytest.mark.parametrize("channels", [2, 5])
-def test_channels_that_no_picture_has(tiny_bundle: Path, tmp_path: Path, channels: int) -> None:
+def test_channels_that_make_no_picture(tiny_bundle: Path, tmp_path: Path, channels: int) -> None:
     bundle = open_bundle(tiny_bundle)._replace(image_shape=(8, 8, channels))
     with pytest.raises(BundleError, match=f"images have {channels} channels, expected 1, 3 or 4"):
         check(bundle, tmp_path / "a.png")

@@ -129,7 +129,7 @@ def test_a_damaged_bundle_leaves_nothing(bundle_copy: Path, tmp_path: Path) -> N
     assert not list(out.iterdir())
 
 
-def test_a_graph_that_is_none(bundle_copy: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_graph(bundle_copy: Path, tmp_path: Path) -> None:
     (bundle_copy / "sampler.onnx").write_bytes(b"short")
     manifest = json.loads((bundle_copy / "bundle.json").read_text())
     digest = hashlib.sha256(b"short").hexdigest()

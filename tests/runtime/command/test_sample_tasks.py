@@ -1,4 +1,4 @@
-"""Interpolations, photographs painted anew or drawn again, and lists of seeds, as files."""
+"""Interpolations, repainted and reconstructed photographs, and lists of seeds, as files."""
 
 from pathlib import Path
 
@@ -96,7 +96,7 @@ def test_an_interpolation_fills_a_folder(full_bundle: Path, tmp_path: Path) -> N
     ]
 
 
-def test_painting_anew_shows_the_photograph_first(
+def test_inpainting_shows_the_photograph_first(
     full_bundle: Path, tmp_path: Path, sampler: Sampler, photo: Path, mask: Path
 ) -> None:
     flags = [f"--inpaint={photo}", f"--mask={mask}", "--count=2", "--seed=7"]
@@ -107,7 +107,7 @@ def test_painting_anew_shows_the_photograph_first(
     assert np.array_equal(read(tmp_path / "a.png"), expected)
 
 
-def test_painting_anew_fills_a_folder_by_seed(
+def test_inpainting_fills_a_folder_by_seed(
     full_bundle: Path, tmp_path: Path, photo: Path, mask: Path
 ) -> None:
     flags = [f"--inpaint={photo}", f"--mask={mask}", "--seeds=3,20-40"]
@@ -118,7 +118,7 @@ def test_painting_anew_fills_a_folder_by_seed(
     assert len(list((tmp_path / "out").iterdir())) == 22
 
 
-def test_drawing_again_shows_both(
+def test_a_reconstruction_shows_both(
     full_bundle: Path, tmp_path: Path, sampler: Sampler, photo: Path
 ) -> None:
     make(full_bundle, tmp_path / "a.png", f"--reconstruct={photo}")

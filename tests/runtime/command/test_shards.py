@@ -52,9 +52,9 @@ def names(folder: Path) -> list[str]:
 
 
 def identities(folder: Path) -> dict[str, tuple[int, int]]:
-    """What changes when a file is written anew."""
-    found = ((path.name, path.stat()) for path in folder.glob("*.png"))
-    return {name: (status.st_ino, status.st_mtime_ns) for name, status in found}
+    """What changes when a file is written again."""
+    statuses = ((path.name, path.stat()) for path in folder.glob("*.png"))
+    return {name: (status.st_ino, status.st_mtime_ns) for name, status in statuses}
 
 
 def assert_samples(folder: Path, bundle: Path, seeds: range) -> None:
@@ -81,7 +81,7 @@ def test_a_part_is_written_as_two_numbers() -> None:
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1/0", "3", "3/", "-1/4", "1/4/4", "1/100000", ""])
-def test_what_is_no_part(text: str) -> None:
+def test_malformed_parts_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="like 3/16"):
         parse_shard(text)
 
@@ -127,7 +127,7 @@ def test_all_parts_fill_one_folder_at_once(tiny_bundle: Path, tmp_path: Path) ->
     assert_samples(tmp_path / "out", tiny_bundle, range(20))
 
 
-def test_what_is_half_written_is_no_image(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_half_written_images_are_made_again(tiny_bundle: Path, tmp_path: Path) -> None:
     arguments = (tiny_bundle, tmp_path / "out", "--count=4", "--shard=1/1")
     finish(*arguments)
     before = identities(tmp_path / "out")

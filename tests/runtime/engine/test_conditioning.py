@@ -50,7 +50,7 @@ def test_steps_one_by_one_are_the_same(sampler: Sampler) -> None:
         assert np.abs(whole.astype(int) - images).max() <= 1
 
 
-def test_a_way_from_seed_to_seed_shows_one_class(sampler: Sampler) -> None:
+def test_an_interpolation_shows_one_class(sampler: Sampler) -> None:
     way = sampler.interpolate(1, 4, 4, steps=2)
     np.testing.assert_array_equal(way[[0, 3]], sampler.sample(seeds=[1, 4], steps=2, labels=1))
 
@@ -81,7 +81,7 @@ def test_a_photograph_shows_no_class_by_default(sampler: Sampler) -> None:
         ({"guidance": "2"}, "guidance='2': expected a number"),
     ],
 )
-def test_what_no_image_can_show(
+def test_wrong_labels_and_guidance(
     sampler: Sampler, conditioning: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):

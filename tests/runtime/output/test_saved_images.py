@@ -63,7 +63,7 @@ def test_floats_are_clipped_and_rounded() -> None:
         np.zeros((0, 2, 2, 3), np.uint8),
     ],
 )
-def test_what_is_no_images(wrong: np.ndarray) -> None:
+def test_wrong_arrays_are_refused(wrong: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected"):
         to_uint8(wrong)
 
@@ -117,22 +117,22 @@ def test_a_gif_has_one_palette(tmp_path: Path) -> None:
 
 
 def local_palettes(gif: bytes) -> list[bool]:
-    """Whether each frame brings a palette of its own, by GIF89a's blocks."""
+    """Whether each frame has its own palette, by the blocks of GIF89a."""
 
     def after(place: int) -> int:
         while gif[place]:
             place += gif[place] + 1
         return place + 1
 
-    found, place = [], 13 + 3 * 2 ** ((gif[10] & 7) + 1)
+    palettes, place = [], 13 + 3 * 2 ** ((gif[10] & 7) + 1)
     while gif[place : place + 1] != b";":
         if gif[place : place + 1] == b"!":
             place = after(place + 2)
         else:
             flags = gif[place + 9]
-            found.append(bool(flags & 128))
+            palettes.append(bool(flags & 128))
             place = after(place + 11 + (3 * 2 ** ((flags & 7) + 1) if flags & 128 else 0))
-    return found
+    return palettes
 
 
 def test_a_gif_goes_there_and_back(tmp_path: Path) -> None:
