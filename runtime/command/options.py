@@ -141,9 +141,11 @@ def name_list(text: str) -> tuple[str, ...]:
 
 
 def file_path(text: str) -> Path:
-    """Parse a path; text that looks like the next flag is none."""
-    if not text or "\0" in text or text.startswith("--"):
-        raise ValueError("expected a path, like ./--a if its name begins with --")
+    """Parse a path; text that looks like the next flag is refused."""
+    if not text or "\0" in text:
+        raise ValueError("expected a path")
+    if text.startswith("--"):
+        raise ValueError("expected a path, not a flag; write a name like --a as ./--a")
     return Path(text)
 
 

@@ -24,7 +24,7 @@ OPTIONS = (
         "out", file_path, "what to write: a .png, .gif or .npz, or a folder of PNGs", required=True
     ),
     Option("count", integer, "how many images; by default 16"),
-    Option("seed", integer, "seed of the first image, the next ones count up; by default 0"),
+    Option("seed", integer, "seed of the first image, plus 1 for each next image; by default 0"),
     Option("seeds", parse_seeds, "seeds like 3,7,9-12 instead of --count and --seed"),
     Option("steps", integer, "denoising steps; by default the bundle's"),
     Option("label", name_list, "classes to show, by name or number, in turn; none for no class"),

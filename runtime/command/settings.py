@@ -51,6 +51,8 @@ def checked_settings(
     labels, guidance = values["label"], values["guidance"]
     if labels and bundle.class_names:
         labels = tuple(_class_number(bundle, name) for name in labels)
+    elif labels:
+        labels = ",".join(labels)  # for the error that follows
     checked_conditioning(bundle, labels, guidance, count=len(labels or ()))
     return Settings(graphs, steps, labels, guidance)
 

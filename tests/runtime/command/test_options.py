@@ -69,7 +69,7 @@ def test_a_wrong_flag(argument: str, message: str) -> None:
 
 
 def test_the_next_flag_is_no_value() -> None:
-    with pytest.raises(UsageError, match=r"--bundle=--out=o\.png: expected a path"):
+    with pytest.raises(UsageError, match=r"--bundle=--out=o\.png: expected a path, not a flag"):
         parse_options(OPTIONS, ["--bundle", "--out=o.png"])
 
 

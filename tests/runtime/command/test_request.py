@@ -41,7 +41,7 @@ def photo(tmp_path: Path) -> Path:
         (["--interpolate_to=3", "--seed=-1"], "--seed=-1: expected a whole number from 0"),
         (["--interpolate_to=3", "--shard=1/2"], "--shard: has no effect beside --interpolate_to"),
         (["--guidance=2"], "--guidance=2.0: the model of"),
-        (["--label=rose"], "knows no classes"),
+        (["--label=rose,2"], "--label='rose,2': the model of"),
         (["--shard=1/2"], "expected .npz or a folder with --shard"),
         (["--inpaint=p.png"], "--inpaint: expected --mask with it"),
         (["--mask=p.png"], "--mask: expected --inpaint with it"),
