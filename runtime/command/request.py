@@ -27,7 +27,8 @@ def checked_task(values: Mapping[str, Any], bundle: Bundle) -> Task:
     ending = values["out"].suffix.lower()
     plain = "denoising" if ending == ".gif" else "samples"
     kind = next((kind for kind in KINDS if values.get(kind) is not None), plain)
-    if bundle.image_shape[-1] not in CHANNELS and (kind != "samples" or ending != ".npz"):
+    shown = ending != ".npz" or kind in ("inpaint", "reconstruct")
+    if shown and bundle.image_shape[-1] not in CHANNELS:
         raise BundleError(
             f"{bundle.path / MANIFEST}: images have {bundle.image_shape[-1]} channels, expected 1, "
             "3 or 4 for a picture; write a .npz for arrays"

@@ -98,8 +98,11 @@ def test_wrong_outputs(tiny_bundle: Path, tmp_path: Path, out: str, message: str
 
 
 @pytest.mark.parametrize("channels", [2, 5])
-def test_channels_that_make_no_picture(tiny_bundle: Path, tmp_path: Path, channels: int) -> None:
-    bundle = open_bundle(tiny_bundle)._replace(image_shape=(8, 8, channels))
+def test_channels_that_make_no_picture(full_bundle: Path, tmp_path: Path, channels: int) -> None:
+    bundle = open_bundle(full_bundle)._replace(image_shape=(8, 8, channels))
     with pytest.raises(BundleError, match=f"images have {channels} channels, expected 1, 3 or 4"):
         check(bundle, tmp_path / "a.png")
-    check(bundle, tmp_path / "a.npz")
+    for flags in ([], ["--interpolate_to=3"]):
+        check(bundle, tmp_path / "a.npz", *flags)
+    with pytest.raises(BundleError, match="expected 1, 3 or 4"):
+        check(bundle, tmp_path / "a.npz", "--reconstruct=a.png")
