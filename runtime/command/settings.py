@@ -48,13 +48,13 @@ def checked_settings(
     """Return the settings that the flags name; UsageError if these graphs cannot follow them."""
     drawn = not {"sampler", "from_noise"}.isdisjoint(graphs)
     steps = (checked_drawn_steps if drawn else checked_steps)(bundle, values["steps"])
-    labels, guidance = values["label"], values["guidance"]
-    if labels and bundle.class_names:
-        labels = tuple(_class_number(bundle, name) for name in labels)
-    elif labels:
-        labels = ",".join(labels)  # for the error that follows
-    checked_conditioning(bundle, labels, guidance, count=len(labels or ()))
-    return Settings(graphs, steps, labels, guidance)
+    names, guidance = values["label"], values["guidance"]
+    if not bundle.class_names:
+        checked_conditioning(bundle, names and ",".join(names), guidance)
+        return Settings(graphs, steps, None, None)
+    choices = names and tuple(_class_number(bundle, name) for name in names)
+    checked_conditioning(bundle, choices, guidance, count=len(choices or ()))
+    return Settings(graphs, steps, choices, guidance)
 
 
 def _class_number(bundle: Bundle, text: str) -> int:
