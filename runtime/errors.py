@@ -1,20 +1,20 @@
-"""The errors that are no defects: each says what was received, expected, and what to do."""
+"""Expected errors: each says what was received, what was expected, and what to do."""
 
 
 class DiffkilnError(Exception):
-    """What a command answers with one line; any other error is a defect and keeps its traceback."""
+    """A command prints it as one line; any other error is a defect and keeps its traceback."""
 
 
 class BundleError(DiffkilnError, ValueError):
-    """A bundle is missing, damaged, or not of a kind that this version can read."""
+    """A bundle is missing, damaged, or of a kind that this version cannot read."""
 
 
 class DeviceError(DiffkilnError, ValueError):
-    """The device asked for does not exist or cannot be used on this machine."""
+    """The requested device does not exist or cannot be used on this machine."""
 
 
 class LibraryError(DiffkilnError, ImportError):
-    """A library that one of diffkiln's extras installs is not there."""
+    """A library that one of diffkiln's extras installs is missing."""
 
 
 class RunError(DiffkilnError, RuntimeError):
@@ -22,8 +22,8 @@ class RunError(DiffkilnError, RuntimeError):
 
 
 class MemoryShortError(RunError):
-    """onnxruntime could not have the memory that a graph needs for so many images."""
+    """onnxruntime could not allocate the memory that a graph needs for so many images."""
 
 
 class UsageError(DiffkilnError, ValueError):
-    """The command line cannot be used as given."""
+    """The flags of a command are wrong."""

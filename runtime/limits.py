@@ -1,4 +1,4 @@
-"""The ranges of the numbers that a caller chooses, and the check that they are kept."""
+"""The ranges of the numbers that a caller chooses, and the check of one."""
 
 import operator
 from typing import Any
@@ -19,7 +19,7 @@ SEED_END = 2**63
 def whole(name: str, value: Any, minimum: int, maximum: int) -> int:
     """Return `value` as an int; ValueError unless it is a whole number in minimum … maximum.
 
-    NumPy's integers are taken; a bool is not, since it is hardly ever meant.
+    NumPy's integers are accepted; a bool is not, since it is hardly ever meant.
     """
     try:
         number = None if isinstance(value, bool | np.bool_) else operator.index(value)

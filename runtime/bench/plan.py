@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..bundle.bundle import Bundle
-from ..command.options import bad_flag
-from ..command.program import checked_steps
+from ..command.options import bad_flag, flag_errors
+from ..engine.arguments import checked_steps
 from .sampling import VARIANTS
 
 # What sampler.onnx may be.
@@ -55,8 +55,9 @@ def plan(
     settings: list[Setting] = []
     left_out: list[str] = []
     for bundle, name in zip(bundles, _names(bundles), strict=True):
-        for number in steps:
-            checked_steps(bundle, number)
+        with flag_errors():
+            for number in steps:
+                checked_steps(bundle, number)
         wanted = [
             Setting(bundle, name, device, variant, batch, number)
             for device in devices

@@ -1,1 +1,1 @@
-"""`diffkiln-sample`: its flags, its tasks, and the files that they fill."""
+"""`diffkiln-sample`: its flags, its tasks, and the files that it writes."""

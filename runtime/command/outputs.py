@@ -1,9 +1,8 @@
 """Writes the images of a task as a picture, an animation, arrays or a folder."""
 
-import contextlib
-import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,19 +12,40 @@ from ..background import Background
 from ..bundle.bundle import Bundle
 from ..output.folder import fill_folder, missing, open_folder, save_folder
 from ..output.gif import save_gif
-from ..output.images import enlarge, grid, import_pillow, save_png, to_uint8
+from ..output.images import (
+    GAP,
+    enlarge,
+    grid,
+    grid_shape,
+    import_pillow,
+    save_png,
+    to_uint8,
+)
+from .options import bad_flag, require_writable
 from .progress import progress
-from .tasks import Task
+from .tasks import MAX_TOGETHER, Task
 
 if TYPE_CHECKING:
     from ..sampler import Sampler
+
+# A quarter of a gigabyte of pixels: more would not open in a viewer, and may not fit in memory.
+MAX_PIXELS = 2**28
+# The format stores width and height in 16 bits.
+MAX_GIF_SIDE = 2**16 - 1
+
+# The endings that go with a flag; "" is a folder.
+_ENDINGS = {
+    "shard": (".npz", ""),
+    "inpaint": (".png", ".npz", ""),
+    "reconstruct": (".png", ".npz"),
+}
 
 
 class Output(NamedTuple):
     """Where a task's images go; `ending` is ".png", ".gif", ".npz" or "" for a folder.
 
-    `settings` are what images of `bundle` follow from beside their seeds. A `shared` output is one
-    part of a job: what is finished of it is not made again.
+    `settings` determine the images besides their seeds. A `shared` output is one part of a job:
+    finished images in it are not made again.
     """
 
     path: Path
@@ -35,92 +55,138 @@ class Output(NamedTuple):
     settings: Mapping[str, Any]
     shared: bool = False
 
+    @property
+    def moving(self) -> bool:
+        """Whether it is an animation."""
+        return self.ending == ".gif"
+
+
+def checked_output(values: Mapping[str, Any], bundle: Bundle, task: Task) -> Output:
+    """Return where the task's images go; UsageError if they cannot go there."""
+    out, scale, shard = values["out"], values["scale"], values["shard"]
+    ending = out.suffix.lower()
+    hidden = not ending and "." in out.name and out.name != ".."  # such as ".png"
+    if hidden or ending not in _WRITERS:
+        raise bad_flag("out", out, "expected a .png, .gif or .npz, or a folder without a dot")
+    for flag, endings in _ENDINGS.items():
+        if values[flag] is not None and ending not in endings:
+            expected = " or ".join(ending or "a folder" for ending in endings)
+            raise bad_flag("out", out, f"expected {expected} with --{flag}")
+    if scale > 1 and ending == ".npz":
+        raise bad_flag("scale", scale, "expected 1 for a .npz; leave it out")
+    path = shard.file(out) if shard is not None and ending else out
+    require_writable("out", path, folder=not ending, shared=shard is not None)
+    settings = task.settings.record(bundle, scale)
+    output = Output(path, ending, scale, bundle, settings, shard is not None)
+    if ending in (".png", ".gif") and (problem := _problem_with_size(task, output)):
+        raise bad_flag("out", path, problem)
+    return output
+
+
+def _problem_with_size(task: Task, output: Output) -> str | None:
+    """What is wrong with a picture or an animation of more pixels than viewers and files allow."""
+    count, (height, width, _) = len(task.numbers), output.bundle.image_shape
+    if count > MAX_TOGETHER:
+        return f"would show {count} images, expected at most {MAX_TOGETHER}; give --out a folder"
+    shown = task.images_per_frame if output.moving else count + len(task.before)
+    rows, columns = grid_shape(shown, one_row=task.one_row)
+    height = (rows * (height + GAP) - GAP) * output.scale
+    width = (columns * (width + GAP) - GAP) * output.scale
+    frames = task.frames if output.moving else 1
+    if frames * height * width > MAX_PIXELS:
+        return (
+            f"would have {frames} frame(s) of {width} x {height} pixels, expected at most "
+            f"{MAX_PIXELS} pixels in all; lower --count, --scale or, for a .gif, --steps"
+        )
+    if output.moving and max(height, width) > MAX_GIF_SIDE:
+        return (
+            f"would have {width} x {height} pixels, expected at most {MAX_GIF_SIDE} a side in a "
+            ".gif; lower --count or --scale"
+        )
+    return None
+
 
 def write(task: Task, output: Output, sampler: "Sampler") -> int:
     """Make the images, write each file whole or not at all, and return how many were made.
 
     Raises UsageError if a shared output was begun with other settings.
     """
-    if output.shared and output.ending == "":
-        open_folder(output.path, output.settings)
-        task = dataclasses.replace(task, seeds=missing(output.path, task.seeds))
-    elif output.shared and _arrays_are_there(task, output):
-        return 0
-    moving, count = output.ending == ".gif", len(task.numbers)
-    total, unit = (task.frame_count, "frames") if moving else (count, "images")
+    if output.shared:
+        try:
+            unfinished = _unfinished(task, output)
+        except ValueError as error:
+            raise bad_flag("out", output.path, str(error)) from error
+        if unfinished is None:
+            return 0
+        task = replace(task, numbers=unfinished)
+    count, moving = len(task.numbers), output.moving
     if count and output.ending != ".npz":
         Background(import_pillow).start()  # while the first graph is loaded
+    total, unit = (task.frames, "frames") if moving else (count, "images")
     with progress(total, unit) as advance:
-        made = _made(task, sampler, moving) if count else iter(())
-        _WRITERS[output.ending](task, output, _told(made, moving, advance))
+        batches = task.batches(sampler) if count else iter(())
+        reported = _reported(batches, lambda batch: advance(1 if moving else len(batch)))
+        _WRITERS[output.ending](task, output, reported)
     return count
 
 
-def laid_out(task: Task, images: np.ndarray, scale: int) -> np.ndarray:
-    """One picture uint8 [height, width, channels]: an image, a grid or a strip."""
-    picture = to_uint8(images)[0] if len(images) == 1 else grid(images, one_row=task.one_row)
-    return enlarge(picture[np.newaxis], scale)[0]
+def _unfinished(task: Task, output: Output) -> np.ndarray | None:
+    """Return the numbers of the images that are still to be made, None if a file is finished."""
+    if output.ending == "":
+        open_folder(output.path, output.settings)
+        return missing(output.path, task.numbers)
+    from ..output.npz import is_finished  # only here, so that pictures start sooner
+
+    finished = is_finished(output.path, output.settings, task.numbers)
+    return None if finished else task.numbers
 
 
-def _made(task: Task, sampler: "Sampler", moving: bool) -> Iterator[np.ndarray]:
-    return task.frames(sampler) if moving else task.batches(sampler)
-
-
-def _told(
-    batches: Iterator[np.ndarray], moving: bool, advance: Callable[[int], None]
+def _reported(
+    batches: Iterator[np.ndarray], report: Callable[[np.ndarray], None]
 ) -> Iterator[np.ndarray]:
-    """Yield the batches, and tell of each when it has been taken care of."""
+    """Yield the batches, and report each once it has been written."""
     for batch in batches:
         yield batch
-        advance(1 if moving else len(batch))
+        report(batch)
+
+
+def _picture(task: Task, images: np.ndarray) -> np.ndarray:
+    """Lay images out as one picture uint8 [height, width, channels]: one, a grid or a strip."""
+    return to_uint8(images)[0] if len(images) == 1 else grid(images, one_row=task.one_row)
 
 
 def _write_png(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:
-    made = (to_uint8(batch) for batch in batches)
-    images = np.concatenate([*(image[np.newaxis] for image in task.before), *made])
-    save_png(output.path, laid_out(task, images, output.scale))
+    drawn = (to_uint8(batch) for batch in batches)
+    images = np.concatenate([*(image[np.newaxis] for image in task.before), *drawn])
+    save_png(output.path, enlarge(_picture(task, images)[np.newaxis], output.scale)[0])
 
 
 def _write_gif(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:
-    frames = (laid_out(task, images, 1) for images in batches)
+    frames = (_picture(task, images) for images in batches)
     save_gif(output.path, frames, scale=output.scale, there_and_back=task.there_and_back)
-
-
-def _arrays_are_there(task: Task, output: Output) -> bool:
-    from ..output.npz import is_finished  # only here, so that pictures start sooner
-
-    return is_finished(output.path, output.settings, task.seeds)
 
 
 def _write_arrays(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:
     from ..output.npz import save_arrays
 
-    arrays = {**task.arrays, "settings": np.array(json.dumps(output.settings))}
     save_arrays(
         output.path,
         batches,
         shape=(len(task.numbers), *output.bundle.image_shape),
         dtype=output.bundle.image_dtype,
-        others=arrays,
+        others={**task.arrays, "settings": np.array(json.dumps(output.settings))},
         named=output.shared,
     )
 
 
 def _write_folder(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:
     enlarged = (enlarge(batch, output.scale) for batch in batches)
-    if output.shared:
-        with _to_be_continued():
-            fill_folder(output.path, enlarged, task.numbers)
-    else:
-        save_folder(output.path, enlarged, task.numbers)
-
-
-@contextlib.contextmanager
-def _to_be_continued() -> Iterator[None]:
+    if not output.shared:
+        return save_folder(output.path, enlarged, task.numbers)
     try:
-        yield
+        fill_folder(output.path, enlarged, task.numbers)
     except KeyboardInterrupt as error:
-        error.add_note("the same command goes on from here")
+        error.add_note("run the same command again to continue")
         raise
 
 

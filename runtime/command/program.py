@@ -1,4 +1,4 @@
-"""What the commands share: exit statuses, one-line errors, and an onnxruntime that keeps quiet."""
+"""What the commands share: exit statuses, one-line errors, and a quiet onnxruntime."""
 
 import contextlib
 import gc
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..bundle.bundle import Bundle
 from ..errors import DiffkilnError, UsageError
-from .options import Option, bad_flag, parse_options
+from .options import Option, parse_options
 
 if TYPE_CHECKING:
     from ..sampler import Sampler
@@ -29,26 +29,32 @@ class Command(NamedTuple):
     body: Callable[[Mapping[str, Any]], None]
 
     def main(self) -> int:
-        """Run with the process's arguments; the exit status is 0, 1, 2 for usage, 130 or 143."""
-        signal.signal(signal.SIGTERM, _interrupt)
+        """Run with the process's arguments; a polite kill ends it like Ctrl-C."""
+        if hasattr(signal, "SIGTERM"):
+            signal.signal(signal.SIGTERM, _interrupt)
         try:
-            self._run(sys.argv[1:])
+            return self.run(sys.argv[1:])
+        finally:
+            # The process ends now; Python would search everything left for cycles first.
+            gc.freeze()
+
+    def run(self, arguments: Sequence[str]) -> int:
+        """Run with these arguments; the exit status is 0, 1, 2 for usage, 130 or 143."""
+        try:
+            self._run(arguments)
         except UsageError as error:
             return self._fail(error, EXIT_USAGE)
         except BrokenPipeError:
-            # The reader of our output has gone; Python's last flush must not complain of it too.
+            # The reader of our output has gone; Python's last flush must not complain as well.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return EXIT_FAILURE
         except (DiffkilnError, OSError, MemoryError) as error:
             return self._fail(error, EXIT_FAILURE)
         except KeyboardInterrupt as error:
             number = error.args[0] if error.args else signal.SIGINT
-            # A body that leaves something behind says so in a note.
+            # A note says what the body leaves behind.
             (left, *_) = getattr(error, "__notes__", ["nothing was written"])
             return self._fail(f"interrupted; {left}", EXIT_SIGNAL + number)
-        finally:
-            # What is left ends with the process; Python would search it for cycles first.
-            gc.freeze()
         return 0
 
     def _run(self, arguments: Sequence[str]) -> None:
@@ -77,34 +83,12 @@ def _interrupt(number: int, _: object) -> None:
     raise KeyboardInterrupt(number)
 
 
-def checked_steps(bundle: Bundle, steps: int | None) -> int:
-    """Return `steps` if the bundle allows so many, or the bundle's default for None.
-
-    Raises UsageError for more steps than the bundle allows.
-    """
-    if steps is not None and steps > bundle.max_steps:
-        raise bad_flag(
-            "steps", steps, f"expected at most {bundle.max_steps}, the most of {bundle.path}"
-        )
-    return bundle.default_steps if steps is None else steps
-
-
-def require_unrolled_steps(bundle: Bundle, steps: int) -> None:
-    """UsageError unless an unrolled bundle's only number of steps is `steps`."""
-    if bundle.unrolled_steps not in (None, steps):
-        raise bad_flag(
-            "steps",
-            steps,
-            f"expected {bundle.unrolled_steps}, the only one that {bundle.path} is unrolled for",
-        )
-
-
 def load_sampler(bundle: Bundle, **settings: Any) -> "Sampler":
     """Make a Sampler so that onnxruntime writes nothing to this process's stderr."""
     with device_discovery_hidden():
         from ..engine.session import ONLY_FATAL, onnxruntime
         from ..sampler import Sampler
-    # What it logs from here on also comes as an exception, or is said by our own DeviceError.
+    # Whatever it logs from here on also arrives as an exception, or in a DeviceError of ours.
     onnxruntime.set_default_logger_severity(ONLY_FATAL)
     return Sampler(bundle, **settings)
 
@@ -113,9 +97,9 @@ def load_sampler(bundle: Bundle, **settings: Any) -> "Sampler":
 def device_discovery_hidden() -> Iterator[None]:
     """Drop what onnxruntime writes to stderr on import when it finds no GPU it can describe.
 
-    It does so from native code before any setting can reach it, so the file descriptor itself is
-    held for that moment; every other line is passed on. Only Linux has these warnings, and only a
-    command may do this: a library's stderr belongs to its host.
+    Native code writes it before any setting can reach it, so the file descriptor itself is
+    redirected for that moment; every other line is passed on. Only Linux has these warnings, and
+    only a command may do this: a library's stderr belongs to its host.
     """
     if sys.platform != "linux" or sys.stderr is None:
         yield
@@ -139,9 +123,6 @@ def device_discovery_hidden() -> Iterator[None]:
 
 
 def _version() -> str:
-    from importlib import metadata
+    from importlib import metadata  # only here, so that pictures start sooner
 
-    try:
-        return metadata.version("diffkiln")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
+    return metadata.version("diffkiln")

@@ -1,4 +1,4 @@
-"""A progress bar for work that lasts, where someone is there to see it."""
+"""A progress bar for long work, where someone can see it."""
 
 import contextlib
 import sys
@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-# Work that is done by then needs no bar, and does not wait for one to be imported.
+# Shorter work needs no bar, and does not wait for the import of one.
 PATIENCE_S = 1.0
 
 
 @contextlib.contextmanager
 def progress(total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Give a function to tell how many more of `total` units are done.
+    """Give a function that reports how many more of `total` units are done.
 
-    It draws a bar on stderr, which is gone at the end, if that is a terminal and the work takes
-    longer than PATIENCE_S.
+    If stderr is a terminal and the work takes longer than PATIENCE_S, it draws a bar there and
+    removes it at the end.
     """
     seen = sys.stderr is not None and sys.stderr.isatty()
     patient_until = time.monotonic() + PATIENCE_S

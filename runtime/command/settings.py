@@ -1,49 +1,65 @@
-"""What the files of a job were made with, so that a restart goes on with its own files alone."""
+"""What all images of a task have in common: the steps, the classes and the guidance."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..bundle.bundle import Bundle
-from .options import bad_flag
-
-# The folder's name is for people: the same bundle may lie somewhere else the next time.
-_NOT_COMPARED = ("bundle",)
-
-
-def settings_of(
-    bundle: Bundle,
-    *,
-    steps: int,
-    scale: int,
-    choices: Sequence[int] | None = None,
-    guidance: float | None = None,
-) -> dict[str, Any]:
-    """Return all that the pixels of a seed follow from, as JSON has it."""
-    chosen = bundle.default_guidance if guidance is None else guidance
-    conditioning = {"label": choices and list(choices), "guidance": chosen}
-    return {
-        "bundle": bundle.path.absolute().name,
-        "sampler_sha256": bundle.graph("sampler").sha256,
-        "steps": steps,
-        "scale": scale,
-        **(conditioning if bundle.class_names else {}),
-    }
+from ..engine.arguments import checked_drawn_steps, checked_steps
+from ..engine.conditioning import NO_LABEL, checked_conditioning, class_number
+from .options import flag_errors
 
 
-def require_same(path: Path, found: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """UsageError with the first difference, unless `path` was made with these settings."""
-    for name, value in settings.items():
-        if name not in _NOT_COMPARED and found.get(name) != value:
-            raise bad_flag(
-                "out",
-                path,
-                f"was begun with {_told(name, found.get(name))}, not {_told(name, value)}; use the "
-                "same flags and bundle to go on with it, or choose another path",
-            )
+class Settings(NamedTuple):
+    """`graphs` are run; `choices` are the classes to show, number s mod their count for seed s.
+
+    None leaves the classes, and the guidance, to the sampler.
+    """
+
+    graphs: tuple[str, ...]
+    steps: int
+    choices: tuple[int, ...] | None
+    guidance: float | None
+
+    def arguments(self, seeds: np.ndarray) -> dict[str, Any]:
+        """Return the arguments for a Sampler's method that draws images of seeds int64 [N]."""
+        labels = None if self.choices is None else np.array(self.choices)[seeds % len(self.choices)]
+        return {"steps": self.steps, "labels": labels, "guidance": self.guidance}
+
+    def record(self, bundle: Bundle, scale: int) -> dict[str, Any]:
+        """Return everything that determines the pixels of a seed, as JSON has it."""
+        guidance = bundle.default_guidance if self.guidance is None else self.guidance
+        conditioning = {"label": self.choices and list(self.choices), "guidance": guidance}
+        return {
+            "bundle": bundle.path.absolute().name,
+            "sampler_sha256": bundle.graph("sampler").sha256,
+            "steps": self.steps,
+            "scale": scale,
+            **(conditioning if bundle.class_names else {}),
+        }
 
 
-def _told(name: str, value: Any) -> str:
-    if value is None:
-        return f"no {name}"
-    return f"{name} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+@flag_errors()
+def checked_settings(
+    values: Mapping[str, Any], bundle: Bundle, graphs: tuple[str, ...]
+) -> Settings:
+    """Return the settings that the flags name; UsageError if these graphs cannot follow them."""
+    drawn = not {"sampler", "from_noise"}.isdisjoint(graphs)
+    steps = (checked_drawn_steps if drawn else checked_steps)(bundle, values["steps"])
+    names, guidance = values["label"], values["guidance"]
+    if not bundle.class_names:
+        checked_conditioning(bundle, names and ",".join(names), guidance)
+        return Settings(graphs, steps, None, None)
+    choices = names and tuple(_class_number(bundle, name) for name in names)
+    checked_conditioning(bundle, choices, guidance, count=len(choices or ()))
+    return Settings(graphs, steps, choices, guidance)
+
+
+def _class_number(bundle: Bundle, text: str) -> int:
+    """Return the class of this name or number; a name comes first, and "none" may be one."""
+    if text == "none" and text not in bundle.class_names:
+        return NO_LABEL
+    is_number = text not in bundle.class_names and re.fullmatch("-?[0-9]{1,19}", text)
+    return class_number(bundle, int(text) if is_number else text)

@@ -1,238 +1,179 @@
-"""What can be asked of a bundle, and how its images come about, whatever file they go to."""
+"""The kinds of images that a bundle can be asked for, whatever file they go to."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..bundle.bundle import Bundle
 from ..output.images import masked, to_uint8
+from .options import bad_flag
+from .seeds import count_of, seeds_of
+from .settings import Settings
 
 if TYPE_CHECKING:
     from ..sampler import Sampler
 
-# More of them only make a file larger.
+# All images of a picture, and all frames of an interpolation, are in memory together.
+MAX_TOGETHER = 4096
+# More frames only make a file larger.
 MAX_DENOISING_FRAMES = 60
 
-# Results of one photograph stand in one row with it while they are so few.
+# A photograph and its results stand in one row while there are at most so many of them.
 _ONE_ROW = 6
-# So many are painted at a time, for the progress bar and for memory.
+# So many photographs are painted at a time, for the progress bar and for memory.
 _TOGETHER = 16
+
+Flags = Mapping[str, Any]
+Batches = Iterator[np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One kind of work; `seeds` are int64 [S], and all has been checked.
+    """Checked work: `draw` yields the images of `numbers` in order, some at a time.
 
-    `choices` are the classes to show, of which an image of seed s shows number s mod their count;
-    None, as `guidance`, leaves them to the sampler. `graphs` are what it needs of the bundle, and
-    `moving_graphs` what an animation needs; none where there is nothing that moves.
+    `numbers` int64 [N] name the images' files in a folder, `origin` says in words where the images
+    come from, and `arrays` go into a .npz beside the images. A picture shows the images `before`,
+    uint8 [height, width, channels], first. For an animation, `draw` yields one of the `frames`
+    each time, which shows `images_per_frame` images.
     """
 
-    seeds: np.ndarray
-    steps: int
-    choices: tuple[int, ...] | None = field(default=None, kw_only=True)
-    guidance: float | None = field(default=None, kw_only=True)
+    settings: Settings
+    numbers: np.ndarray
+    origin: str
+    arrays: Mapping[str, np.ndarray]
+    draw: Callable[["Sampler", Settings, np.ndarray], Batches]
+    _: KW_ONLY
+    before: Sequence[np.ndarray] = ()
+    one_row: bool = False
+    frames: int = 0
+    images_per_frame: int = 1
+    there_and_back: bool = False
 
-    graphs: ClassVar[tuple[str, ...]] = ("sampler",)
-    moving_graphs: ClassVar[tuple[str, ...]] = ()
-    # Whether an animation comes back to its first frame.
-    there_and_back: ClassVar[bool] = False
-
-    @property
-    def numbers(self) -> Sequence[int]:
-        """One number for each image, which names its file in a folder."""
-        return self.seeds.tolist()
-
-    @property
-    def origin(self) -> str:
-        """Where the images come from, in words: "seeds 5 to 7"."""
-        if len(self.seeds) < 2:
-            return f"seed {self.seeds[0]}" if len(self.seeds) else "no seeds"
-        first, last = int(self.seeds[0]), int(self.seeds[-1])
-        return f"seeds {first} {'to' if last - first + 1 == len(self.seeds) else '…'} {last}"
-
-    @property
-    def one_row(self) -> bool:
-        """Whether a picture of all images is a strip."""
-        return False
-
-    @property
-    def before(self) -> Sequence[np.ndarray]:
-        """Images uint8 [height, width, channels] that a picture shows before those made."""
-        return ()
-
-    @property
-    def arrays(self) -> Mapping[str, np.ndarray]:
-        """Arrays for a .npz beside the images."""
-        return {"seeds": self.seeds}
-
-    def batches(self, sampler: "Sampler") -> Iterator[np.ndarray]:
-        """Yield all images in order, some at a time, of the bundle's dtype."""
-        return sampler.batches(seeds=self.seeds, steps=self.steps, **self.conditioning(self.seeds))
-
-    def conditioning(self, seeds: np.ndarray) -> dict[str, Any]:
-        """Return the arguments of a Sampler that say what images of these seeds show."""
-        if self.choices is None:
-            return {"labels": None, "guidance": self.guidance}
-        labels = np.array(self.choices)[seeds % len(self.choices)]
-        return {"labels": labels, "guidance": self.guidance}
-
-    def frames(self, sampler: "Sampler") -> Iterator[np.ndarray]:
-        """Yield the images [N, …] of each frame of an animation."""
-        raise NotImplementedError
-
-    @property
-    def frame_count(self) -> int:
-        """How many `frames` there are."""
-        return 0
-
-    @property
-    def images_per_frame(self) -> int:
-        """How many images each of them shows."""
-        return 1
+    def batches(self, sampler: "Sampler") -> Batches:
+        """Yield images [M, height, width, channels] of the bundle's dtype."""
+        return self.draw(sampler, self.settings, self.numbers)
 
 
-@dataclass(frozen=True, eq=False)
-class Samples(Task):
-    """The images of the seeds; moving, their denoising."""
-
-    moving_graphs: ClassVar = ("noise", "step")
-
-    @property
-    def frame_count(self) -> int:
-        """How many `frames` there are: one for each step, or for every second, and so on."""
-        return -(-self.steps // self._every)
-
-    def frames(self, sampler: "Sampler") -> Iterator[np.ndarray]:
-        """Yield the images after every so many steps, counted back from the last."""
-        conditioning = self.conditioning(self.seeds)
-        for step, images in sampler.stepwise(seeds=self.seeds, steps=self.steps, **conditioning):
-            if (self.steps - 1 - step) % self._every == 0:
-                yield images
-
-    @property
-    def images_per_frame(self) -> int:
-        """All of them move together."""
-        return len(self.seeds)
-
-    @property
-    def _every(self) -> int:
-        return -(-self.steps // MAX_DENOISING_FRAMES)
+def samples(settings: Settings, values: Flags, _: Bundle) -> Task:
+    """Draw the images of the seeds."""
+    seeds = seeds_of(values)
+    return Task(settings, seeds, _origin(seeds), {"seeds": seeds}, _sampled)
 
 
-@dataclass(frozen=True, eq=False)
-class Interpolation(Task):
-    """`count` images from the first of two seeds to the second; moving, there and back."""
-
-    count: int
-
-    graphs: ClassVar = ("noise", "from_noise")
-    moving_graphs: ClassVar = graphs
-    there_and_back: ClassVar = True
-
-    @property
-    def numbers(self) -> Sequence[int]:
-        """The frames from 0."""
-        return range(self.count)
-
-    @property
-    def origin(self) -> str:
-        """The two ends."""
-        return "from seed {} to seed {}".format(*self.seeds)
-
-    @property
-    def one_row(self) -> bool:
-        """A way is seen from left to right."""
-        return True
-
-    @property
-    def frame_count(self) -> int:
-        """As many frames as images."""
-        return self.count
-
-    def batches(self, sampler: "Sampler") -> Iterator[np.ndarray]:
-        """Yield all images at once."""
-        (start, end), conditioning = (
-            self.seeds.tolist(),
-            self.conditioning(self.seeds[[0] * self.count]),
-        )
-        yield sampler.interpolate(start, end, self.count, steps=self.steps, **conditioning)
-
-    def frames(self, sampler: "Sampler") -> Iterator[np.ndarray]:
-        """Yield each image as a frame."""
-        return (image[np.newaxis] for images in self.batches(sampler) for image in images)
+def _sampled(sampler: "Sampler", settings: Settings, seeds: np.ndarray) -> Batches:
+    return sampler.batches(seeds=seeds, **settings.arguments(seeds))
 
 
-@dataclass(frozen=True, eq=False)
-class Inpainting(Task):
-    """One photograph [height, width, channels], painted anew by each seed where the mask is 1.
+def denoising(settings: Settings, values: Flags, _: Bundle) -> Task:
+    """Animate the denoising of all images together.
 
-    The photograph is of the bundle's dtype, the mask uint8 [height, width, 1].
+    There is a frame for each step, or for every second, and so on, counted back from the last.
     """
-
-    photo: np.ndarray
-    mask: np.ndarray
-
-    graphs: ClassVar = ("inpaint",)
-
-    @property
-    def one_row(self) -> bool:
-        """Few variants stand beside the photograph."""
-        return len(self.seeds) <= _ONE_ROW
-
-    @property
-    def before(self) -> Sequence[np.ndarray]:
-        """The photograph, whole and masked."""
-        photo = to_uint8(self.photo[np.newaxis])[0]
-        return (photo, masked(photo, self.mask))
-
-    @property
-    def arrays(self) -> Mapping[str, np.ndarray]:
-        """The seeds, the photograph and the mask."""
-        return {"seeds": self.seeds, "photo": self.photo, "mask": self.mask}
-
-    def batches(self, sampler: "Sampler") -> Iterator[np.ndarray]:
-        """Yield the variants, some at a time."""
-        for start in range(0, len(self.seeds), _TOGETHER):
-            seeds = self.seeds[start : start + _TOGETHER]
-            photos = self.photo[np.newaxis].repeat(len(seeds), axis=0)
-            conditioning = self.conditioning(seeds)
-            yield sampler.inpaint(photos, self.mask, seeds=seeds, steps=self.steps, **conditioning)
+    seeds, frames = seeds_of(values), -(-settings.steps // _every(settings))
+    return Task(
+        settings,
+        seeds,
+        _origin(seeds),
+        {},
+        _denoised,
+        frames=frames,
+        images_per_frame=len(seeds),
+    )
 
 
-@dataclass(frozen=True, eq=False)
-class Reconstruction(Task):
-    """One photograph [height, width, channels] of the bundle's dtype, as the model draws it.
+def _denoised(sampler: "Sampler", settings: Settings, seeds: np.ndarray) -> Batches:
+    for step, images in sampler.stepwise(seeds=seeds, **settings.arguments(seeds)):
+        if (settings.steps - 1 - step) % _every(settings) == 0:
+            yield images
 
-    There are no seeds.
-    """
 
-    photo: np.ndarray
+def _every(settings: Settings) -> int:
+    return -(-settings.steps // MAX_DENOISING_FRAMES)
 
-    graphs: ClassVar = ("encode", "from_noise")
 
-    @property
-    def numbers(self) -> Sequence[int]:
-        """The one image."""
-        return range(1)
+def interpolation(settings: Settings, values: Flags, _: Bundle) -> Task:
+    """Draw images from one seed to another: a strip, or an animation there and back."""
+    count, ends = count_of(values), (int(seeds_of(values, count=1)[0]), values["interpolate_to"])
+    if not 2 <= count <= MAX_TOGETHER:
+        raise bad_flag("count", count, f"expected 2 to {MAX_TOGETHER} with --interpolate_to")
+    return Task(
+        settings,
+        np.arange(count),
+        "from seed {} to seed {}".format(*ends),
+        {"seeds": np.array(ends, np.int64)},
+        partial(_interpolated, ends),
+        one_row=True,
+        frames=count,
+        there_and_back=True,
+    )
 
-    @property
-    def origin(self) -> str:
-        """No seeds."""
-        return "from a photograph"
 
-    @property
-    def before(self) -> Sequence[np.ndarray]:
-        """The photograph."""
-        return (to_uint8(self.photo[np.newaxis])[0],)
+def _interpolated(
+    ends: tuple[int, int], sampler: "Sampler", settings: Settings, numbers: np.ndarray
+) -> Batches:
+    arguments = settings.arguments(np.full(len(numbers), ends[0]))
+    yield from sampler.interpolate(*ends, len(numbers), **arguments)[:, np.newaxis]
 
-    @property
-    def arrays(self) -> Mapping[str, np.ndarray]:
-        """The photograph."""
-        return {"photo": self.photo}
 
-    def batches(self, sampler: "Sampler") -> Iterator[np.ndarray]:
-        """Yield the one image."""
-        conditioning = self.conditioning(np.zeros(1, np.int64))
-        yield sampler.reconstruct(self.photo[np.newaxis], steps=self.steps, **conditioning)
+def inpainting(settings: Settings, values: Flags, bundle: Bundle) -> Task:
+    """Repaint a photograph where the mask is 1, once for each seed."""
+    from .inputs import mask_of, photo_of  # only here, so that plain samples start sooner
+
+    seeds = seeds_of(values)
+    photo, mask = photo_of("inpaint", values, bundle), mask_of(values, bundle)
+    shown = to_uint8(photo[np.newaxis])[0]
+    return Task(
+        settings,
+        seeds,
+        _origin(seeds),
+        {"seeds": seeds, "photo": photo, "mask": mask},
+        partial(_inpainted, photo, mask),
+        before=(shown, masked(shown, mask)),
+        one_row=len(seeds) <= _ONE_ROW,
+    )
+
+
+def _inpainted(
+    photo: np.ndarray, mask: np.ndarray, sampler: "Sampler", settings: Settings, seeds: np.ndarray
+) -> Batches:
+    for start in range(0, len(seeds), _TOGETHER):
+        part = seeds[start : start + _TOGETHER]
+        photos = photo[np.newaxis].repeat(len(part), axis=0)
+        yield sampler.inpaint(photos, mask, seeds=part, **settings.arguments(part))
+
+
+def reconstruction(settings: Settings, values: Flags, bundle: Bundle) -> Task:
+    """Draw a photograph as the model would."""
+    from .inputs import photo_of
+
+    photo = photo_of("reconstruct", values, bundle)
+    number, draw = np.zeros(1, np.int64), partial(_reconstructed, photo)
+    before = tuple(to_uint8(photo[np.newaxis]))
+    return Task(settings, number, "from a photograph", {"photo": photo}, draw, before=before)
+
+
+def _reconstructed(
+    photo: np.ndarray, sampler: "Sampler", settings: Settings, numbers: np.ndarray
+) -> Batches:
+    yield sampler.reconstruct(photo[np.newaxis], **settings.arguments(numbers))
+
+
+def _origin(seeds: np.ndarray) -> str:
+    """Where images come from, in words: "seeds 5 to 7"."""
+    if len(seeds) < 2:
+        return f"seed {seeds[0]}" if len(seeds) else "no seeds"
+    first, last = int(seeds[0]), int(seeds[-1])
+    return f"seeds {first} {'to' if last - first + 1 == len(seeds) else '…'} {last}"
+
+
+# The graphs that each kind needs, and its task; the first three kinds are flags.
+KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Settings, Flags, Bundle], Task]]] = {
+    "reconstruct": (("encode", "from_noise"), reconstruction),
+    "interpolate_to": (("noise", "from_noise"), interpolation),
+    "inpaint": (("inpaint",), inpainting),
+    "denoising": (("noise", "step"), denoising),
+    "samples": (("sampler",), samples),
+}

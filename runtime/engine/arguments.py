@@ -1,4 +1,4 @@
-"""Checks what a caller gives a Sampler: seeds, pictures, masks, noise."""
+"""Checks a Sampler's arguments: seeds, steps, images, masks, noise."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..bundle.bundle import Bundle
-from ..limits import MAX_COUNT, SEED_END, whole
+from ..limits import MAX_COUNT, MAX_STEPS, SEED_END, whole
 
 Seeds = Sequence[int] | np.ndarray
 
@@ -14,23 +14,24 @@ Seeds = Sequence[int] | np.ndarray
 def checked_seeds(
     count: int | Seeds | None, seeds: Seeds | None, seed: int, *, expected: int | None = None
 ) -> np.ndarray:
-    """Return int64 [N]: `seeds`, or `count` if that is a list of them, or seed … seed + count - 1.
+    """Return int64 [N]: `seeds`, or `count` if it is a list of seeds, or seed … seed + count - 1.
 
-    Raises ValueError for anything out of range, if not exactly one of `count` and `seeds` is
-    given, or if there are not as many as `expected`.
+    Raises ValueError for anything out of range, for both or neither of `count` and `seeds`, or for
+    another number of seeds than `expected`.
     """
-    chosen = _seeds(count, seeds, seed)
+    if (count is None) == (seeds is None):
+        raise ValueError("expected either count or seeds: how many images, or the seed of each")
+    if seeds is None and np.ndim(count) == 0:  # pyright: ignore[reportArgumentType]
+        chosen = _counted(count, seed)
+    else:
+        chosen = _listed(seeds if seeds is not None else count, seed)
     if expected not in (None, len(chosen)):
         raise ValueError(f"seeds: received {len(chosen)}, expected {expected}, one for each image")
     return chosen
 
 
-def _seeds(count: int | Seeds | None, seeds: Seeds | None, seed: int) -> np.ndarray:
-    if (count is None) == (seeds is None):
-        raise ValueError("expected either count or seeds: how many images, or the seed of each")
-    if seeds is None and np.ndim(count) == 0:  # pyright: ignore[reportArgumentType]
-        return _counted(count, seed)
-    listed = np.asarray(seeds if seeds is not None else count)
+def _listed(seeds: Any, seed: int) -> np.ndarray:
+    listed = np.asarray(seeds)
     if whole("seed", seed, 0, SEED_END - 1):
         raise ValueError(f"seed={seed}: expected none beside a list of seeds")
     if listed.ndim != 1 or listed.dtype.kind not in "iu" or not 1 <= len(listed) <= MAX_COUNT:
@@ -52,11 +53,16 @@ def _counted(count: Any, seed: int) -> np.ndarray:
 
 def checked_steps(bundle: Bundle, steps: int | None) -> int:
     """Return `steps`, 1 … the bundle's max_steps, or its default_steps for None."""
-    return whole("steps", bundle.default_steps if steps is None else steps, 1, bundle.max_steps)
+    chosen = whole("steps", bundle.default_steps if steps is None else steps, 1, MAX_STEPS)
+    if chosen > bundle.max_steps:
+        raise ValueError(
+            f"steps={chosen}: expected at most {bundle.max_steps}, the most of {bundle.path}"
+        )
+    return chosen
 
 
 def checked_drawn_steps(bundle: Bundle, steps: int | None) -> int:
-    """Do the same for "sampler" and "from_noise", which may be unrolled for one number of steps."""
+    """Check `steps` for "sampler" and "from_noise", which may be unrolled for one number only."""
     steps = checked_steps(bundle, bundle.unrolled_steps if steps is None else steps)
     if bundle.unrolled_steps not in (None, steps):
         raise ValueError(
@@ -84,9 +90,9 @@ def checked_noise(bundle: Bundle, noise: Any) -> np.ndarray:
 
 
 def checked_mask(bundle: Bundle, mask: Any, count: int) -> np.ndarray:
-    """Return uint8 [count, height, width, 1] for a mask of that shape, or one for all images.
+    """Return uint8 [count, height, width, 1], for a mask of that shape or one for all images.
 
-    One for all is [height, width] or [height, width, 1]. Booleans are taken; 0 and False keep a
+    One for all is [height, width] or [height, width, 1]. Booleans are accepted; 0 and False keep a
     pixel. Raises ValueError for another shape or dtype.
     """
     array = np.asarray(mask)

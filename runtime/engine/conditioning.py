@@ -1,4 +1,4 @@
-"""What images are to show, where a model knows classes: the label of each, and the guidance."""
+"""What images show, for models with classes: the label of each image, and the guidance."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from ..limits import MAX_GUIDANCE
 
 Label = int | str
 Labels = Label | Sequence[Label] | np.ndarray
+Rows = Mapping[str, np.ndarray]
 
 NO_LABEL = -1
 _NAMED = 5
@@ -22,7 +23,7 @@ class Conditioning(NamedTuple):
     Both are empty for a model without classes.
     """
 
-    rows: Mapping[str, np.ndarray]
+    rows: Rows
     numbers: Mapping[str, float]
 
 
@@ -31,14 +32,15 @@ def checked_conditioning(
     labels: Labels | None,
     guidance: float | None,
     *,
-    count: int,
+    count: int = 0,
     seeds: np.ndarray | None = None,
 ) -> Conditioning:
-    """Return what `count` images are to show; ValueError for what the bundle does not know.
+    """Return what `count` images show, or the images of `seeds` int64 [N].
 
-    `labels` is one for all or one for each: a class by number or name, or -1 for none. Left out,
-    the image of a seed shows class seed mod the number of classes, and one without seeds none.
-    `guidance` is 0 … 100, by default the bundle's where a class is shown, and else 1.
+    `labels` is one for all or one for each: a class by number or name, or -1 for none. By default
+    the image of a seed shows class seed mod the number of classes, and an image without a seed
+    none. `guidance` is 0 … 100, by default the bundle's where a class is shown, and 1 elsewhere.
+    Raises ValueError for a label or a guidance that the bundle does not know.
     """
     if not bundle.class_names:
         for name, value in (("labels", labels), ("guidance", guidance)):
@@ -47,19 +49,19 @@ def checked_conditioning(
                     f"{name}={value!r}: the model of {bundle.path} knows no classes; leave it out"
                 )
         return Conditioning({}, {})
-    if labels is None:
-        numbers = np.full(count, NO_LABEL) if seeds is None else seeds % len(bundle.class_names)
+    if labels is not None:
+        numbers = _numbers(bundle, labels, count if seeds is None else len(seeds))
     else:
-        numbers = _numbers(bundle, labels, count)
+        numbers = np.full(count, NO_LABEL) if seeds is None else seeds % len(bundle.class_names)
     if guidance is None:
         guidance = bundle.default_guidance if (numbers != NO_LABEL).any() else 1.0
-    return Conditioning({"labels": numbers}, {"guidance": checked_guidance(guidance)})
+    return Conditioning({"labels": numbers}, {"guidance": _checked_guidance(guidance)})
 
 
 def class_number(bundle: Bundle, label: Any) -> int:
-    """Return the number of a class, given as that or by name, -1 for none.
+    """Return the number of a class, of a name or a number; -1 means none.
 
-    Raises ValueError for one that the bundle does not know.
+    Raises ValueError for a class that the bundle does not know.
     """
     names = bundle.class_names
     if isinstance(label, str):
@@ -68,7 +70,7 @@ def class_number(bundle: Bundle, label: Any) -> int:
         folded = [name.casefold() for name in names]
         if folded.count(label.casefold()) == 1:
             return folded.index(label.casefold())
-        import difflib  # which a label that is right need not wait for
+        import difflib  # only here, so that correct labels need not wait for it
 
         near = difflib.get_close_matches(label, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the first are {_listed(names)}"
@@ -84,21 +86,16 @@ def class_number(bundle: Bundle, label: Any) -> int:
 
 def unguided(bundle: Bundle, batch: int) -> dict[str, np.ndarray]:
     """Return the inputs that ask for one evaluation of an image in each step, if there are any."""
-    conditioning = checked_conditioning(
-        bundle, None, 1.0 if bundle.class_names else None, count=batch
-    )
-    return {
-        **conditioning.rows,
-        **{name: np.array(x, np.float32) for name, x in conditioning.numbers.items()},
-    }
+    guidance = 1.0 if bundle.class_names else None
+    rows, numbers = checked_conditioning(bundle, None, guidance, count=batch)
+    return {**rows, **{name: np.array(x, np.float32) for name, x in numbers.items()}}
 
 
-def checked_guidance(guidance: Any) -> float:
-    """Return a guidance from 0 to 100 as a float; ValueError for anything else."""
+def _checked_guidance(guidance: Any) -> float:
     number = isinstance(guidance, int | float | np.integer | np.floating)
     if not number or isinstance(guidance, bool) or not 0 <= guidance <= MAX_GUIDANCE:
         raise ValueError(f"guidance={guidance!r}: expected a number from 0 to {MAX_GUIDANCE:g}")
-    return math.fabs(float(guidance))
+    return math.fabs(float(guidance))  # -0.0 becomes 0.0
 
 
 def _numbers(bundle: Bundle, labels: Labels, count: int) -> np.ndarray:

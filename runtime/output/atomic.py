@@ -1,4 +1,4 @@
-"""Output that is there whole or not at all: written under another name, then moved."""
+"""Output that appears whole or not at all: written under another name, then moved."""
 
 import contextlib
 import os
@@ -11,15 +11,15 @@ _NAMED = re.compile(r"\.(.+)-[0-9a-f]{16}\.tmp", re.DOTALL)
 
 @contextlib.contextmanager
 def atomic(path: str | os.PathLike[str], *, named: bool = False) -> Iterator[Path]:
-    """Give a path to make a file or a folder at; on success that becomes `path`.
+    """Give a temporary path for a file or a folder, which becomes `path` on success.
 
-    It takes the place of a file or an empty folder. On any exception it is removed, and an OSError
-    names `path`. The caller makes it, not tempfile, whose files only their owner may read. With
-    `named`, `remove_leftovers` finds what a process left that was killed.
+    It replaces a file or an empty folder. Any exception removes it, and an OSError then names
+    `path`. The caller makes it, since only their owner may read the files of tempfile. With
+    `named`, `remove_leftovers` finds it after its process was killed.
     """
     target = Path(os.path.realpath(path))
-    # A hidden name beside the target: a move within one folder is atomic. Without the target's
-    # name, which may already be as long as a name can be.
+    # A hidden name beside the target, since a move within one folder is atomic; without the
+    # target's name, which may already have the greatest length.
     prefix = f".{target.name}-" if named else "."
     temporary = target.parent / f"{prefix}{os.urandom(8).hex()}.tmp"
     try:
@@ -43,7 +43,7 @@ def atomic(path: str | os.PathLike[str], *, named: bool = False) -> Iterator[Pat
 
 
 def remove_leftovers(folder: Path, names: Container[str]) -> None:
-    """Remove half-written files of these names, which `atomic` with `named` began in `folder`."""
+    """Remove half-written files of these names, begun in `folder` by `atomic` with `named`."""
     for entry in os.scandir(folder):
         match = _NAMED.fullmatch(entry.name)
         if match and match[1] in names:

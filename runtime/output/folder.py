@@ -1,7 +1,7 @@
 """Folders of PNG images named by their numbers: one that appears as a whole, one that many fill.
 
-A folder that several processes fill, or one again and again, says in a hidden file what its images
-were made with. Each image in it is whole or not there, so what is there need not be made again.
+A folder that several processes fill, or one process in several runs, has a hidden file with the
+settings of its images. Each image in it is whole or missing, so none needs to be made twice.
 """
 
 import json
@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..command.options import bad_flag
-from ..command.settings import require_same
 from .atomic import atomic, remove_leftovers
-from .images import to_picture, write_png
+from .images import save_png, to_picture
+from .settings import require_same
 
 SETTINGS = ".diffkiln.json"
 
@@ -28,58 +27,54 @@ def save_folder(
 ) -> None:
     """Write each image of each batch to a new folder as PNG, named by its number: 00000007.png.
 
-    The folder appears once every image has been written. Raises OSError if there is one already
-    that is not empty.
+    The folder appears once every image is written. Raises OSError if there is one already that is
+    not empty.
     """
     with atomic(path) as temporary:
         temporary.mkdir()
         for number, image in _numbered(numbers, batches):
-            write_png(temporary / png_name(number), to_picture(image))
+            to_picture(image).save(temporary / png_name(number))
 
 
 def fill_folder(path: Path, batches: Iterable[np.ndarray], numbers: Iterable[int]) -> None:
-    """Write each image to a folder that is there, each whole or not at all."""
+    """Write each image to an existing folder, each whole or not at all."""
     for number, image in _numbered(numbers, batches):
-        picture = to_picture(image)
-        with atomic(path / png_name(number), named=True) as temporary:
-            write_png(temporary, picture)
+        save_png(path / png_name(number), image, named=True)
 
 
 def open_folder(path: Path, settings: Mapping[str, Any]) -> None:
-    """Make the folder, or go on with one whose images were made with the same settings.
+    """Make the folder, or continue one whose images have the same settings.
 
-    Raises UsageError if it holds anything else.
+    Raises ValueError if it holds anything else or cannot be made.
     """
     try:
         path.mkdir(exist_ok=True)
     except OSError as error:
-        raise bad_flag("out", path, f"{error.strerror}; choose another path") from error
-    # Listed before the settings are read: who wrote an image that is there wrote those first.
+        raise ValueError(f"{error.strerror}; choose another path") from error
+    # Listed before the settings are read: every process writes those before its first image.
     filled = any(not name.startswith(".") for name in os.listdir(path))  # noqa: PTH208
-    found = _read_settings(path / SETTINGS)
-    if found is None and filled:
-        raise bad_flag(
-            "out",
-            path,
+    earlier = _read_settings(path / SETTINGS)
+    if earlier is not None:
+        require_same(earlier, settings)
+    elif filled:
+        raise ValueError(
             "holds other files, expected a new or empty folder, or one that --shard began; choose "
-            "another path",
+            "another path"
         )
-    if found is None:
+    else:
         with atomic(path / SETTINGS) as temporary:
             temporary.write_text(json.dumps(settings) + "\n", encoding="utf-8")
-    else:
-        require_same(path, found, settings)
 
 
 def missing(path: Path, numbers: np.ndarray) -> np.ndarray:
-    """Return those of int64 [N] whose image is not in the folder, or only in part.
+    """Return the numbers, of int64 [N], whose image is not in the folder or is cut off.
 
-    What a killed process left half-written of them is removed.
+    Half-written files of a killed process are removed.
     """
     names = {png_name(number): number for number in numbers.tolist()}
     remove_leftovers(path, names)
-    found = {name for name in os.listdir(path) if name in names and _is_whole(path / name)}  # noqa: PTH208
-    return np.array([n for name, n in names.items() if name not in found], np.int64)
+    whole = {name for name in os.listdir(path) if name in names and _is_whole(path / name)}  # noqa: PTH208
+    return np.array([n for name, n in names.items() if name not in whole], np.int64)
 
 
 def png_name(number: int) -> str:
@@ -93,16 +88,17 @@ def _numbered(
     return zip(numbers, (image for batch in batches for image in batch), strict=True)
 
 
-def _read_settings(path: Path) -> Mapping[str, Any] | None:
+def _read_settings(path: Path) -> dict[str, Any] | None:
+    """Return the settings of a folder that was begun, None for another."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise bad_flag("out", path.parent, f"its {path.name} is damaged; choose another path")
-    return found
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(f"its {path.name} is damaged; choose another path")  # noqa: TRY004
+    return settings
 
 
 def _is_whole(path: Path) -> bool:

@@ -1,7 +1,7 @@
 """Animated GIFs, in the 256 colours that suit all frames together.
 
-One palette for all: with one for each, a patch that stays the same flickers between near colours.
-Neither is there dithering, which flickers too and takes a tenth more bytes.
+All frames share one palette: with a palette for each, a constant patch flickers between similar
+colours. Dithering, which also flickers and takes a tenth more bytes, is off.
 """
 
 import os
@@ -20,7 +20,7 @@ FRAME_MS = 80
 LAST_FRAME_MS = 2000
 TURN_MS = 600
 
-# From more pixels than this come hardly better colours.
+# More pixels than this hardly improve the colours.
 _PALETTE_PIXELS = 2**15
 
 
@@ -33,8 +33,8 @@ def save_gif(
 ) -> None:
     """Write frames [height, width, channels] as an endless animation, whole or not at all.
 
-    The last frame is held for 2 s; with `there_and_back` the frames come back from it in reverse
-    order, and both ends are held for 0.6 s. Each pixel is repeated `scale` times both ways, and
+    The last frame is held for 2 s; with `there_and_back` the frames then follow in reverse order,
+    and both ends are held for 0.6 s. Each pixel is repeated `scale` times both ways, and
     transparency lies over white. Raises ValueError if there is no frame.
     """
     pictures = [_opaque(frame) for frame in frames]
@@ -56,7 +56,7 @@ def save_gif(
             duration=durations_ms,
             loop=0,
             disposal=1,
-            # Given here too, it is written once for all frames.
+            # Passed here too, it is written once for all frames.
             palette=bytes(palette.getpalette() or ()),
         )
 
@@ -88,7 +88,7 @@ def _some(pixels: np.ndarray, count: int) -> np.ndarray:
     """Return at most `count` of the pixels [N, 3], always the same."""
     if len(pixels) <= count:
         return pixels
-    # Not every so many, which could be the same column in each row.
+    # Not every k-th pixel, which could be the same column in each row.
     return pixels[np.random.default_rng(0).integers(0, len(pixels), count)]
 
 

@@ -1,12 +1,11 @@
 """Lays images out in one picture, and writes a picture as PNG.
 
-Everywhere `images` is [count, height, width, channels] with 1 (grey), 3 (RGB) or 4 (RGBA) channels,
+`images` are always [count, height, width, channels] with 1 (grey), 3 (RGB) or 4 (RGBA) channels:
 uint8, or floats in [0, 1] that become round(255·clip(x, 0, 1)).
 """
 
 import math
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +22,7 @@ MASKED = 127
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """`images` as uint8, the same shape; ValueError for another shape, dtype or a NaN."""
+    """Return `images` as uint8 of the same shape; ValueError for a wrong shape, dtype or a NaN."""
     if images.ndim != 4 or images.shape[-1] not in CHANNELS or 0 in images.shape:
         raise ValueError(
             f"images of shape {list(images.shape)}: expected [count, height, width, channels] "
@@ -39,15 +38,15 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 
 
 def grid_shape(count: int, *, one_row: bool = False) -> tuple[int, int]:
-    """(rows, columns) of a grid of `count` images: as near to a square as it goes, or one row."""
+    """Return (rows, columns) of a grid of `count` images: nearly a square, or one row."""
     columns = count if one_row else math.ceil(math.sqrt(count))
     return math.ceil(count / columns), columns
 
 
 def grid(images: np.ndarray, *, one_row: bool = False) -> np.ndarray:
-    """One picture uint8 [height', width', channels] of all images, row by row.
+    """Return one picture uint8 [height', width', channels] of all images, row by row.
 
-    GAP white pixels stand between neighbours; white fills the places left over in the last row.
+    GAP white pixels separate neighbours, and white fills the rest of the last row.
     """
     images = to_uint8(images)
     count, height, width, channels = images.shape
@@ -61,36 +60,34 @@ def grid(images: np.ndarray, *, one_row: bool = False) -> np.ndarray:
 
 
 def enlarge(images: np.ndarray, scale: int) -> np.ndarray:
-    """Each pixel repeated `scale` times down and across, so that small images show their pixels."""
+    """Repeat each pixel `scale` times down and across, so that small images show their pixels."""
     return images.repeat(scale, axis=1).repeat(scale, axis=2)
 
 
 def masked(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return a photograph uint8 [height, width, channels] with grey where it is painted anew."""
+    """Return a photograph uint8 [height, width, channels] with grey where it will be repainted."""
     return np.where(mask, np.uint8(MASKED), photo)
 
 
 def import_pillow() -> None:
-    """Import what writes pictures; where it is imported already, that takes no time."""
+    """Import the writers of pictures, so that the first picture does not wait for them."""
     from PIL import Image
 
     Image.preinit()
 
 
-def save_png(path: str | os.PathLike[str], image: np.ndarray) -> None:
-    """Write one image [height, width, channels] as PNG, whole or not at all."""
+def save_png(path: str | os.PathLike[str], image: np.ndarray, *, named: bool = False) -> None:
+    """Write one image [height, width, channels] as PNG, whole or not at all.
+
+    `named` has the meaning it has for `atomic`.
+    """
     picture = to_picture(image)
-    with atomic(path) as temporary:
-        write_png(temporary, picture)
-
-
-def write_png(path: Path, picture: "Image") -> None:
-    """Write a picture at `path` itself, whatever its ending."""
-    picture.save(path, format="PNG")
+    with atomic(path, named=named) as temporary:
+        picture.save(temporary, format="PNG")
 
 
 def to_picture(image: np.ndarray) -> "Image":
-    """One image [height, width, channels] as Pillow's."""
+    """Return one image [height, width, channels] as a picture of Pillow."""
     from PIL import Image
 
     pixels: np.ndarray = to_uint8(image[np.newaxis])[0]

@@ -1,4 +1,4 @@
-"""NumPy's .npz, written image by image: a million of them take no more memory than one batch."""
+"""NumPy's .npz, written image by image: a million of them need no more memory than one batch."""
 
 import json
 import os
@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..command.options import bad_flag
-from ..command.settings import require_same
 from .atomic import atomic, remove_leftovers
+from .settings import require_same
 
 
 def save_arrays(
@@ -25,8 +24,8 @@ def save_arrays(
 ) -> None:
     """Write batches as the array `images` of a .npz, and `others` by name, whole or not at all.
 
-    `shape` and `dtype` are those of all images together, which the file says before them. `named`
-    is that of `atomic`.
+    `shape` and `dtype` describe all images together; the file states them before the images.
+    `named` has the meaning it has for `atomic`.
     """
     header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
     with atomic(path, named=named) as temporary, zipfile.ZipFile(temporary, "w") as archive:
@@ -40,19 +39,18 @@ def save_arrays(
 
 
 def is_finished(path: Path, settings: Mapping[str, Any], seeds: np.ndarray) -> bool:
-    """Whether `path` holds the images of these seeds; False if it is not there or is cut off.
+    """Whether `path` holds the images of these seeds; False if it is missing or cut off.
 
-    What a killed process left of it is removed. Raises UsageError if it holds anything else.
+    Half-written files of a killed process are removed. Raises ValueError if `path` holds anything
+    else.
     """
     remove_leftovers(path.parent, {path.name})
     if not zipfile.is_zipfile(path):
         return False
     with np.load(path, allow_pickle=False) as arrays:
         if "settings" not in arrays or "seeds" not in arrays:
-            raise bad_flag("out", path, "holds other arrays; choose another path")
-        require_same(path, json.loads(str(arrays["settings"])), settings)
+            raise ValueError("holds other arrays; choose another path")
+        require_same(json.loads(str(arrays["settings"])), settings)
         if not np.array_equal(arrays["seeds"], seeds):
-            raise bad_flag(
-                "out", path, "holds other seeds; use the same --count and --seed, or another path"
-            )
+            raise ValueError("holds other seeds; use the same --count and --seed, or another path")
     return True

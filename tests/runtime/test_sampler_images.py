@@ -1,4 +1,4 @@
-"""Images from noise, from other images and from the way between two seeds."""
+"""Images from noise, from other images and between two seeds."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.abs(a.astype(int) - b)
 
 
-def test_the_way_between_two_seeds_ends_in_their_pictures(sampler: Sampler) -> None:
+def test_an_interpolation_ends_in_the_two_pictures(sampler: Sampler) -> None:
     frames = sampler.interpolate(3, 8, 5, steps=3)
     ends = sampler.sample([3, 8], steps=3)
     assert frames.shape == (5, *sampler.bundle.image_shape)
@@ -73,7 +73,7 @@ def test_a_trajectory_ends_in_the_pictures(
     frames = sampler.trajectory(3, steps=3)
     assert frames.shape == (3, *images.shape)
     assert difference(frames[-1], images).max() <= 1
-    # Without the graph the steps are made one by one.
+    # Without the graph, the steps run one by one.
     assert difference(Sampler(tiny_bundle, device="cpu").trajectory(3, steps=3), frames).max() <= 1
 
 

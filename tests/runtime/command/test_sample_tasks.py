@@ -1,4 +1,4 @@
-"""Interpolations, photographs painted anew or drawn again, and lists of seeds, as files."""
+"""Interpolations, repainted and reconstructed photographs, and lists of seeds, as files."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from PIL import Image
 
 from diffkiln.runtime import Sampler, open_bundle
 from diffkiln.runtime.command.options import parse_options
-from diffkiln.runtime.command.outputs import Output, write
+from diffkiln.runtime.command.outputs import Output, checked_output, write
 from diffkiln.runtime.command.photo import read_mask, read_photo
-from diffkiln.runtime.command.request import checked_request
+from diffkiln.runtime.command.request import checked_task
 from diffkiln.runtime.command.sample import OPTIONS
 from diffkiln.runtime.command.tasks import Task
 from diffkiln.runtime.output.images import GAP, grid, masked
@@ -19,9 +19,10 @@ from diffkiln.runtime.output.images import GAP, grid, masked
 SHAPE = (16, 16, 3)
 
 
-def request(bundle: Path, out: Path, *arguments: str) -> tuple[Task, Output]:
-    values = parse_options(OPTIONS, [f"--bundle={bundle}", f"--out={out}", "--steps=3", *arguments])
-    return checked_request(values, open_bundle(bundle))
+def request(path: Path, out: Path, *arguments: str) -> tuple[Task, Output]:
+    values = parse_options(OPTIONS, [f"--bundle={path}", f"--out={out}", "--steps=3", *arguments])
+    task = checked_task(values, bundle := open_bundle(path))
+    return task, checked_output(values, bundle, task)
 
 
 def make(bundle: Path, out: Path, *arguments: str) -> Path:
@@ -95,7 +96,7 @@ def test_an_interpolation_fills_a_folder(full_bundle: Path, tmp_path: Path) -> N
     ]
 
 
-def test_painting_anew_shows_the_photograph_first(
+def test_inpainting_shows_the_photograph_first(
     full_bundle: Path, tmp_path: Path, sampler: Sampler, photo: Path, mask: Path
 ) -> None:
     flags = [f"--inpaint={photo}", f"--mask={mask}", "--count=2", "--seed=7"]
@@ -106,7 +107,7 @@ def test_painting_anew_shows_the_photograph_first(
     assert np.array_equal(read(tmp_path / "a.png"), expected)
 
 
-def test_painting_anew_fills_a_folder_by_seed(
+def test_inpainting_fills_a_folder_by_seed(
     full_bundle: Path, tmp_path: Path, photo: Path, mask: Path
 ) -> None:
     flags = [f"--inpaint={photo}", f"--mask={mask}", "--seeds=3,20-40"]
@@ -117,7 +118,7 @@ def test_painting_anew_fills_a_folder_by_seed(
     assert len(list((tmp_path / "out").iterdir())) == 22
 
 
-def test_drawing_again_shows_both(
+def test_a_reconstruction_shows_both(
     full_bundle: Path, tmp_path: Path, sampler: Sampler, photo: Path
 ) -> None:
     make(full_bundle, tmp_path / "a.png", f"--reconstruct={photo}")
@@ -129,8 +130,8 @@ def test_drawing_again_shows_both(
 def test_a_long_denoising_skips_frames(full_bundle: Path, tmp_path: Path) -> None:
     task, _ = request(full_bundle, tmp_path / "a.gif", "--count=1", "--steps=61")
     with Sampler(full_bundle, device="cpu") as sampler:
-        frames = list(task.frames(sampler))
-        assert len(frames) == task.frame_count == 31
+        frames = list(task.batches(sampler))
+        assert len(frames) == task.frames == 31
         *_, (_, last) = sampler.stepwise(1, steps=61)
     assert np.array_equal(frames[-1], last)
 

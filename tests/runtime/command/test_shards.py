@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from in_process import run_sample
 from PIL import Image
 
 from diffkiln.runtime import Sampler
-from diffkiln.runtime.command.shard import Shard, parse_shard
+from diffkiln.runtime.command.seeds import Shard, parse_shard
 from diffkiln.runtime.output.folder import SETTINGS, png_name
 
 COMMAND = [sys.executable, "-m", "diffkiln.runtime", "--device=cpu"]
@@ -29,18 +30,21 @@ def start(bundle: Path, out: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def sample(bundle: Path, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    flags = ("--device=cpu", f"--bundle={bundle}", f"--out={out}", f"--steps={STEPS}")
+    return run_sample(*flags, *arguments)
+
+
 def finish(bundle: Path, out: Path, *arguments: str) -> str:
-    process = start(bundle, out, *arguments)
-    stdout, stderr = process.communicate(timeout=120)
-    assert (process.returncode, stderr) == (0, "")
-    return stdout
+    done = sample(bundle, out, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
 
 
 def refusal(bundle: Path, out: Path, *arguments: str) -> str:
-    process = start(bundle, out, *arguments)
-    stdout, stderr = process.communicate(timeout=120)
-    assert (process.returncode, stdout, stderr.count("\n")) == (2, "", 1)
-    return stderr
+    done = sample(bundle, out, *arguments)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    return done.stderr
 
 
 def names(folder: Path) -> list[str]:
@@ -48,9 +52,9 @@ def names(folder: Path) -> list[str]:
 
 
 def identities(folder: Path) -> dict[str, tuple[int, int]]:
-    """What changes when a file is written anew."""
-    found = ((path.name, path.stat()) for path in folder.glob("*.png"))
-    return {name: (status.st_ino, status.st_mtime_ns) for name, status in found}
+    """What changes when a file is written again."""
+    statuses = ((path.name, path.stat()) for path in folder.glob("*.png"))
+    return {name: (status.st_ino, status.st_mtime_ns) for name, status in statuses}
 
 
 def assert_samples(folder: Path, bundle: Path, seeds: range) -> None:
@@ -77,13 +81,13 @@ def test_a_part_is_written_as_two_numbers() -> None:
 
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1/0", "3", "3/", "-1/4", "1/4/4", "1/100000", ""])
-def test_what_is_no_part(text: str) -> None:
+def test_malformed_parts_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="like 3/16"):
         parse_shard(text)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-def test_a_killed_part_goes_on_where_it_was(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_killed_part_continues_where_it_was(tiny_bundle: Path, tmp_path: Path) -> None:
     arguments = ("--count=600", "--seed=5", "--shard=2/3", "--max_batch=2")
     out, seeds = tmp_path / "out", range(205, 405)
     process = start(tiny_bundle, out, *arguments)
@@ -102,14 +106,14 @@ def test_a_killed_part_goes_on_where_it_was(tiny_bundle: Path, tmp_path: Path) -
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-def test_an_interrupted_part_says_that_it_goes_on(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_an_interrupted_part_says_how_to_continue(tiny_bundle: Path, tmp_path: Path) -> None:
     process = start(tiny_bundle, tmp_path / "out", "--count=1000000", "--shard=1/2")
     while not list((tmp_path).glob("out/*.png")) and process.poll() is None:
         time.sleep(0.005)
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
-    assert stderr == "diffkiln-sample: interrupted; the same command goes on from here\n"
+    assert stderr == "diffkiln-sample: interrupted; run the same command again to continue\n"
     assert not list(tmp_path.glob("out/*.tmp"))
 
 
@@ -123,7 +127,7 @@ def test_all_parts_fill_one_folder_at_once(tiny_bundle: Path, tmp_path: Path) ->
     assert_samples(tmp_path / "out", tiny_bundle, range(20))
 
 
-def test_what_is_half_written_is_no_image(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_half_written_images_are_made_again(tiny_bundle: Path, tmp_path: Path) -> None:
     arguments = (tiny_bundle, tmp_path / "out", "--count=4", "--shard=1/1")
     finish(*arguments)
     before = identities(tmp_path / "out")
