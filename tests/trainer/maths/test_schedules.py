@@ -12,6 +12,7 @@ from diffkiln.trainer.config import SCHEDULES as SCHEDULE_NAMES
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths.schedules import (
     CosineSchedule,
+    DiscreteSchedule,
     Schedule,
     ddpm_cosine,
     ddpm_linear,
@@ -131,5 +132,30 @@ def test_rates_that_float32_cannot_hold_are_refused() -> None:
 
 
 @pytest.mark.parametrize("name", SCHEDULE_NAMES)
-def test_a_schedule_is_made_by_name(name: str) -> None:
+def test_make_schedule_knows_every_name(name: str) -> None:
     assert make_schedule(name).describe()["name"] == name
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^schedule=sine: expected one of cosine, ddpm_linear"):
+        make_schedule("sine")
+    for schedule in SCHEDULES:
+        with pytest.raises(InputError, match=r"^time_grid=cubic: expected one of linear, linspace"):
+            grid(schedule, 2, "cubic")
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(2, [1000, 250, 0]), (4, [1000, 563, 250, 63, 0]), (1, [1000, 0])]
+)
+def test_quadratic_grids_square_the_remaining_share(steps: int, expected: list[int]) -> None:
+    squares = [(1 - k / steps) ** 2 for k in range(steps + 1)]
+    assert grid(CosineSchedule(), steps, "quadratic").tolist() == squares
+    assert np.rint(grid(ddpm_linear(), steps, "quadratic") * 1000).tolist() == expected
+
+
+@pytest.mark.parametrize("schedule", [ddpm_linear(), ddpm_cosine()])
+def test_the_discrete_karras_grid_takes_the_nearest_ratio(schedule: DiscreteSchedule) -> None:
+    ratio = np.sqrt(1 / schedule.alpha_bar - 1)
+    wanted = [(1 - k / 9) ** 7 * ratio[-1] for k in range(10)]
+    nearest = [max(int(np.abs(ratio - w).argmin()), 9 - k) for k, w in enumerate(wanted)]
+    assert np.rint(grid(schedule, 9, "karras") * 1000).tolist() == nearest

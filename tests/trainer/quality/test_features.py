@@ -73,7 +73,7 @@ def test_features_are_each_images_own(shipped: FeatureExtractor) -> None:
 
 
 def test_the_shipped_file_is_small_and_known_by_its_bytes(shipped: FeatureExtractor) -> None:
-    content = resources.files("diffkiln.trainer").joinpath(FLOWER_FILE).read_bytes()
+    content = resources.files("diffkiln.trainer.quality").joinpath(FLOWER_FILE).read_bytes()
     assert len(content) <= 150_000
     assert str(shipped) == f"flower network ({shipped.fingerprint[:12]})"
     flipped = bytearray(content)
