@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Command
+from train_flags import refusal
 from training_runs import rows, train, weights
 
 from diffkiln.trainer.data.batches import ImageData
@@ -147,20 +148,29 @@ def test_a_best_of_older_versions_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "status", "words"),
+    ("flags", "words"),
     [
-        (("--kid_every_steps=0",), 2, "--kid_every_steps=0: expected a whole number from 1"),
-        (("--kid_images=1",), 2, "--kid_images=1: expected a whole number from 2"),
-        (("--kid_weights=a.h5",), 2, "--kid_weights=a.h5: only KID reads them"),
-        (("--kid_every_steps=1", "--kid_weights="), 2, "--kid_weights=: empty"),
-        (("--kid_every_steps=1", "--kid_weights=/no.h5"), 1, "kid_weights=/no.h5: cannot be read"),
+        (("--kid_every_steps=0",), "--kid_every_steps=0: expected a whole number from 1"),
+        (("--kid_images=1",), "--kid_images=1: expected a whole number from 2"),
+        (("--kid_weights=a.h5",), "--kid_weights=a.h5: only KID reads them"),
+        (("--kid_every_steps=1", "--kid_weights="), "--kid_weights=: empty"),
     ],
 )
 def test_wrong_flags_are_refused(
-    command: Command, tmp_path: Path, flags: tuple[str, ...], status: int, words: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    flags: tuple[str, ...],
+    words: str,
 ) -> None:
-    result = train(command, tmp_path / "r", "--train_steps=2", *flags)
-    assert result.returncode == status
+    assert words in refusal(monkeypatch, capsys, f"--run_dir={tmp_path / 'r'}", *flags)
+    assert not (tmp_path / "r").exists()
+
+
+def test_missing_weights_end_the_command(command: Command, tmp_path: Path) -> None:
+    flags = ("--train_steps=2", "--kid_every_steps=1", "--kid_weights=/no.h5")
+    result = train(command, tmp_path / "r", *flags)
+    assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1, result.stderr
-    assert words in result.stderr
+    assert "kid_weights=/no.h5: cannot be read" in result.stderr
     assert not (tmp_path / "r").exists()
