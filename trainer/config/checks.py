@@ -1,6 +1,9 @@
 """Checks of single settings; each raises InputError."""
 
-from ..errors import InputError
+from dataclasses import MISSING, field, fields
+from typing import Any
+
+from ..errors import InputError, check_choice
 
 MIN_SIGNAL_RATE = 0.001
 
@@ -11,10 +14,31 @@ def require(condition: bool, message: str) -> None:
         raise InputError(message)
 
 
-def check_integers(config: object, bounds: dict[str, tuple[int, int]]) -> None:
-    """Check that each of these attributes is a whole number within its bounds, both inclusive."""
-    for name, (least, most) in bounds.items():
-        check_integer(name, getattr(config, name), least, most)
+def setting(
+    default: Any = MISSING,
+    *,
+    choices: tuple[str, ...] = (),
+    bounds: tuple[int, int] | None = None,
+    changeable: bool = False,
+) -> Any:
+    """A dataclass field that `check_settings` checks; both bounds of a whole number are inclusive.
+
+    `changeable` settings may differ when a run goes on: they do not change what a step computes.
+    """
+    metadata = {"choices": choices, "bounds": bounds, "changeable": changeable}
+    return field(default=default, metadata=metadata)
+
+
+def check_settings(config: Any) -> None:
+    """Check the choices and bounds of all fields; None passes where it is the default."""
+    for each in fields(config):
+        value = getattr(config, each.name)
+        if value is None and each.default is None:
+            continue
+        if choices := each.metadata.get("choices"):
+            check_choice(each.name, value, choices)
+        if bounds := each.metadata.get("bounds"):
+            check_integer(each.name, value, *bounds)
 
 
 def check_integer(name: str, value: int, least: int, most: int) -> None:

@@ -2,17 +2,8 @@
 
 from dataclasses import dataclass
 
-from .checks import check_integer, check_integers, require
+from .checks import check_integer, check_settings, require, setting
 from .choices import MOST_CLASSES
-
-_BOUNDS = {
-    "image_size": (1, 4096),
-    "blocks": (1, 4096),
-    "patch_size": (1, 4096),
-    "embedding_size": (1, 4096),
-    "channels": (1, 4096),
-    "attention_heads": (0, 4096),
-}
 
 
 @dataclass(frozen=True)
@@ -23,19 +14,17 @@ class NetworkConfig:
     labels too. Raises InputError, which names the setting, its value and what was expected.
     """
 
-    image_size: int
-    widths: tuple[int, ...]
-    blocks: int
-    patch_size: int
-    embedding_size: int = 32
-    channels: int = 3
-    attention_heads: int = 0
-    num_classes: int | None = None
+    image_size: int = setting(bounds=(1, 4096))
+    widths: tuple[int, ...] = setting()
+    blocks: int = setting(bounds=(1, 4096))
+    patch_size: int = setting(bounds=(1, 4096))
+    embedding_size: int = setting(32, bounds=(1, 4096))
+    channels: int = setting(3, bounds=(1, 4096))
+    attention_heads: int = setting(0, bounds=(0, 4096))
+    num_classes: int | None = setting(None, bounds=(1, MOST_CLASSES))
 
     def __post_init__(self) -> None:
-        check_integers(self, _BOUNDS)
-        if self.num_classes is not None:
-            check_integer("num_classes", self.num_classes, 1, MOST_CLASSES)
+        check_settings(self)
         require(bool(self.widths), "widths=: expected at least one channel count, such as 32,64")
         for width in self.widths:
             check_integer("widths", width, 1, 4096)

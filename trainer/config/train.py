@@ -4,8 +4,8 @@ import math
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
-from ..errors import InputError, check_choice
-from .checks import check_integer, check_integers, check_signal_rates, require
+from ..errors import InputError
+from .checks import check_settings, check_signal_rates, require, setting
 from .choices import (
     CACHES,
     DISTRIBUTIONS,
@@ -18,43 +18,6 @@ from .choices import (
 )
 from .network import NetworkConfig
 
-_CHOICES = {
-    "precision": PRECISIONS,
-    "schedule": SCHEDULES,
-    "prediction": PREDICTIONS,
-    "loss_weighting": LOSS_WEIGHTINGS,
-    "time_sampling": TIME_SAMPLINGS,
-    "distribute": DISTRIBUTIONS,
-    "learning_rate_decay": LEARNING_RATE_DECAYS,
-}
-_BOUNDS = {
-    "batch_size": (1, 65536),
-    "train_steps": (1, 10**9),
-    "warm_up_steps": (0, 10**9),
-    "ema_half_life_images": (1, 10**12),
-    "seed": (0, 2**31 - 1),
-    "checkpoint_every_steps": (1, 10**9),
-    "preview_every_steps": (1, 10**9),
-    "log_every_steps": (1, 10**9),
-    "keep_checkpoints": (1, 10**6),
-    "kid_images": (2, 10**6),
-    "image_size": (8, 4096),
-}
-# Settings that may differ when a run goes on: none of them changes what a step computes.
-_CHANGEABLE = {
-    "train_steps",
-    "data_dir",
-    "cache",
-    "checkpoint_every_steps",
-    "preview_every_steps",
-    "log_every_steps",
-    "keep_checkpoints",
-    "distribute",
-    "worker_timeout_s",
-    "kid_every_steps",
-    "kid_images",
-    "kid_weights",
-}
 _DATA_EXPECTED = "tfds:NAME, folder:PATH, synthetic or synthetic:COUNT with a COUNT of 8 or more"
 
 
@@ -69,28 +32,28 @@ class TrainConfig:
 
     preset: str
     data: str
-    data_dir: str | None
+    data_dir: str | None = setting(changeable=True)
     split: str | None
     eval_split: str | None
-    cache: str | None = None
-    image_size: int
-    batch_size: int
-    train_steps: int
+    cache: str | None = setting(None, choices=CACHES, changeable=True)
+    image_size: int = setting(bounds=(8, 4096))
+    batch_size: int = setting(bounds=(1, 65536))
+    train_steps: int = setting(bounds=(1, 10**9), changeable=True)
     learning_rate: float
-    learning_rate_decay: str = "constant"
-    warm_up_steps: int
+    learning_rate_decay: str = setting("constant", choices=LEARNING_RATE_DECAYS)
+    warm_up_steps: int = setting(bounds=(0, 10**9))
     weight_decay: float = 0.0
     gradient_clip_norm: float = 1.0
-    loss_weighting: str = "uniform"
-    time_sampling: str = "uniform"
-    ema_half_life_images: int
-    precision: str
+    loss_weighting: str = setting("uniform", choices=LOSS_WEIGHTINGS)
+    time_sampling: str = setting("uniform", choices=TIME_SAMPLINGS)
+    ema_half_life_images: int = setting(bounds=(1, 10**12))
+    precision: str = setting(choices=PRECISIONS)
     jit_compile: bool | None
-    schedule: str
+    schedule: str = setting(choices=SCHEDULES)
     max_signal_rate: float
     min_signal_rate: float
-    prediction: str
-    seed: int
+    prediction: str = setting(choices=PREDICTIONS)
+    seed: int = setting(bounds=(0, 2**31 - 1))
     widths: tuple[int, ...]
     blocks: int
     patch_size: int
@@ -98,27 +61,24 @@ class TrainConfig:
     num_classes: int | None = None
     label_dropout: float = 0.1
     init_from: str | None = None
-    keep_checkpoints: int = 3
-    checkpoint_every_steps: int
-    preview_every_steps: int
-    log_every_steps: int
-    distribute: str = "none"
-    worker_timeout_s: float = 300.0
-    kid_every_steps: int | None = None
-    kid_images: int = 512
-    kid_weights: str | None = None
+    keep_checkpoints: int = setting(3, bounds=(1, 10**6), changeable=True)
+    checkpoint_every_steps: int = setting(bounds=(1, 10**9), changeable=True)
+    preview_every_steps: int = setting(bounds=(1, 10**9), changeable=True)
+    log_every_steps: int = setting(bounds=(1, 10**9), changeable=True)
+    distribute: str = setting("none", choices=DISTRIBUTIONS, changeable=True)
+    worker_timeout_s: float = setting(300.0, changeable=True)
+    kid_every_steps: int | None = setting(None, bounds=(1, 10**9), changeable=True)
+    kid_images: int = setting(512, bounds=(2, 10**6), changeable=True)
+    kid_weights: str | None = setting(None, changeable=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
-        for name, choices in _CHOICES.items():
-            check_choice(name, getattr(self, name), choices)
-        check_integers(self, _BOUNDS)
+        check_settings(self)
         self._check_numbers()
         self._check_kid()
         self._check_learning_rate_decay()
         check_signal_rates(self.max_signal_rate, self.min_signal_rate)
         self._check_data()
-        self._check_cache()
         _ = self.network
 
     def _check_numbers(self) -> None:
@@ -133,8 +93,6 @@ class TrainConfig:
 
     def _check_kid(self) -> None:
         require(self.kid_weights != "", "kid_weights=: empty; give a file or leave it out")
-        if self.kid_every_steps is not None:
-            check_integer("kid_every_steps", self.kid_every_steps, 1, 10**9)
         require(
             self.kid_every_steps is not None or self.kid_weights is None,
             f"kid_weights={self.kid_weights}: only KID reads them; expected kid_every_steps too; "
@@ -160,19 +118,15 @@ class TrainConfig:
         else:
             valid = kind in ("tfds", "folder") and bool(name)
         require(valid, f"data={self.data}: expected {_DATA_EXPECTED}")
-        for setting in ("data_dir", "split", "eval_split"):
-            value = getattr(self, setting)
+        for name in ("data_dir", "split", "eval_split"):
+            value = getattr(self, name)
             require(
                 kind == "tfds" or value is None,
-                f"{setting}={value}: only tfds: data has it, and data={self.data}; leave it out",
+                f"{name}={value}: only tfds: data has it, and data={self.data}; leave it out",
             )
-            require(value != "", f"{setting}=: empty; give a value or leave it out")
-
-    def _check_cache(self) -> None:
-        if self.cache is not None:
-            check_choice("cache", self.cache, CACHES)
+            require(value != "", f"{name}=: empty; give a value or leave it out")
         require(
-            self.cache != "none" or self.data.startswith("folder:"),
+            self.cache != "none" or kind == "folder",
             f"cache=none: data={self.data} cannot be read in any order; expected memory or disk; "
             "leave it out",
         )
@@ -216,7 +170,7 @@ class TrainConfig:
         if mine["data"].startswith("folder:") and theirs["data"].startswith("folder:"):
             # A folder may have moved: its fingerprint says whether it is the same one.
             theirs["data"] = mine["data"]
-        changeable = set(_CHANGEABLE)
+        changeable = {each.name for each in fields(self) if each.metadata.get("changeable")}
         if self.learning_rate_decay == "cosine":
             # A cosine ends at the last step: another last step means other learning rates.
             changeable.remove("train_steps")
