@@ -1,10 +1,12 @@
 """Settings are checked on construction."""
 
 import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
+from diffkiln.trainer.cli import FLAGS
 from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.presets import PRESETS, preset_config
@@ -14,6 +16,10 @@ from diffkiln.trainer.presets import PRESETS, preset_config
 def test_settings_survive_json(preset: str) -> None:
     config = preset_config(preset)
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_every_setting_has_a_flag() -> None:
+    assert {each.name for each in fields(TrainConfig)} <= set(FLAGS)
 
 
 def test_flowers_have_their_splits() -> None:
