@@ -12,7 +12,6 @@ from diffkiln.trainer.config import SCHEDULES as SCHEDULE_NAMES
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths.schedules import (
     CosineSchedule,
-    DiscreteSchedule,
     Schedule,
     ddpm_cosine,
     ddpm_linear,
@@ -25,11 +24,6 @@ SCHEDULES = (CosineSchedule(), ddpm_linear(), ddpm_cosine())
 def rates(schedule: Schedule, time: float) -> tuple[float, float]:
     signal, noise = schedule.rates(tf.constant(time, tf.float32))
     return float(signal), float(noise)
-
-
-def grid(schedule: Schedule, steps: int, time_grid: str = "linear") -> np.ndarray:
-    total, all_steps = tf.constant(steps, tf.int64), tf.range(steps + 1, dtype=tf.int64)
-    return np.array([schedule.grid_time(k, total, time_grid) for k in all_steps])
 
 
 def test_cosine_starts_and_ends_at_its_rates() -> None:
@@ -83,38 +77,6 @@ def test_discrete_time_zero_is_the_clean_image() -> None:
     assert rates(ddpm_cosine(), 0) == (1, 0)
 
 
-@given(st.integers(1, 1000))
-def test_linear_grid_runs_from_one_to_zero(steps: int) -> None:
-    times = grid(CosineSchedule(), steps)
-    assert (times[0], times[-1]) == (1, 0)
-    assert np.all(np.diff(times) < 0)
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"), [(3, [1000, 667, 333, 0]), (4, [1000, 750, 500, 250, 0]), (1, [1000, 0])]
-)
-def test_discrete_grid_has_trailing_spacing(steps: int, expected: list[int]) -> None:
-    assert np.rint(grid(ddpm_linear(), steps) * 1000).tolist() == expected
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"), [(1, [1, 0]), (2, [1, 0, 0]), (5, [1, 0.75, 0.5, 0.25, 0, 0])]
-)
-def test_linspace_evaluates_at_both_ends(steps: int, expected: list[float]) -> None:
-    assert grid(CosineSchedule(), steps, "linspace").tolist() == expected
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"), [(1, [1000, 0]), (2, [1000, 1, 0]), (3, [1000, 501, 1, 0])]
-)
-def test_discrete_linspace_ends_at_one(steps: int, expected: list[int]) -> None:
-    assert np.rint(grid(ddpm_linear(), steps, "linspace") * 1000).tolist() == expected
-
-
-def test_discrete_grid_of_all_steps_visits_every_integer() -> None:
-    assert np.rint(grid(ddpm_linear(), 1000) * 1000).tolist() == list(range(1000, -1, -1))
-
-
 def test_discrete_training_draws_every_integer_but_zero() -> None:
     uniform = (tf.range(1000, dtype=tf.float32) + 0.5) / 1000
     drawn = ddpm_linear().training_time(uniform).numpy() * 1000
@@ -139,23 +101,3 @@ def test_make_schedule_knows_every_name(name: str) -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(InputError, match=r"^schedule=sine: expected one of cosine, ddpm_linear"):
         make_schedule("sine")
-    for schedule in SCHEDULES:
-        with pytest.raises(InputError, match=r"^time_grid=cubic: expected one of linear, linspace"):
-            grid(schedule, 2, "cubic")
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"), [(2, [1000, 250, 0]), (4, [1000, 563, 250, 63, 0]), (1, [1000, 0])]
-)
-def test_quadratic_grids_square_the_remaining_share(steps: int, expected: list[int]) -> None:
-    squares = [(1 - k / steps) ** 2 for k in range(steps + 1)]
-    assert grid(CosineSchedule(), steps, "quadratic").tolist() == squares
-    assert np.rint(grid(ddpm_linear(), steps, "quadratic") * 1000).tolist() == expected
-
-
-@pytest.mark.parametrize("schedule", [ddpm_linear(), ddpm_cosine()])
-def test_the_discrete_karras_grid_takes_the_nearest_ratio(schedule: DiscreteSchedule) -> None:
-    ratio = np.sqrt(1 / schedule.alpha_bar - 1)
-    wanted = [(1 - k / 9) ** 7 * ratio[-1] for k in range(10)]
-    nearest = [max(int(np.abs(ratio - w).argmin()), 9 - k) for k, w in enumerate(wanted)]
-    assert np.rint(grid(schedule, 9, "karras") * 1000).tolist() == nearest

@@ -84,28 +84,6 @@ def test_dpmpp_2m_is_of_second_order() -> None:
     assert 3.2 < error("dpmpp_2m", 40) / error("dpmpp_2m", 80) < 4.8
 
 
-@pytest.mark.parametrize("time_grid", TIME_GRIDS)
-@pytest.mark.parametrize("schedule", [CosineSchedule(), ddpm_linear(), ddpm_cosine()])
-@pytest.mark.parametrize("steps", [1, 2, 20, 1000])
-def test_grids_fall_from_one_to_zero(schedule: Schedule, time_grid: str, steps: int) -> None:
-    k, total = tf.range(steps + 1, dtype=tf.int64), tf.constant(steps, tf.int64)
-    times = tf.map_fn(
-        lambda step: schedule.grid_time(step, total, time_grid), k, fn_output_signature=tf.float32
-    ).numpy()
-    assert times[0] == pytest.approx(1, abs=1e-6)
-    assert times[-1] == pytest.approx(0, abs=1e-6)
-    assert np.all(np.diff(times) <= 0)
-    # No network is asked about an image free of noise before the end.
-    assert schedule.rates(times[-2])[1] > 0
-
-
-def test_karras_spaces_noise_over_signal_evenly_in_its_seventh_root() -> None:
-    schedule, total = CosineSchedule(), tf.constant(8, tf.int64)
-    times = [schedule.grid_time(tf.constant(k, tf.int64), total, "karras") for k in range(9)]
-    ratios = [float(noise / signal) ** (1 / 7) for signal, noise in map(schedule.rates, times)]
-    np.testing.assert_allclose(np.diff(ratios), (ratios[-1] - ratios[0]) / 8, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("conditioning", "expected"),
     [
