@@ -19,5 +19,5 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 
 
 def unknown_choice(name: str, value: str, choices: Sequence[str]) -> InputError:
-    """The error for a value that is none of the choices, for the default of a `match`."""
+    """The error for a value that is none of the choices, to raise where no name matched."""
     return InputError(f"{name}={value}: expected one of {', '.join(choices)}")

@@ -38,13 +38,12 @@ def training_target(
 
     Raises InputError for a prediction that is not one of `PREDICTIONS`.
     """
-    match prediction:
-        case "noise":
-            return noise
-        case "velocity":
-            return signal_rate * noise - noise_rate * image
-        case "image":
-            return image
+    if prediction == "noise":
+        return noise
+    if prediction == "velocity":
+        return signal_rate * noise - noise_rate * image
+    if prediction == "image":
+        return image
     raise unknown_choice("prediction", prediction, PREDICTIONS)
 
 
@@ -57,15 +56,12 @@ def split_prediction(
     noise_rate: tf.Tensor,
 ) -> Pair:
     """(x̂_0, ε̂) from a network's output at x_t = `noisy`; InputError for an unknown prediction."""
-    rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
-    match prediction:
-        case "noise":
-            return (noisy - noise_rate * output) / signal_rate, output
-        case "velocity":
-            image = signal_rate * noisy - noise_rate * output
-            return image, noise_rate * noisy + signal_rate * output
-        case "image":
-            return output, noise_between(noisy, output, **rates)
+    if prediction == "noise":
+        return (noisy - noise_rate * output) / signal_rate, output
+    if prediction == "velocity":
+        return signal_rate * noisy - noise_rate * output, noise_rate * noisy + signal_rate * output
+    if prediction == "image":
+        return output, noise_between(noisy, output, signal_rate=signal_rate, noise_rate=noise_rate)
     raise unknown_choice("prediction", prediction, PREDICTIONS)
 
 
@@ -167,13 +163,12 @@ class Denoiser:
         if self.conditioning == "timestep":
             return tf.round(time * float(self.schedule.max_steps))
         signal_rate, noise_rate = signal_rate[:, 0, 0, 0], noise_rate[:, 0, 0, 0]
-        match self.conditioning:
-            case "noise_variance":
-                return tf.square(noise_rate)
-            case "noise_rate":
-                return noise_rate
-            case "log_snr":
-                return 2.0 * (tf.math.log(signal_rate) - tf.math.log(noise_rate))
+        if self.conditioning == "noise_variance":
+            return tf.square(noise_rate)
+        if self.conditioning == "noise_rate":
+            return noise_rate
+        if self.conditioning == "log_snr":
+            return 2.0 * (tf.math.log(signal_rate) - tf.math.log(noise_rate))
         raise unknown_choice("conditioning", self.conditioning, CONDITIONINGS)
 
     def normalise(self, pixels: tf.Tensor | float) -> tf.Tensor:

@@ -6,7 +6,6 @@ is noise (DDPM, arXiv 2006.11239; continuous time as in Salimans and Ho, arXiv 2
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -14,31 +13,6 @@ import tensorflow as tf
 from ..config import SCHEDULES, check_signal_rates
 from ..errors import check_choice
 from .time_grids import continuous_grid, discrete_grid
-
-
-class Schedule(Protocol):
-    """What the trainer and the samplers ask of a schedule."""
-
-    def rates(self, time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Signal and noise rate, float32 of the shape of `time`, which lies in [0, 1]."""
-        ...
-
-    def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
-        """Time t_k of sampling step k = 0 … steps, float32 []; both arguments are int64 []."""
-        ...
-
-    def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
-        """Training times, float32, from numbers in [0, 1) of the same shape."""
-        ...
-
-    @property
-    def max_steps(self) -> int:
-        """The most sampling steps that make sense."""
-        ...
-
-    def describe(self) -> dict[str, str | float]:
-        """Name and parameters, as a bundle's manifest holds them."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -121,6 +95,9 @@ class DiscreteSchedule:
         """n/T with n drawn from 1 … T."""
         total = float(self.max_steps)
         return (tf.floor(uniform * total) + 1.0) / total
+
+
+Schedule = CosineSchedule | DiscreteSchedule
 
 
 def ddpm_linear(total_steps: int = 1000) -> DiscreteSchedule:

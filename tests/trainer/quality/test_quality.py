@@ -116,12 +116,13 @@ def test_the_images_to_compare_with() -> None:
 
 
 def test_what_is_due() -> None:
-    assert [step for step in range(1, 11) if quality(kid_every_steps=4).due(step)] == [4, 8, 10]
-    assert not any(quality().due(step) for step in range(1, 11))
-    assert quality(kid_every_steps=4).candidate(5, 0.1) is None
-    assert math.isnan(quality(kid_every_steps=4).at(5).mean)
-    assert quality().candidate(5, 0.1) == Best(5, 0.1)
-    assert quality().candidate(5, math.nan) is None
+    unmeasured, every_four = quality(), quality(kid_every_steps=4)
+    assert [step for step in range(1, 11) if every_four.due(step)] == [4, 8, 10]
+    assert not any(unmeasured.due(step) for step in range(1, 11))
+    assert every_four.candidate(5, 0.1) is None
+    assert math.isnan(every_four.at(5).mean)
+    assert unmeasured.candidate(5, 0.1) == Best(5, 0.1)
+    assert unmeasured.candidate(5, math.nan) is None
 
 
 def test_which_step_is_best() -> None:
