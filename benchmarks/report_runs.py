@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from report_model import TOGETHER, Pictures
 
 from diffkiln.trainer.maths.diffusion import Denoiser
-from diffkiln.trainer.quality.preview import conditioning_for, sample
+from diffkiln.trainer.maths.sampling import Sampling
+from diffkiln.trainer.quality.preview import conditioning_for
 from diffkiln.trainer.run.directory import RunDirectory
 from diffkiln.trainer.training.checkpoint import Checkpoints
 from diffkiln.trainer.training.step import Trainer
@@ -40,7 +41,7 @@ def draw(
 
     def portion(noise: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         conditioning = conditioning_for(denoiser, labels, guidance=guidance)
-        return sample(denoiser, noise, steps=STEPS, conditioning=conditioning)
+        return Sampling(denoiser).sample(noise, STEPS, conditioning=conditioning)
 
     drawn = tf.function(portion, autograph=False, reduce_retracing=True)
     starts = range(0, len(noise), TOGETHER)

@@ -1,4 +1,4 @@
-"""What the training and export commands share: flags, exit statuses, and one-line errors."""
+"""The common part of the training and export commands: flags, exit statuses, one-line errors."""
 
 import contextlib
 import difflib
@@ -31,8 +31,8 @@ def run_command(
 ) -> int:
     """Parse the process's flags, `check` them into settings, `run`; returns the exit status.
 
-    Bad flags end in status 2 and anything else that can go wrong in 1, each with one line on
-    stderr. An error that is none of ours is a defect and keeps its traceback.
+    Bad flags end with status 2 and other expected failures with 1, each with one line on stderr. An
+    unexpected exception is a defect and keeps its traceback.
     """
     if {"--help", "-help", "-h"} & set(sys.argv[1:]):
         print(f"{usage}\n{_flags_help(flag_values)}")
@@ -81,7 +81,7 @@ def _flags_help(flag_values: flags.FlagValues) -> str:
 
 
 def require_flag(flag_values: flags.FlagValues, name: str) -> str:
-    """The flag's value; InputError where it was not given."""
+    """The flag's value; InputError for a missing one."""
     value = flag_values[name].value
     if not value:
         raise InputError(f"--{name}: missing ({flag_values[name].help}); see --help")
@@ -90,10 +90,10 @@ def require_flag(flag_values: flags.FlagValues, name: str) -> str:
 
 @contextlib.contextmanager
 def quiet_native_import() -> Iterator[None]:
-    """Hold back what native libraries print to stderr while they load, unless loading fails.
+    """Hold back native libraries' output to stderr while they load, unless loading fails.
 
-    TensorFlow greets with several lines before its log level can be set; a command that promises
-    one line of error cannot have them. Only for commands: a library's stderr belongs to its host.
+    TensorFlow prints several lines before its log level can be set, but a command promises one line
+    for an error. Only for commands: a library must leave stderr to its host.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
@@ -114,7 +114,7 @@ def quiet_native_import() -> Iterator[None]:
 
 
 def _log_to_stderr(program: str) -> None:
-    """Our own warnings only: other libraries' are theirs to print or not."""
+    """Print diffkiln's own warnings only."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(f"{program}: %(message)s"))
     logging.getLogger("diffkiln").addHandler(handler)
@@ -122,7 +122,7 @@ def _log_to_stderr(program: str) -> None:
 
 
 def _as_flag(error: Exception, flag_values: flags.FlagValues) -> str:
-    """A setting's error in the words of the command line."""
+    """Rewrite a setting's error as a flag's error."""
     if isinstance(error, flags.UnrecognizedFlagError):
         near = difflib.get_close_matches(error.flagname, list(flag_values))
         return f"--{error.flagname}: no such flag" + (

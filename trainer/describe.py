@@ -1,4 +1,4 @@
-"""What a run would be: its network in numbers, and its settings in words, without training."""
+"""Describe a run without training: its network in numbers, and its settings in words."""
 
 import math
 from collections.abc import Iterator
@@ -25,9 +25,9 @@ _BYTES_PER_PARAMETER = 5 * 4
 
 @dataclass(frozen=True)
 class Level:
-    """The layers whose images have one size; `multiply_adds` and `values` are for one image.
+    """The layers whose images have the same size; `multiply_adds` and `values` are for one image.
 
-    `values` are the numbers that all layers put out, which a step keeps for its backward pass.
+    `values` counts the outputs of all layers, which a step keeps for its backward pass.
     """
 
     size: str
@@ -59,7 +59,7 @@ def _level(size: tuple[int, int], layers: list[Any]) -> Level:
         len(convolutions),
         sum(layer.count_params() for layer in layers),
         sum(pixels * math.prod(layer.kernel.shape) for layer in convolutions)
-        # Queries with keys, and what comes of them with values.
+        # Queries with keys, and the resulting weights with values.
         + sum(2 * pixels**2 * layer.output.shape[-1] for layer in attentions),
         sum(math.prod(layer.output.shape[1:]) for layer in layers),
     )

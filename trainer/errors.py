@@ -1,4 +1,4 @@
-"""The error for anything a caller got wrong, so that commands can tell it from a defect."""
+"""The error for bad input, so that commands can tell it from a defect."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,16 @@ class InputError(ValueError):
 
 
 def first_line(error: Exception) -> str:
-    """What another library's error says first, or else its name; at most 200 characters."""
+    """The first line of another library's error, or its class name; at most 200 characters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Raise InputError for a value that is none of the choices."""
     if value not in choices:
-        raise InputError(f"{name}={value}: expected one of {', '.join(choices)}")
+        raise unknown_choice(name, value, choices)
+
+
+def unknown_choice(name: str, value: str, choices: Sequence[str]) -> InputError:
+    """The error for a value that is none of the choices, to raise where no name matched."""
+    return InputError(f"{name}={value}: expected one of {', '.join(choices)}")

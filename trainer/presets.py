@@ -1,8 +1,8 @@
-"""Recipes to start from: every setting of a run, of which a command names only those to change."""
+"""Presets: all settings of a run. A command names only the settings that it changes."""
 
 from typing import Any
 
-from .config import FORMERLY, TrainConfig
+from .config import TrainConfig
 from .errors import InputError, check_choice
 
 _COMMON: dict[str, Any] = {
@@ -17,7 +17,6 @@ _COMMON: dict[str, Any] = {
     "min_signal_rate": 0.02,
     "prediction": "velocity",
     "seed": 0,
-    **FORMERLY,
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -55,14 +54,17 @@ _SPLITS = {"tfds:oxford_flowers102": {"split": "train+test", "eval_split": "vali
 
 
 def preset_config(preset: str, **settings: Any) -> TrainConfig:
-    """The preset's configuration with `settings` over it; a setting of None keeps the preset's."""
+    """The preset's configuration, changed by every one of the `settings` that is not None.
+
+    Raises InputError for an unknown preset and for wrong settings.
+    """
     check_choice("preset", preset, tuple(PRESETS))
-    given = {name: value for name, value in settings.items() if value is not None}
+    chosen = {name: value for name, value in settings.items() if value is not None}
     for name in ("max_signal_rate", "min_signal_rate"):
-        if name in given and given.get("schedule", "cosine") != "cosine":
+        if name in chosen and chosen.get("schedule", "cosine") != "cosine":
             raise InputError(
-                f"{name}={given[name]}: only the cosine schedule has it, and schedule="
-                f"{given['schedule']}; leave it out"
+                f"{name}={chosen[name]}: only the cosine schedule has it, and schedule="
+                f"{chosen['schedule']}; leave it out"
             )
-    defaults = _SPLITS.get(given.get("data", ""), {})
-    return TrainConfig(preset=preset, **{**_COMMON, **PRESETS[preset], **defaults, **given})
+    defaults = _SPLITS.get(chosen.get("data", ""), {})
+    return TrainConfig(preset=preset, **{**_COMMON, **PRESETS[preset], **defaults, **chosen})

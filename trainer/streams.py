@@ -1,4 +1,4 @@
-"""Where each random number of a run comes from: its seed, a purpose and a step, nothing else."""
+"""Seeds of a run's random numbers: each depends only on the run's seed, a purpose and a step."""
 
 import tensorflow as tf
 

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from .conditioning import Rows
 from .engine import Engine, scalar
 
-Given = Mapping[str, np.ndarray]
+
 Progress = Callable[[int, int], object]
 
 
 def stepwise(
-    engine: Engine, rows: Given, steps: int, numbers: Mapping[str, float]
+    engine: Engine, rows: Rows, steps: int, numbers: Mapping[str, float]
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (step, images) after each step 0 … steps - 1 of one batch.
 
@@ -39,7 +40,7 @@ def stepwise(
 
 def stepwise_batches(
     engine: Engine,
-    rows: Given,
+    rows: Rows,
     steps: int,
     numbers: Mapping[str, float],
     *,
@@ -59,7 +60,7 @@ def stepwise_batches(
                 yield images
 
 
-def pieces(rows: Given, size: int) -> list[Given]:
+def pieces(rows: Rows, size: int) -> list[Rows]:
     """Cut the rows of all arrays into pieces of at most `size` rows."""
     count = len(next(iter(rows.values())))
     return [

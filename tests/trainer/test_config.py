@@ -1,10 +1,12 @@
-"""Settings are checked when they are made."""
+"""Settings are checked on construction."""
 
 import json
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
+from diffkiln.trainer.cli import FLAGS
 from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.presets import PRESETS, preset_config
@@ -14,6 +16,10 @@ from diffkiln.trainer.presets import PRESETS, preset_config
 def test_settings_survive_json(preset: str) -> None:
     config = preset_config(preset)
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_every_setting_has_a_flag() -> None:
+    assert {each.name for each in fields(TrainConfig)} <= set(FLAGS)
 
 
 def test_flowers_have_their_splits() -> None:
@@ -57,6 +63,9 @@ def test_settings_go_over_the_preset() -> None:
         ({"cache": "tape"}, "^cache=tape: expected one of memory, disk, none"),
         ({"cache": "none"}, "^cache=none: data=synthetic cannot be read in any order; .* leave it"),
         ({"image_size": 4}, "^image_size=4: expected a whole number from 8"),
+        ({"label_dropout": 1.0}, r"^label_dropout=1.0: expected a number in \[0, 1\)"),
+        ({"worker_timeout_s": 0.0}, "^worker_timeout_s=0.0: expected a number of seconds above 0"),
+        ({"gradient_clip_norm": 0.0}, "^gradient_clip_norm=0.0: expected a number above 0"),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -84,8 +93,32 @@ def test_differences_name_what_a_run_cannot_change() -> None:
     assert before.differences(after) == ["seed: 0, not 3"]
 
 
-def test_runs_from_before_there_were_caches_load() -> None:
+# What versions before each setting did. These runs exist, so the values are fixed.
+OLD_BEHAVIOUR = {
+    "learning_rate_decay": "constant",
+    "weight_decay": 0.0,
+    "gradient_clip_norm": 1.0,
+    "loss_weighting": "uniform",
+    "time_sampling": "uniform",
+    "init_from": None,
+    "keep_checkpoints": 3,
+    "distribute": "none",
+    "worker_timeout_s": 300.0,
+    "kid_every_steps": None,
+    "kid_images": 512,
+    "kid_weights": None,
+    "cache": None,
+    "attention_heads": 0,
+    "num_classes": None,
+    "label_dropout": 0.1,
+}
+
+
+def test_runs_of_the_first_version_load() -> None:
     settings = preset_config("tiny").to_json()
-    del settings["cache"]
-    assert TrainConfig.from_json(settings) == preset_config("tiny")
+    first = {name: value for name, value in settings.items() if name not in OLD_BEHAVIOUR}
+    assert TrainConfig.from_json(first).to_json() == {**first, **OLD_BEHAVIOUR}
+
+
+def test_another_cache_is_no_difference() -> None:
     assert not preset_config("tiny").differences(preset_config("tiny", cache="disk"))

@@ -1,6 +1,7 @@
-"""What --describe says, without training."""
+"""The output of --describe."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from diffkiln.trainer.data.load import planned_cache
 from diffkiln.trainer.describe import describe, levels, multiply_adds
 from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import preset_config
+from diffkiln.trainer.run.directory import RunDirectory
 
 
-def test_multiply_adds_are_those_of_every_convolution() -> None:
+def test_multiply_adds_count_every_convolution() -> None:
     network = build_unet(NetworkConfig(image_size=8, widths=(4,), blocks=1, patch_size=2))
     embedding = 32 * 128 + 128 * 128
     # For each of three blocks: scale and shift of the embedding, and two 3×3 convolutions.
@@ -25,7 +27,7 @@ def test_multiply_adds_are_those_of_every_convolution() -> None:
     assert multiply_adds(network) == embedding + of_blocks + others
 
 
-def test_multiply_adds_are_those_of_attention_too() -> None:
+def test_multiply_adds_count_attention_too() -> None:
     plain, attentive = (
         build_unet(NetworkConfig(8, (4,), blocks=1, patch_size=2, attention_heads=heads))
         for heads in (0, 2)
@@ -41,7 +43,7 @@ def test_levels_hold_all_parameters() -> None:
     assert sum(level.parameters for level in levels(network)) == network.count_params()
 
 
-def test_nothing_is_made(command: Command, tmp_path: Path) -> None:
+def test_describe_writes_nothing(command: Command, tmp_path: Path) -> None:
     result = command("diffkiln-train", f"--run_dir={tmp_path / 'r'}", *TINY, "--describe")
     assert result.returncode == 0, result.stderr
     assert "405,420" in result.stdout
@@ -50,12 +52,11 @@ def test_nothing_is_made(command: Command, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_that_is_there_is_found(command: Command, tiny_run: Path) -> None:
-    flags = (f"--run_dir={tiny_run}", *TINY, "--describe")
-    assert "would go on from step-40" in command("diffkiln-train", *flags).stdout
-    other = command("diffkiln-train", *flags, "--seed=9")
-    assert "would be refused: run_dir=" in other.stdout
-    assert "(seed: 0, not 9)" in other.stdout
+def test_an_existing_run_goes_on_only_with_its_settings(tiny_run: Path) -> None:
+    config, _ = RunDirectory(tiny_run).read_config()
+    assert "would go on from step-40" in describe(tiny_run, config)
+    other = describe(tiny_run, replace(config, seed=9))
+    assert re.search(r"would be refused: run_dir=.*\(seed: 0, not 9\)", other)
 
 
 FLOWERS = {"data": "tfds:oxford_flowers102", "data_dir": "."}
@@ -73,7 +74,7 @@ FLOWERS = {"data": "tfds:oxford_flowers102", "data_dir": "."}
         ),
     ],
 )
-def test_what_would_be_refused_is_said(
+def test_refusals_are_predicted(
     settings: dict[str, Any], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -84,9 +85,9 @@ def test_data_to_be_downloaded_is_not_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = describe(tmp_path / "r", preset_config("tiny", **FLOWERS), download=True)
-    assert "cache     depends on how many images there are" in told
-    assert "refused" not in told
+    text = describe(tmp_path / "r", preset_config("tiny", **FLOWERS), download=True)
+    assert "cache     depends on how many images there are" in text
+    assert "refused" not in text
 
 
 def test_the_cache_of_a_folder_follows_from_its_list(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from ..errors import InputError
+from ..config import CONDITIONINGS, PREDICTIONS
+from ..errors import InputError, check_choice, unknown_choice
 from .schedules import DiscreteSchedule, Schedule
 
 Pair = tuple[tf.Tensor, tf.Tensor]
@@ -33,14 +34,17 @@ def training_target(
     signal_rate: tf.Tensor,
     noise_rate: tf.Tensor,
 ) -> tf.Tensor:
-    """What the network is to output: ε, v = signal·ε − noise·x_0, or x_0."""
+    """The output to train the network for: ε, v = signal·ε − noise·x_0, or x_0.
+
+    Raises InputError for a prediction that is not one of `PREDICTIONS`.
+    """
     if prediction == "noise":
         return noise
     if prediction == "velocity":
         return signal_rate * noise - noise_rate * image
     if prediction == "image":
         return image
-    raise InputError(f"prediction={prediction!r}: expected noise, velocity or image")
+    raise unknown_choice("prediction", prediction, PREDICTIONS)
 
 
 def split_prediction(
@@ -51,26 +55,26 @@ def split_prediction(
     signal_rate: tf.Tensor,
     noise_rate: tf.Tensor,
 ) -> Pair:
-    """(x̂_0, ε̂) from a network's output at x_t = `noisy`."""
+    """(x̂_0, ε̂) from a network's output at x_t = `noisy`; InputError for an unknown prediction."""
     if prediction == "noise":
         return (noisy - noise_rate * output) / signal_rate, output
     if prediction == "velocity":
         return signal_rate * noisy - noise_rate * output, noise_rate * noisy + signal_rate * output
     if prediction == "image":
         return output, noise_between(noisy, output, signal_rate=signal_rate, noise_rate=noise_rate)
-    raise InputError(f"prediction={prediction!r}: expected noise, velocity or image")
+    raise unknown_choice("prediction", prediction, PREDICTIONS)
 
 
 def noise_between(
     noisy: tf.Tensor, image: tf.Tensor, *, signal_rate: tf.Tensor, noise_rate: tf.Tensor
 ) -> tf.Tensor:
-    """ε = (x_t − signal·x_0)/noise; 0 at noise rate 0, where x_t says nothing of ε."""
+    """ε = (x_t − signal·x_0)/noise; 0 at noise rate 0, where x_t does not depend on ε."""
     return (noisy - signal_rate * image) * tf.math.divide_no_nan(1.0, noise_rate)
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What images are to show: labels int64 [N], −1 for none, and the guidance float32 []."""
+    """Labels int64 [N], −1 for none, and the guidance float32 []."""
 
     labels: tf.Tensor
     guidance: tf.Tensor
@@ -81,19 +85,19 @@ def guided_output(
 ) -> tf.Tensor:
     """The network's output under classifier-free guidance (arXiv 2207.12598, equation 6).
 
-    output(no label) + guidance·(output(label) − output(no label)), where guidance 1 is the labelled
-    output itself: then the network sees the batch once, and else twice, in one call.
+    output(no label) + guidance·(output(label) − output(no label)). Guidance 1 is the labelled
+    output itself, so the network sees the batch once; otherwise it sees it twice, in one call.
     """
     images = tf.shape(noisy)[0]
     seen = images * (2 - tf.cast(tf.equal(conditioning.guidance, 1.0), tf.int32))
 
     def copied(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        # Cut to size rather than tiled: what a graph is given can then never make it grow.
+        # Cut to size rather than tiled, so that no input can make the graph's tensors grow.
         return tf.concat([first, second], axis=0)[:seen]
 
     labels = copied(conditioning.labels, -tf.ones_like(conditioning.labels))
     output = network([copied(noisy, noisy), copied(condition, condition), labels])
-    # Where there is one copy both are the same, and their difference is 0.
+    # With one copy the two are equal, and their difference is 0.
     labelled, unlabelled = output[:images], output[-images:]
     guided = unlabelled + conditioning.guidance * (labelled - unlabelled)
     guided.set_shape(noisy.shape)
@@ -102,13 +106,14 @@ def guided_output(
 
 @dataclass(frozen=True)
 class Denoiser:
-    """A network with everything that sampling needs to know about it.
+    """A network and everything that sampling needs to know about it.
 
     `network` takes [noisy images float32 [N, H, W, C], condition float32 [N]], and with
-    `num_classes` labels int64 [N] too, −1 for none. The condition, of `CONDITIONINGS`, is the time
-    in [0, 1], the `timestep` n = 1 … T of a discrete schedule, noise², noise, or
-    ln(signal²/noise²). `pixel_mean` and `pixel_std` hold one number per channel, in units where
-    pixels lie in [0, 1].
+    `num_classes` labels int64 [N] too, −1 for none. The `conditioning` says what the condition is:
+    the `time` in [0, 1], the `timestep` n = 1 … T of a discrete schedule, the `noise_variance`
+    noise², the `noise_rate`, or the `log_snr` ln(signal²/noise²). `pixel_mean` and `pixel_std` hold
+    one number per channel, in units where pixels lie in [0, 1]. Raises InputError for an unknown
+    prediction or conditioning, and for `timestep` with a continuous schedule.
     """
 
     network: Network
@@ -121,6 +126,8 @@ class Denoiser:
     num_classes: int | None = None
 
     def __post_init__(self) -> None:
+        check_choice("prediction", self.prediction, PREDICTIONS)
+        check_choice("conditioning", self.conditioning, CONDITIONINGS)
         if self.conditioning == "timestep" and not isinstance(self.schedule, DiscreteSchedule):
             raise InputError(
                 "conditioning=timestep: the cosine schedule's time is continuous; expected another "
@@ -130,9 +137,9 @@ class Denoiser:
     def __call__(
         self, noisy: tf.Tensor, time: tf.Tensor, conditioning: Conditioning | None = None
     ) -> Pair:
-        """(x̂_0, ε̂) of images [N, H, W, C] at times [N]; a model of classes needs `conditioning`.
+        """(x̂_0, ε̂) of images [N, H, W, C] at times [N]; classes need `conditioning`.
 
-        With `clip`, x̂_0 is held in the range of real pixels and ε̂ follows from what is left of it.
+        With `clip`, x̂_0 is clipped to the range of real pixels, and ε̂ follows from the clipped x̂_0.
         """
         signal_rate, noise_rate = self.schedule.rates(time[:, None, None, None])
         rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
@@ -150,7 +157,7 @@ class Denoiser:
     def _condition(
         self, time: tf.Tensor, signal_rate: tf.Tensor, noise_rate: tf.Tensor
     ) -> tf.Tensor:
-        """What the network is told of the noise level, float32 [N]."""
+        """The noise level as the network's condition, float32 [N]."""
         if self.conditioning == "time":
             return time
         if self.conditioning == "timestep":
@@ -160,7 +167,9 @@ class Denoiser:
             return tf.square(noise_rate)
         if self.conditioning == "noise_rate":
             return noise_rate
-        return 2.0 * (tf.math.log(signal_rate) - tf.math.log(noise_rate))
+        if self.conditioning == "log_snr":
+            return 2.0 * (tf.math.log(signal_rate) - tf.math.log(noise_rate))
+        raise unknown_choice("conditioning", self.conditioning, CONDITIONINGS)
 
     def normalise(self, pixels: tf.Tensor | float) -> tf.Tensor:
         """Pixels in [0, 1] to normalised units."""

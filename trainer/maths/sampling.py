@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from ..errors import InputError
-from .diffusion import Conditioning, Denoiser, noise_between
-from .solvers import SOLVERS, Estimate, Rates, Solver, Stage, State
+from ..config import SOLVERS, TIME_GRIDS
+from ..errors import InputError, check_choice
+from .diffusion import Conditioning, Denoiser, noise_between, to_uint8
+from .solvers import Estimate, Rates, Solver, Stage, State, solver_named
 
 Hold = Callable[[tf.Tensor], tf.Tensor]
 
@@ -16,7 +17,7 @@ Hold = Callable[[tf.Tensor], tf.Tensor]
 class Sampling:
     """How a denoiser is sampled: `solver` of `SOLVERS`, η in [0, 1], `time_grid` of `TIME_GRIDS`.
 
-    Raises InputError where the solver has no use for η.
+    Raises InputError for unknown names, and for an η above 0 that the solver cannot use.
     """
 
     denoiser: Denoiser
@@ -25,16 +26,18 @@ class Sampling:
     time_grid: str = "linear"
 
     def __post_init__(self) -> None:
+        check_choice("solver", self.solver, SOLVERS)
+        check_choice("time_grid", self.time_grid, TIME_GRIDS)
         if self.eta and not self._solver.stochastic:
             raise InputError(f"eta={self.eta:g}: {self.solver} draws no noise; expected 0")
 
     @property
     def carried(self) -> tuple[str, ...]:
-        """Names of the tensors that a step hands to the next: `noisy` and the solver's own."""
+        """Names of the tensors that a step passes to the next: `noisy` and the solver's own."""
         return ("noisy", *self._solver.carried)
 
     def start(self, noise: tf.Tensor) -> State:
-        """What is carried into the first step."""
+        """The state before the first step, from noise float32 [N, H, W, C]."""
         others = {name: tf.zeros_like(noise) for name in self._solver.carried}
         return {"noisy": noise, **others}
 
@@ -48,11 +51,10 @@ class Sampling:
         fresh_noise: tf.Tensor | None = None,
         hold: Hold | None = None,
     ) -> tuple[State, tf.Tensor]:
-        """Step k of `steps`, int64 []: what is carried on, and x̂_0 in normalised units.
+        """Step k of `steps`, int64 []: the next state, and x̂_0 in normalised units.
 
-        A denoiser of classes needs `conditioning`, and an `eta` above 0 needs `fresh_noise`
-        [N, H, W, C]. `hold` replaces what is known of
-        x̂_0, and ε̂ follows from it.
+        A denoiser with classes needs `conditioning`, and an `eta` above 0 needs `fresh_noise`
+        [N, H, W, C]. `hold` replaces the known part of x̂_0, and ε̂ follows from the result.
         """
         noisy = state["noisy"]
         time = self.denoiser.schedule.grid_time(step, steps, self.time_grid)
@@ -67,9 +69,22 @@ class Sampling:
         noisy, own = self._solver.update(at, Estimate(noisy, image, noise), own, **settings)
         return {"noisy": noisy, **own}, image
 
+    def sample(
+        self, noise: tf.Tensor, steps: int, *, conditioning: Conditioning | None = None
+    ) -> tf.Tensor:
+        """Images uint8 [N, H, W, C] from noise float32 of this shape, for an η of 0."""
+        total = tf.constant(steps, tf.int64)
+
+        def body(step: tf.Tensor, state: State, _: tf.Tensor):
+            return step + 1, *self.step(step, total, state, conditioning=conditioning)
+
+        start = (tf.constant(0, tf.int64), self.start(noise), tf.zeros_like(noise))
+        *_, image = tf.while_loop(lambda step, *_: step < total, body, start)
+        return to_uint8(self.denoiser.pixels(image))
+
     @property
     def _solver(self) -> Solver:
-        return SOLVERS[self.solver]
+        return solver_named(self.solver)
 
     def _stage(self, step: tf.Tensor, steps: tf.Tensor) -> Stage:
         previous = tf.maximum(step - 1, 0)

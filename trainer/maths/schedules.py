@@ -6,40 +6,13 @@ is noise (DDPM, arXiv 2006.11239; continuous time as in Salimans and Ho, arXiv 2
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from ..config import check_signal_rates
-
-# The ρ that Karras et al. chose (arXiv 2206.00364, section 3).
-KARRAS_RHO = 7
-
-
-class Schedule(Protocol):
-    """What the trainer and the samplers ask of a schedule."""
-
-    def rates(self, time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Signal and noise rate, float32 of the shape of `time`, which lies in [0, 1]."""
-        ...
-
-    def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
-        """Time t_k of sampling step k = 0 … steps, float32 []; both arguments are int64 []."""
-        ...
-
-    def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
-        """Training times, float32, from numbers in [0, 1) of the same shape."""
-        ...
-
-    @property
-    def max_steps(self) -> int:
-        """The most sampling steps that make sense."""
-        ...
-
-    def describe(self) -> dict[str, str | float]:
-        """Name and parameters, as a bundle's manifest holds them."""
-        ...
+from ..config import SCHEDULES, check_signal_rates
+from ..errors import check_choice
+from .time_grids import continuous_grid, discrete_grid
 
 
 @dataclass(frozen=True)
@@ -54,37 +27,25 @@ class CosineSchedule:
 
     def rates(self, time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Signal and noise rate, float32 of the shape of `time`, which lies in [0, 1]."""
-        start, end = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
+        start, end = self._angles
         angle = start + time * (end - start)
         return tf.cos(angle), tf.sin(angle)
 
     def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
-        """t_k of a grid of `TIME_GRIDS`, float32 [], with u = 1 − k/steps.
-
-        `linear`: u. `linspace`: 1 − k/(steps − 1), and 0 at last, so that the last evaluation is
-        at t = 0. `quadratic`: u². `karras`: where noise/signal is (u·(noise/signal at 1)^(1/7) +
-        (1 − u)·(noise/signal at 0)^(1/7))^7 (arXiv 2206.00364, equation 5).
-        """
-        whole = tf.maximum(steps - 1, 1) if time_grid == "linspace" else steps
-        left = 1.0 - tf.cast(step, tf.float32) / tf.cast(whole, tf.float32)
-        if time_grid == "linear":
-            return left
-        if time_grid == "linspace":
-            return tf.maximum(left, 0.0)
-        if time_grid == "quadratic":
-            return tf.square(left)
-        start, end = math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
-        low, high = (math.tan(angle) ** (1 / KARRAS_RHO) for angle in (start, end))
-        ratio = (low + left * (high - low)) ** KARRAS_RHO
-        return tf.clip_by_value((tf.atan(ratio) - start) / (end - start), 0.0, 1.0)
+        """t_k of a grid of `TIME_GRIDS`, float32 []; InputError for an unknown grid."""
+        return continuous_grid(time_grid)(step, steps, self._angles)
 
     def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
         """Times uniform in [0, 1)."""
         return uniform
 
     @property
+    def _angles(self) -> tuple[float, float]:
+        return math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
+
+    @property
     def max_steps(self) -> int:
-        """Time is continuous; beyond a thousand steps nothing changes that a pixel could show."""
+        """A thousand: time is continuous, but beyond that no pixel changes."""
         return 1000
 
     def describe(self) -> dict[str, str | float]:
@@ -123,33 +84,12 @@ class DiscreteSchedule:
         return tf.gather(signal, index), tf.gather(noise, index)
 
     def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
-        """n/T of a grid of `TIME_GRIDS`, float32 [], with u = 1 − k/steps.
+        """n/T of a grid of `TIME_GRIDS`, float32 []; InputError for an unknown grid.
 
-        `linear` (trailing spacing): n = round(u·T). `linspace`: from T to 1 evenly, and 0 at last.
-        `quadratic`: n = round(u²·T). `karras`: the n whose noise/signal is nearest to u^7 times
-        that of T. n is at least steps − k, since where a grid is finer than the integers it would
-        reach 0 before the end.
+        n is at least K − k: a grid finer than the integers would reach 0 before the end.
         """
-        total = tf.constant(self.max_steps, tf.int64)
-        left = steps - step
-        if time_grid == "linspace":
-            last = tf.maximum(steps - 1, 1)
-            index = tf.where(left > 0, 1 + _rounded((last - step) * (total - 1), last), 0)
-        elif time_grid == "linear":
-            index = _rounded(left * total, steps)
-        elif time_grid == "quadratic":
-            index = _rounded(left * left * total, steps * steps)
-        else:
-            index = self._karras_index(left, steps)
-        return tf.cast(tf.maximum(index, left), tf.float32) / float(self.max_steps)
-
-    def _karras_index(self, left: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-        # In float64, so that rounding makes no host choose a neighbour of the nearest.
-        ratio = np.sqrt(1 / self.alpha_bar - 1)
-        halfway = tf.constant((ratio[1:] + ratio[:-1]) / 2)
-        share = tf.cast(left, tf.float64) / tf.cast(steps, tf.float64)
-        wanted = share**KARRAS_RHO * ratio[-1]
-        return tf.reduce_sum(tf.cast(halfway < wanted, tf.int64))
+        index = discrete_grid(time_grid)(step, steps, np.sqrt(1 / self.alpha_bar - 1))
+        return tf.cast(tf.maximum(index, steps - step), tf.float32) / float(self.max_steps)
 
     def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
         """n/T with n drawn from 1 … T."""
@@ -157,10 +97,7 @@ class DiscreteSchedule:
         return (tf.floor(uniform * total) + 1.0) / total
 
 
-def _rounded(whole: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
-    """whole / part to the nearest integer, halves up; int64, without a float on the way."""
-    # To divide a whole number by nothing would end the process of whoever runs the graph.
-    return (2 * whole + part) // tf.maximum(2 * part, 1)
+Schedule = CosineSchedule | DiscreteSchedule
 
 
 def ddpm_linear(total_steps: int = 1000) -> DiscreteSchedule:
@@ -180,7 +117,11 @@ def ddpm_cosine(total_steps: int = 1000) -> DiscreteSchedule:
 def make_schedule(
     name: str, max_signal_rate: float = 0.95, min_signal_rate: float = 0.02
 ) -> Schedule:
-    """The schedule of this name, of `SCHEDULES`; the rates are the cosine schedule's."""
+    """The schedule of this name; the rates are for the cosine schedule.
+
+    Raises InputError for a name that is not one of `SCHEDULES`.
+    """
+    check_choice("schedule", name, SCHEDULES)
     if name == "cosine":
         return CosineSchedule(max_signal_rate, min_signal_rate)
     return {"ddpm_linear": ddpm_linear, "ddpm_cosine": ddpm_cosine}[name]()

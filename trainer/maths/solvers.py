@@ -1,15 +1,18 @@
-"""Solvers: from x at one noise level to x at the next, given what the network sees in it.
+"""Solvers: from x at one noise level, with the network's estimates, to x at the next level.
 
 One solver is one function. It takes the noise levels around the step, x with the network's
-estimates, the tensors it carries from step to step, and fresh noise where it asked for any; it
-returns x at the next level and what it carries on. `@solver` declares the carried tensors, each of
-the shape of x and zero at first. Its name goes into `config.SOLVERS` too.
+estimates, the tensors it carries from step to step, and fresh noise if it uses any. It returns x at
+the next level and the carried tensors. `@solver` declares these; each has the shape of x and starts
+at zero. `config.SOLVERS` lists the names of the functions.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import tensorflow as tf
+
+from ..config import SOLVERS
+from ..errors import check_choice
 
 State = dict[str, tf.Tensor]
 
@@ -44,24 +47,22 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Solver:
-    """A step function, the names of what it carries, and whether it can draw fresh noise."""
+    """A step function, the names of its carried tensors, and whether it can use fresh noise."""
 
     update: Callable[..., tuple[tf.Tensor, State]]
     carried: tuple[str, ...]
     stochastic: bool
 
 
-SOLVERS: dict[str, Solver] = {}
+def solver(*, carried: tuple[str, ...] = (), stochastic: bool = False) -> Callable[..., Solver]:
+    """Make a step function a `Solver`."""
+    return lambda update: Solver(update, carried, stochastic)
 
 
-def solver(*, carried: tuple[str, ...] = (), stochastic: bool = False) -> Callable:
-    """Register a step function under its own name."""
-
-    def register(update: Callable[..., tuple[tf.Tensor, State]]):
-        SOLVERS[update.__name__] = Solver(update, carried, stochastic)
-        return update
-
-    return register
+def solver_named(name: str) -> Solver:
+    """The solver of this name; InputError for a name that is not one of `config.SOLVERS`."""
+    check_choice("solver", name, SOLVERS)
+    return globals()[name]
 
 
 @solver(stochastic=True)
@@ -75,8 +76,8 @@ def ddim(
 ) -> tuple[tf.Tensor, State]:
     """x_s = signal(s)·x̂_0 + √(noise(s)² − σ²)·ε̂ + σ·z (DDIM, arXiv 2010.02502, equation 12).
 
-    σ = η·noise(s)/noise(t)·√(1 − (signal(t)/signal(s))²), equation 16; `fresh_noise` is z, and
-    needed where `eta` is not 0. η = 1 is DDPM's ancestral step (arXiv 2006.11239, algorithm 2).
+    σ = η·noise(s)/noise(t)·√(1 − (signal(t)/signal(s))²), equation 16; `fresh_noise` is z,
+    required unless `eta` is 0. η = 1 is DDPM's ancestral step (arXiv 2006.11239, algorithm 2).
     """
     t, s = at.current, at.following
     if eta == 0:
@@ -108,5 +109,5 @@ def dpmpp_2m(at: Stage, estimate: Estimate, carried: State) -> tuple[tf.Tensor, 
 
 
 def _log_snr_step(t: Rates, s: Rates) -> tf.Tensor:
-    """h = λ_s − λ_t, at most 80 where s is free of noise."""
+    """h = λ_s − λ_t, at most about 80 where s has no noise."""
     return tf.math.log(s.signal / t.signal) + tf.math.log(t.noise / tf.maximum(s.noise, 1e-30))

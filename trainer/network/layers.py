@@ -1,4 +1,4 @@
-"""Keras layers of the network that Keras does not have, each a few operators in any runtime."""
+"""Layers that Keras lacks, each of which converts to a few operators in any runtime."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ class NearestUpsampling(layers.Layer):
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Images of a known height and width."""
+        """Images with a static height and width."""
         return _repeat_pixels(inputs)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -50,18 +50,18 @@ class NearestUpsampling(layers.Layer):
 
 @tf.custom_gradient
 def _repeat_pixels(images: Any) -> Any:
-    """Nearest-neighbour doubling; XLA has its gradient, the sum over each 2 × 2, only this way."""
+    """Nearest-neighbour doubling; its gradient, a sum over each 2 × 2, in a form for XLA."""
     size = (2 * images.shape[1], 2 * images.shape[2])
     doubled = tf.raw_ops.ResizeNearestNeighbor(images=images, size=size)
     return doubled, lambda upstream: 4 * tf.nn.avg_pool2d(upstream, 2, 2, "VALID")
 
 
 class PixelNorm(layers.Layer):
-    """x / √(mean of x² over the channels): without parameters, since a scale and shift follow."""
+    """x / √(mean of x² over the channels): without parameters, since a scale and a shift follow."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Images [N, H, W, C]."""
-        # Squares in float32: those of float16 would overflow from 256 on.
+        # In float32, since squares in float16 overflow from 256 on.
         power = tf.reduce_mean(tf.square(tf.cast(inputs, tf.float32)), axis=-1, keepdims=True)
         return inputs * tf.cast(tf.math.rsqrt(power + 1e-4), inputs.dtype)
 
@@ -77,14 +77,14 @@ class SelfAttention(layers.Layer):
         self.heads = heads
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Images of a known height and width, and of a channel count divisible by 3·heads."""
+        """Images with a static height and width, and a channel count divisible by 3·heads."""
         shape: Any = inputs.shape
         _, height, width, channels = shape
         size = channels // (3 * self.heads)
         parts = tf.reshape(inputs, (-1, height * width, 3 * self.heads, size))
         queries, keys, values = tf.split(tf.transpose(parts, (0, 2, 1, 3)), 3, axis=1)
         logits = tf.matmul(queries * size**-0.5, keys, transpose_b=True)
-        # In float32: what is added up here is as many numbers as an image has pixels.
+        # In float32, since the sum has as many terms as the image has pixels.
         weights = tf.cast(tf.nn.softmax(tf.cast(logits, tf.float32)), values.dtype)
         mixed = tf.transpose(tf.matmul(weights, values), (0, 2, 1, 3))
         return tf.reshape(mixed, (-1, height, width, channels // 3))
@@ -118,7 +118,7 @@ class TimeEmbedding(layers.Layer):
 class LabelEmbedding(layers.Layer):
     """Labels [N] as `size` channels that are learned, [N, 1, 1, size]; −1, no label, has its own.
 
-    All are 0 at first, so that a network begins without regard to labels.
+    All are 0 at first, so that a new network ignores labels.
     """
 
     def __init__(self, num_classes: int, size: int, **kwargs) -> None:
@@ -126,7 +126,7 @@ class LabelEmbedding(layers.Layer):
         self.num_classes, self.size = num_classes, size
 
     def build(self, input_shape: tuple) -> None:
-        """Make the table, whose last row is that of −1."""
+        """Create the table; its last row is for label −1."""
         del input_shape
         self.table = self.add_weight(
             shape=(self.num_classes + 1, self.size), initializer="zeros", name="table"

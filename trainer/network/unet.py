@@ -1,10 +1,10 @@
-"""The denoising network: a U-Net of residual blocks that knows the time.
+"""The denoising network: a U-Net of residual blocks, conditioned on the time.
 
-DDPM's network (arXiv 2006.11239, appendix B) made quick on a CPU: channel-wise RMS normalisation in
-place of group normalisation and no biases inside the blocks (both as in EDM2, arXiv 2312.02696),
-and optional patching (space-to-depth), which quarters the work of the widest level. The lowest
-level may have self-attention after each of its blocks. The time embedding is a 1×1 image run
-through 1×1 convolutions, so that it has the layout of all it meets.
+DDPM's network (arXiv 2006.11239, appendix B), adapted to run fast on a CPU: channel-wise RMS
+normalisation instead of group normalisation, no biases inside the blocks (both as in EDM2, arXiv
+2312.02696), and optional patching (space-to-depth), which quarters the work of the widest level.
+The lowest level may have self-attention after each of its blocks. The time embedding is a 1×1 image
+that passes through 1×1 convolutions, so that its layout is the same as everywhere else.
 """
 
 import itertools
@@ -31,8 +31,8 @@ def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
     """A network of (noisy float32 [N, S, S, C], time float32 [N]) → float32 [N, S, S, C].
 
     With classes, labels int64 [N] come third: 0 … num_classes − 1, or −1 for none. `dtype` is a
-    Keras dtype policy such as `mixed_float16`; the output is float32 under each, and the weights of
-    one load into another.
+    Keras dtype policy such as `mixed_float16`; the output is always float32, and
+    the weights of one policy load into another.
     """
     noisy = keras.Input((config.image_size, config.image_size, config.channels), name="noisy")
     time = keras.Input((), name="time")
@@ -58,7 +58,7 @@ def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
 
 
 def _down(blocks: "_Blocks", x: Any, embedding: Any, config: NetworkConfig) -> tuple[Any, list]:
-    """The narrowing half: its result, and what the widening half joins to its own."""
+    """The downward half: its output, and the skip connections for the upward half."""
     x = blocks.conv(x, config.widths[0], bias="zeros")
     skips = [x]
     for level, width in enumerate(config.widths):
@@ -72,7 +72,7 @@ def _down(blocks: "_Blocks", x: Any, embedding: Any, config: NetworkConfig) -> t
 
 
 def _up(blocks: "_Blocks", x: Any, skips: list, embedding: Any, config: NetworkConfig) -> Any:
-    """The widening half, which takes from the end of `skips`."""
+    """The upward half, which consumes `skips` from the end."""
     for level, width in reversed(list(enumerate(config.widths))):
         for block in range(config.blocks):
             x = blocks.residual(blocks.join(x, skips.pop()), embedding, width)
@@ -86,7 +86,7 @@ def _up(blocks: "_Blocks", x: Any, skips: list, embedding: Any, config: NetworkC
 class _Blocks:
     """The pieces that the network repeats, under one dtype policy.
 
-    Layers with weights have the same names in networks with attention or classes and without.
+    Attention and classes do not change the names of the other layers with weights.
     """
 
     dtype: str

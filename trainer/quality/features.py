@@ -1,6 +1,6 @@
-"""What pictures are compared by: InceptionV3's features where its weights are there, or our own.
+"""Feature extractors for KID: InceptionV3 if its weights are available, else the flower network.
 
-Distances by one extractor say nothing about those by another, so each has a name and a fingerprint.
+Distances from different extractors cannot be compared, so each has a name and a fingerprint.
 """
 
 import hashlib
@@ -68,13 +68,13 @@ def extractor(kid_weights: Path | None = None) -> FeatureExtractor:
 def inception(path: Path) -> FeatureExtractor:
     """The 2048 pooled features of Keras's InceptionV3 (arXiv 1512.00567), of 299×299 pixels.
 
-    Raises InputError for a file that does not hold all of its weights, and no others.
+    Raises InputError for a file that does not hold exactly its weights.
     """
     try:
         fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise _no_inception(path, error.strerror or str(error)) from error
-    no_weights: Any = None  # which Keras takes, and its annotations leave out
+    no_weights: Any = None  # Keras accepts None, but its annotations do not.
     network = keras.applications.InceptionV3(
         weights=no_weights,
         include_top=False,
@@ -105,19 +105,18 @@ def inception(path: Path) -> FeatureExtractor:
 def _no_inception(path: Path, reason: str) -> InputError:
     return InputError(
         f"kid_weights={path}: cannot be read as weights of InceptionV3 ({reason}); expected "
-        f"{INCEPTION_FILE} of Keras; leave the flag out for the features that diffkiln has"
+        f"{INCEPTION_FILE} of Keras; leave the flag out for the features bundled with diffkiln"
     )
 
 
 def flower_network(content: bytes | None = None) -> FeatureExtractor:
-    """The features of a small network that knows species of flowers, stored with this package.
+    """The 64 features of a small network for species of flowers, bundled with this package.
 
-    `content` is that file's, where it was read already. Raises InputError for any other.
+    `content` replaces the bundled file's bytes. Raises InputError unless they are the same bytes.
     """
     if content is None:
-        content = (
-            resources.files(__package__ or "diffkiln.trainer").joinpath(FLOWER_FILE).read_bytes()
-        )
+        package = resources.files(__package__ or "diffkiln.trainer.quality")
+        content = package.joinpath(FLOWER_FILE).read_bytes()
     fingerprint = hashlib.sha256(content).hexdigest()
     if fingerprint != FLOWER_SHA256:
         raise InputError(

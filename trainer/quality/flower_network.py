@@ -1,4 +1,4 @@
-"""A small convolutional network that was taught to tell species of flowers, without its last layer.
+"""A small convolutional network, trained to classify species of flowers, without its last layer.
 
 `benchmarks/train_features.py` trains it and folds its normalisation into the convolutions.
 """
@@ -10,13 +10,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 INPUT_SIZE = 64
-# Of each 3×3 convolution: its stride, and whether its result is halved once more.
+# For each 3×3 convolution: its stride, and whether a 2×2 max pooling follows.
 STRIDES = (2, 1, 1, 1, 1)
 POOLED = (False, True, True, False, False)
 
 
 def prepared(pixels: tf.Tensor) -> tf.Tensor:
-    """What the network sees of pixels float32 in [0, 255]."""
+    """The network's input, in [−1, 1], from pixels float32 in [0, 255]."""
     return pixels / 127.5 - 1.0
 
 

@@ -1,7 +1,7 @@
 """Kernel Inception Distance (arXiv 1801.01401): how far one set of pictures is from another.
 
-A function of features alone, by whatever network they were made: 0 in the mean where both sets
-come from one distribution, also where they are small, which is what it has over FID.
+KID is a function of features, whichever network computed them. Its mean is 0 if both sets come from
+one distribution. Unlike FID, this also holds for small sets.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# Rows of a kernel matrix that are held at once.
+# Rows of a kernel matrix that are in memory at once.
 _ROWS = 1024
 
 
@@ -18,9 +18,9 @@ _ROWS = 1024
 class KernelDistance:
     """MMD² of two distributions, estimated from a set of each, and the estimate's standard error.
 
-    The error is what other samples and other reference pictures would make of it: without it, two
-    distances of different sets cannot be compared. Of distances to the same reference, or of
-    samples from the same noises, the difference is surer than both.
+    The error says how much other samples and other reference pictures would change the distance;
+    distances of different sets can be compared only with it. The difference of two distances to the
+    same reference, or of samples from the same noises, is more certain than either distance.
     """
 
     mean: float
@@ -31,18 +31,18 @@ def kid(samples: ArrayLike, reference: ArrayLike) -> KernelDistance:
     """KID of features [n, d] and [m, d]: the unbiased MMD² of all pairs, in float64.
 
     Σ_{i≠j} k(x_i, x_j)/(n(n−1)) + Σ_{i≠j} k(y_i, y_j)/(m(m−1)) − 2·Σ_{i,j} k(x_i, y_j)/(nm)
-    (arXiv 1801.01401, equation 4), which the paper's mean over random subsets comes to with more
-    and more of them. Its standard error is √(4·var(h_x)/n + 4·var(h_y)/m), where h_x(x_i) is the
-    mean of k(x_i, x_j) over j ≠ i less that of k(x_i, y_j), and h_y(y_i) likewise: the first-order
-    term of Hoeffding's decomposition of U-statistics, from above where both distributions are one.
+    (arXiv 1801.01401, equation 4), the limit of the paper's mean over random subsets. Its standard
+    error is √(4·var(h_x)/n + 4·var(h_y)/m), where h_x(x_i) is the mean of k(x_i, x_j) over j ≠ i
+    minus the mean of k(x_i, y_j), and h_y(y_i) likewise: the first-order term of Hoeffding's
+    decomposition of U-statistics, an upper bound if both distributions are the same.
 
     Raises ValueError for features that are not two finite sets of at least 2 rows of one length.
     """
     x, y = _checked("samples", samples), _checked("reference", reference)
     if x.shape[1] != y.shape[1]:
         raise ValueError(
-            f"features of {x.shape[1]} and {y.shape[1]} numbers: expected as many in both sets; "
-            "use one extractor"
+            f"features of {x.shape[1]} and {y.shape[1]} numbers: expected the same number in both "
+            "sets; use one extractor"
         )
     from_x = _mean_to_others(x) - _mean_kernel(x, y)
     from_y = _mean_to_others(y) - _mean_kernel(y, x)

@@ -1,6 +1,6 @@
 """Preview grids: the same 16 noises, denoised by the averaged network as training goes on.
 
-A network that knows classes shows some from all over their range.
+A network with classes shows 16 labels spread over their range.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ..maths.diffusion import Conditioning, Denoiser, to_uint8
+from ..maths.diffusion import Conditioning, Denoiser
 from ..maths.sampling import Sampling
 from ..run.atomic import replacing
 from ..streams import PREVIEW, stream_seed
@@ -29,8 +29,9 @@ class Preview:
         )
         labels = np.arange(_SIDE**2) * (denoiser.num_classes or 0) // _SIDE**2
         conditioning = conditioning_for(denoiser, labels, guidance=PREVIEW_GUIDANCE)
+        sampling = Sampling(denoiser)
         self._sample = tf.function(
-            lambda noise: sample(denoiser, noise, steps=PREVIEW_STEPS, conditioning=conditioning),
+            lambda noise: sampling.sample(noise, PREVIEW_STEPS, conditioning=conditioning),
             autograph=False,
         )
 
@@ -45,25 +46,10 @@ class Preview:
 def conditioning_for(
     denoiser: Denoiser, labels: np.ndarray | tf.Tensor, *, guidance: float
 ) -> Conditioning | None:
-    """What to ask of a denoiser for images of classes int [N]; None where it knows no classes."""
+    """The conditioning on labels int [N]; None for a denoiser without classes."""
     if denoiser.num_classes is None:
         return None
     return Conditioning(tf.cast(labels, tf.int64), tf.constant(guidance))
-
-
-def sample(
-    denoiser: Denoiser, noise: tf.Tensor, *, steps: int, conditioning: Conditioning | None = None
-) -> tf.Tensor:
-    """DDIM from noise float32 [N, H, W, C] in `steps` steps: images uint8 [N, H, W, C]."""
-    sampling, total = Sampling(denoiser), tf.constant(steps, tf.int64)
-
-    def body(step: tf.Tensor, noisy: tf.Tensor, _: tf.Tensor):
-        state, image = sampling.step(step, total, {"noisy": noisy}, conditioning=conditioning)
-        return step + 1, state["noisy"], image
-
-    start = (tf.constant(0, tf.int64), noise, tf.zeros_like(noise))
-    _, _, image = tf.while_loop(lambda step, *_: step < total, body, start)
-    return to_uint8(denoiser.pixels(image))
 
 
 def save_png(image: np.ndarray, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How good the samples of a run are while it trains: their KID, and which step is best by it."""
+"""The quality of a run's samples while it trains: their KID, and the best step by it."""
 
 import math
 from pathlib import Path
@@ -11,11 +11,12 @@ from ..config import TrainConfig
 from ..data.load import ImageData
 from ..errors import InputError
 from ..maths.diffusion import Denoiser
+from ..maths.sampling import Sampling
 from ..run.records import Best
 from ..streams import KID_NOISE, stream_seed
 from .features import FeatureExtractor, extractor
 from .kid import KernelDistance, kid
-from .preview import conditioning_for, sample
+from .preview import conditioning_for
 
 KID_STEPS = 20
 _BATCH = 64
@@ -23,9 +24,9 @@ _UNKNOWN = KernelDistance(math.nan, math.nan)
 
 
 class Quality:
-    """Measures the averaged network of one run at the steps where that is due, once at each.
+    """Measures the averaged network of one run, once at each step where a measurement is due.
 
-    The noises are the same at each step and in each run, so what differs is the network.
+    The noises are the same at each step and in each run, so only the network differs.
     """
 
     def __init__(self, config: TrainConfig, images: ImageData, denoiser: Denoiser) -> None:
@@ -42,14 +43,14 @@ class Quality:
         return f" KID by the features of {self._extractor}." if self._extractor else ""
 
     def due(self, step: int) -> bool:
-        """Whether KID is measured at this step; where it is at all, the last one is among them."""
+        """Whether KID is measured at this step; a run that measures KID also does so at its end."""
         every, last = self._config.kid_every_steps, self._config.train_steps
         return every is not None and (step % every == 0 or step == last)
 
     def at(self, step: int) -> KernelDistance:
-        """KID of samples against held-out images, against training images where none are.
+        """KID of samples against held-out images, or training images if none are held out.
 
-        Nan at steps where it is not due. `step` must be the present one.
+        NaN at steps where no measurement is due. `step` must be the current one.
         """
         if self._extractor is None or not self.due(step):
             return _UNKNOWN
@@ -58,7 +59,7 @@ class Quality:
         return self._measured[1]
 
     def candidate(self, step: int, eval_loss: float) -> Best | None:
-        """What this step has to show for being the best; None where nothing was measured."""
+        """Offer this step as a candidate for the best one; None if nothing was measured."""
         loss = None if math.isnan(eval_loss) else eval_loss
         if self._extractor is None:
             return None if loss is None else Best(step, loss)
@@ -72,11 +73,11 @@ class Quality:
     def samples(self) -> NDArray[np.uint8]:
         """`kid_images` samples of the averaged network, uint8 [n, S, S, C].
 
-        They are of the classes of the images they are compared with, without guidance.
+        Their labels are those of the reference images, without guidance.
         """
         count, size = self._config.kid_images, self._config.image_size
         shape = (min(_BATCH, count), size, size, len(self._denoiser.pixel_mean))
-        # Whole batches, so that one graph draws them all; the last one's surplus is cut off.
+        # Whole batches, so that one graph draws them all; the surplus of the last one is cut off.
         batches = range(math.ceil(count / shape[0]))
         labels = np.resize(self._labels, (len(batches), shape[0]))
         drawn = [
@@ -89,23 +90,23 @@ class Quality:
 
     def _of_labels(self, noise: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         conditioning = conditioning_for(self._denoiser, labels, guidance=1.0)
-        return sample(self._denoiser, noise, steps=KID_STEPS, conditioning=conditioning)
+        return Sampling(self._denoiser).sample(noise, KID_STEPS, conditioning=conditioning)
 
 
 def reference_images(images: ImageData, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """At most `count` held-out images from all over the set, or training images without them.
 
-    With their labels, int64 [n], −1 where they have none. Raises InputError where there are not
-    even two.
+    Images uint8 [n, S, S, C] and labels int64 [n], −1 for none. Raises InputError for fewer than
+    two images.
     """
-    found = images.held_out if len(images.held_out) > 1 else images.train
-    if len(found) < 2:
+    source = images.held_out if len(images.held_out) > 1 else images.train
+    if len(source) < 2:
         raise InputError(
-            f"kid_every_steps: the data has {len(found)} image, and KID compares with at least 2; "
+            f"kid_every_steps: the data has {len(source)} image, and KID compares with at least 2; "
             "leave the flag out, or give more images"
         )
-    chosen = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(np.int64)
-    return found.take(chosen), found.labels[chosen]
+    chosen = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(np.int64)
+    return source.take(chosen), source.labels[chosen]
 
 
 def _noise_seed(batch: int) -> tf.Tensor:

@@ -26,11 +26,6 @@ def rates(schedule: Schedule, time: float) -> tuple[float, float]:
     return float(signal), float(noise)
 
 
-def grid(schedule: Schedule, steps: int, time_grid: str = "linear") -> np.ndarray:
-    total, all_steps = tf.constant(steps, tf.int64), tf.range(steps + 1, dtype=tf.int64)
-    return np.array([schedule.grid_time(k, total, time_grid) for k in all_steps])
-
-
 def test_cosine_starts_and_ends_at_its_rates() -> None:
     assert rates(CosineSchedule(0.9, 0.1), 0)[0] == pytest.approx(0.9, abs=1e-6)
     assert rates(CosineSchedule(0.9, 0.1), 1)[0] == pytest.approx(0.1, abs=1e-6)
@@ -82,38 +77,6 @@ def test_discrete_time_zero_is_the_clean_image() -> None:
     assert rates(ddpm_cosine(), 0) == (1, 0)
 
 
-@given(st.integers(1, 1000))
-def test_linear_grid_runs_from_one_to_zero(steps: int) -> None:
-    times = grid(CosineSchedule(), steps)
-    assert (times[0], times[-1]) == (1, 0)
-    assert np.all(np.diff(times) < 0)
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"), [(3, [1000, 667, 333, 0]), (4, [1000, 750, 500, 250, 0]), (1, [1000, 0])]
-)
-def test_discrete_grid_has_trailing_spacing(steps: int, expected: list[int]) -> None:
-    assert np.rint(grid(ddpm_linear(), steps) * 1000).tolist() == expected
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"), [(1, [1, 0]), (2, [1, 0, 0]), (5, [1, 0.75, 0.5, 0.25, 0, 0])]
-)
-def test_linspace_evaluates_at_both_ends(steps: int, expected: list[float]) -> None:
-    assert grid(CosineSchedule(), steps, "linspace").tolist() == expected
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"), [(1, [1000, 0]), (2, [1000, 1, 0]), (3, [1000, 501, 1, 0])]
-)
-def test_discrete_linspace_ends_at_one(steps: int, expected: list[int]) -> None:
-    assert np.rint(grid(ddpm_linear(), steps, "linspace") * 1000).tolist() == expected
-
-
-def test_discrete_grid_of_all_steps_visits_every_integer() -> None:
-    assert np.rint(grid(ddpm_linear(), 1000) * 1000).tolist() == list(range(1000, -1, -1))
-
-
 def test_discrete_training_draws_every_integer_but_zero() -> None:
     uniform = (tf.range(1000, dtype=tf.float32) + 0.5) / 1000
     drawn = ddpm_linear().training_time(uniform).numpy() * 1000
@@ -131,5 +94,10 @@ def test_rates_that_float32_cannot_hold_are_refused() -> None:
 
 
 @pytest.mark.parametrize("name", SCHEDULE_NAMES)
-def test_a_schedule_is_made_by_name(name: str) -> None:
+def test_make_schedule_knows_every_name(name: str) -> None:
     assert make_schedule(name).describe()["name"] == name
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^schedule=sine: expected one of cosine, ddpm_linear"):
+        make_schedule("sine")

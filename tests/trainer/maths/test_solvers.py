@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from diffkiln.trainer.config import SOLVERS as NAMES
-from diffkiln.trainer.config import TIME_GRIDS
+from diffkiln.trainer.config import SOLVERS, TIME_GRIDS
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.sampling import Sampling
 from diffkiln.trainer.maths.schedules import CosineSchedule, Schedule, ddpm_cosine, ddpm_linear
-from diffkiln.trainer.maths.solvers import SOLVERS
 
 SHAPE = (3, 4, 4, 1)
 
@@ -35,12 +33,8 @@ def run(sampler: Sampling, noise: tf.Tensor, steps: int, fresh: Callable | None 
     return state["noisy"], image
 
 
-def test_every_solver_is_registered_under_its_name() -> None:
-    assert tuple(SOLVERS) == NAMES
-
-
 @pytest.mark.parametrize("time_grid", TIME_GRIDS)
-@pytest.mark.parametrize("solver", NAMES)
+@pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("schedule", [CosineSchedule(), ddpm_linear()])
 def test_a_network_that_knows_the_image_leads_to_it(
     schedule: Schedule, solver: str, time_grid: str
@@ -63,7 +57,7 @@ def test_eta_one_in_all_steps_is_the_ddpm_papers_algorithm_2(schedule) -> None:
         return tf.tanh(inputs[0])
 
     sampler = sampling(network, schedule, "noise", solver="ddim", eta=1.0)
-    found, _ = run(sampler, normal(0), 20, fresh=lambda k: normal(k + 1))
+    last, _ = run(sampler, normal(0), 20, fresh=lambda k: normal(k + 1))
     x, alpha_bar = normal(0).numpy().astype(np.float64), schedule.alpha_bar
     for k, n in enumerate(range(20, 0, -1)):
         alpha = alpha_bar[n] / alpha_bar[n - 1]
@@ -72,7 +66,7 @@ def test_eta_one_in_all_steps_is_the_ddpm_papers_algorithm_2(schedule) -> None:
         mean = (x - beta / np.sqrt(1 - alpha_bar[n]) * np.tanh(x)) / np.sqrt(alpha)
         x = mean + np.sqrt(variance) * normal(k + 1).numpy()
     # The cosine schedule's first step divides by a signal of 0.001, in float32.
-    np.testing.assert_allclose(found, x, atol=2e-3 * np.abs(x).max())
+    np.testing.assert_allclose(last, x, atol=2e-3 * np.abs(x).max())
 
 
 def test_dpmpp_2m_is_of_second_order() -> None:
@@ -90,28 +84,6 @@ def test_dpmpp_2m_is_of_second_order() -> None:
     assert 3.2 < error("dpmpp_2m", 40) / error("dpmpp_2m", 80) < 4.8
 
 
-@pytest.mark.parametrize("time_grid", TIME_GRIDS)
-@pytest.mark.parametrize("schedule", [CosineSchedule(), ddpm_linear(), ddpm_cosine()])
-@pytest.mark.parametrize("steps", [1, 2, 20, 1000])
-def test_grids_fall_from_one_to_zero(schedule: Schedule, time_grid: str, steps: int) -> None:
-    k, total = tf.range(steps + 1, dtype=tf.int64), tf.constant(steps, tf.int64)
-    times = tf.map_fn(
-        lambda step: schedule.grid_time(step, total, time_grid), k, fn_output_signature=tf.float32
-    ).numpy()
-    assert times[0] == pytest.approx(1, abs=1e-6)
-    assert times[-1] == pytest.approx(0, abs=1e-6)
-    assert np.all(np.diff(times) <= 0)
-    # No network is asked about an image free of noise before the end.
-    assert schedule.rates(times[-2])[1] > 0
-
-
-def test_karras_spaces_noise_over_signal_evenly_in_its_seventh_root() -> None:
-    schedule, total = CosineSchedule(), tf.constant(8, tf.int64)
-    times = [schedule.grid_time(tf.constant(k, tf.int64), total, "karras") for k in range(9)]
-    ratios = [float(noise / signal) ** (1 / 7) for signal, noise in map(schedule.rates, times)]
-    np.testing.assert_allclose(np.diff(ratios), (ratios[-1] - ratios[0]) / 8, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("conditioning", "expected"),
     [
@@ -122,16 +94,18 @@ def test_karras_spaces_noise_over_signal_evenly_in_its_seventh_root() -> None:
         ("log_snr", np.log(1 / (1 / ddpm_linear().alpha_bar[250] - 1))),
     ],
 )
-def test_networks_are_told_the_noise_level_their_way(conditioning: str, expected: float) -> None:
-    told = []
+def test_networks_receive_the_noise_level_as_their_conditioning(
+    conditioning: str, expected: float
+) -> None:
+    conditions = []
 
     def network(inputs: Sequence[tf.Tensor]) -> tf.Tensor:
-        told.append(np.asarray(inputs[1]))
+        conditions.append(np.asarray(inputs[1]))
         return inputs[0]
 
     denoiser = Denoiser(network, ddpm_linear(), "noise", (0.5,), (0.25,), conditioning=conditioning)
     denoiser(normal(1), tf.fill([3], 0.25))
-    np.testing.assert_allclose(told[0], [expected] * 3, rtol=1e-5)
+    np.testing.assert_allclose(conditions[0], [expected] * 3, rtol=1e-5)
 
 
 def test_timesteps_need_a_discrete_schedule() -> None:
@@ -144,3 +118,10 @@ def test_timesteps_need_a_discrete_schedule() -> None:
 def test_a_solver_without_fresh_noise_refuses_eta() -> None:
     with pytest.raises(InputError, match=r"eta=0.5: dpmpp_2m draws no noise"):
         sampling(lambda x: x[0], CosineSchedule(), solver="dpmpp_2m", eta=0.5)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^solver=euler: expected one of ddim, dpmpp_2m"):
+        sampling(lambda x: x[0], CosineSchedule(), solver="euler")
+    with pytest.raises(InputError, match=r"^time_grid=cubic: expected one of linear"):
+        sampling(lambda x: x[0], CosineSchedule(), time_grid="cubic")

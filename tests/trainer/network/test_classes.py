@@ -1,4 +1,4 @@
-"""Classes: where they come from, what the network makes of them, and guidance."""
+"""Classes: their source in the data, their effect in the network, and guidance."""
 
 import json
 from itertools import islice
@@ -59,7 +59,7 @@ def test_a_batch_has_the_label_of_each_of_its_images(photos: Path) -> None:
             assert store.labels[of_image[straight.tobytes()]] == label
 
 
-def test_without_num_classes_nothing_is_told(photos: Path) -> None:
+def test_without_num_classes_there_are_no_labels(photos: Path) -> None:
     data = load_images(of_folder(photos))
     assert data.summary().class_names == ()
     assert set(data.train.labels.tolist()) == {-1}
@@ -102,7 +102,7 @@ def test_flowers_have_their_names(flowers_dir: Path) -> None:
     assert load_images(preset_config("tiny", **settings)).fingerprint != data.fingerprint
 
 
-def test_a_new_network_does_not_regard_labels_and_a_trained_one_does() -> None:
+def test_a_new_network_ignores_labels_and_a_trained_one_uses_them() -> None:
     network = build_unet(NETWORK)
     for index, variable in enumerate(network.trainable_variables):
         if variable.path.endswith("table"):
@@ -129,7 +129,7 @@ class Recording:
 
 
 @pytest.mark.parametrize(("guidance", "images"), [(1.0, 3), (0.0, 6), (2.5, 6)])
-def test_guidance_moves_away_from_what_no_label_gives(guidance: float, images: int) -> None:
+def test_guidance_moves_away_from_the_unlabelled_output(guidance: float, images: int) -> None:
     network, noisy = Recording(), tf.random.stateless_normal([3, 2, 2, 1], (0, 0))
     conditioning = Conditioning(tf.constant([0, 4, -1], tf.int64), tf.constant(guidance))
     output = guided_output(network, noisy, tf.fill([3], 0.5), conditioning)
@@ -142,7 +142,7 @@ def test_guidance_moves_away_from_what_no_label_gives(guidance: float, images: i
         np.testing.assert_array_equal(output, labelled)
 
 
-def test_labels_are_withheld_as_often_as_wanted() -> None:
+def test_labels_are_dropped_as_often_as_configured() -> None:
     settings = {"image_size": 8, "batch_size": 10_000, "num_classes": 3}
     config = preset_config("tiny", label_dropout=0.25, **settings)
     labels = tf.ones([10_000], tf.int64)
@@ -165,19 +165,17 @@ def test_a_run_with_classes_goes_on_to_the_bit(command: Command, tmp_path: Path)
     theirs = weights(tmp_path / "whole")
     for name, values in weights(tmp_path / "parts").items():
         np.testing.assert_array_equal(values, theirs[name], err_msg=name)
-    found = {row["step"]: float(row["kid"]) for row in rows(tmp_path / "whole")}
-    assert [step for step, kid in found.items() if np.isfinite(kid)] == ["4", "6"]
+    kids = {row["step"]: float(row["kid"]) for row in rows(tmp_path / "whole")}
+    assert [step for step, kid in kids.items() if np.isfinite(kid)] == ["4", "6"]
     _, summary = RunDirectory(tmp_path / "whole").read_config()
     assert summary.class_names == tuple(SPECIES)
 
 
-def test_a_run_from_before_classes_is_read(command: Command, tmp_path: Path) -> None:
-    assert train(command, tmp_path / "r", "--train_steps=1").returncode == 0
-    path = tmp_path / "r" / "config.json"
-    content = json.loads(path.read_text())
+def test_a_run_from_before_classes_is_read(tiny_run: Path, tmp_path: Path) -> None:
+    content = json.loads((tiny_run / "config.json").read_text())
     del content["data"]["class_names"]
     for name in ("num_classes", "label_dropout"):
         del content["settings"][name]
-    path.write_text(json.dumps(content))
-    config, summary = RunDirectory(tmp_path / "r").read_config()
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    config, summary = RunDirectory(tmp_path).read_config()
     assert (config.num_classes, config.label_dropout, summary.class_names) == (None, 0.1, ())

@@ -135,7 +135,7 @@ GOOD = gaussian(0, 6, np.zeros(3))
     [
         (GOOD[0], GOOD, r"^samples: features of shape \[3\], expected \[n, d\]"),
         (GOOD, GOOD[:1], r"^reference: features of shape \[1, 3\], expected .* at least 2"),
-        (GOOD, GOOD[:, :2], "^features of 3 and 2 numbers: expected as many in both sets"),
+        (GOOD, GOOD[:, :2], "^features of 3 and 2 numbers: expected the same number in both sets"),
         (GOOD, GOOD * np.nan, "^reference: 18 features are not finite"),
     ],
 )

@@ -5,8 +5,9 @@ import tensorflow as tf
 from PIL import Image
 
 from diffkiln.trainer.maths.diffusion import Denoiser
+from diffkiln.trainer.maths.sampling import Sampling
 from diffkiln.trainer.maths.schedules import CosineSchedule
-from diffkiln.trainer.quality.preview import Preview, sample, save_png
+from diffkiln.trainer.quality.preview import Preview, save_png
 from diffkiln.trainer.streams import PREVIEW, stream_seed
 
 HALVED = Denoiser(
@@ -17,7 +18,8 @@ HALVED = Denoiser(
 def test_the_grid_holds_sixteen_samples_in_rows() -> None:
     grid = Preview(HALVED, 8).draw()
     seed = stream_seed(0, PREVIEW, tf.constant(0, tf.int64))
-    images = sample(HALVED, tf.random.stateless_normal([16, 8, 8, 3], seed), steps=20).numpy()
+    noise = tf.random.stateless_normal([16, 8, 8, 3], seed)
+    images = Sampling(HALVED).sample(noise, 20).numpy()
     assert (grid.shape, grid.dtype) == ((32, 32, 3), np.uint8)
     np.testing.assert_array_equal(grid[8:16, 24:], images[7])
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import Command
 from pictures import synthetic_flowers
+from train_flags import refusal
 from training_runs import rows, train, weights
 
 from diffkiln.trainer.data.load import ImageData
@@ -116,12 +117,13 @@ def test_the_images_to_compare_with() -> None:
 
 
 def test_what_is_due() -> None:
-    assert [step for step in range(1, 11) if quality(kid_every_steps=4).due(step)] == [4, 8, 10]
-    assert not any(quality().due(step) for step in range(1, 11))
-    assert quality(kid_every_steps=4).candidate(5, 0.1) is None
-    assert math.isnan(quality(kid_every_steps=4).at(5).mean)
-    assert quality().candidate(5, 0.1) == Best(5, 0.1)
-    assert quality().candidate(5, math.nan) is None
+    unmeasured, every_four = quality(), quality(kid_every_steps=4)
+    assert [step for step in range(1, 11) if every_four.due(step)] == [4, 8, 10]
+    assert not any(unmeasured.due(step) for step in range(1, 11))
+    assert every_four.candidate(5, 0.1) is None
+    assert math.isnan(every_four.at(5).mean)
+    assert unmeasured.candidate(5, 0.1) == Best(5, 0.1)
+    assert unmeasured.candidate(5, math.nan) is None
 
 
 def test_which_step_is_best() -> None:
@@ -148,20 +150,29 @@ def test_a_best_of_older_versions_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "status", "words"),
+    ("flags", "words"),
     [
-        (("--kid_every_steps=0",), 2, "--kid_every_steps=0: expected a whole number from 1"),
-        (("--kid_images=1",), 2, "--kid_images=1: expected a whole number from 2"),
-        (("--kid_weights=a.h5",), 2, "--kid_weights=a.h5: only KID reads them"),
-        (("--kid_every_steps=1", "--kid_weights="), 2, "--kid_weights=: empty"),
-        (("--kid_every_steps=1", "--kid_weights=/no.h5"), 1, "kid_weights=/no.h5: cannot be read"),
+        (("--kid_every_steps=0",), "--kid_every_steps=0: expected a whole number from 1"),
+        (("--kid_images=1",), "--kid_images=1: expected a whole number from 2"),
+        (("--kid_weights=a.h5",), "--kid_weights=a.h5: only KID reads them"),
+        (("--kid_every_steps=1", "--kid_weights="), "--kid_weights=: empty"),
     ],
 )
 def test_wrong_flags_are_refused(
-    command: Command, tmp_path: Path, flags: tuple[str, ...], status: int, words: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    flags: tuple[str, ...],
+    words: str,
 ) -> None:
-    result = train(command, tmp_path / "r", "--train_steps=2", *flags)
-    assert result.returncode == status
+    assert words in refusal(monkeypatch, capsys, f"--run_dir={tmp_path / 'r'}", *flags)
+    assert not (tmp_path / "r").exists()
+
+
+def test_missing_weights_end_the_command(command: Command, tmp_path: Path) -> None:
+    flags = ("--train_steps=2", "--kid_every_steps=1", "--kid_weights=/no.h5")
+    result = train(command, tmp_path / "r", *flags)
+    assert result.returncode == 1
     assert len(result.stderr.splitlines()) == 1, result.stderr
-    assert words in result.stderr
+    assert "kid_weights=/no.h5: cannot be read" in result.stderr
     assert not (tmp_path / "r").exists()

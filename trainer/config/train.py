@@ -1,0 +1,181 @@
+"""The settings of a training run: their checks, their JSON, and which of them may change."""
+
+import math
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any
+
+from ..errors import InputError
+from .checks import check_settings, check_signal_rates, require, setting
+from .choices import (
+    CACHES,
+    DISTRIBUTIONS,
+    LEARNING_RATE_DECAYS,
+    LOSS_WEIGHTINGS,
+    PRECISIONS,
+    PREDICTIONS,
+    SCHEDULES,
+    TIME_SAMPLINGS,
+)
+from .network import NetworkConfig
+
+_DATA_EXPECTED = "tfds:NAME, folder:PATH, synthetic or synthetic:COUNT with a COUNT of 8 or more"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The settings of a run; `diffkiln-train --help` says what each one does.
+
+    A default is what older versions did before the setting existed, so it must never change:
+    `from_json` relies on it. Raises InputError, which names the setting, its value and what was
+    expected.
+    """
+
+    preset: str
+    data: str
+    data_dir: str | None = setting(changeable=True)
+    split: str | None
+    eval_split: str | None
+    cache: str | None = setting(None, choices=CACHES, changeable=True)
+    image_size: int = setting(bounds=(8, 4096))
+    batch_size: int = setting(bounds=(1, 65536))
+    train_steps: int = setting(bounds=(1, 10**9), changeable=True)
+    learning_rate: float
+    learning_rate_decay: str = setting("constant", choices=LEARNING_RATE_DECAYS)
+    warm_up_steps: int = setting(bounds=(0, 10**9))
+    weight_decay: float = 0.0
+    gradient_clip_norm: float = 1.0
+    loss_weighting: str = setting("uniform", choices=LOSS_WEIGHTINGS)
+    time_sampling: str = setting("uniform", choices=TIME_SAMPLINGS)
+    ema_half_life_images: int = setting(bounds=(1, 10**12))
+    precision: str = setting(choices=PRECISIONS)
+    jit_compile: bool | None
+    schedule: str = setting(choices=SCHEDULES)
+    max_signal_rate: float
+    min_signal_rate: float
+    prediction: str = setting(choices=PREDICTIONS)
+    seed: int = setting(bounds=(0, 2**31 - 1))
+    widths: tuple[int, ...]
+    blocks: int
+    patch_size: int
+    attention_heads: int = 0
+    num_classes: int | None = None
+    label_dropout: float = 0.1
+    init_from: str | None = None
+    keep_checkpoints: int = setting(3, bounds=(1, 10**6), changeable=True)
+    checkpoint_every_steps: int = setting(bounds=(1, 10**9), changeable=True)
+    preview_every_steps: int = setting(bounds=(1, 10**9), changeable=True)
+    log_every_steps: int = setting(bounds=(1, 10**9), changeable=True)
+    distribute: str = setting("none", choices=DISTRIBUTIONS, changeable=True)
+    worker_timeout_s: float = setting(300.0, changeable=True)
+    kid_every_steps: int | None = setting(None, bounds=(1, 10**9), changeable=True)
+    kid_images: int = setting(512, bounds=(2, 10**6), changeable=True)
+    kid_weights: str | None = setting(None, changeable=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))
+        check_settings(self)
+        self._check_numbers()
+        self._check_kid()
+        self._check_learning_rate_decay()
+        check_signal_rates(self.max_signal_rate, self.min_signal_rate)
+        self._check_data()
+        _ = self.network
+
+    def _check_numbers(self) -> None:
+        for name, holds, expected in (
+            ("worker_timeout_s", 0 < self.worker_timeout_s < math.inf, "of seconds above 0"),
+            ("label_dropout", 0 <= self.label_dropout < 1, "in [0, 1)"),
+            ("learning_rate", 0 < self.learning_rate <= 1, "in (0, 1]"),
+            ("weight_decay", 0 <= self.weight_decay < 1, "in [0, 1)"),
+            ("gradient_clip_norm", 0 < self.gradient_clip_norm < math.inf, "above 0"),
+        ):
+            require(holds, f"{name}={getattr(self, name)}: expected a number {expected}")
+
+    def _check_kid(self) -> None:
+        require(self.kid_weights != "", "kid_weights=: empty; give a file or leave it out")
+        require(
+            self.kid_every_steps is not None or self.kid_weights is None,
+            f"kid_weights={self.kid_weights}: only KID reads them; expected kid_every_steps too; "
+            "give that, or leave both out",
+        )
+
+    def _check_learning_rate_decay(self) -> None:
+        require(
+            self.learning_rate_decay != "inverse_sqrt" or self.warm_up_steps > 0,
+            "warm_up_steps=0: learning_rate_decay=inverse_sqrt begins where the warm-up ends; "
+            "expected at least 1",
+        )
+        require(
+            self.learning_rate_decay != "cosine" or self.warm_up_steps < self.train_steps,
+            f"warm_up_steps={self.warm_up_steps}: expected less than train_steps="
+            f"{self.train_steps}, over which learning_rate_decay=cosine falls to 0",
+        )
+
+    def _check_data(self) -> None:
+        kind, _, name = self.data.partition(":")
+        if kind == "synthetic":
+            valid = self.data == kind or (name.isdecimal() and int(name) >= 8)
+        else:
+            valid = kind in ("tfds", "folder") and bool(name)
+        require(valid, f"data={self.data}: expected {_DATA_EXPECTED}")
+        for name in ("data_dir", "split", "eval_split"):
+            value = getattr(self, name)
+            require(
+                kind == "tfds" or value is None,
+                f"{name}={value}: only tfds: data has it, and data={self.data}; leave it out",
+            )
+            require(value != "", f"{name}=: empty; give a value or leave it out")
+        require(
+            self.cache != "none" or kind == "folder",
+            f"cache=none: data={self.data} cannot be read in any order; expected memory or disk; "
+            "leave it out",
+        )
+
+    @property
+    def network(self) -> NetworkConfig:
+        """The shape of the network."""
+        return NetworkConfig(
+            self.image_size,
+            self.widths,
+            self.blocks,
+            self.patch_size,
+            attention_heads=self.attention_heads,
+            num_classes=self.num_classes,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> "TrainConfig":
+        """The settings that `to_json` wrote, in this version or an older one.
+
+        Settings that older versions lacked get their defaults. Raises InputError for unknown names
+        and for other missing ones.
+        """
+        names = {field.name for field in fields(cls)}
+        required = {field.name for field in fields(cls) if field.default is MISSING}
+        unknown, missing = sorted(settings.keys() - names), sorted(required - settings.keys())
+        if unknown or missing:
+            raise InputError(
+                f"unknown settings {unknown}, missing settings {missing}: "
+                "expected the settings of this version of diffkiln"
+            )
+        return cls(**settings)
+
+    def differences(self, other: "TrainConfig") -> list[str]:
+        """The settings that keep a run from going on as `other`, as `name: ours, not theirs`."""
+        mine, theirs = asdict(self), asdict(other)
+        if mine["data"].startswith("folder:") and theirs["data"].startswith("folder:"):
+            # A folder may have moved: its fingerprint says whether it is the same one.
+            theirs["data"] = mine["data"]
+        changeable = {each.name for each in fields(self) if each.metadata.get("changeable")}
+        if self.learning_rate_decay == "cosine":
+            # A cosine ends at the last step: another last step means other learning rates.
+            changeable.remove("train_steps")
+        return [
+            f"{name}: {mine[name]}, not {theirs[name]}"
+            for name in mine
+            if name not in changeable and mine[name] != theirs[name]
+        ]
