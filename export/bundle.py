@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -24,7 +23,7 @@ from .graphs.assemble import OnnxExporter, set_metadata
 from .graphs.conversion import convert
 from .graphs.half_precision import half_precision, require_finite
 from .manifest import essentials, metadata_props, write_manifest
-from .options import Baking, Model, Settings
+from .options import Baking, Model, Settings, settings_as_objects
 from .proof.certificate import Certificate
 from .proof.certify import certify
 from .proof.reference import ReferenceSampler, guided, reference_of
@@ -58,13 +57,8 @@ def export_bundle(
     that exists without `overwrite`, and parity worse than the certificate's tolerance; OSError if
     the bundle cannot be written.
     """
-    names = {field.name for field in fields(Baking)}
-    how: Any = {name: value for name, value in settings.items() if name in names}
-    what: Any = {name: value for name, value in settings.items() if name not in names}
-    baking = replace(baking or Baking(), **how)
-    return write_bundle(
-        network, bundle, Model(**what), baking, training=training, overwrite=overwrite
-    )
+    model, baking = settings_as_objects(baking, **settings)
+    return write_bundle(network, bundle, model, baking, training=training, overwrite=overwrite)
 
 
 def write_bundle(

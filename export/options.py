@@ -1,8 +1,8 @@
 """The settings of an export, checked before TensorFlow or anything else slow is imported."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Required, TypedDict
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
 
 from ..runtime.bundle.bundle import IMAGE_DTYPES
 from ..runtime.limits import MAX_BATCH, MAX_GUIDANCE
@@ -168,3 +168,16 @@ class Settings(BakingSettings, total=False):
     prediction: str
     conditioning: str
     class_names: Sequence[str]
+
+
+def settings_as_objects(
+    baking: Baking | None = None, **settings: Unpack[Settings]
+) -> tuple[Model, Baking]:
+    """The settings as what a network was trained as and how to bake it, the latter over `baking`.
+
+    Raises InputError as `Model` and `Baking` do, and TypeError for a name that neither has.
+    """
+    names = {field.name for field in fields(Baking)}
+    of_baking: Any = {name: value for name, value in settings.items() if name in names}
+    of_model: Any = {name: value for name, value in settings.items() if name not in names}
+    return Model(**of_model), replace(baking or Baking(), **of_baking)

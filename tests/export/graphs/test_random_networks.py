@@ -17,6 +17,7 @@ from diffkiln.export.baking.signatures import Signatures
 from diffkiln.export.graphs.assemble import OnnxExporter
 from diffkiln.export.graphs.conversion import convert
 from diffkiln.export.manifest import essentials
+from diffkiln.export.options import Baking
 from diffkiln.export.proof.reference import reference_of
 from diffkiln.export.proof.reference_noise import reference_noise
 from diffkiln.trainer.config import CONDITIONINGS, PREDICTIONS, TIME_GRIDS
