@@ -45,15 +45,15 @@ def _choice(name: str, default: str | None, choices: Sequence[str], text: str) -
     flags.DEFINE_enum(name, default, choices, text, flag_values=FLAGS)
 
 
-def _baking_flag(field: Field) -> None:
-    """The flag of a field of `Baking`."""
-    text, choices = field.metadata["help"], field.metadata["choices"]
-    if choices:
-        _choice(field.name, field.default, choices, text)
-    elif isinstance(field.default, tuple):
-        _flag(list, field.name, list(field.default), text)
+def _baking_flag(field: Field[Any]) -> None:
+    """Define the flag of a field of `Baking`."""
+    default: Any = field.default
+    if field.metadata["choices"]:
+        _choice(field.name, default, field.metadata["choices"], field.metadata["help"])
+    elif isinstance(default, tuple):
+        _flag(list, field.name, list(default), field.metadata["help"])
     else:
-        _flag(field.type, field.name, field.default, text)
+        _flag(field.type, field.name, default, field.metadata["help"])
 
 
 _flag(str, "bundle", None, "folder to write the bundle to")
@@ -99,7 +99,8 @@ def _check() -> Task:
         )
     if FLAGS.run_dir is not None and FLAGS.network is not None:
         raise InputError("--network: cannot be combined with --run_dir; leave one of them out")
-    baking = Baking(**{field.name: FLAGS[field.name].value for field in fields(Baking)})
+    settings: Any = {field.name: FLAGS[field.name].value for field in fields(Baking)}
+    baking = Baking(**settings)
     check_bundle_path(bundle, overwrite=FLAGS.overwrite)
     if FLAGS.run_dir is not None:
         _refuse_network_flags()
@@ -130,7 +131,7 @@ def _refuse_network_flags() -> None:
 
 def _model() -> Model:
     """What the flags say of --network, without its schedule."""
-    settings = {name: FLAGS[name].value for name in _OF_MODEL if FLAGS[name].value is not None}
+    settings: Any = {name: FLAGS[name].value for name in _OF_MODEL if FLAGS[name].value is not None}
     for name in ("pixel_mean", "pixel_std"):
         settings[name] = _numbers(name, require_flag(FLAGS, name))
     if "class_names" in settings:

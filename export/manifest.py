@@ -72,14 +72,14 @@ def _sampler(baking: Baking, max_steps: int, *, classes: bool) -> dict[str, Any]
     }
 
 
-def metadata_props(known: dict) -> dict[str, str]:
+def metadata_props(known: Mapping[str, Any]) -> dict[str, str]:
     """The essentials as ONNX metadata: JSON text under `diffkiln.` keys."""
     return {f"diffkiln.{name}": json.dumps(value) for name, value in known.items()}
 
 
 def write_manifest(
     folder: Path,
-    known: dict,
+    known: Mapping[str, Any],
     graphs: dict[str, onnx.ModelProto],
     certificate: Certificate,
     training: Mapping[str, Any] | None = None,

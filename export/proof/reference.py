@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .reference_noise import Array, reference_noise
-from .reference_schedules import ReferenceSchedule, reference_schedule, unknown
+from .reference_schedules import CosineReference, DiscreteReference, reference_schedule, unknown
 
 Network = Callable[..., Array]
 Hold = Callable[[Array], Array]
@@ -139,33 +139,30 @@ class ReferenceSampler:
         return self._schedule.rates(time)
 
     @cached_property
-    def _schedule(self) -> ReferenceSchedule:
+    def _schedule(self) -> CosineReference | DiscreteReference:
         return reference_schedule(self.schedule)
 
     def _condition(self, time: float) -> float:
         signal, sigma = self.rates(time)
-        match self.conditioning:
-            case "time":
-                return time
-            case "timestep":
-                return round(time * self.schedule["steps"])
-            case "noise_variance":
-                return sigma**2
-            case "noise_rate":
-                return sigma
-            case "log_snr":
-                return math.log(signal**2 / sigma**2)
-        raise unknown("conditioning", self.conditioning)
+        values: dict[str, Callable[[], float]] = {
+            "time": lambda: time,
+            "timestep": lambda: round(time * self.schedule["steps"]),
+            "noise_variance": lambda: sigma**2,
+            "noise_rate": lambda: sigma,
+            "log_snr": lambda: math.log(signal**2 / sigma**2),
+        }
+        if self.conditioning not in values:
+            raise unknown("conditioning", self.conditioning)
+        return values[self.conditioning]()
 
     def _split(self, output: Array, x: Array, signal: float, sigma: float) -> tuple[Array, Array]:
         """(x̂_0, ε̂) of the network's output (velocity: arXiv 2202.00512)."""
-        match self.prediction:
-            case "noise":
-                return (x - sigma * output) / signal, output
-            case "velocity":
-                return signal * x - sigma * output, sigma * x + signal * output
-            case "image":
-                return output, (x - signal * output) / sigma
+        if self.prediction == "noise":
+            return (x - sigma * output) / signal, output
+        if self.prediction == "velocity":
+            return signal * x - sigma * output, sigma * x + signal * output
+        if self.prediction == "image":
+            return output, (x - signal * output) / sigma
         raise unknown("prediction", self.prediction)
 
     def _images(
@@ -181,13 +178,12 @@ class ReferenceSampler:
                 image = hold(image)
                 epsilon = (x - signal * image) / sigma
             yield image
-            match self.solver:
-                case "ddim":
-                    x = self._ddim(image, epsilon, levels, k, seeds)
-                case "dpmpp_2m":
-                    x = self._dpmpp_2m(x, image, earlier, levels, k)
-                case _:
-                    raise unknown("solver", self.solver)
+            if self.solver == "ddim":
+                x = self._ddim(image, epsilon, levels, k, seeds)
+            elif self.solver == "dpmpp_2m":
+                x = self._dpmpp_2m(x, image, earlier, levels, k)
+            else:
+                raise unknown("solver", self.solver)
             earlier = image
 
     def _ddim(

@@ -52,19 +52,17 @@ class Truth:
 
     def result(self, graph: str) -> np.ndarray:
         """What a graph should return, float64: pixels in [0, 1], x̂_0 at t = 1, or noise."""
-        match graph:
-            case "sampler" | "from_noise" | "step":
-                return self._frames[-1]
-            case "denoiser":
-                return self._reference.denoise(self._noise, 1.0)[0]
-            case "trajectory":
-                return self._frames[(self.steps - 1) % EVERY :: EVERY]
-            case "encode":
-                return self._reference.encode(self._photographs, self.steps)
-            case "inpaint":
-                mask, seeds = self.tensors["mask"] > 0, self.seeds.tolist()
-                noise = self._noise
-                return self._reference.inpaint(self._photographs, mask, noise, self.steps, seeds)
+        if graph in ("sampler", "from_noise", "step"):
+            return self._frames[-1]
+        if graph == "denoiser":
+            return self._reference.denoise(self._noise, 1.0)[0]
+        if graph == "trajectory":
+            return self._frames[(self.steps - 1) % EVERY :: EVERY]
+        if graph == "encode":
+            return self._reference.encode(self._photographs, self.steps)
+        if graph == "inpaint":
+            settings = self.tensors["mask"] > 0, self._noise, self.steps, self.seeds.tolist()
+            return self._reference.inpaint(self._photographs, *settings)
         raise unknown("graph", graph)
 
     @cached_property

@@ -111,6 +111,9 @@ def test_the_weights_are_there_once(everything: Path) -> None:
 
 def test_the_certificate_can_be_made_again(everything: Path) -> None:
     certificate = verify_bundle(everything)
+    manifest = json.loads((everything / "bundle.json").read_text())
+    assert certificate.steps == (1, 2, 20, 50)
+    assert set(certificate.to_reference) == set(manifest["certificate"]["to_reference"])
     assert certificate.onnx_to_saved_model is not None
     assert certificate.onnx_to_saved_model.largest <= 1 / 255
 

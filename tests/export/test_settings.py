@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, fields
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,8 @@ def test_keywords_and_flags_are_the_fields() -> None:
     assert set(BakingSettings.__annotations__) == BAKING
     assert set(Settings.__annotations__) == BAKING | MODEL
     assert set(FLAGS) >= BAKING | MODEL
-    assert Baking(**{name: FLAGS[name].default for name in BAKING}) == Baking()
+    defaults: Any = {name: FLAGS[name].default for name in BAKING}
+    assert Baking(**defaults) == Baking()
 
 
 def test_keywords_take_precedence_over_the_object() -> None:
