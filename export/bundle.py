@@ -76,17 +76,17 @@ def write_bundle(
     check_bundle_path(bundle, overwrite=overwrite)
     signatures = baked_signatures(network, model, baking)
     exporter = graph_exporter(signatures, baking)
-    known = essentials(signatures, baking, network.count_params(), model.class_names)
+    description = essentials(signatures, baking, network.count_params(), model.class_names)
     with published(bundle) as folder:
-        graphs = _write_graphs(folder, exporter, baking, known)
+        graphs = _write_graphs(folder, exporter, baking, description)
         # A function of its own is traced, and written, once for all that call it.
         function = signatures.network
         if baking.saved_model:
             calling = signatures.with_network(lambda inputs: function(*inputs)["prediction"])
             write_saved_model(calling, network, folder / "saved_model")
-        reference = _reference(known, function)
-        certificate = certify(folder, baking.graphs, known, reference)
-        write_manifest(folder, known, graphs, certificate, training)
+        reference = _reference(description, function)
+        certificate = certify(folder, baking.graphs, description, reference)
+        write_manifest(folder, description, graphs, certificate, training)
         _require_openable(folder)
     return certificate
 
@@ -136,11 +136,11 @@ def _per_channel(
 
 
 def _write_graphs(
-    folder: Path, exporter: OnnxExporter, baking: Baking, known: Mapping[str, Any]
+    folder: Path, exporter: OnnxExporter, baking: Baking, description: Mapping[str, Any]
 ) -> dict[str, onnx.ModelProto]:
     """Make the graphs and write each to a sealed file; the graphs by name."""
     graphs = {name: exporter.graph(name) for name in baking.graphs}
-    set_metadata(graphs["sampler"], metadata_props(known))
+    set_metadata(graphs["sampler"], metadata_props(description))
     if baking.precision == "float16":
         _require_finite(exporter)
     for name, graph in graphs.items():
@@ -156,13 +156,15 @@ def _require_finite(exporter: OnnxExporter) -> None:
     require_finite(exporter.graph("step"), noise, seeds, labels)
 
 
-def _reference(known: Mapping[str, Any], function: Any) -> ReferenceSampler:
+def _reference(description: Mapping[str, Any], function: Any) -> ReferenceSampler:
     """The float64 sampler that drives the network."""
 
     def network(*inputs: np.ndarray) -> np.ndarray:
         return function(*map(tf.constant, inputs))["prediction"].numpy()
 
-    return reference_of(known, guided(network) if "class_names" in known["model"] else network)
+    return reference_of(
+        description, guided(network) if "class_names" in description["model"] else network
+    )
 
 
 def _require_openable(folder: Path) -> None:

@@ -72,14 +72,14 @@ def _sampler(baking: Baking, max_steps: int, *, classes: bool) -> dict[str, Any]
     }
 
 
-def metadata_props(known: Mapping[str, Any]) -> dict[str, str]:
+def metadata_props(description: Mapping[str, Any]) -> dict[str, str]:
     """The essentials as ONNX metadata: JSON text under `diffkiln.` keys."""
-    return {f"diffkiln.{name}": json.dumps(value) for name, value in known.items()}
+    return {f"diffkiln.{name}": json.dumps(value) for name, value in description.items()}
 
 
 def write_manifest(
     folder: Path,
-    known: Mapping[str, Any],
+    description: Mapping[str, Any],
     graphs: dict[str, onnx.ModelProto],
     certificate: Certificate,
     training: Mapping[str, Any] | None = None,
@@ -90,7 +90,7 @@ def write_manifest(
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     content = {
-        **known,
+        **description,
         **({"training": dict(training)} if training else {}),
         "graphs": {name: _describe(name, model) for name, model in graphs.items()},
         "certificate": certificate.to_json(),

@@ -31,10 +31,10 @@ def verify_bundle(bundle: Path | str) -> Certificate:
             f"bundle={bundle}: holds no saved_model, whose network the reference would drive; "
             "expected a bundle exported with it"
         )
-    known = json.loads((bundle / MANIFEST).read_bytes())
-    model = {**known["model"], "prediction": "image", "conditioning": "time"}
-    reference = reference_of({**known, "model": model}, _denoiser(bundle))
-    return certify(bundle, graphs, known, reference, steps=VERIFY_STEPS)
+    description = json.loads((bundle / MANIFEST).read_bytes())
+    model = {**description["model"], "prediction": "image", "conditioning": "time"}
+    reference = reference_of({**description, "model": model}, _denoiser(bundle))
+    return certify(bundle, graphs, description, reference, steps=VERIFY_STEPS)
 
 
 def _denoiser(bundle: Path) -> Network:

@@ -36,7 +36,7 @@ def small_network() -> keras.Model:
 def conditioned_network(
     shape: tuple[int, int, int] = (4, 6, 3), condition: tuple[int, ...] = (), dtype: str = "float32"
 ) -> keras.Model:
-    """Two convolutions that are told the condition."""
+    """Two convolutions that take the condition."""
     noisy, level = keras.Input(shape), keras.Input(condition, dtype=dtype)
     embedding = layers.Reshape((1, 1, -1))(layers.Reshape((1,))(level))
     if dtype == "int32":

@@ -1,4 +1,4 @@
-"""DDIM inversion: the noise from which deterministic DDIM draws a given photograph.
+"""DDIM inversion: the noise from which deterministic DDIM draws a photograph.
 
 Reversing the steps with the noise estimated one level too early, as is often done, loses much when
 the cleanest level still holds noise: the network would have to denoise a photograph that has none.

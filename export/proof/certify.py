@@ -38,36 +38,40 @@ Differences = list[np.ndarray]
 def certify(
     bundle: Path,
     graphs: Sequence[str],
-    known: Mapping[str, Any],
+    description: Mapping[str, Any],
     reference: ReferenceSampler,
     *,
     steps: Sequence[int] = STEPS,
 ) -> Certificate:
     """Run every form that lies in the bundle; InputError where one differs by too much.
 
-    `known` are the essentials of the manifest. The two samplers run on all cases, the other forms
-    on those of the first seed with the largest batch.
+    `description` holds the essentials of the manifest. The two samplers run on all cases, the other
+    forms only on the first seed with the largest batch.
     """
-    unrolled = known["sampler"].get("unrolled") or {}
+    unrolled = description["sampler"].get("unrolled") or {}
     batches = _with(BATCHES, unrolled.get("batch"))
     steps = _with(steps, unrolled.get("steps"))
     to_reference, to_each_other = _compared(
-        _forms(bundle, graphs, known), known, reference, _cases(batches, steps), max(batches)
+        _forms(bundle, graphs, description),
+        description,
+        reference,
+        _cases(batches, steps),
+        max(batches),
     )
     certificate = Certificate(
         SEEDS,
         tuple(steps),
         tuple(batches),
-        *tolerances(reference, known),
+        *tolerances(reference, description),
         {name: _difference(apart) for name, apart in to_reference.items()},
         _difference(to_each_other) if to_each_other else None,
-        _checked_for_cuda(bundle, graphs, known),
+        _checked_for_cuda(bundle, graphs, description),
     )
-    _require_parity(certificate, known["model"]["precision"])
+    _require_parity(certificate, description["model"]["precision"])
     return certificate
 
 
-def tolerances(reference: ReferenceSampler, known: Mapping[str, Any]) -> tuple[float, float]:
+def tolerances(reference: ReferenceSampler, description: Mapping[str, Any]) -> tuple[float, float]:
     """The largest difference of a pixel that the precision allows, and the largest mean.
 
     In units where pixels lie in [0, 1]. Floats: 1e-3. uint8: one level, since rounding may fall to
@@ -76,21 +80,21 @@ def tolerances(reference: ReferenceSampler, known: Mapping[str, Any]) -> tuple[f
     default schedule, but 20,000 for `ddpm_cosine`. Beyond 8/255 it would prove nothing. Networks in
     half precision have those 8/255, and a mean of one.
     """
-    if known["model"]["precision"] == "float16":
+    if description["model"]["precision"] == "float16":
         return WIDEST_TOLERANCE, HALF_PRECISION_MEAN
     signal_rate, noise_rate = reference.rates(1.0)
-    magnified = noise_rate / signal_rate if known["model"]["prediction"] == "noise" else 1.0
+    magnified = noise_rate / signal_rate if description["model"]["prediction"] == "noise" else 1.0
     apart = KERNEL_DIFFERENCE * magnified * max(reference.pixel_std)
     levels = (math.floor(255 * apart) + 1) / 255
-    largest = levels if known["image"]["dtype"] == "uint8" else max(FLOAT_TOLERANCE, apart)
+    largest = levels if description["image"]["dtype"] == "uint8" else max(FLOAT_TOLERANCE, apart)
     largest = min(largest, WIDEST_TOLERANCE)
     return largest, largest
 
 
-def _forms(bundle: Path, graphs: Sequence[str], known: Mapping[str, Any]) -> list[Form]:
-    forms = list(onnx_forms(bundle, graphs, known))
+def _forms(bundle: Path, graphs: Sequence[str], description: Mapping[str, Any]) -> list[Form]:
+    forms = list(onnx_forms(bundle, graphs, description))
     if (bundle / "saved_model").is_dir():
-        forms += saved_model_forms(bundle, known)
+        forms += saved_model_forms(bundle, description)
     return forms
 
 
@@ -107,7 +111,7 @@ def _cases(batches: Sequence[int], steps: Sequence[int]) -> Iterator[tuple[np.nd
 
 def _compared(
     forms: Sequence[Form],
-    known: Mapping[str, Any],
+    description: Mapping[str, Any],
     reference: ReferenceSampler,
     cases: Iterator[tuple[np.ndarray, int]],
     largest_batch: int,
@@ -115,9 +119,12 @@ def _compared(
     """Differences of each form from the reference, and of sampler.onnx from the SavedModel."""
     to_reference: dict[str, Differences] = {form.name: [] for form in forms}
     to_each_other: Differences = []
-    dtype, num_classes = known["image"]["dtype"], len(known["model"].get("class_names", []))
+    dtype, num_classes = (
+        description["image"]["dtype"],
+        len(description["model"].get("class_names", [])),
+    )
     for seeds, steps in cases:
-        truth = Truth(reference, seeds, steps, known["image"], num_classes)
+        truth = Truth(reference, seeds, steps, description["image"], num_classes)
         pixels = {}
         for form in (form for form in forms if _runs(form, seeds, steps, largest_batch)):
             result = form.run(truth.tensors)
@@ -155,10 +162,10 @@ def _difference(differences: Differences) -> Difference:
 
 
 def _checked_for_cuda(
-    bundle: Path, graphs: Sequence[str], known: Mapping[str, Any]
+    bundle: Path, graphs: Sequence[str], description: Mapping[str, Any]
 ) -> dict[str, CudaCheck]:
     """The graphs that take steps; noise is drawn once, before them."""
-    pixels = known["image"]["height"] * known["image"]["width"]
+    pixels = description["image"]["height"] * description["image"]["width"]
     return {
         name: check_cuda(onnx.load(bundle / f"{name}.onnx"), pixels)
         for name in graphs

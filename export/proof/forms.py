@@ -51,7 +51,9 @@ class Form:
         return self.steps in (None, steps) and self.batch in (None, batch)
 
 
-def onnx_forms(bundle: Path, graphs: Collection[str], known: Mapping[str, Any]) -> Iterator[Form]:
+def onnx_forms(
+    bundle: Path, graphs: Collection[str], description: Mapping[str, Any]
+) -> Iterator[Form]:
     """The ONNX graphs of a bundle that its manifest's essentials describe."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -67,14 +69,14 @@ def onnx_forms(bundle: Path, graphs: Collection[str], known: Mapping[str, Any]) 
         values = session.run(outputs, {v.name: tensors[v.name] for v in session.get_inputs()})
         return dict(zip(outputs, map(np.asarray, values), strict=True))
 
-    unrolled = known["sampler"].get("unrolled") or {}
-    for name, run in _runs(call, graphs, known):
+    unrolled = description["sampler"].get("unrolled") or {}
+    for name, run in _runs(call, graphs, description):
         fixed = unrolled if name in UNROLLED else {}
         steps = 1 if name == "denoiser" else fixed.get("steps")
         yield Form(f"{name}.onnx", name, run, steps, fixed.get("batch"))
 
 
-def saved_model_forms(bundle: Path, known: Mapping[str, Any]) -> Iterator[Form]:
+def saved_model_forms(bundle: Path, description: Mapping[str, Any]) -> Iterator[Form]:
     """The signatures of the SavedModel."""
     signatures = tf.saved_model.load(str(bundle / "saved_model")).signatures
     graphs = [name for name in _OUTPUTS if _SIGNATURES.get(name, name) in signatures]
@@ -85,16 +87,20 @@ def saved_model_forms(bundle: Path, known: Mapping[str, Any]) -> Iterator[Form]:
         outputs = function(**{key: tf.constant(tensors[key]) for key in names})
         return {key: value.numpy() for key, value in outputs.items()}
 
-    for name, run in _runs(call, graphs, known):
+    for name, run in _runs(call, graphs, description):
         steps = 1 if name == "denoiser" else None
         yield Form(f"saved_model {_SIGNATURES.get(name, name)}", name, run, steps)
 
 
 def _runs(
-    call: Call, graphs: Collection[str], known: Mapping[str, Any]
+    call: Call, graphs: Collection[str], description: Mapping[str, Any]
 ) -> Iterator[tuple[str, Callable[[Tensors], np.ndarray]]]:
     """The names of the graphs except noise, in a fixed order, with what runs each."""
-    shape = (known["image"]["height"], known["image"]["width"], known["image"]["channels"])
+    shape = (
+        description["image"]["height"],
+        description["image"]["width"],
+        description["image"]["channels"],
+    )
 
     def with_noise(tensors: Tensors) -> Tensors:
         if "noise" in graphs:

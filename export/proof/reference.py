@@ -47,15 +47,15 @@ def guided(network: Network) -> Network:
     return call
 
 
-def reference_of(known: Mapping[str, Any], network: Network) -> "ReferenceSampler":
+def reference_of(description: Mapping[str, Any], network: Network) -> "ReferenceSampler":
     """The float64 reference of what a manifest's essentials describe."""
-    model, sampler = known["model"], known["sampler"]
+    model, sampler = description["model"], description["sampler"]
     return ReferenceSampler(
         network,
-        known["schedule"],
+        description["schedule"],
         model["prediction"],
-        known["pixel_mean"],
-        known["pixel_std"],
+        description["pixel_mean"],
+        description["pixel_std"],
         conditioning=model["conditioning"],
         **{name: sampler[name] for name in ("clip", "solver", "eta", "time_grid")},
     )
@@ -96,8 +96,8 @@ class ReferenceSampler:
         self, pixels: Array, mask: Array, noise: Array, steps: int, seeds: Sequence[int] = ()
     ) -> Array:
         """Pixels [N, H, W, C] of a photograph, with new ones where `mask` is True."""
-        known = self.normalised(pixels)
-        *_, image = self._images(noise, steps, seeds, lambda x: np.where(mask, x, known))
+        photograph = self.normalised(pixels)
+        *_, image = self._images(noise, steps, seeds, lambda x: np.where(mask, x, photograph))
         return np.where(mask, self.pixels(image), pixels)
 
     def encode(self, pixels: Array, steps: int) -> Array:

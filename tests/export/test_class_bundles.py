@@ -63,8 +63,8 @@ def test_labels_and_guidance_come_last_and_names_stand_in_the_manifest(everythin
     assert manifest["model"]["class_names"] == list(NAMES)
     assert manifest["sampler"]["default_guidance"] == 1.5
     for name, graph in manifest["graphs"].items():
-        given = [(tensor["name"], tensor["dtype"], tensor["shape"]) for tensor in graph["inputs"]]
-        assert (given[-2:] == CONDITIONING) == (name != "noise")
+        inputs = [(tensor["name"], tensor["dtype"], tensor["shape"]) for tensor in graph["inputs"]]
+        assert (inputs[-2:] == CONDITIONING) == (name != "noise")
     model = onnx.load(everything / "sampler.onnx")
     known = {entry.key: entry.value for entry in model.metadata_props}
     assert json.loads(known["diffkiln.model"])["class_names"] == list(NAMES)

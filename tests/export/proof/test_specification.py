@@ -33,8 +33,8 @@ def test_the_pages_golden_vectors_are_right() -> None:
     rows = GOLDEN_ROW.findall(PAGE)
     assert len(rows) == 5
     for seed, stream, *words, numbers in rows:
-        found = reference_words(int(seed), 2, stream=int(stream))
-        assert [int(word, 16) for word in words] == np.stack(found, axis=1).ravel().tolist()
+        pairs = reference_words(int(seed), 2, stream=int(stream))
+        assert [int(word, 16) for word in words] == np.stack(pairs, axis=1).ravel().tolist()
         noise = reference_noise([int(seed)], (1, 1, 4), stream=int(stream)).ravel()
         np.testing.assert_allclose([float(n) for n in numbers.split(",")], noise, atol=6e-8)
 
