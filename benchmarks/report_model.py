@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diffkiln.export.proof.certificate import reference_of
-from diffkiln.export.proof.reference import ReferenceConditioning, ReferenceSampler
+from diffkiln.export.proof.reference import (
+    ReferenceConditioning,
+    ReferenceSampler,
+    reference_of,
+)
 from diffkiln.export.proof.reference_noise import reference_noise
 from diffkiln.runtime import Sampler
 

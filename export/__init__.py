@@ -1,25 +1,40 @@
 """Bake a trained diffusion model into a bundle: TensorFlow SavedModel and ONNX graphs.
 
-`export_bundle` takes any Keras network, `export_run` a run directory of diffkiln-train.
+`export_bundle` takes any Keras network, `export_run` a run directory of diffkiln-train. `Baking`
+holds the settings of both. `CosineSchedule`, `ddpm_linear` and `ddpm_cosine` are the schedules that
+a network may have been trained with.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
+from .options import Baking
+
 if TYPE_CHECKING:
+    from ..trainer.maths.schedules import CosineSchedule, ddpm_cosine, ddpm_linear
     from .bundle import export_bundle
     from .run import export_run
 
-__all__ = ["export_bundle", "export_run"]
+__all__ = [
+    "Baking",
+    "CosineSchedule",
+    "ddpm_cosine",
+    "ddpm_linear",
+    "export_bundle",
+    "export_run",
+]
+
+_HOMES = {
+    "CosineSchedule": "..trainer.maths.schedules",
+    "ddpm_cosine": "..trainer.maths.schedules",
+    "ddpm_linear": "..trainer.maths.schedules",
+    "export_bundle": ".bundle",
+    "export_run": ".run",
+}
 
 
 def __getattr__(name: str) -> Any:
     # On first use, so that the command can check its flags before TensorFlow is imported.
-    if name == "export_bundle":
-        from .bundle import export_bundle
-
-        return export_bundle
-    if name == "export_run":
-        from .run import export_run
-
-        return export_run
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,23 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from ..runtime.bundle.manifest import FORMAT, FORMAT_VERSION
+from ..runtime.bundle.manifest import FORMAT, FORMAT_VERSION, MANIFEST, check_manifest
+from ..runtime.errors import BundleError
+from ..trainer.errors import InputError
 from ..trainer.run.directory import package_versions
 from .baking.noise import NOISE_VERSION
-from .graphs.assemble import OnnxExporter
-from .options import MANIFEST_NAME
+from .baking.signatures import Signatures
+from .options import Baking
 from .proof.certificate import Certificate
 from .proof.reference_noise import reference_noise, reference_words
-from .schema import check_manifest
 
 DEFAULT_STEPS = 20
+DEFAULT_GUIDANCE = 2.0
 
 _GOLDEN = ((0, 0), (1, 0), (1, 1), (2**32 + 7, 0), (2**62, 0))
 _PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime")
@@ -29,78 +30,77 @@ _DTYPE_NAMES = {
 }
 
 
-@dataclass(frozen=True)
-class Classes:
-    """The names of classes 0, 1, …, and the guidance that hosts use unless they are told."""
-
-    names: tuple[str, ...]
-    default_guidance: float
-
-
 def essentials(
-    exporter: OnnxExporter, parameters: int, precision: str, classes: Classes | None = None
+    signatures: Signatures, baking: Baking, parameters: int, class_names: Sequence[str] = ()
 ) -> dict[str, Any]:
     """What a host needs to know of the model, whether it has the manifest or one graph."""
-    signatures = exporter.signatures
-    sampling, (height, width, channels) = signatures.sampling, signatures.shape
-    denoiser, steps = sampling.denoiser, exporter.unroll_steps
+    denoiser, (height, width, channels) = signatures.sampling.denoiser, signatures.shape
+    image = {"height": height, "width": width, "channels": channels, "dtype": baking.image_dtype}
+    model = {
+        "parameters": parameters,
+        "prediction": denoiser.prediction,
+        "conditioning": denoiser.conditioning,
+        "precision": baking.precision,
+        **({"class_names": list(class_names)} if class_names else {}),
+    }
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "image": {
-            "height": height,
-            "width": width,
-            "channels": channels,
-            "dtype": signatures.image_dtype,
-        },
-        "model": {
-            "parameters": parameters,
-            "prediction": denoiser.prediction,
-            "conditioning": denoiser.conditioning,
-            "precision": precision,
-            **({"class_names": list(classes.names)} if classes else {}),
-        },
+        "image": image,
+        "model": model,
         "schedule": denoiser.schedule.describe(),
         "pixel_mean": list(denoiser.pixel_mean),
         "pixel_std": list(denoiser.pixel_std),
-        "sampler": {
-            "solver": sampling.solver,
-            "eta": sampling.eta,
-            "clip": denoiser.clip,
-            "time_grid": sampling.time_grid,
-            "default_steps": steps or DEFAULT_STEPS,
-            "max_steps": denoiser.schedule.max_steps,
-            "unrolled": {"steps": steps, "batch": exporter.batch_size} if steps else None,
-            **({"default_guidance": classes.default_guidance} if classes else {}),
-        },
+        "sampler": _sampler(baking, denoiser.schedule.max_steps, classes=bool(class_names)),
         "noise": {"version": NOISE_VERSION, "golden": [_golden(*pair) for pair in _GOLDEN]},
         "versions": package_versions(_PACKAGES),
     }
 
 
-def metadata_props(known: dict) -> dict[str, str]:
+def _sampler(baking: Baking, max_steps: int, *, classes: bool) -> dict[str, Any]:
+    steps, guidance = baking.unroll_steps, baking.default_guidance
+    guidance = DEFAULT_GUIDANCE if guidance is None else float(guidance)
+    return {
+        "solver": baking.solver,
+        "eta": baking.eta,
+        "clip": baking.clip,
+        "time_grid": baking.time_grid,
+        "default_steps": steps or DEFAULT_STEPS,
+        "max_steps": max_steps,
+        "unrolled": {"steps": steps, "batch": baking.batch_size} if steps else None,
+        **({"default_guidance": guidance} if classes else {}),
+    }
+
+
+def metadata_props(description: Mapping[str, Any]) -> dict[str, str]:
     """The essentials as ONNX metadata: JSON text under `diffkiln.` keys."""
-    return {f"diffkiln.{name}": json.dumps(value) for name, value in known.items()}
+    return {f"diffkiln.{name}": json.dumps(value) for name, value in description.items()}
 
 
 def write_manifest(
     folder: Path,
-    known: dict,
+    description: Mapping[str, Any],
     graphs: dict[str, onnx.ModelProto],
     certificate: Certificate,
     training: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write bundle.json over the files that lie in `folder`, with the SHA-256 of each."""
+    """Write bundle.json about the files that lie in `folder`, with the SHA-256 of each.
+
+    Raises InputError, which names the first entry that its schema does not allow.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     content = {
-        **known,
+        **description,
         **({"training": dict(training)} if training else {}),
         "graphs": {name: _describe(name, model) for name, model in graphs.items()},
         "certificate": certificate.to_json(),
         "files": {path.relative_to(folder).as_posix(): describe_file(path) for path in files},
     }
-    check_manifest(content, folder / MANIFEST_NAME)
-    (folder / MANIFEST_NAME).write_text(json.dumps(content, indent=2) + "\n")
+    try:
+        check_manifest(content, folder / MANIFEST)
+    except BundleError as error:
+        raise InputError(str(error)) from error
+    (folder / MANIFEST).write_bytes(json.dumps(content, indent=2).encode() + b"\n")
 
 
 def _golden(seed: int, stream: int) -> dict:

@@ -1,108 +1,183 @@
-"""What may be asked of an export; checked before anything slow is imported or made."""
+"""The settings of an export, checked before TensorFlow or anything else slow is imported."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TypedDict
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
 
-from ..trainer.config import SOLVERS, TIME_GRIDS
+from ..runtime.bundle.bundle import IMAGE_DTYPES
+from ..runtime.limits import MAX_BATCH, MAX_GUIDANCE
+from ..trainer.config import CONDITIONINGS, MOST_CLASSES, PREDICTIONS, SOLVERS, TIME_GRIDS
 from ..trainer.errors import InputError, check_choice
+
+if TYPE_CHECKING:
+    from ..trainer.maths.schedules import Schedule
 
 GRAPHS = ("sampler", "from_noise", "denoiser", "noise", "step")
 MORE_GRAPHS = ("encode", "trajectory", "inpaint")
 PRECISIONS = ("float32", "float16")
-MAX_UNROLL_STEPS = 200
-MAX_BATCH_SIZE = 4096
-MAX_GUIDANCE = 100.0
-MOST_NAME_CHARACTERS = 100
 WEIGHTS = ("latest", "best")
-IMAGE_DTYPES = ("uint8", "float32")
-MANIFEST_NAME = "bundle.json"
+MAX_UNROLL_STEPS = 200
+MOST_NAME_CHARACTERS = 100
 
 
-class Baking(TypedDict, total=False):
-    """How a model is baked, whatever it is; `export_bundle` says what each of these means."""
+def _setting(default: Any, text: str, choices: Sequence[str] = ()) -> Any:
+    """A field of `Baking` with what the command's --help says of it."""
+    return field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Baking:
+    """How a model is baked, whatever the model is: each field is a setting and a flag.
+
+    `solver` (`ddim` with η from 0 to 1, or `dpmpp_2m`) and `time_grid` are baked in; `clip` holds
+    x̂_0 in the range of pixels. `graphs` are the ONNX files to write. Images go in and come out as
+    `image_dtype`: uint8, or float32 in [0, 1]. With `precision="float16"` the networks in the ONNX
+    graphs hold their weights and compute in half precision. `unroll_steps` writes that many steps
+    one after another instead of a Loop, for `batch_size` images if that is set. Without
+    `saved_model` the bundle is ONNX alone, and takes half the time. `default_guidance` (2 if None)
+    is the guidance of a model with classes for programs that set none.
+
+    Raises InputError for a setting out of range, and for settings that exclude each other.
+    """
+
+    solver: str = _setting("ddim", "how to take a step", SOLVERS)
+    eta: float = _setting(0.0, "fresh noise of ddim, 0 to 1 (DDPM)")
+    time_grid: str = _setting("linear", "where the steps lie", TIME_GRIDS)
+    clip: bool = _setting(True, "hold predicted images in the range of pixels")
+    image_dtype: str = _setting("uint8", "of images: 0 to 255, or 0.0 to 1.0", IMAGE_DTYPES)
+    graphs: Sequence[str] = _setting(
+        GRAPHS, f"ONNX graphs to write, sampler among them; also {', '.join(MORE_GRAPHS)}"
+    )
+    precision: str = _setting("float32", "of the networks in the ONNX graphs", PRECISIONS)
+    unroll_steps: int | None = _setting(None, "write this many steps out instead of a loop")
+    batch_size: int | None = _setting(None, "fix the batch of --unroll_steps")
+    saved_model: bool = _setting(True, "write the SavedModel, which TensorFlow and --verify read")
+    default_guidance: float | None = _setting(
+        None, "guidance towards a class for programs that set none; 2 by default"
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "graphs", tuple(self.graphs))
+        check_choice("solver", self.solver, SOLVERS)
+        check_choice("time_grid", self.time_grid, TIME_GRIDS)
+        check_choice("image_dtype", self.image_dtype, IMAGE_DTYPES)
+        check_choice("precision", self.precision, PRECISIONS)
+        self._check_eta()
+        self._check_graphs()
+        self._check_unrolling()
+        guidance = self.default_guidance
+        if guidance is not None and not 0 <= guidance <= MAX_GUIDANCE:
+            raise InputError(
+                f"default_guidance={guidance:g}: expected a number from 0 to {MAX_GUIDANCE:g}"
+            )
+
+    def _check_eta(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise InputError(
+                f"eta={self.eta:g}: expected a number from 0 (no fresh noise) to 1 (DDPM)"
+            )
+        if self.eta and self.solver != "ddim":
+            raise InputError(
+                f"eta={self.eta:g}: {self.solver} draws no fresh noise; expected 0, or solver=ddim"
+            )
+
+    def _check_graphs(self) -> None:
+        if "sampler" not in self.graphs or set(self.graphs) - {*GRAPHS, *MORE_GRAPHS}:
+            raise InputError(
+                f"graphs={','.join(self.graphs)}: expected sampler and any others of "
+                f"{', '.join(GRAPHS + MORE_GRAPHS)}"
+            )
+        if "encode" in self.graphs and (self.solver != "ddim" or self.eta):
+            raise InputError(
+                "graphs=encode: only deterministic DDIM can be inverted; leave encode out, or "
+                "choose solver=ddim with eta=0"
+            )
+
+    def _check_unrolling(self) -> None:
+        for name, most in (("unroll_steps", MAX_UNROLL_STEPS), ("batch_size", MAX_BATCH)):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= most:
+                raise InputError(f"{name}={value}: expected a whole number from 1 to {most}")
+        if self.batch_size is not None and self.unroll_steps is None:
+            raise InputError(
+                f"batch_size={self.batch_size}: fixes the batch of an unrolled sampler; add "
+                "unroll_steps"
+            )
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a network was trained as.
+
+    `pixel_mean` and `pixel_std` (one number, or one per channel, in units where pixels lie in
+    [0, 1]) are what its images were normalised with. `schedule` is a `CosineSchedule()` if None.
+    The network puts out the noise, velocity or image by `prediction`. Its condition is, by
+    `conditioning`, the `time` in [0, 1], the `timestep` n = 1 … T of a discrete schedule, the
+    `noise_variance` noise², the `noise_rate`, or `log_snr` = ln(signal²/noise²). With
+    `class_names`, of classes 0, 1, …, it takes labels too.
+
+    Raises InputError for an unknown choice, and for names that are not distinct lines of text.
+    """
+
+    pixel_mean: float | Sequence[float]
+    pixel_std: float | Sequence[float]
+    schedule: "Schedule | None" = None
+    prediction: str = "noise"
+    conditioning: str = "time"
+    class_names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_names", tuple(self.class_names))
+        check_choice("prediction", self.prediction, PREDICTIONS)
+        check_choice("conditioning", self.conditioning, CONDITIONINGS)
+        names = self.class_names
+        distinct = len(set(names)) == len(names) <= MOST_CLASSES
+        if not distinct or not all(map(_is_class_name, names)):
+            raise InputError(
+                f"class_names: got {len(names)} names, expected at most {MOST_CLASSES} different "
+                f"ones, each of 1 to {MOST_NAME_CHARACTERS} characters on one line"
+            )
+
+
+def _is_class_name(name: str) -> bool:
+    return 0 < len(name.strip()) <= MOST_NAME_CHARACTERS and name.isprintable()
+
+
+class BakingSettings(TypedDict, total=False):
+    """The fields of `Baking` as keywords."""
 
     solver: str
     eta: float
     time_grid: str
     clip: bool
-    graphs: Sequence[str]
     image_dtype: str
+    graphs: Sequence[str]
     precision: str
     unroll_steps: int | None
     batch_size: int | None
-    default_guidance: float | None
     saved_model: bool
-    overwrite: bool
+    default_guidance: float | None
 
 
-def check_baking(baking: Baking) -> None:
-    """Raise InputError for settings out of range, or that do not go together."""
-    solver, eta = baking.get("solver", "ddim"), baking.get("eta", 0.0)
-    check_choice("solver", solver, SOLVERS)
-    check_choice("time_grid", baking.get("time_grid", "linear"), TIME_GRIDS)
-    check_choice("image_dtype", baking.get("image_dtype", "uint8"), IMAGE_DTYPES)
-    check_choice("precision", baking.get("precision", "float32"), PRECISIONS)
-    _check_eta(eta, solver)
-    _check_graphs(baking.get("graphs", GRAPHS), inverts=solver == "ddim" and eta == 0)
-    _check_unrolling(baking.get("unroll_steps"), baking.get("batch_size"))
-    guidance = baking.get("default_guidance")
-    if guidance is not None and not 0 <= guidance <= MAX_GUIDANCE:
-        raise InputError(
-            f"default_guidance={guidance:g}: expected a number from 0 to {MAX_GUIDANCE:g}"
-        )
+class Settings(BakingSettings, total=False):
+    """The fields of `Model` and of `Baking` as keywords."""
+
+    pixel_mean: Required[float | Sequence[float]]
+    pixel_std: Required[float | Sequence[float]]
+    schedule: "Schedule | None"
+    prediction: str
+    conditioning: str
+    class_names: Sequence[str]
 
 
-def _check_graphs(graphs: Sequence[str], *, inverts: bool) -> None:
-    """Raise InputError for graphs that do not exist, or without the sampler.
+def settings_as_objects(
+    baking: Baking | None = None, **settings: Unpack[Settings]
+) -> tuple[Model, Baking]:
+    """The settings as what a network was trained as and how to bake it, the latter over `baking`.
 
-    `inverts` says whether the solver is one whose steps encode can take back.
+    Raises InputError as `Model` and `Baking` do, and TypeError for a name that neither has.
     """
-    if "sampler" not in graphs or set(graphs) - {*GRAPHS, *MORE_GRAPHS}:
-        raise InputError(
-            f"graphs={','.join(graphs)}: expected sampler and any others of "
-            f"{', '.join(GRAPHS + MORE_GRAPHS)}"
-        )
-    if "encode" in graphs and not inverts:
-        raise InputError(
-            "graphs=encode: only deterministic DDIM can be inverted; leave encode out, or choose "
-            "solver=ddim with eta=0"
-        )
-
-
-def _check_eta(eta: float, solver: str) -> None:
-    """Raise InputError for an η that the solver cannot have."""
-    if not 0 <= eta <= 1:
-        raise InputError(f"eta={eta:g}: expected a number from 0 (no fresh noise) to 1 (DDPM)")
-    if eta and solver != "ddim":
-        raise InputError(f"eta={eta:g}: {solver} draws no fresh noise; expected 0, or solver=ddim")
-
-
-def _check_unrolling(unroll_steps: int | None, batch_size: int | None) -> None:
-    """Raise InputError for numbers out of range, and a fixed batch without unrolling."""
-    numbers = (
-        ("unroll_steps", unroll_steps, MAX_UNROLL_STEPS),
-        ("batch_size", batch_size, MAX_BATCH_SIZE),
-    )
-    for name, value, most in numbers:
-        if value is not None and not 1 <= value <= most:
-            raise InputError(f"{name}={value}: expected a whole number from 1 to {most}")
-    if batch_size is not None and unroll_steps is None:
-        raise InputError(
-            f"batch_size={batch_size}: fixes the batch of an unrolled sampler; add unroll_steps"
-        )
-
-
-def check_bundle_path(bundle: Path, *, overwrite: bool) -> None:
-    """Raise InputError where a bundle cannot be put at this path."""
-    if not bundle.absolute().parent.is_dir():
-        raise InputError(
-            f"bundle={bundle}: expected a path in an existing folder; make {bundle.parent} first"
-        )
-    if not bundle.exists():
-        return
-    if not overwrite:
-        raise InputError(f"bundle={bundle}: exists; add --overwrite, or choose another path")
-    # --overwrite must never cost anyone a folder of something else.
-    if not (bundle / MANIFEST_NAME).is_file():
-        raise InputError(f"bundle={bundle}: exists and is not a bundle; choose another path")
+    names = {field.name for field in fields(Baking)}
+    of_baking: Any = {name: value for name, value in settings.items() if name in names}
+    of_model: Any = {name: value for name, value in settings.items() if name not in names}
+    return Model(**of_model), replace(baking or Baking(), **of_baking)

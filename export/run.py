@@ -1,5 +1,6 @@
 """From a run directory of the trainer to a bundle."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -10,40 +11,51 @@ from ..trainer.maths.schedules import make_schedule
 from ..trainer.run.directory import RunDirectory
 from ..trainer.run.lineage import training_record
 from ..trainer.run.weights import load_network
-from .bundle import export_bundle
-from .options import WEIGHTS, Baking
+from .bundle import write_bundle
+from .options import WEIGHTS, Baking, BakingSettings, Model
 from .proof.certificate import Certificate
 
 
 def export_run(
-    run_dir: Path, bundle: Path, *, weights: str = "latest", **baking: Unpack[Baking]
+    run_dir: Path,
+    bundle: Path,
+    *,
+    weights: str = "latest",
+    baking: Baking | None = None,
+    overwrite: bool = False,
+    **settings: Unpack[BakingSettings],
 ) -> Certificate:
     """Bake the averaged weights of a run into a bundle, in float32 whatever it was trained in.
 
-    `weights` are the `latest` or the `best` that it saved. The other settings, and what it raises,
-    are those of `export_bundle`; also InputError for a folder that is no finished run.
+    `weights` are the `latest` or the `best` that it saved. The other settings are those of
+    `export_bundle`. Raises what `export_bundle` raises, and InputError for a folder that holds no
+    finished run.
     """
     check_choice("weights", weights, WEIGHTS)
     run = RunDirectory(run_dir)
     config, data = run.read_config()
+    file = run.best_weights if weights == "best" else run.ema_weights
     rates = config.max_signal_rate, config.min_signal_rate
-    return export_bundle(
-        load_network(run.best_weights if weights == "best" else run.ema_weights, config.network),
+    return write_bundle(
+        load_network(file, config.network),
         bundle,
-        pixel_mean=data.pixel_mean,
-        pixel_std=data.pixel_std,
-        schedule=make_schedule(config.schedule, *rates),
-        prediction=config.prediction,
-        class_names=data.class_names,
+        Model(
+            data.pixel_mean,
+            data.pixel_std,
+            make_schedule(config.schedule, *rates),
+            config.prediction,
+            class_names=data.class_names,
+        ),
+        replace(baking or Baking(), **settings),
         training=training_record(run, weights),
-        **baking,
+        overwrite=overwrite,
     )
 
 
 def load_keras_file(path: Path) -> keras.Model:
     """The network of a `.keras` file, read in Keras's safe mode, which runs no code of the file.
 
-    Raises InputError for a file that cannot be read so.
+    Raises InputError for a file that Keras cannot read in this mode.
     """
     try:
         network: Any = keras.saving.load_model(path, compile=False, safe_mode=True)

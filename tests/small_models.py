@@ -1,15 +1,19 @@
-"""A network whose every weight matters, and the bundles made of it."""
+"""A network whose every weight matters, and its bundles and graphs."""
 
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import onnx
 import onnxruntime
 import tensorflow as tf
 from keras import layers
 
 from diffkiln.export import export_bundle
+from diffkiln.export.bundle import baked_signatures, graph_exporter
+from diffkiln.export.graphs.assemble import OnnxExporter
+from diffkiln.export.options import settings_as_objects
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.network.unet import build_unet
 
@@ -32,7 +36,7 @@ def small_network() -> keras.Model:
 def conditioned_network(
     shape: tuple[int, int, int] = (4, 6, 3), condition: tuple[int, ...] = (), dtype: str = "float32"
 ) -> keras.Model:
-    """Two convolutions that are told the condition."""
+    """Two convolutions that take the condition."""
     noisy, level = keras.Input(shape), keras.Input(condition, dtype=dtype)
     embedding = layers.Reshape((1, 1, -1))(layers.Reshape((1,))(level))
     if dtype == "int32":
@@ -50,11 +54,27 @@ def small_bundle(bundle: Path, **settings: Any) -> Path:
     return bundle
 
 
-def run_onnx(path: Path, **tensors: Any) -> list[np.ndarray]:
+def small_exporter(network: keras.Model | None = None, **settings: Any) -> OnnxExporter:
+    """The graphs of a network, `small_network` by default, without files or a certificate."""
+    model, baking = settings_as_objects(**{**PIXELS, **settings})
+    return graph_exporter(baked_signatures(network or small_network(), model, baking), baking)
+
+
+def run_function(function: Any, **tensors: Any) -> dict[str, np.ndarray]:
+    """All outputs by name of a function that a SavedModel would hold."""
+    outputs = function(*(tf.constant(tensors[s.name], s.dtype) for s in function.input_signature))
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def run_onnx(graph: Path | onnx.ModelProto, **tensors: Any) -> list[np.ndarray]:
     """All outputs of a graph on the CPU."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        graph if isinstance(graph, Path) else graph.SerializeToString(),
+        options,
+        providers=["CPUExecutionProvider"],
+    )
     return [np.asarray(output) for output in session.run(None, tensors)]
 
 

@@ -44,7 +44,7 @@ ROOMS = {
         "graphs",
         "proof",
         "options",
-        "schema",
+        "publish",
         "manifest",
         "verify",
         "bundle",

@@ -1,10 +1,10 @@
-"""DDIM inversion: the noise from which deterministic DDIM draws a given photograph.
+"""DDIM inversion: the noise from which deterministic DDIM draws a photograph.
 
 Reversing the steps with the noise estimated one level too early, as is often done, loses much when
 the cleanest level still holds noise: the network would have to denoise a photograph that has none.
-So the photograph is first given the noise that the last evaluation turns into that very photograph,
-by a fixed-point iteration, and each step back then uses an estimate made at its own level
-(DDIM, arXiv 2010.02502, section 4.3).
+So a fixed-point iteration first finds the noisy image that the last evaluation turns into that very
+photograph, and each step back then uses an estimate from its own level (DDIM, arXiv 2010.02502,
+section 4.3).
 """
 
 import tensorflow as tf
@@ -12,16 +12,17 @@ import tensorflow as tf
 from ...trainer.maths.diffusion import Conditioning
 from ...trainer.maths.sampling import Sampling
 
-# Evaluations of the last step beyond one. More restore the photograph better and make the noise
-# less like noise: with 4, 8 and 16 in all, 20 steps of a flower model restored photographs to a
-# mean of 6.7, 4.0 and 2.9 levels of 255, from noise of standard deviation 0.96, 1.12 and 1.23.
+# Evaluations of the last step after the first. More of them restore the photograph better and make
+# the noise less like noise: with 4, 8 and 16 in all, 20 steps of a flower model restored
+# photographs to a mean of 6.7, 4.0 and 2.9 levels of 255, from noise of standard deviation 0.96,
+# 1.12 and 1.23.
 CORRECTIONS = 7
 
 Tensors = dict[str, tf.Tensor]
 
 
 def begin_inversion(sampling: Sampling, original: tf.Tensor, steps: tf.Tensor) -> Tensors:
-    """What the first step takes, for photographs [N, H, W, C] in normalised units."""
+    """The tensors of the first step, for photographs [N, H, W, C] in normalised units."""
     signal = sampling.rates(steps - 1, steps).signal
     return {"noisy": signal * original, "image": original, "original": original}
 
@@ -38,8 +39,8 @@ def inversion_step(
 ) -> Tensors:
     """Evaluation 0 … steps + CORRECTIONS − 1, going from clean to noise: next noisy, next image.
 
-    The first ones make x with x̂_0(x) = original, by x ← x + signal·(original − x̂_0(x)); each of
-    the others solves x_{k+1} = signal·x̂_0 + noise·ε̂ of DDIM's step k for x_k.
+    The first ones find the x with x̂_0(x) = original, by x ← x + signal·(original − x̂_0(x)); each
+    later one solves x_{k+1} = signal·x̂_0 + noise·ε̂ of DDIM's step k for x_k.
     """
     correcting = step <= CORRECTIONS
     k = steps - 1 - tf.maximum(step - CORRECTIONS, 0)
@@ -52,9 +53,9 @@ def inversion_step(
     denoiser = sampling.denoiser
     time = denoiser.schedule.grid_time(k, steps, sampling.time_grid)
     x = tf.where(correcting, noisy, moved_back(image))
-    found, _ = denoiser(x, tf.fill(tf.shape(x)[:1], time), conditioning)
-    corrected = x + level.signal * (original - found)
+    estimate, _ = denoiser(x, tf.fill(tf.shape(x)[:1], time), conditioning)
+    corrected = x + level.signal * (original - estimate)
     return {
-        "next_noisy": tf.where(correcting, corrected, moved_back(found)),
-        "next_image": tf.where(correcting, original, found),
+        "next_noisy": tf.where(correcting, corrected, moved_back(estimate)),
+        "next_image": tf.where(correcting, original, estimate),
     }

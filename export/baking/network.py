@@ -1,4 +1,4 @@
-"""Any Keras network as what a sampler calls, and as one ONNX graph."""
+"""Any Keras network as the function that a sampler calls, once its inputs and outputs fit."""
 
 from collections.abc import Sequence
 
@@ -12,20 +12,20 @@ CONDITION_SHAPES = ((None,), (None, 1), (None, 1, 1, 1))
 
 
 def adapted(network: keras.Model):
-    """The network as a function of [noisy, condition float32 [N]], and labels int64 [N] if it has.
+    """The network as a function of [noisy, condition float32 [N]], and labels int64 [N] if any.
 
-    It gets them in the shapes and dtypes of its own inputs.
+    The function reshapes and casts them to what the network's own inputs are.
     """
 
     def call(inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         noisy, *others = inputs
         pairs = zip(others, network.inputs[1:], strict=True)
-        return network([noisy, *(_as_wanted(values, spec) for values, spec in pairs)])
+        return network([noisy, *(_fitted(values, spec) for values, spec in pairs)])
 
     return call
 
 
-def _as_wanted(values: tf.Tensor, spec: keras.KerasTensor) -> tf.Tensor:
+def _fitted(values: tf.Tensor, spec: keras.KerasTensor) -> tf.Tensor:
     dtype = tf.as_dtype(spec.dtype)
     if dtype.is_integer and values.dtype.is_floating:
         values = tf.round(values)
@@ -45,10 +45,7 @@ def image_shape(network: keras.Model, *, classes: bool = False) -> tuple[int, in
         )
     inputs = [tuple(tensor.shape) for tensor in network.inputs]
     outputs = [tuple(tensor.shape) for tensor in network.outputs]
-    fits = len(inputs) == (3 if classes else 2) and len(inputs[0]) == 4
-    fits = fits and None not in inputs[0][1:] and 1 <= inputs[0][-1] <= 4
-    fits = fits and all(shape in CONDITION_SHAPES for shape in inputs[1:])
-    if not fits or outputs != inputs[:1]:
+    if not _fits(inputs, 3 if classes else 2) or outputs != inputs[:1]:
         another = ", and another one of these" if classes else ""
         label = ", a label for each as class_names say" if classes else ""
         hint = "; give class_names if it takes labels" if len(inputs) == 3 and not classes else ""
@@ -60,6 +57,13 @@ def image_shape(network: keras.Model, *, classes: bool = False) -> tuple[int, in
         )
     _require_float32(network)
     return inputs[0][1:]
+
+
+def _fits(shapes: Sequence[tuple[int | None, ...]], count: int) -> bool:
+    """Whether shapes are those of images and `count` − 1 numbers for each."""
+    if len(shapes) != count or len(shapes[0]) != 4 or None in shapes[0][1:]:
+        return False
+    return shapes[0][-1] in range(1, 5) and all(s in CONDITION_SHAPES for s in shapes[1:])
 
 
 def _require_float32(network: keras.Model) -> None:

@@ -1,21 +1,22 @@
 """Reproducible noise: Threefry-2x32-20 in wrapping 32-bit integers, then Box–Muller.
 
-ONNX's own random operators give other numbers in every runtime. This gives the same ones in all,
-from a counter-based generator (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
-The definition, version 1, stands in docs/design.md.
+ONNX's own random operators give different numbers in every runtime. These functions give the same
+numbers in all, from a counter-based generator (Threefry: Salmon, Moraes, Dror and Shaw, "Parallel
+random numbers: as easy as 1, 2, 3", SC 2011) and the transform of uniform to normal numbers of Box
+and Muller ("A note on the generation of random normal deviates", 1958). docs/bundle.md defines
+version 1 of the noise.
 """
 
 import math
 
 import tensorflow as tf
 
+from ...runtime.device.placement import NOISE_SCOPE
+
 NOISE_VERSION = 1
 ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 PARITY = 0x1BD11BDA
 INITIAL_STREAM = 0
-
-# In the names of the nodes that make the words.
-NOISE_SCOPE = "threefry"
 
 
 def threefry(
@@ -23,7 +24,8 @@ def threefry(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Two words, uint32, for each key and counter, all int32 of shapes that broadcast.
 
-    Words are int32 on the way, since no runtime adds uint32; their sums and products wrap.
+    Twenty rounds (Salmon et al., 2011), with a key injected after every fourth. They compute in
+    int32, since no runtime adds uint32; sums and products wrap.
     """
     schedule = (key[0], key[1], _xor(_xor(tf.constant(PARITY), key[0]), key[1]))
     a, b = counter[0] + key[0], counter[1] + key[1]
@@ -42,6 +44,7 @@ def gaussian_noise(
 ) -> tf.Tensor:
     """Standard normal noise float32 [N, H, W, C] for seeds int64 [N], each at least 0.
 
+    Box and Muller's (√(−2·ln u)·cos 2πw, √(−2·ln u)·sin 2πw) of uniform u in (0, 1], w in [0, 1).
     `stream` is int64 []: 0 is the initial noise, k + 1 the fresh noise of step k. An image's noise
     depends on its own seed and the stream alone.
     """
@@ -66,7 +69,7 @@ def _xor(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def _rotate(x: tf.Tensor, bits: int) -> tf.Tensor:
-    # Of signed numbers, a shift to the right would repeat the sign.
+    # A right shift of a signed number would repeat the sign.
     right = tf.bitwise.right_shift(tf.cast(x, tf.uint32), tf.constant(32 - bits, tf.uint32))
     return x * (1 << bits) + tf.cast(right, tf.int32)
 

@@ -9,7 +9,7 @@ from .signatures import Signatures
 
 
 class _Weights(tf.Module):
-    """The variables alone: tracking the Keras model would store its layers' Python side as well."""
+    """The variables alone: a tracked Keras model would store its layers' Python side as well."""
 
     def __init__(self, network: keras.Model) -> None:
         super().__init__()
@@ -19,14 +19,14 @@ class _Weights(tf.Module):
 def write_saved_model(signatures: Signatures, network: keras.Model, folder: Path) -> None:
     """Write `serving_default` (the sampler), `denoise` and the other loops by their names.
 
-    It needs nothing of diffkiln to load. Raises OSError if it cannot be written.
+    Loading it needs nothing of diffkiln. Raises OSError if it cannot be written.
     """
     functions = {name: process.function for name, process in signatures.processes().items()}
     functions["serving_default"] = functions.pop("sampler")
-    # Nobody trains a sampler; without their gradients the functions are written much sooner.
+    functions["denoise"] = signatures.denoise
+    # Nobody trains a sampler, and writing its functions with their gradients takes much longer.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    signatures_by_name = {**functions, "denoise": signatures.denoise}
     try:
-        tf.saved_model.save(_Weights(network), str(folder), signatures_by_name, options)
+        tf.saved_model.save(_Weights(network), str(folder), functions, options)
     except tf.errors.OpError as error:  # a full disk among others
         raise OSError(error.message) from error

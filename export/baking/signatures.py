@@ -22,7 +22,7 @@ Network = Callable[..., tf.Tensor]
 class Signatures:
     """The functions of one model for images of `shape` (H, W, C).
 
-    Where it knows classes, all but the noise take labels int64 [N] and guidance float32 [] last.
+    Where it knows classes, all but `noise` take labels int64 [N] and guidance float32 [] last.
     `image_dtype` is `uint8`, or `float32` for pixels in [0, 1].
     """
 
@@ -52,7 +52,9 @@ class Signatures:
         """noisy [N, H, W, C], condition float32 [N] (and labels int64 [N]) → prediction."""
         call = self.sampling.denoiser.network
         specs = [self.floats("noisy"), tf.TensorSpec([None], tf.float32, "condition")]
-        return traced(lambda *inputs: {"prediction": call(inputs)}, [*specs, *self.wished[:1]])
+        return traced(
+            lambda *inputs: {"prediction": call(inputs)}, [*specs, *self.conditioning[:1]]
+        )
 
     @property
     def noise(self) -> Any:
@@ -73,7 +75,7 @@ class Signatures:
             return {"image": image, "noise": noise}
 
         time = tf.TensorSpec([None], tf.float32, "time")
-        return traced(denoise, [self.floats("noisy"), time, *self.wished])
+        return traced(denoise, [self.floats("noisy"), time, *self.conditioning])
 
     @property
     def sampler(self) -> Process:
@@ -107,11 +109,11 @@ class Signatures:
         def begin(images: tf.Tensor, mask: tf.Tensor, seeds: tf.Tensor, _: tf.Tensor) -> Tensors:
             return {**self._start(self._noise(seeds), seeds), "known": images, "mask": mask}
 
-        def step(known: tf.Tensor, mask: tf.Tensor, **given: tf.Tensor) -> Tensors:
+        def step(known: tf.Tensor, mask: tf.Tensor, **state: Any) -> Tensors:
             image, painted = self.sampling.denoiser.normalise(self._unit(known)), mask > 0
-            made = self._step(hold=lambda found: tf.where(painted, found, image), **given)
-            # The pixels themselves, not what normalising and back has made of them.
-            return {**made, RESULT: tf.where(painted, made[RESULT], known)}
+            outputs = self._step(hold=lambda drawn: tf.where(painted, drawn, image), **state)
+            # The pixels themselves, which normalising and back would change.
+            return {**outputs, RESULT: tf.where(painted, outputs[RESULT], known)}
 
         inputs = (self.images("images"), mask, SEEDS, STEPS)
         return self._process(
@@ -126,17 +128,9 @@ class Signatures:
             original = self.sampling.denoiser.normalise(self._unit(images))
             return begin_inversion(self.sampling, original, steps)
 
-        def step(
-            step: tf.Tensor,
-            steps: tf.Tensor,
-            *,
-            labels: tf.Tensor | None = None,
-            guidance: tf.Tensor | None = None,
-            **given: tf.Tensor,
-        ) -> Tensors:
-            conditioning = _conditioning(labels, guidance)
-            made = inversion_step(self.sampling, step, steps, conditioning=conditioning, **given)
-            return {**made, RESULT: made["next_noisy"]}
+        def step(step: tf.Tensor, steps: tf.Tensor, **state: Any) -> Tensors:
+            outputs = inversion_step(self.sampling, step, steps, **state)
+            return {**outputs, RESULT: outputs["next_noisy"]}
 
         return self._process(
             (self.images("images"), STEPS),
@@ -150,12 +144,12 @@ class Signatures:
 
     @property
     def carried(self) -> tuple[str, ...]:
-        """What a step hands to the next; the seeds too where it draws fresh noise."""
+        """Names of what a step hands to the next; the seeds too where it draws fresh noise."""
         return (*self.sampling.carried, *(["seeds"] if self.sampling.eta else []))
 
     @property
-    def wished(self) -> tuple[tf.TensorSpec, ...]:
-        """What all that calls the network takes last: nothing where it knows no classes."""
+    def conditioning(self) -> tuple[tf.TensorSpec, ...]:
+        """The last inputs of all that calls the network; none for a model without classes."""
         return () if self.sampling.denoiser.num_classes is None else (LABELS, GUIDANCE)
 
     def images(self, name: str) -> tf.TensorSpec:
@@ -172,16 +166,28 @@ class Signatures:
         return self._process(inputs, begin, self._step, self.carried, self.images(RESULT))
 
     def _process(
-        self, inputs: tuple[tf.TensorSpec, ...], begin: Callable[..., Tensors], *rest: Any, **more
+        self,
+        inputs: tuple[tf.TensorSpec, ...],
+        begin: Callable[..., Tensors],
+        step: Callable[..., Tensors],
+        *rest: Any,
+        **more: Any,
     ) -> Process:
-        """A process that takes what is wished last, and hands it to each step."""
+        """A process that takes labels and guidance last, and gives them to each step."""
 
-        def begin_with_wish(*given: tf.Tensor) -> Tensors:
-            first = begin(*given[: len(inputs)])
-            wished = zip(self.wished, given[len(inputs) :], strict=True)
-            return {**first, **{str(spec.name): tensor for spec, tensor in wished}}
+        def begin_with_conditioning(*tensors: tf.Tensor) -> Tensors:
+            last = zip(self.conditioning, tensors[len(inputs) :], strict=True)
+            return {**begin(*tensors[: len(inputs)]), **{str(spec.name): x for spec, x in last}}
 
-        return Process((*inputs, *self.wished), begin_with_wish, *rest, **more)
+        def conditioned_step(
+            *, labels: tf.Tensor | None = None, guidance: tf.Tensor | None = None, **state: Any
+        ) -> Tensors:
+            return step(conditioning=_conditioning(labels, guidance), **state)
+
+        inputs_and_conditioning = (*inputs, *self.conditioning)
+        return Process(
+            inputs_and_conditioning, begin_with_conditioning, conditioned_step, *rest, **more
+        )
 
     def _noise(self, seeds: tf.Tensor, stream: tf.Tensor | None = None) -> tf.Tensor:
         stream = tf.constant(INITIAL_STREAM, tf.int64) if stream is None else stream
@@ -196,20 +202,19 @@ class Signatures:
         step: tf.Tensor,
         steps: tf.Tensor,
         *,
+        conditioning: Conditioning | None,
         seeds: tf.Tensor | None = None,
-        labels: tf.Tensor | None = None,
-        guidance: tf.Tensor | None = None,
         hold: Callable[[tf.Tensor], tf.Tensor] | None = None,
         **state: tf.Tensor,
     ) -> Tensors:
         fresh = None if seeds is None else self._noise(seeds, step + 1)
-        conditioning = _conditioning(labels, guidance)
-        made, image = self.sampling.step(
+        carried, image = self.sampling.step(
             step, steps, state, conditioning=conditioning, fresh_noise=fresh, hold=hold
         )
-        carried = made if seeds is None else {**made, "seeds": seeds}
-        images = {f"next_{name}": tensor for name, tensor in carried.items()}
-        return {**images, RESULT: self._pixels(image)}
+        if seeds is not None:
+            carried = {**carried, "seeds": seeds}
+        following = {f"next_{name}": tensor for name, tensor in carried.items()}
+        return {**following, RESULT: self._pixels(image)}
 
     def _pixels(self, image: tf.Tensor) -> tf.Tensor:
         pixels = self.sampling.denoiser.pixels(image)

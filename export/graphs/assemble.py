@@ -55,7 +55,7 @@ class OnnxExporter:
         model.graph.name = name
         # Guidance makes one or two evaluations of each image.
         batch = onnx.TensorShapeProto.Dimension(dim_param=BATCH)
-        if self.signatures.wished:
+        if self.signatures.conditioning:
             batch = onnx.TensorShapeProto.Dimension(dim_param=EVALUATIONS)
         elif self.batch_size:
             batch = onnx.TensorShapeProto.Dimension(dim_value=self.batch_size)

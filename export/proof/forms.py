@@ -1,6 +1,6 @@
-"""Every way to run a bundle that lies on disk, each behind the same call."""
+"""Every way to run a bundle on disk, each behind the same call."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,143 +11,118 @@ import tensorflow as tf
 
 from .reference_noise import reference_noise
 
-# Outputs by name of a graph by name, from inputs by name.
-Call = Callable[..., Mapping[str, np.ndarray]]
+# Tensors by the names of a graph's inputs and outputs.
+Tensors = Mapping[str, np.ndarray]
+# Outputs of a graph by name, from at least its inputs.
+Call = Callable[[str, Tensors], Tensors]
 
-EVERY = 7
-
-
-@dataclass(frozen=True)
-class Case:
-    """What a bundle is run on: seeds int64 [N], a number of steps, and photographs to work on.
-
-    `photographs` are of the bundle's image dtype; `mask` is uint8 [N, H, W, 1]. `labels` int64 [N]
-    and `guidance` go to models of classes alone.
-    """
-
-    seeds: np.ndarray
-    steps: int
-    photographs: np.ndarray
-    mask: np.ndarray
-    labels: np.ndarray
-    guidance: float
-
-    @property
-    def wished(self) -> dict[str, np.ndarray]:
-        """Labels and guidance as graphs take them."""
-        return {"labels": self.labels, "guidance": np.array(self.guidance, np.float32)}
+UNROLLED = ("sampler", "from_noise")
+# What each graph is compared by.
+_OUTPUTS = {
+    "sampler": "images",
+    "from_noise": "images",
+    "denoiser": "image",
+    "step": "images",
+    "encode": "noise",
+    "trajectory": "frames",
+    "inpaint": "inpainted",
+}
+# What the SavedModel calls a graph, where the names differ.
+_SIGNATURES = {"sampler": "serving_default", "denoiser": "denoise"}
 
 
 @dataclass(frozen=True)
 class Form:
-    """One way to run a bundle.
+    """One way to run one graph of a bundle.
 
-    `kind` says what comes out: images, frames, inpainted, encoded, or the x̂_0 of `denoised`.
-    `steps` and `batch` are the only numbers it takes, None where any will do.
+    `run` takes tensors by the names of the graphs' inputs, with seeds int64 [N] and steps int64 []
+    among them, and returns the graph's pictures or noise. `steps` and `batch` are the only numbers
+    that it takes, None for any.
     """
 
     name: str
-    kind: str
-    run: Callable[[Case], np.ndarray]
+    graph: str
+    run: Callable[[Tensors], np.ndarray]
     steps: int | None = None
     batch: int | None = None
 
-    def takes(self, case: Case) -> bool:
-        """Whether it can run on this case."""
-        return self.steps in (None, case.steps) and self.batch in (None, len(case.seeds))
+    def takes(self, steps: int, batch: int) -> bool:
+        """Whether it can run this number of steps on this many images."""
+        return self.steps in (None, steps) and self.batch in (None, batch)
 
 
-def onnx_forms(bundle: Path, graphs: Sequence[str], known: Mapping[str, Any]) -> Iterator[Form]:
-    """The ONNX graphs, of a bundle that its manifest's essentials describe."""
+def onnx_forms(
+    bundle: Path, graphs: Collection[str], description: Mapping[str, Any]
+) -> Iterator[Form]:
+    """The ONNX graphs of a bundle that its manifest's essentials describe."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    providers = ["CPUExecutionProvider"]
     sessions = {
-        name: onnxruntime.InferenceSession(
-            str(bundle / f"{name}.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        name: onnxruntime.InferenceSession(str(bundle / f"{name}.onnx"), options, providers)
         for name in graphs
     }
 
-    def call(name: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+    def call(name: str, tensors: Tensors) -> Tensors:
         session = sessions[name]
         outputs = [output.name for output in session.get_outputs()]
-        feeds = {value.name: inputs[value.name] for value in session.get_inputs()}
-        values = session.run(outputs, feeds)
+        values = session.run(outputs, {v.name: tensors[v.name] for v in session.get_inputs()})
         return dict(zip(outputs, map(np.asarray, values), strict=True))
 
-    unrolled = known["sampler"].get("unrolled") or {}
-    for form in _forms(call, graphs, known):
-        fixed = unrolled if form.name in ("sampler", "from_noise") else {}
-        name = f"{form.name}.onnx"
-        yield Form(name, form.kind, form.run, form.steps or fixed.get("steps"), fixed.get("batch"))
+    unrolled = description["sampler"].get("unrolled") or {}
+    for name, run in _runs(call, graphs, description):
+        fixed = unrolled if name in UNROLLED else {}
+        steps = 1 if name == "denoiser" else fixed.get("steps")
+        yield Form(f"{name}.onnx", name, run, steps, fixed.get("batch"))
 
 
-def saved_model_forms(bundle: Path, known: Mapping[str, Any]) -> Iterator[Form]:
+def saved_model_forms(bundle: Path, description: Mapping[str, Any]) -> Iterator[Form]:
     """The signatures of the SavedModel."""
-    loaded = tf.saved_model.load(str(bundle / "saved_model"))
-    names = {SIGNATURES.get(name, name): name for name in ("sampler", "denoiser")}
-    graphs = [names.get(str(signature), str(signature)) for signature in loaded.signatures]
+    signatures = tf.saved_model.load(str(bundle / "saved_model")).signatures
+    graphs = [name for name in _OUTPUTS if _SIGNATURES.get(name, name) in signatures]
 
-    def call(name: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        function = loaded.signatures[SIGNATURES.get(name, name)]
-        wanted = function.structured_input_signature[1]
-        outputs = function(**{key: tf.constant(inputs[key]) for key in wanted})
+    def call(name: str, tensors: Tensors) -> Tensors:
+        function = signatures[_SIGNATURES.get(name, name)]
+        names = function.structured_input_signature[1]
+        outputs = function(**{key: tf.constant(tensors[key]) for key in names})
         return {key: value.numpy() for key, value in outputs.items()}
 
-    for form in _forms(call, graphs, known):
-        name = f"saved_model {SIGNATURES.get(form.name, form.name)}"
-        yield Form(name, form.kind, form.run, form.steps)
+    for name, run in _runs(call, graphs, description):
+        steps = 1 if name == "denoiser" else None
+        yield Form(f"saved_model {_SIGNATURES.get(name, name)}", name, run, steps)
 
 
-# What the SavedModel calls a graph, where the names differ.
-SIGNATURES = {"sampler": "serving_default", "denoiser": "denoise"}
-
-
-def _forms(call: Call, graphs: Sequence[str], known: Mapping[str, Any]) -> Iterator[Form]:
-    image = known["image"]
-    shape = (image["height"], image["width"], image["channels"])
-
-    def noise(case: Case) -> np.ndarray:
-        if "noise" in graphs:
-            return call("noise", seeds=case.seeds)["noise"]
-        return reference_noise(case.seeds.tolist(), shape).astype(np.float32)
-
-    def whole(name: str, output: str) -> Callable[[Case], np.ndarray]:
-        def run(case: Case) -> np.ndarray:
-            return call(
-                name,
-                seeds=case.seeds,
-                steps=np.array(case.steps),
-                every=np.array(EVERY),
-                images=case.photographs,
-                mask=case.mask,
-                **case.wished,
-                **({"noise": noise(case)} if name == "from_noise" else {}),
-            )[output]
-
-        return run
-
-    def denoised(case: Case) -> np.ndarray:
-        time = np.ones(len(case.seeds), np.float32)
-        return call("denoiser", noisy=noise(case), time=time, **case.wished)["image"]
-
-    def stepwise(case: Case) -> np.ndarray:
-        first = noise(case)
-        state = {"noisy": first, "previous_image": np.zeros_like(first), "seeds": case.seeds}
-        state |= case.wished
-        made: Mapping[str, np.ndarray] = {}
-        for step in range(case.steps):
-            made = call("step", step=np.array(step), steps=np.array(case.steps), **state)
-            state |= {name: made.get(f"next_{name}", state[name]) for name in state}
-        return made["images"]
-
-    forms = (
-        Form("sampler", "images", whole("sampler", "images")),
-        Form("from_noise", "images", whole("from_noise", "images")),
-        Form("denoiser", "denoised", denoised, steps=1),
-        Form("step", "images", stepwise),
-        Form("encode", "encoded", whole("encode", "noise")),
-        Form("trajectory", "frames", whole("trajectory", "frames")),
-        Form("inpaint", "inpainted", whole("inpaint", "inpainted")),
+def _runs(
+    call: Call, graphs: Collection[str], description: Mapping[str, Any]
+) -> Iterator[tuple[str, Callable[[Tensors], np.ndarray]]]:
+    """The names of the graphs except noise, in a fixed order, with what runs each."""
+    shape = (
+        description["image"]["height"],
+        description["image"]["width"],
+        description["image"]["channels"],
     )
-    return (form for form in forms if form.name in graphs)
+
+    def with_noise(tensors: Tensors) -> Tensors:
+        if "noise" in graphs:
+            noise = call("noise", tensors)["noise"]
+        else:
+            noise = reference_noise(tensors["seeds"].tolist(), shape).astype(np.float32)
+        return {**tensors, "noise": noise, "noisy": noise, "time": np.ones(len(noise), np.float32)}
+
+    def stepwise(tensors: Tensors) -> np.ndarray:
+        state = {**with_noise(tensors)}
+        state["previous_image"] = np.zeros_like(state["noisy"])
+        outputs: Tensors = {}
+        for step in range(int(tensors["steps"])):
+            outputs = call("step", {**state, "step": np.array(step)})
+            state |= {name: outputs.get(f"next_{name}", value) for name, value in state.items()}
+        return outputs["images"]
+
+    def run_of(name: str) -> Callable[[Tensors], np.ndarray]:
+        if name == "step":
+            return stepwise
+        if name in ("from_noise", "denoiser"):
+            return lambda tensors: call(name, with_noise(tensors))[_OUTPUTS[name]]
+        return lambda tensors: call(name, tensors)[_OUTPUTS[name]]
+
+    return ((name, run_of(name)) for name in _OUTPUTS if name in graphs)

@@ -5,13 +5,15 @@ schedules, the grids and the solvers are written here from the papers' equations
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from .reference_noise import Array, reference_noise
+from .reference_schedules import CosineReference, DiscreteReference, reference_schedule, unknown
 
 Network = Callable[..., Array]
 Hold = Callable[[Array], Array]
@@ -30,20 +32,33 @@ class ReferenceConditioning:
 def guided(network: Network) -> Network:
     """A network of (x, condition, labels) as one of (x, condition, class_conditioning).
 
-    Classifier-free guidance (arXiv 2207.12598, equation 6): output without a label, and from there
-    `guidance` times the way to the output with it.
+    Classifier-free guidance (arXiv 2207.12598, equation 6): the output without a label, plus
+    `guidance` times the difference of the output with it.
     """
 
     def call(x: Array, condition: Array, class_conditioning: ReferenceConditioning) -> Array:
-        labelled = np.asarray(network(x, condition, class_conditioning.labels), np.float64)
-        if class_conditioning.guidance == 1:
+        labels, guidance = class_conditioning.labels, class_conditioning.guidance
+        labelled = np.asarray(network(x, condition, labels), np.float64)
+        if guidance == 1:
             return labelled
-        without = np.asarray(
-            network(x, condition, np.full_like(class_conditioning.labels, -1)), np.float64
-        )
-        return without + class_conditioning.guidance * (labelled - without)
+        without = np.asarray(network(x, condition, np.full_like(labels, -1)), np.float64)
+        return without + guidance * (labelled - without)
 
     return call
+
+
+def reference_of(description: Mapping[str, Any], network: Network) -> "ReferenceSampler":
+    """The float64 reference of what a manifest's essentials describe."""
+    model, sampler = description["model"], description["sampler"]
+    return ReferenceSampler(
+        network,
+        description["schedule"],
+        model["prediction"],
+        description["pixel_mean"],
+        description["pixel_std"],
+        conditioning=model["conditioning"],
+        **{name: sampler[name] for name in ("clip", "solver", "eta", "time_grid")},
+    )
 
 
 @dataclass(frozen=True)
@@ -52,11 +67,12 @@ class ReferenceSampler:
 
     `network` maps float32 images [N, H, W, C], float32 conditions [N] and, for a model of classes,
     a `ReferenceConditioning` to its prediction. `schedule` is the name and parameters as the
-    manifest holds them; the rest as in `export_bundle`.
+    manifest holds them; the rest as in `export_bundle`. A name that it does not implement raises
+    InputError where it is used.
     """
 
     network: Network
-    schedule: dict
+    schedule: Mapping[str, Any]
     prediction: str
     pixel_mean: Sequence[float]
     pixel_std: Sequence[float]
@@ -79,14 +95,14 @@ class ReferenceSampler:
     def inpaint(
         self, pixels: Array, mask: Array, noise: Array, steps: int, seeds: Sequence[int] = ()
     ) -> Array:
-        """Pixels [N, H, W, C]: those of a photograph, and where `mask` is True painted anew."""
-        known = self.normalised(pixels)
-        *_, image = self._images(noise, steps, seeds, lambda x: np.where(mask, x, known))
+        """Pixels [N, H, W, C] of a photograph, with new ones where `mask` is True."""
+        photograph = self.normalised(pixels)
+        *_, image = self._images(noise, steps, seeds, lambda x: np.where(mask, x, photograph))
         return np.where(mask, self.pixels(image), pixels)
 
     def encode(self, pixels: Array, steps: int) -> Array:
         """The noise from which deterministic DDIM draws these pixels, as baking/inversion.py."""
-        original, levels = self.normalised(pixels), self.levels(steps)
+        original, levels = self.normalised(pixels), self._schedule.levels(self.time_grid, steps)
         signal, _ = self.rates(levels[steps - 1])
         x, image = signal * original, original
         for _ in range(_FIRST_EVALUATIONS):
@@ -109,44 +125,51 @@ class ReferenceSampler:
         """(x̂_0, ε̂) at one time for all images."""
         signal, sigma = self.rates(time)
         condition = np.full(len(x), self._condition(time), np.float32)
-        shown = () if self.class_conditioning is None else (self.class_conditioning,)
-        output = np.asarray(self.network(x.astype(np.float32), condition, *shown), np.float64)
-        if self.prediction == "noise":
-            image, epsilon = (x - sigma * output) / signal, output
-        elif self.prediction == "velocity":
-            image, epsilon = signal * x - sigma * output, sigma * x + signal * output
-        else:
-            image, epsilon = output, (x - signal * output) / sigma
+        conditioning = () if self.class_conditioning is None else (self.class_conditioning,)
+        output = self.network(x.astype(np.float32), condition, *conditioning)
+        image, epsilon = self._split(np.asarray(output, np.float64), x, signal, sigma)
         if self.clip:
             mean, std = np.asarray(self.pixel_mean), np.asarray(self.pixel_std)
             image = np.clip(image, -mean / std, (1 - mean) / std)
             epsilon = (x - signal * image) / sigma
         return image, epsilon
 
-    def levels(self, steps: int) -> list[float]:
-        """The times t_0 … t_steps of the grid."""
-        if self.schedule["name"] == "cosine":
-            if self.time_grid == "linspace":
-                return [*np.linspace(1, 0, steps).tolist(), 0.0]
-            return [self._continuous_time(1 - k / steps) for k in range(steps + 1)]
-        total = self.schedule["steps"]
-        left = range(steps, -1, -1)
-        return [max(self._discrete_time(m, steps, total), m) / total for m in left]
-
     def rates(self, time: float) -> tuple[float, float]:
         """Signal and noise rate at a time in [0, 1]."""
-        if self.schedule["name"] == "cosine":
-            start, end = self._angles
-            angle = (1 - time) * start + time * end
-            return math.cos(angle), math.sin(angle)
-        alpha_bar = self._alpha_bar[round(time * self.schedule["steps"])]
-        return math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
+        return self._schedule.rates(time)
+
+    @cached_property
+    def _schedule(self) -> CosineReference | DiscreteReference:
+        return reference_schedule(self.schedule)
+
+    def _condition(self, time: float) -> float:
+        signal, sigma = self.rates(time)
+        values: dict[str, Callable[[], float]] = {
+            "time": lambda: time,
+            "timestep": lambda: round(time * self.schedule["steps"]),
+            "noise_variance": lambda: sigma**2,
+            "noise_rate": lambda: sigma,
+            "log_snr": lambda: math.log(signal**2 / sigma**2),
+        }
+        if self.conditioning not in values:
+            raise unknown("conditioning", self.conditioning)
+        return values[self.conditioning]()
+
+    def _split(self, output: Array, x: Array, signal: float, sigma: float) -> tuple[Array, Array]:
+        """(x̂_0, ε̂) of the network's output (velocity: arXiv 2202.00512)."""
+        if self.prediction == "noise":
+            return (x - sigma * output) / signal, output
+        if self.prediction == "velocity":
+            return signal * x - sigma * output, sigma * x + signal * output
+        if self.prediction == "image":
+            return output, (x - signal * output) / sigma
+        raise unknown("prediction", self.prediction)
 
     def _images(
         self, noise: Array, steps: int, seeds: Sequence[int], hold: Hold | None = None
     ) -> Iterator[Array]:
         """x̂_0 of each evaluation."""
-        x, levels = np.asarray(noise, np.float64), self.levels(steps)
+        x, levels = np.asarray(noise, np.float64), self._schedule.levels(self.time_grid, steps)
         earlier: Array | None = None
         for k in range(steps):
             image, epsilon = self.denoise(x, levels[k])
@@ -157,8 +180,10 @@ class ReferenceSampler:
             yield image
             if self.solver == "ddim":
                 x = self._ddim(image, epsilon, levels, k, seeds)
-            else:
+            elif self.solver == "dpmpp_2m":
                 x = self._dpmpp_2m(x, image, earlier, levels, k)
+            else:
+                raise unknown("solver", self.solver)
             earlier = image
 
     def _ddim(
@@ -193,51 +218,3 @@ class ReferenceSampler:
         """x at a time, of x at a cleaner one and x̂_0."""
         (a_t, n_t), (a_s, n_s) = self.rates(time), self.rates(cleaner)
         return a_t * image + n_t * (x - a_s * image) / n_s
-
-    def _condition(self, time: float) -> float:
-        signal, sigma = self.rates(time)
-        if self.conditioning == "log_snr":
-            return math.log(signal**2 / sigma**2)
-        total = self.schedule.get("steps", 0)
-        values = {"time": time, "timestep": round(time * total), "noise_variance": sigma**2}
-        return {**values, "noise_rate": sigma}[self.conditioning]
-
-    def _continuous_time(self, left: float) -> float:
-        if self.time_grid != "karras":
-            return left if self.time_grid == "linear" else left**2
-        start, end = self._angles
-        low, high = math.tan(start) ** (1 / 7), math.tan(end) ** (1 / 7)
-        return (math.atan((left * high + (1 - left) * low) ** 7) - start) / (end - start)
-
-    def _discrete_time(self, left: int, steps: int, total: int) -> int:
-        """The integer nearest to the grid's time or, for `karras`, noise/signal; halves go up."""
-        if self.time_grid == "linspace":
-            last = max(steps - 1, 1)
-            return 1 + (2 * (left - steps + last) * (total - 1) + last) // (2 * last) if left else 0
-        if self.time_grid == "linear":
-            return (2 * left * total + steps) // (2 * steps)
-        if self.time_grid == "quadratic":
-            return (2 * left**2 * total + steps**2) // (2 * steps**2)
-        ratio = np.sqrt(1 / self._alpha_bar - 1)
-        return int(np.argmin(np.abs(ratio - (left / steps) ** 7 * ratio[-1])))
-
-    @property
-    def _angles(self) -> tuple[float, float]:
-        return (
-            math.acos(self.schedule["max_signal_rate"]),
-            math.acos(self.schedule["min_signal_rate"]),
-        )
-
-    @cached_property
-    def _alpha_bar(self) -> Array:
-        """ᾱ_0 … ᾱ_T of arXiv 2006.11239 (section 4) or arXiv 2102.09672 (equation 17)."""
-        total = self.schedule["steps"]
-        n = np.arange(1, total + 1)
-        if self.schedule["name"] == "ddpm_linear":
-            beta = 1e-4 + (0.02 - 1e-4) * (n - 1) / (total - 1)
-        else:
-            after, before = (
-                np.cos((m / total + 0.008) / 1.008 * math.pi / 2) ** 2 for m in (n, n - 1)
-            )
-            beta = np.minimum(1 - after / before, 0.999)
-        return np.concatenate([[1.0], np.cumprod(1 - beta)])

@@ -1,4 +1,8 @@
-"""The noise once more, independently of the graphs: NumPy in uint32 and float64."""
+"""The noise once more, independently of the graphs: NumPy in uint32 and float64.
+
+Threefry-2x32-20 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), then the
+Box–Muller transform (Box and Muller, 1958).
+"""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What each form of a sampler should make, by the float64 reference."""
+"""What each graph of a sampler should return, by the float64 reference."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,18 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from .forms import EVERY, Case, Form
 from .reference import ReferenceConditioning, ReferenceSampler
 from .reference_noise import reference_noise
+from .reference_schedules import unknown
 
-# Without guidance, the other way round, and with it.
+# Which frames of a trajectory are compared.
+EVERY = 7
+# Without guidance, away from the class, and towards it.
 _GUIDANCES = (1.0, 0.0, 2.5)
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What the reference makes of a case; its photographs are pictures of the model itself.
+    """What the reference makes of seeds int64 [N] in some steps.
 
+    Its photographs are pictures of the model itself. `image` is that of the manifest.
     `num_classes` is 0 for a model without classes. Labels go round, with −1 among them, and the
     guidance changes with the seed.
     """
@@ -30,53 +33,60 @@ class Truth:
     num_classes: int
 
     @cached_property
-    def class_conditioning(self) -> ReferenceConditioning:
-        """What the pictures are to show, which a model without classes is not told."""
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Everything to run a graph on, by the names of the graphs' inputs."""
+        pictures = self._frames[-1][::-1]
+        if self.image["dtype"] == "uint8":
+            pictures = np.round(pictures * 255)
+        mask = np.zeros((*pictures.shape[:3], 1), np.uint8)
+        mask[:, :, self.image["width"] // 2 :] = 255
+        return {
+            "seeds": self.seeds,
+            "steps": np.array(self.steps),
+            "every": np.array(EVERY),
+            "images": pictures.astype(self.image["dtype"]),
+            "mask": mask,
+            "labels": self._conditioning.labels,
+            "guidance": np.array(self._conditioning.guidance, np.float32),
+        }
+
+    def result(self, graph: str) -> np.ndarray:
+        """What a graph should return, float64: pixels in [0, 1], x̂_0 at t = 1, or noise."""
+        if graph in ("sampler", "from_noise", "step"):
+            return self._frames[-1]
+        if graph == "denoiser":
+            return self._reference.denoise(self._noise, 1.0)[0]
+        if graph == "trajectory":
+            return self._frames[(self.steps - 1) % EVERY :: EVERY]
+        if graph == "encode":
+            return self._reference.encode(self._photographs, self.steps)
+        if graph == "inpaint":
+            settings = self.tensors["mask"] > 0, self._noise, self.steps, self.seeds.tolist()
+            return self._reference.inpaint(self._photographs, *settings)
+        raise unknown("graph", graph)
+
+    @cached_property
+    def _conditioning(self) -> ReferenceConditioning:
         labels = (self.seeds + 1) % (self.num_classes + 1) - 1
         return ReferenceConditioning(labels, _GUIDANCES[int(self.seeds[0]) % len(_GUIDANCES)])
 
     @cached_property
-    def reference(self) -> ReferenceSampler:
-        """The model, told what to show."""
-        return (
-            replace(self.model, class_conditioning=self.class_conditioning)
-            if self.num_classes
-            else self.model
-        )
+    def _reference(self) -> ReferenceSampler:
+        if not self.num_classes:
+            return self.model
+        return replace(self.model, class_conditioning=self._conditioning)
 
     @cached_property
-    def noise(self) -> np.ndarray:
+    def _noise(self) -> np.ndarray:
         """Initial noise float64 [N, H, W, C] of the seeds."""
         shape = (self.image["height"], self.image["width"], self.image["channels"])
         return reference_noise(self.seeds.tolist(), shape)
 
     @cached_property
-    def all_frames(self) -> np.ndarray:
+    def _frames(self) -> np.ndarray:
         """x̂_0 of every step as pixels in [0, 1], float64 [steps, N, H, W, C]."""
-        return self.reference.trajectory(self.noise, self.steps, 1, self.seeds.tolist())
+        return self._reference.trajectory(self._noise, self.steps, 1, self.seeds.tolist())
 
-    @cached_property
-    def case(self) -> Case:
-        """What the forms are run on."""
-        pictures = self.all_frames[-1][::-1]
-        if self.image["dtype"] == "uint8":
-            pictures = np.round(pictures * 255)
-        mask = np.zeros((len(pictures), self.image["height"], self.image["width"], 1), np.uint8)
-        mask[:, :, self.image["width"] // 2 :] = 255
-        pictures = pictures.astype(self.image["dtype"])
-        shown = self.class_conditioning
-        return Case(self.seeds, self.steps, pictures, mask, shown.labels, shown.guidance)
-
-    def result(self, form: Form) -> np.ndarray:
-        """What a form should have made."""
-        if form.kind == "images":
-            return self.all_frames[-1]
-        if form.kind == "denoised":
-            return self.reference.denoise(self.noise, 1.0)[0]
-        if form.kind == "frames":
-            return self.all_frames[(self.steps - 1) % EVERY :: EVERY]
-        photographs = self.case.photographs / (255 if self.image["dtype"] == "uint8" else 1)
-        if form.kind == "encoded":
-            return self.reference.encode(photographs, self.steps)
-        given = (self.noise, self.steps, self.seeds.tolist())
-        return self.reference.inpaint(photographs, self.case.mask > 0, *given)
+    @property
+    def _photographs(self) -> np.ndarray:
+        return self.tensors["images"] / (255 if self.image["dtype"] == "uint8" else 1)

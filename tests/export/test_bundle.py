@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_models import PIXELS, small_bundle, small_network
+from small_models import (
+    PIXELS,
+    conditioned_network,
+    small_bundle,
+    small_exporter,
+    small_network,
+)
 
 from diffkiln.export import export_bundle
+from diffkiln.export.publish import published
 from diffkiln.trainer.errors import InputError
 
 
@@ -69,18 +77,20 @@ def test_an_existing_bundle_stays_without_overwrite(bundle: Path) -> None:
     assert (bundle / "bundle.json").read_bytes() == before
 
 
-def test_overwrite_replaces_a_bundle(tmp_path: Path) -> None:
-    small_bundle(tmp_path / "b", graphs=("sampler", "noise"), saved_model=True)
-    small_bundle(tmp_path / "b", overwrite=True, image_dtype="float32")
-    assert manifest(tmp_path / "b")["image"]["dtype"] == "float32"
-    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+def test_overwriting_replaces_all_of_what_a_link_leads_to(bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundle, tmp_path / "b")
+    (tmp_path / "link").symlink_to("b")
+    small_bundle(tmp_path / "link", overwrite=True, image_dtype="float32")
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "link"]
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [
         "bundle.json",
         "sampler.onnx",
     ]
-    certificate = manifest(tmp_path / "b")["certificate"]
-    assert list(certificate["to_reference"]) == ["sampler.onnx"]
-    assert "onnx_to_saved_model" not in certificate
+    content = manifest(tmp_path / "b")
+    assert content["image"]["dtype"] == "float32"
+    assert list(content["certificate"]["to_reference"]) == ["sampler.onnx"]
+    assert "onnx_to_saved_model" not in content["certificate"]
 
 
 def test_overwrite_spares_what_is_no_bundle(tmp_path: Path) -> None:
@@ -127,8 +137,9 @@ def test_a_network_that_is_not_a_function_is_refused_and_leaves_nothing(
 ) -> None:
     """Every host would draw pictures of its own."""
     noisy, time = keras.Input((8, 8, 3)), keras.Input(())
+    settings: Any = {**PIXELS, "graphs": ("sampler",), "saved_model": False}
     with pytest.raises(InputError, match=message):
-        export_bundle(keras.Model([noisy, time], layer()(noisy)), tmp_path / "b", **PIXELS)
+        export_bundle(keras.Model([noisy, time], layer()(noisy)), tmp_path / "b", **settings)
     assert not list(tmp_path.iterdir())
 
 
@@ -151,36 +162,36 @@ def test_wrong_settings_are_refused(tmp_path: Path, settings: dict, message: str
     assert not list(tmp_path.iterdir())
 
 
-def test_one_number_stands_for_all_channels(tmp_path: Path) -> None:
-    small_bundle(tmp_path / "b", pixel_mean=0.5, pixel_std=0.25)
-    assert manifest(tmp_path / "b")["pixel_std"] == [0.25] * 3
+def test_one_number_stands_for_all_channels() -> None:
+    signatures = small_exporter(conditioned_network(), pixel_mean=0.5, pixel_std=0.25).signatures
+    assert signatures.sampling.denoiser.pixel_std == (0.25,) * 3
 
 
-def test_an_interrupted_overwrite_leaves_the_older_bundle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def interrupted(*_: Path) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_overwrite_that_is_interrupted_leaves_the_older_bundle(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small_bundle(tmp_path / "b")
-    before = (tmp_path / "b" / "bundle.json").read_bytes()
-    rename = Path.rename
-
-    def interrupted(path: Path, target: Path) -> Path:
-        if path.name.endswith(".part"):
-            raise KeyboardInterrupt
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        small_bundle(tmp_path / "b", overwrite=True)
-    assert (tmp_path / "b" / "bundle.json").read_bytes() == before
+    shutil.copytree(bundle, tmp_path / "b")
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), published(tmp_path / "b") as part:
+        (part / "bundle.json").write_text("{}")
+    assert manifest(tmp_path / "b") == manifest(bundle)
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
-def test_overwriting_a_link_replaces_what_it_leads_to(tmp_path: Path) -> None:
-    small_bundle(tmp_path / "b")
-    (tmp_path / "link").symlink_to("b")
-    small_bundle(tmp_path / "link", overwrite=True, image_dtype="float32")
-    assert (tmp_path / "link").is_symlink()
-    assert manifest(tmp_path / "b")["image"]["dtype"] == "float32"
+def half_written(bundle: Path) -> None:
+    with published(bundle) as part:
+        (part / "sampler.onnx").write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+
+def test_an_export_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        half_written(tmp_path / "b")
+    assert not list(tmp_path.iterdir())
 
 
 class Subclassed(keras.Model):
@@ -256,14 +267,9 @@ def test_an_operator_that_onnx_lacks_is_named_with_its_layer(
     assert not list(tmp_path.iterdir())
 
 
-def test_dropout_does_not_reach_the_graph(tmp_path: Path) -> None:
-    import onnx
-
-    noisy, time = keras.Input((8, 8, 3)), keras.Input(())
+def test_dropout_does_not_reach_the_graph() -> None:
+    noisy, time = inputs()
     hidden = keras.layers.Dropout(0.5)(keras.layers.Conv2D(16, 3, padding="same")(noisy))
     output = keras.layers.Conv2D(3, 3, padding="same")(hidden)
-    network = keras.Model([noisy, time], output)
-    graphs = ("sampler", "step")
-    export_bundle(network, tmp_path / "b", graphs=graphs, saved_model=False, **PIXELS)
-    step = onnx.load(tmp_path / "b" / "step.onnx")
+    step = small_exporter(keras.Model([noisy, time], output)).graph("step")
     assert not {node.op_type for node in step.graph.node} & {"Dropout", "RandomUniform"}

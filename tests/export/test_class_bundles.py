@@ -9,7 +9,13 @@ import onnx
 import onnxruntime
 import pytest
 from keras import layers
-from small_models import PIXELS, run_onnx, run_saved_model, with_random_weights
+from small_models import (
+    PIXELS,
+    run_onnx,
+    run_saved_model,
+    small_exporter,
+    with_random_weights,
+)
 
 from diffkiln.export import export_bundle
 from diffkiln.export.options import GRAPHS, MORE_GRAPHS
@@ -20,7 +26,7 @@ from diffkiln.trainer.network.unet import build_unet
 
 NAMES = ("rose", "lily", "aster, blue")
 SEEDS = np.array([3, 2**40, 5], np.int64)
-WISH = [("labels", "int64", ["N"]), ("guidance", "float32", [])]
+CONDITIONING = [("labels", "int64", ["N"]), ("guidance", "float32", [])]
 
 
 def network() -> keras.Model:
@@ -28,7 +34,7 @@ def network() -> keras.Model:
     return with_random_weights(build_unet(shape))
 
 
-def asked(labels: list[int], guidance: float) -> dict[str, np.ndarray]:
+def feeds(labels: list[int], guidance: float) -> dict[str, np.ndarray]:
     return {
         "seeds": SEEDS,
         "steps": np.array(4),
@@ -57,25 +63,25 @@ def test_labels_and_guidance_come_last_and_names_stand_in_the_manifest(everythin
     assert manifest["model"]["class_names"] == list(NAMES)
     assert manifest["sampler"]["default_guidance"] == 1.5
     for name, graph in manifest["graphs"].items():
-        given = [(tensor["name"], tensor["dtype"], tensor["shape"]) for tensor in graph["inputs"]]
-        assert (given[-2:] == WISH) == (name != "noise")
+        inputs = [(tensor["name"], tensor["dtype"], tensor["shape"]) for tensor in graph["inputs"]]
+        assert (inputs[-2:] == CONDITIONING) == (name != "noise")
     model = onnx.load(everything / "sampler.onnx")
     known = {entry.key: entry.value for entry in model.metadata_props}
     assert json.loads(known["diffkiln.model"])["class_names"] == list(NAMES)
 
 
 def test_each_image_shows_its_own_label(everything: Path) -> None:
-    (first,) = run_onnx(everything / "sampler.onnx", **asked([0, 1, -1], 2.5))
-    (other,) = run_onnx(everything / "sampler.onnx", **asked([0, 2, -1], 2.5))
-    saved = run_saved_model(everything, "serving_default", **asked([0, 1, -1], 2.5))["images"]
+    (first,) = run_onnx(everything / "sampler.onnx", **feeds([0, 1, -1], 2.5))
+    (other,) = run_onnx(everything / "sampler.onnx", **feeds([0, 2, -1], 2.5))
+    saved = run_saved_model(everything, "serving_default", **feeds([0, 1, -1], 2.5))["images"]
     assert np.abs(first.astype(int) - saved).max() <= 1
     np.testing.assert_array_equal(first[[0, 2]], other[[0, 2]])
     assert (first[1] != other[1]).any()
 
 
 def test_guidance_means_nothing_without_a_label(everything: Path) -> None:
-    (none,) = run_onnx(everything / "sampler.onnx", **asked([-1, -1, -1], 1.0))
-    (guided,) = run_onnx(everything / "sampler.onnx", **asked([-1, -1, -1], 7.0))
+    (none,) = run_onnx(everything / "sampler.onnx", **feeds([-1, -1, -1], 1.0))
+    (guided,) = run_onnx(everything / "sampler.onnx", **feeds([-1, -1, -1], 7.0))
     # Batches of 3 and of 6 may be summed in another order, and rounding fall to either side.
     assert np.abs(none.astype(int) - guided).max() <= 1
 
@@ -90,10 +96,10 @@ def test_guidance_1_evaluates_each_image_once(
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    feeds = {**asked([0, 1, 2], guidance), "step": np.array(0)}
-    del feeds["seeds"]
-    feeds["noisy"] = np.zeros((3, 8, 8, 3), np.float32)
-    (features,) = session.run([first.output[0]], feeds)
+    tensors = {**feeds([0, 1, 2], guidance), "step": np.array(0)}
+    del tensors["seeds"]
+    tensors["noisy"] = np.zeros((3, 8, 8, 3), np.float32)
+    (features,) = session.run([first.output[0]], tensors)
     assert np.asarray(features).shape[0] == images
 
 
@@ -105,6 +111,9 @@ def test_the_weights_are_there_once(everything: Path) -> None:
 
 def test_the_certificate_can_be_made_again(everything: Path) -> None:
     certificate = verify_bundle(everything)
+    manifest = json.loads((everything / "bundle.json").read_text())
+    assert certificate.steps == (1, 2, 20, 50)
+    assert set(certificate.to_reference) == set(manifest["certificate"]["to_reference"])
     assert certificate.onnx_to_saved_model is not None
     assert certificate.onnx_to_saved_model.largest <= 1 / 255
 
@@ -113,19 +122,18 @@ def test_the_certificate_can_be_made_again(everything: Path) -> None:
     "settings",
     [
         {"unroll_steps": 2, "batch_size": 2, "graphs": ("sampler", "from_noise")},
-        {"precision": "float16"},
+        {"precision": "float16", "graphs": ("sampler", "denoiser")},
         {"solver": "dpmpp_2m", "graphs": ("sampler", "step")},
         {"eta": 0.5, "graphs": ("sampler", "from_noise", "step")},
     ],
 )
 def test_variants_prove_their_parity(tmp_path: Path, settings: dict) -> None:
-    certificate = export_bundle(
-        network(), tmp_path / "b", prediction="velocity", class_names=NAMES, **PIXELS, **settings
-    )
+    settings = {**PIXELS, **settings, "prediction": "velocity", "saved_model": False}
+    certificate = export_bundle(network(), tmp_path / "b", class_names=NAMES, **settings)
     assert all(d.largest <= certificate.tolerance for _, d in certificate.comparisons())
 
 
-def test_any_network_with_a_third_input(tmp_path: Path) -> None:
+def test_any_network_with_a_third_input() -> None:
     noisy, time = keras.Input((4, 4, 1)), keras.Input((1,))
     labels = keras.Input((1,), dtype="int32")
     # -1 becomes row 0.
@@ -133,18 +141,18 @@ def test_any_network_with_a_third_input(tmp_path: Path) -> None:
     level = layers.Reshape((1, 1, 1))(time)
     x = layers.Conv2D(8, 3, padding="same")(noisy) + layers.Reshape((1, 1, 8))(table) + level
     own = keras.Model([noisy, time, labels], layers.Conv2D(1, 3, padding="same")(keras.ops.tanh(x)))
-    settings = {"pixel_mean": 0.5, "pixel_std": 0.25, "graphs": ("sampler",), "saved_model": False}
+    settings = {"pixel_mean": 0.5, "pixel_std": 0.25}
     with pytest.raises(InputError, match=r"and the prediction; give class_names if it takes"):
-        export_bundle(own, tmp_path / "b", **settings)
-    export_bundle(with_random_weights(own), tmp_path / "b", class_names=NAMES, **settings)
-    (images,) = run_onnx(tmp_path / "b" / "sampler.onnx", **asked([0, 1, -1], 3.0))
+        small_exporter(own, **settings)
+    exporter = small_exporter(with_random_weights(own), class_names=NAMES, **settings)
+    (images,) = run_onnx(exporter.graph("sampler"), **feeds([0, 1, -1], 3.0))
     assert images.shape == (3, 4, 4, 1)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"class_names": ("a", "a")}, "class_names: got 2 names, expected at most 10000, each"),
+        ({"class_names": ("a", "a")}, "class_names: got 2 names, expected at most 10000 different"),
         ({"class_names": ("a", "b\n")}, "class_names: got 2 names"),
         ({"class_names": ("a", "x" * 101)}, "class_names: got 2 names"),
         ({"default_guidance": 2.0}, "default_guidance=2: the model knows no classes"),

@@ -1,7 +1,6 @@
 """`diffkiln-export` as a user meets it."""
 
 import json
-import resource
 import shutil
 import signal
 import subprocess
@@ -29,14 +28,15 @@ def export(command: Command, run_dir: Path, bundle: Path, *more: str):
 def test_a_mixed_precision_run_is_exported_in_float32(command: Command, tmp_path: Path) -> None:
     arguments = (f"--run_dir={tmp_path / 'r'}", *TINY, "--precision=mixed_bfloat16")
     assert command("diffkiln-train", *arguments, "--train_steps=2").returncode == 0
-    result = export(command, tmp_path / "r", tmp_path / "b", "--graphs=sampler")
+    flags = ("--graphs=sampler", "--nosaved_model")
+    result = export(command, tmp_path / "r", tmp_path / "b", *flags)
     assert result.returncode == 0, result.stderr
-    assert "sampler.onnx to saved_model serving_default" in result.stdout
     assert (tmp_path / "b" / "sampler.onnx").stat().st_size > 1_000_000
 
 
 def test_float_images(command: Command, tiny_run: Path, tmp_path: Path) -> None:
-    result = export(command, tiny_run, tmp_path / "b", "--image_dtype=float32", "--graphs=sampler")
+    flags = ("--image_dtype=float32", "--graphs=sampler", "--nosaved_model")
+    result = export(command, tiny_run, tmp_path / "b", *flags)
     assert result.returncode == 0, result.stderr
     assert json.loads((tmp_path / "b" / "bundle.json").read_text())["image"]["dtype"] == "float32"
 
@@ -59,10 +59,11 @@ def test_ended_from_outside_it_leaves_nothing(tiny_run: Path, tmp_path: Path) ->
     [
         (4_000, "optimised.onnx: could not be written; free some space"),
         # Room for the ONNX graph, but not for the SavedModel.
-        (100_000, "b: could not be written, and nothing of it is left"),
+        (100_000, "b could not be written: "),
     ],
 )
 def test_with_no_room_left_it_leaves_nothing(tmp_path: Path, room: int, words: str) -> None:
+    resource = pytest.importorskip("resource")  # which Windows lacks
     noisy, time = keras.Input((8, 8, 3)), keras.Input(())
     keras.Model([noisy, time], keras.layers.Conv2D(3, 3, padding="same")(noisy)).save(
         tmp_path / "net.keras"

@@ -26,6 +26,7 @@ def test_a_keras_file_from_the_command_line(command: Command, tmp_path: Path) ->
     )
     result = command("diffkiln-export", *flags)
     assert result.returncode == 0, result.stderr
+    assert "sampler.onnx to saved_model serving_default" in result.stdout
     content = json.loads((tmp_path / "b" / "bundle.json").read_text())
     assert (content["sampler"]["solver"], content["sampler"]["time_grid"]) == ("dpmpp_2m", "karras")
     verified = command("diffkiln-export", "--verify", f"--bundle={tmp_path / 'b'}")
@@ -39,10 +40,14 @@ def test_a_keras_file_from_the_command_line(command: Command, tmp_path: Path) ->
         (("--network=no.keras", "--pixel_mean=0.5", "--pixel_std=0.5"), 1, "no.keras: no such"),
         (("--network=no.keras", "--pixel_std=0.5"), 2, "--pixel_mean: missing"),
         (("--network=no.keras", "--pixel_mean=grey", "--pixel_std=1"), 2, "--pixel_mean=grey"),
-        (("--run_dir=r", "--prediction=noise"), 2, "--prediction=noise: the run knows its own"),
-        (("--run_dir=r", "--network=n.keras"), 2, "--network: says nothing beside --run_dir"),
+        (
+            ("--run_dir=r", "--prediction=noise"),
+            2,
+            "--prediction=noise: config.json of the run says it",
+        ),
+        (("--run_dir=r", "--network=n.keras"), 2, "--network: cannot be combined with --run_dir"),
         ((), 2, "--run_dir: expected the folder of a diffkiln-train run, or else --network"),
-        (("--verify", "--solver=ddim"), 2, "--solver: says nothing beside --verify"),
+        (("--verify", "--solver=ddim"), 2, "--solver: cannot be combined with --verify"),
         (("--run_dir=r", "--eta=2"), 2, "--eta=2: expected a number from 0"),
         (("--verify",), 1, "b does not exist"),
     ],

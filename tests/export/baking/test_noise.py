@@ -105,9 +105,9 @@ def test_seeds_and_streams_are_unrelated() -> None:
 def test_no_key_and_counter_is_used_twice() -> None:
     """Threefry maps the counters of a key one to one, so equal pairs would be equal counters.
 
-    Those of two keys, or of pairs rounded to 48 bits, are equal by chance in one of 10,000 tests.
+    Pairs of two keys, or pairs rounded to 48 bits, are equal by chance in one of 10,000 tests.
     """
     seeds = [0, 1, 2**32, 2**32 + 1, 2**62]
-    made = [noise(seeds, (32, 32, 3), stream) for stream in (*range(20), 999)]
-    pairs = np.stack(made).reshape(-1, 2)
+    numbers = [noise(seeds, (32, 32, 3), stream) for stream in (*range(20), 999)]
+    pairs = np.stack(numbers).reshape(-1, 2)
     assert len(np.unique(pairs, axis=0)) == len(pairs)

@@ -17,7 +17,8 @@ from diffkiln.export.baking.signatures import Signatures
 from diffkiln.export.graphs.assemble import OnnxExporter
 from diffkiln.export.graphs.conversion import convert
 from diffkiln.export.manifest import essentials
-from diffkiln.export.proof.certificate import reference_of
+from diffkiln.export.options import Baking
+from diffkiln.export.proof.reference import reference_of
 from diffkiln.export.proof.reference_noise import reference_noise
 from diffkiln.trainer.config import CONDITIONINGS, PREDICTIONS, TIME_GRIDS
 from diffkiln.trainer.maths.diffusion import Denoiser
@@ -117,7 +118,14 @@ def test_all_forms_agree(data: st.DataObject, steps: int, batch: int) -> None:
         inputs = [tf.constant(noisy), tf.constant(condition)]
         return np.asarray(sampling.denoiser.network(inputs))
 
-    known = essentials(exporter, network.count_params(), "float32")
+    baking = Baking(
+        solver=sampling.solver,
+        eta=sampling.eta,
+        time_grid=sampling.time_grid,
+        clip=sampling.denoiser.clip,
+        image_dtype="float32",
+    )
+    known = essentials(signatures, baking, network.count_params())
     noise = reference_noise(seeds.tolist(), signatures.shape)
     expected = reference_of(known, predict).from_noise(noise, steps, seeds.tolist())
     # What a bundle in float is held to; predicted noise would magnify differences beyond it.

@@ -23,14 +23,14 @@ def name(case: dict) -> str:
     return f"{case['scheduler']} eta={case['eta']} clip={case['clip']} {case['steps']} steps"
 
 
-def check(found: np.ndarray, case: dict) -> None:
+def check(answer: np.ndarray, case: dict) -> None:
     """Compare x, which is normalised to [-1, 1] but runs far out of it where nothing clips.
 
     diffusers multiplies a thousand factors to its ᾱ in float32, and the first step magnifies what
     that changes by noise/signal, 157.
     """
     expected = np.reshape(case["x"], (len(SEEDS), *SHAPE))
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(answer, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def noise(stream: int) -> np.ndarray:
@@ -40,8 +40,8 @@ def noise(stream: int) -> np.ndarray:
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_the_reference_agrees_with_diffusers(case: dict) -> None:
     def network(x: np.ndarray, n: np.ndarray) -> np.ndarray:
-        told = 0.1 * np.cos(n[:, None, None, None] / 150)
-        return np.tanh(0.7 * x + 0.2 * np.roll(x, 1, 1) + told)
+        condition = 0.1 * np.cos(n[:, None, None, None] / 150)
+        return np.tanh(0.7 * x + 0.2 * np.roll(x, 1, 1) + condition)
 
     settings = {key: case[key] for key in ("solver", "eta", "clip")}
     schedule = {"name": "ddpm_linear", "steps": 1000}

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from diffkiln.export.proof.reference_noise import reference_noise, reference_words
-from diffkiln.export.schema import check_manifest
+from diffkiln.runtime.bundle.manifest import check_manifest
+from diffkiln.runtime.errors import BundleError
 from diffkiln.trainer.config import CONDITIONINGS, PREDICTIONS, SCHEDULES, SOLVERS, TIME_GRIDS
-from diffkiln.trainer.errors import InputError
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "bundle.md").read_text(encoding="utf-8")
@@ -33,8 +33,8 @@ def test_the_pages_golden_vectors_are_right() -> None:
     rows = GOLDEN_ROW.findall(PAGE)
     assert len(rows) == 5
     for seed, stream, *words, numbers in rows:
-        found = reference_words(int(seed), 2, stream=int(stream))
-        assert [int(word, 16) for word in words] == np.stack(found, axis=1).ravel().tolist()
+        pairs = reference_words(int(seed), 2, stream=int(stream))
+        assert [int(word, 16) for word in words] == np.stack(pairs, axis=1).ravel().tolist()
         noise = reference_noise([int(seed)], (1, 1, 4), stream=int(stream)).ravel()
         np.testing.assert_allclose([float(n) for n in numbers.split(",")], noise, atol=6e-8)
 
@@ -86,5 +86,5 @@ def test_a_manifest_that_breaks_the_schema_is_named(
     for name in path[:-1]:
         place = place[name]
     place[path[-1]] = value
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(BundleError, match=words):
         check_manifest(changed, Path("bundle.json"))
