@@ -11,7 +11,6 @@ import numpy as np
 from .conditioning import Rows
 from .engine import Engine, scalar
 
-
 Progress = Callable[[int, int], object]
 
 
