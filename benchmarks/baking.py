@@ -22,7 +22,8 @@ from other_runtimes import Task, diffusers_task, is_installed, openvino_task
 from diffkiln.export.baking.network import adapted, image_shape
 from diffkiln.export.baking.signatures import Signatures
 from diffkiln.export.graphs.assemble import OnnxExporter
-from diffkiln.export.graphs.conversion import convert, convert_only
+from diffkiln.export.graphs.conversion import convert
+from diffkiln.export.graphs.translation import translated
 from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.describe import multiply_adds
 from diffkiln.trainer.maths.diffusion import Denoiser
@@ -87,7 +88,7 @@ def weights_outside(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def converted_loop(made: OnnxExporter) -> onnx.ModelProto:
     """What tf2onnx makes of the same loop in TensorFlow."""
-    return convert_only(made.signatures.from_noise.function)
+    return translated(made.signatures.from_noise.function)
 
 
 def ratios(tasks: dict[str, Task], base: str) -> dict[str, float]:

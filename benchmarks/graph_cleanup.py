@@ -29,8 +29,9 @@ from absl import app, flags
 
 from diffkiln.export.baking.network import adapted
 from diffkiln.export.baking.signatures import Signatures
-from diffkiln.export.graphs.conversion import OPSET, convert_only
-from diffkiln.export.graphs.passes import tidied, with_fewer_transposes
+from diffkiln.export.graphs.graph import OPSET
+from diffkiln.export.graphs.tidying import tidied, with_fewer_transposes
+from diffkiln.export.graphs.translation import translated
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.sampling import Sampling
 from diffkiln.trainer.maths.schedules import CosineSchedule
@@ -61,7 +62,7 @@ def converted_step() -> tuple[Model, tuple[int, ...]]:
     shape = (config.image_size, config.image_size, 3)
     denoiser = Denoiser(adapted(network), CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
     step = Signatures(Sampling(denoiser), shape, "uint8").processes()["sampler"].step_function
-    return convert_only(step), shape
+    return translated(step), shape
 
 
 def with_attention(network: keras.Model) -> keras.Model:

@@ -9,13 +9,12 @@ import math
 
 import tensorflow as tf
 
+from ...runtime.device.placement import NOISE_SCOPE
+
 NOISE_VERSION = 1
 ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 PARITY = 0x1BD11BDA
 INITIAL_STREAM = 0
-
-# In the names of the nodes that make the words.
-NOISE_SCOPE = "threefry"
 
 
 def threefry(

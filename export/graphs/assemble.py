@@ -17,9 +17,11 @@ from onnx import helper
 from ..baking.process import RESULT, Tensors, traced
 from ..baking.signatures import Signatures
 from .blocked import blocked, convolved, declare_batch
-from .conversion import BATCH, ancestors, convert, finished, parts, tidy, value_info
+from .conversion import convert
+from .graph import BATCH, ancestors, finished, parts, renamed, value_info
 from .loops import looped, unrolled
 from .naming import canonical
+from .tidying import tidy
 
 UNROLLED = ("sampler", "from_noise")
 
@@ -72,7 +74,7 @@ class OnnxExporter:
             outputs = ("image", "noise")
             return self._joined(lambda s: s.denoise.python_function, specs, outputs)
         if name == "step":
-            return _renamed(self._sampler_step, {RESULT: "images"})
+            return _with_outputs_named(self._sampler_step, {RESULT: "images"})
         process = self.signatures.processes()[name]
         if name not in UNROLLED:
             return looped(process, self._step(name))
@@ -146,15 +148,12 @@ def _plugged(
     return tidy(graph)
 
 
-def _renamed(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:
+def _with_outputs_named(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:
     """The model with some of its outputs renamed."""
-    renamed = parts(model, "", names)
-    outputs = [onnx.ValueInfoProto() for _ in model.graph.output]
-    for copy, value in zip(outputs, model.graph.output, strict=True):
-        copy.CopyFrom(value)
-        copy.name = names.get(value.name, value.name)
+    made = parts(model, "", names)
+    outputs = [renamed(value, names.get(value.name, value.name)) for value in model.graph.output]
     inputs = model.graph.input
-    return finished(helper.make_graph(renamed.nodes, "step", inputs, outputs, renamed.constants))
+    return finished(helper.make_graph(made.nodes, "step", inputs, outputs, made.constants))
 
 
 def set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from .passes import drop_unused, graphs_of
+from .graph import drop_unused, graphs_of
 
 Sizes = tuple[int, ...]
 

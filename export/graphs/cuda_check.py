@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import onnx
 from onnx import TensorProto, shape_inference
 
-from ..baking.noise import NOISE_SCOPE
+from ...runtime.device.placement import NOISE_SCOPE
 from .cuda_kernels import HOST_INPUTS, HOST_OUTPUTS, KERNELS
 
 

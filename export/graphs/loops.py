@@ -5,7 +5,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ..baking.process import ALL_RESULTS, RESULT, Process
-from .conversion import DTYPES, Parts, convert, finished, parts, tidy, value_info
+from .conversion import convert
+from .graph import DTYPES, Parts, finished, parts, renamed, value_info
+from .tidying import tidy
 
 _TRIPS = helper.make_node("Add", ["steps", "extra_steps"], ["trips"], name="trips")
 
@@ -90,10 +92,7 @@ def _body(process: Process, step: onnx.ModelProto) -> onnx.GraphProto:
     given = {value.name: value for value in (*step.graph.input, *step.graph.output)}
 
     def declared(name: str) -> onnx.ValueInfoProto:
-        value = onnx.ValueInfoProto()
-        value.CopyFrom(given[name])
-        value.name = f"body/{name}"
-        return value
+        return renamed(given[name], f"body/{name}")
 
     condition, go_on = (
         helper.make_tensor_value_info(f"body/{name}", TensorProto.BOOL, [])
