@@ -41,9 +41,9 @@ def _socket(name: str) -> str:
 class OnnxExporter:
     """Makes the graphs of one model.
 
-    `network` is its graph, noisy, condition and where it knows classes labels to prediction. With
-    `unroll_steps`, sampler and from_noise have that many steps one after another instead of a Loop,
-    and with `batch_size` they take that many images.
+    `network` is the network's graph: noisy, condition (and labels, where it knows classes) →
+    prediction. With `unroll_steps`, sampler and from_noise have that many steps one after another
+    instead of a Loop, and with `batch_size` they take that many images.
     """
 
     signatures: Signatures
@@ -91,7 +91,7 @@ class OnnxExporter:
         return self._step("sampler")
 
     def _step(self, name: str) -> onnx.ModelProto:
-        """One step of a process: step, steps and what it begins with → what is carried, result."""
+        """One step of a process: step, steps, the state and inputs → the next state, result."""
         process = self.signatures.processes()[name]
         specs = process.step_function.input_signature
         outputs = [*(f"next_{carried}" for carried in process.carried), RESULT]
@@ -130,7 +130,7 @@ def _plugged(
     inputs: Sequence[onnx.ValueInfoProto],
     outputs: Sequence[str],
 ) -> onnx.ModelProto:
-    """What comes before the network, the network, and what comes after it."""
+    """The nodes before the network, the network, and the nodes after it, as one graph."""
     around = parts(rest, "", {})
     taken = {value.name: _socket(value.name) for value in network.graph.input}
     middle = parts(network, _NETWORK, {**taken, "prediction": _PREDICTION})

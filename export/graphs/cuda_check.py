@@ -38,9 +38,9 @@ class Fallback:
 
 @dataclass(frozen=True)
 class CudaCheck:
-    """What of each step runs on the CPU: nodes of the model, and how many of the random numbers.
+    """What runs on the CPU in each step: nodes of the model, and how many nodes of the noise.
 
-    The latter use bitwise operators, which have no CUDA kernels.
+    The noise uses bitwise operators, which have no CUDA kernels.
     """
 
     fallbacks: tuple[Fallback, ...]
@@ -48,7 +48,7 @@ class CudaCheck:
 
 
 def check_cuda(model: onnx.ModelProto, pixels: int) -> CudaCheck:
-    """Check the nodes of each step: of the Loop's body, or of a graph without one all.
+    """Check the nodes of each step: those in the Loop's body, or all where there is no Loop.
 
     `pixels` is height × width of an image.
     """
@@ -114,12 +114,12 @@ def _has_kernel(node: onnx.NodeProto, values: Mapping[str, onnx.TypeProto.Tensor
 def _dtype(node: onnx.NodeProto, values: Mapping[str, onnx.TypeProto.Tensor]) -> str:
     """The type of a node's data, in ONNX's name."""
     name = node.input[1 if node.op_type == "Where" else 0] if node.input else node.output[0]
-    # A tensor of a graph around this one; of those a body reads only the steps and the seeds.
+    # A tensor of the outer graph, of which a body reads only the steps and the seeds.
     known = values[name].elem_type if name in values else TensorProto.INT64
     return TensorProto.DataType.Name(known).lower()
 
 
 def _numbers(tensor: onnx.TypeProto.Tensor) -> float:
-    """How many numbers of a tensor belong to one image; without end if that is not known."""
+    """How many numbers of a tensor belong to one image; infinity if that is not known."""
     sizes = [size.dim_value for size in tensor.shape.dim if not size.dim_param]
     return math.inf if 0 in sizes else math.prod(sizes)

@@ -35,8 +35,8 @@ _IN_FLOAT32 = (
 def half_precision(network: onnx.ModelProto) -> onnx.ModelProto:
     """The graph noisy, condition → prediction with float16 inside; inputs and output as they were.
 
-    Normalisations and sums compute in float32, and so does what becomes of the condition before
-    weights meet it and before its sines and cosines: timesteps and frequencies need their digits.
+    Normalisations and sums compute in float32. So does everything computed from the condition until
+    it meets weights, or its sines and cosines: timesteps and frequencies need their digits.
     Raises InputError for weights beyond float16's range.
     """
     copy = copied(network)
@@ -112,7 +112,7 @@ def _separate_constants(graph: onnx.GraphProto, full: Collection[str]) -> None:
 
 
 def _require_half(graph: onnx.GraphProto, full: Collection[str]) -> None:
-    """Raise InputError for constants beyond float16's range; bounds may be, and become its ends."""
+    """Raise InputError for constants beyond float16's range; bounds become its ends instead."""
     others = [node for node in graph.node if node.op_type not in _BOUNDED]
     taken = {name for node in others if node.name not in full for name in node.input}
     for weights in graph.initializer:

@@ -40,7 +40,7 @@ def unrolled(
 ) -> onnx.ModelProto:
     """The process as a graph without control flow, of `steps` steps written out.
 
-    The input `steps` stays, as hosts give it; asked for another number, the images are black.
+    The input `steps` stays, since hosts give it; for any other number the images are black.
     """
     shared = [value.name for value in step.graph.initializer]
     weights = Parts([], list(step.graph.initializer))
@@ -81,7 +81,7 @@ def _blank_nodes(process: Process) -> list[onnx.NodeProto]:
 def _body(process: Process, step: onnx.ModelProto) -> onnx.GraphProto:
     """(iteration, condition, carried, previous result) → (condition, carried, result).
 
-    All else that the step takes is the outer graph's. The previous result goes unused.
+    Everything else that the step takes is the outer graph's. The previous result is not used.
     """
     others = {value.name for value in step.graph.input} - {"step", "steps", *process.carried}
     outer = {"steps": "steps", **{name: f"begin/{name}" for name in others}}

@@ -1,7 +1,7 @@
 """Order and names that follow from a graph alone, so that the same weights give the same file.
 
-tf2onnx numbers what it adds, keeps any of several nodes or constants that are alike, and puts what
-does not depend on each other in any order: all by where Python's objects happen to lie in memory.
+tf2onnx numbers the nodes that it adds, keeps any one of equal constants, and orders independent
+nodes arbitrarily: all by the hashes of names and by where Python's objects lie in memory.
 """
 
 import re
@@ -70,7 +70,7 @@ def canonical(model: onnx.ModelProto) -> None:
 
 
 def _ordered(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The nodes that lead to the outputs, each behind those that it takes, these in its order."""
+    """The nodes that lead to the outputs, each after the nodes it reads, in its inputs' order."""
     nodes = list(graph.node)
     makers = {name: place for place, node in enumerate(nodes) for name in node.output if name}
     wanted, done = [makers[value.name] for value in reversed(graph.output)], set[int]()
