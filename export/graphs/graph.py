@@ -71,12 +71,9 @@ def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> No
     graph.node.extend(copies)
 
 
-def inferred(graph: onnx.GraphProto, *, data: bool = False) -> dict[str, onnx.ValueInfoProto]:
-    """Inputs, values and outputs by name, with the shapes that ONNX infers.
-
-    With `data`, also those shapes that follow from computed numbers, such as a Reshape's target.
-    """
-    model = shape_inference.infer_shapes(finished(graph), data_prop=data).graph
+def inferred(graph: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
+    """Inputs, values and outputs by name, with the shapes that ONNX infers."""
+    model = shape_inference.infer_shapes(finished(graph)).graph
     return {value.name: value for value in (*model.input, *model.value_info, *model.output)}
 
 

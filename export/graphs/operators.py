@@ -1,6 +1,7 @@
 """How tf2onnx converts what it has no conversion of, or a bad one."""
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,20 @@ KEPT_EINSUM = "KeptEinsum"
 MARKER = "diffkiln group normalization "
 
 
+# An operator as two others, each of the result of the one before ("x") and the number 1.
+_CHAINS = {
+    "Erfc": (("Erf", "x"), ("Sub", "1x")),  # of the exact GELU
+    "Expm1": (("Exp", "x"), ("Sub", "x1")),  # of CELU; near 0 to 1e-7, the last digit of the 1
+    "Log1p": (("Add", "x1"), ("Log", "x")),  # as near as expm1
+}
+
+
 def custom_operators() -> dict[str, Any]:
     """The conversions by TensorFlow's operator, as tf2onnx takes them."""
     return {
         "CheckNumerics": (_convert_marker, []),
         "Einsum": (_convert_einsum, []),
-        "Erfc": (_convert_erfc, []),
-        "Expm1": (_convert_expm1, []),
-        "Log1p": (_convert_log1p, []),
+        **{name: (partial(_convert_to_chain, chain), []) for name, chain in _CHAINS.items()},
     }
 
 
@@ -61,34 +68,15 @@ def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
     )
 
 
-def _convert_erfc(ctx: Any, node: Any, *_: Any) -> None:
-    """erfc(x) = 1 − erf(x), of the exact GELU."""
-    _convert_to_chain(ctx, node, ("Erf", "x"), ("Sub", "1x"))
-
-
-def _convert_expm1(ctx: Any, node: Any, *_: Any) -> None:
-    """expm1(x) = exp(x) − 1, of CELU; near 0 to 1e-7, the last digit of the 1."""
-    _convert_to_chain(ctx, node, ("Exp", "x"), ("Sub", "x1"))
-
-
-def _convert_log1p(ctx: Any, node: Any, *_: Any) -> None:
-    """log1p(x) = log(x + 1), as near as expm1."""
-    _convert_to_chain(ctx, node, ("Add", "x1"), ("Log", "x"))
-
-
-def _convert_to_chain(ctx: Any, node: Any, *chain: tuple[str, str]) -> None:
-    """Replace a node by others, each of the result of the one before ("x") and the number 1."""
+def _convert_to_chain(chain: tuple[tuple[str, str], ...], ctx: Any, node: Any, *_: Any) -> None:
     outputs, kept = node.output, {"dtypes": node.output_dtypes, "shapes": node.output_shapes}
-    named = {
-        "x": node.input[0],
-        "1": ctx.make_const(f"{node.name}/one", np.array(1, np.float32)).output[0],
-    }
+    one = ctx.make_const(f"{node.name}/one", np.array(1, np.float32)).output[0]
+    value = node.input[0]
     ctx.remove_node(node.name)
-    *others, (last, terms) = chain
-    for operator, letters in others:
-        inputs = [named[letter] for letter in letters]
-        named["x"] = ctx.make_node(operator, inputs, **kept).output[0]
-    ctx.make_node(last, [named[letter] for letter in terms], outputs=outputs, **kept)
+    for place, (operator, terms) in enumerate(chain, 1):
+        inputs = [value if term == "x" else one for term in terms]
+        last = {"outputs": outputs} if place == len(chain) else {}
+        value = ctx.make_node(operator, inputs, **last, **kept).output[0]
 
 
 def _convert_einsum(ctx: Any, node: Any, *_: Any) -> None:
