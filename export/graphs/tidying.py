@@ -7,7 +7,6 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto
-from onnxruntime import GraphOptimizationLevel
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 
 from ...trainer.errors import InputError, first_line
@@ -24,7 +23,7 @@ def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
     tf2onnx leaves them around products of two computed tensors. onnxruntime's basic level, which
     keeps to standard operators, moves and cancels most.
     """
-    return _optimised(model, GraphOptimizationLevel.ORT_ENABLE_BASIC)
+    return _optimised(model, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC)
 
 
 def with_fewer_transposes(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -37,7 +36,7 @@ def with_fewer_transposes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def transposes_made(model: onnx.ModelProto) -> int:
     """How many Transposes onnxruntime makes, except those inside its matrix products."""
-    optimised = _optimised(model, GraphOptimizationLevel.ORT_ENABLE_EXTENDED)
+    optimised = _optimised(model, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED)
     return sum(node.op_type == "Transpose" for node in optimised.graph.node)
 
 
@@ -50,7 +49,9 @@ def tidy(graph: onnx.GraphProto) -> onnx.ModelProto:
     return finished(tidied(finished(graph)).graph)
 
 
-def _optimised(model: onnx.ModelProto, level: GraphOptimizationLevel) -> onnx.ModelProto:
+def _optimised(
+    model: onnx.ModelProto, level: onnxruntime.GraphOptimizationLevel
+) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimised.onnx"
         options = onnxruntime.SessionOptions()
@@ -88,6 +89,6 @@ def widen_channel_constants(graph: onnx.GraphProto) -> None:
                 continue
             *_, width, channels = images[0]
             if width and values.size == values.shape[-1] == channels:
-                row = np.tile(values.reshape(1, channels), (width, 1))
+                row = np.tile(values.reshape(1, -1), (width, 1))
                 node.input[position] = add_constant(graph, f"{name}/row{width}", row)
     drop_unused(graph)
