@@ -20,7 +20,8 @@ from other_runtimes import diffusers_task, is_installed, openvino_task
 from diffkiln.export.baking.network import adapted, image_shape
 from diffkiln.export.baking.signatures import Signatures
 from diffkiln.export.graphs.assemble import OnnxExporter
-from diffkiln.export.graphs.conversion import convert, convert_only
+from diffkiln.export.graphs.conversion import convert
+from diffkiln.export.graphs.translation import translated
 from diffkiln.runtime.engine.session import open_session, session_options
 from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.describe import multiply_adds
@@ -110,7 +111,7 @@ def print_forms(network: keras.Model, feeds: dict[str, np.ndarray]) -> None:
         "unrolled": onnx_task(unrolled, feeds),
         "bare denoiser calls": onnx_task(denoiser, feeds, calls=steps),
         "Loop, weights outside": onnx_task(weights_outside(looped), feeds),
-        "tf2onnx on tf.while_loop": onnx_task(convert_only(function), feeds),
+        "tf2onnx on tf.while_loop": onnx_task(translated(function), feeds),
         "tf.while_loop in TensorFlow": lambda: function(tf.constant(feeds["noise"]), total),
     }
     if is_installed("openvino"):

@@ -17,9 +17,11 @@ from onnx import helper
 from ..baking.process import RESULT, Tensors, traced
 from ..baking.signatures import Signatures
 from .blocked import blocked, convolved, declare_batch
-from .conversion import BATCH, ancestors, convert, finished, parts, tidy, value_info
+from .conversion import convert
+from .graph import BATCH, ancestors, finished, parts, renamed, value_info
 from .loops import looped, unrolled
 from .naming import canonical
+from .tidying import tidy
 
 UNROLLED = ("sampler", "from_noise")
 
@@ -39,9 +41,9 @@ def _socket(name: str) -> str:
 class OnnxExporter:
     """Makes the graphs of one model.
 
-    `network` is its graph, noisy, condition and where it knows classes labels to prediction. With
-    `unroll_steps`, sampler and from_noise have that many steps one after another instead of a Loop,
-    and with `batch_size` they take that many images.
+    `network` is the network's graph: noisy, condition (and labels, where it knows classes) →
+    prediction. With `unroll_steps`, sampler and from_noise have that many steps one after another
+    instead of a Loop, and with `batch_size` they take that many images.
     """
 
     signatures: Signatures
@@ -72,7 +74,7 @@ class OnnxExporter:
             outputs = ("image", "noise")
             return self._joined(lambda s: s.denoise.python_function, specs, outputs)
         if name == "step":
-            return _renamed(self._sampler_step, {RESULT: "images"})
+            return _with_outputs_named(self._sampler_step, {RESULT: "images"})
         process = self.signatures.processes()[name]
         if name not in UNROLLED:
             return looped(process, self._step(name))
@@ -89,7 +91,7 @@ class OnnxExporter:
         return self._step("sampler")
 
     def _step(self, name: str) -> onnx.ModelProto:
-        """One step of a process: step, steps and what it begins with → what is carried, result."""
+        """One step of a process: step, steps, the state and inputs → the next state, result."""
         process = self.signatures.processes()[name]
         specs = process.step_function.input_signature
         outputs = [*(f"next_{carried}" for carried in process.carried), RESULT]
@@ -128,7 +130,7 @@ def _plugged(
     inputs: Sequence[onnx.ValueInfoProto],
     outputs: Sequence[str],
 ) -> onnx.ModelProto:
-    """What comes before the network, the network, and what comes after it."""
+    """The nodes before the network, the network, and the nodes after it, as one graph."""
     around = parts(rest, "", {})
     taken = {value.name: _socket(value.name) for value in network.graph.input}
     middle = parts(network, _NETWORK, {**taken, "prediction": _PREDICTION})
@@ -146,15 +148,12 @@ def _plugged(
     return tidy(graph)
 
 
-def _renamed(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:
+def _with_outputs_named(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:
     """The model with some of its outputs renamed."""
-    renamed = parts(model, "", names)
-    outputs = [onnx.ValueInfoProto() for _ in model.graph.output]
-    for copy, value in zip(outputs, model.graph.output, strict=True):
-        copy.CopyFrom(value)
-        copy.name = names.get(value.name, value.name)
+    made = parts(model, "", names)
+    outputs = [renamed(value, names.get(value.name, value.name)) for value in model.graph.output]
     inputs = model.graph.input
-    return finished(helper.make_graph(renamed.nodes, "step", inputs, outputs, renamed.constants))
+    return finished(helper.make_graph(made.nodes, "step", inputs, outputs, made.constants))
 
 
 def set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:

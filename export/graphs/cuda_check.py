@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import onnx
-from onnx import TensorProto, shape_inference
+from onnx import TensorProto, helper, shape_inference
 
-from ..baking.noise import NOISE_SCOPE
+from ...runtime.device.placement import NOISE_SCOPE
 from .cuda_kernels import HOST_INPUTS, HOST_OUTPUTS, KERNELS
 
 
@@ -38,9 +38,9 @@ class Fallback:
 
 @dataclass(frozen=True)
 class CudaCheck:
-    """What of each step runs on the CPU: nodes of the model, and how many of the random numbers.
+    """What runs on the CPU in each step: nodes of the model, and how many nodes of the noise.
 
-    The latter use bitwise operators, which have no CUDA kernels.
+    The noise uses bitwise operators, which have no CUDA kernels.
     """
 
     fallbacks: tuple[Fallback, ...]
@@ -48,7 +48,7 @@ class CudaCheck:
 
 
 def check_cuda(model: onnx.ModelProto, pixels: int) -> CudaCheck:
-    """Check the nodes of each step: of the Loop's body, or of a graph without one all.
+    """Check the nodes of each step: those in the Loop's body, or all where there is no Loop.
 
     `pixels` is height × width of an image.
     """
@@ -66,10 +66,9 @@ def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 def _of_graph(graph: onnx.GraphProto, pixels: int) -> Iterator[Fallback]:
     values = {v.name: v.type.tensor_type for v in (*graph.input, *graph.value_info, *graph.output)}
     for value in graph.initializer:
-        values[value.name] = onnx.helper.make_tensor_type_proto(
-            value.data_type, value.dims
-        ).tensor_type
-    on_gpu, wanted_there = _gpu_tensors(graph, values), _wanted_on_gpu(graph, values)
+        typed = helper.make_tensor_type_proto(value.data_type, value.dims)
+        values[value.name] = typed.tensor_type
+    on_gpu, wanted_there = _on_gpu(graph, values)
     for node in graph.node:
         if _has_kernel(node, values):
             yield from (found for body in _bodies(node) for found in _of_graph(body, pixels))
@@ -84,27 +83,20 @@ def _of_graph(graph: onnx.GraphProto, pixels: int) -> Iterator[Fallback]:
         )
 
 
-def _gpu_tensors(graph: onnx.GraphProto, values: Mapping[str, onnx.TypeProto.Tensor]) -> set[str]:
-    """What lies in the GPU's memory: the images that are carried, and what kernels make."""
-    made = {
-        name
-        for node in graph.node
-        if _has_kernel(node, values) and node.op_type not in HOST_OUTPUTS
-        for name in node.output
-    }
-    return made | {value.name for value in graph.input if value.type.tensor_type.shape.dim}
+def _on_gpu(
+    graph: onnx.GraphProto, values: Mapping[str, onnx.TypeProto.Tensor]
+) -> tuple[set[str], set[str]]:
+    """The tensors in the GPU's memory: those written there, and those read there.
 
-
-def _wanted_on_gpu(graph: onnx.GraphProto, values: Mapping[str, onnx.TypeProto.Tensor]) -> set[str]:
-    """What kernels read in the GPU's memory, and what is carried on."""
-    read = {
-        name
-        for node in graph.node
-        if _has_kernel(node, values)
-        for position, name in enumerate(node.input)
-        if position not in HOST_INPUTS.get(node.op_type, ())
-    }
-    return read | {value.name for value in graph.output}
+    The images that are carried are in both sets; the rest is what kernels write and read.
+    """
+    written = {value.name for value in graph.input if value.type.tensor_type.shape.dim}
+    read = {value.name for value in graph.output}
+    for node in (node for node in graph.node if _has_kernel(node, values)):
+        on_host = HOST_INPUTS.get(node.op_type, frozenset())
+        read |= {name for place, name in enumerate(node.input) if place not in on_host}
+        written |= set() if node.op_type in HOST_OUTPUTS else set(node.output)
+    return written, read
 
 
 def _has_kernel(node: onnx.NodeProto, values: Mapping[str, onnx.TypeProto.Tensor]) -> bool:
@@ -114,12 +106,12 @@ def _has_kernel(node: onnx.NodeProto, values: Mapping[str, onnx.TypeProto.Tensor
 def _dtype(node: onnx.NodeProto, values: Mapping[str, onnx.TypeProto.Tensor]) -> str:
     """The type of a node's data, in ONNX's name."""
     name = node.input[1 if node.op_type == "Where" else 0] if node.input else node.output[0]
-    # A tensor of a graph around this one; of those a body reads only the steps and the seeds.
+    # A tensor of the outer graph, of which a body reads only the steps and the seeds.
     known = values[name].elem_type if name in values else TensorProto.INT64
     return TensorProto.DataType.Name(known).lower()
 
 
 def _numbers(tensor: onnx.TypeProto.Tensor) -> float:
-    """How many numbers of a tensor belong to one image; without end if that is not known."""
+    """How many numbers of a tensor belong to one image; infinity if that is not known."""
     sizes = [size.dim_value for size in tensor.shape.dim if not size.dim_param]
     return math.inf if 0 in sizes else math.prod(sizes)

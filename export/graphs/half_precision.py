@@ -11,8 +11,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from ...trainer.errors import InputError
-from .conversion import ancestors
-from .passes import drop_unused
+from .graph import ancestors, copied, drop_unused
 
 _STEPS = 20
 _FLOAT, _HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
@@ -24,38 +23,23 @@ _ANGLED = ("Cos", "Sin")
 
 # Sums over whole images overflow or lose digits in half precision, and so do the roots and inverses
 # of their results; ONNX has Celu and Range in float32 alone.
+# fmt: off
 _IN_FLOAT32 = (
-    *_ANGLED,
-    "Celu",
-    "CumSum",
-    "Exp",
-    "GlobalAveragePool",
-    "GroupNormalization",
-    "InstanceNormalization",
-    "Log",
-    "Pow",
-    "Range",
-    "Reciprocal",
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceMean",
-    "ReduceSum",
-    "ReduceSumSquare",
-    "Sqrt",
+    *_ANGLED, "Celu", "CumSum", "Exp", "GlobalAveragePool", "GroupNormalization",
+    "InstanceNormalization", "Log", "Pow", "Range", "Reciprocal", "ReduceL1", "ReduceL2",
+    "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceSum", "ReduceSumSquare", "Sqrt",
 )
+# fmt: on
 
 
 def half_precision(network: onnx.ModelProto) -> onnx.ModelProto:
     """The graph noisy, condition → prediction with float16 inside; inputs and output as they were.
 
-    Normalisations and sums compute in float32, and so does what becomes of the condition before
-    weights meet it and before its sines and cosines: timesteps and frequencies need their digits.
+    Normalisations and sums compute in float32. So does everything computed from the condition until
+    it meets weights, or its sines and cosines: timesteps and frequencies need their digits.
     Raises InputError for weights beyond float16's range.
     """
-    copy = onnx.ModelProto()
-    copy.CopyFrom(network)
+    copy = copied(network)
     full = _in_float32(copy.graph)
     _separate_constants(copy.graph, full)
     _require_half(copy.graph, full)
@@ -122,13 +106,13 @@ def _separate_constants(graph: onnx.GraphProto, full: Collection[str]) -> None:
             taken = {name: f"{name}/float32" for name in node.input if name in shared}
             node.input[:] = [taken.get(name, name) for name in node.input]
             copies |= taken
-    for name, copied in copies.items():
+    for name, own in copies.items():
         graph.initializer.add().CopyFrom(shared[name])
-        graph.initializer[-1].name = copied
+        graph.initializer[-1].name = own
 
 
 def _require_half(graph: onnx.GraphProto, full: Collection[str]) -> None:
-    """Raise InputError for constants beyond float16's range; bounds may be, and become its ends."""
+    """Raise InputError for constants beyond float16's range; bounds become its ends instead."""
     others = [node for node in graph.node if node.op_type not in _BOUNDED]
     taken = {name for node in others if node.name not in full for name in node.input}
     for weights in graph.initializer:
@@ -192,8 +176,7 @@ def require_finite(
 
 def _all_values(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     """A session of the step with every value of its network as an output too."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = copied(model)
     for node in copy.graph.node:
         # The solver around it is float32, and may divide by zero where a Where drops it.
         copy.graph.output.extend(

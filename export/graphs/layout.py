@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from .graph import constants_of, sizes_of
+
 Shape = tuple[int | None, ...]
 Order = tuple[int, ...]
 
@@ -36,19 +38,18 @@ class Stored:
 
 
 class Layout:
-    """The values of a graph, and the nodes that make them anew.
+    """The values of a graph, and the new nodes that make them.
 
     `shapes` are the sizes of each value as it reads, None where free; `rows` has matrices that hold
     another value's last axis as their rows, and that value.
     """
 
     def __init__(self, graph: onnx.GraphProto, inferred: onnx.GraphProto) -> None:
-        self.constants = {v.name: numpy_helper.to_array(v) for v in graph.initializer}
+        self.constants = constants_of(graph)
         self.shapes: dict[str, Shape] = {n: value.shape for n, value in self.constants.items()}
         for value in (*inferred.input, *inferred.value_info, *inferred.output):
             if value.type.tensor_type.HasField("shape"):
-                sizes = value.type.tensor_type.shape.dim
-                self.shapes[value.name] = tuple(size.dim_value or None for size in sizes)
+                self.shapes[value.name] = sizes_of(value)
         self.takers: dict[str, list[onnx.NodeProto]] = {}
         for node in graph.node:
             for name in node.input:
@@ -67,7 +68,7 @@ class Layout:
         return self._stored.get(value, Stored(value, tuple(range(rank))))
 
     def moved(self, values: Sequence[str]) -> list[Stored]:
-        """Those of the values that do not lie as they read."""
+        """The values that do not lie as they read, as they lie."""
         known = (self._stored[value] for value in values if value in self._stored)
         return [stored for stored in known if stored.moved]
 
@@ -111,7 +112,7 @@ class Layout:
         return self.constant(np.array([size or -1 for size in shape], np.int64), like)
 
     def settled(self, value: str) -> str:
-        """The name of a tensor that holds a value as it reads; it is made now if need be."""
+        """The name of a tensor that holds a value as it reads; makes it if there is none yet."""
         stored = self._stored.get(value)
         if value in self._settled or (stored is None and value not in self.rows):
             return value

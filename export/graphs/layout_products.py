@@ -20,7 +20,7 @@ POINTWISE = (
 
 
 def matrix_product(layout: Layout, node: onnx.NodeProto) -> bool:
-    """A matrix product: with weights over the channels of what lies channels first, or of two."""
+    """A product with constant weights, over channels wherever they lie, or of two values."""
     left, right = node.input
     if right not in layout.constants:
         shapes = [layout.shapes.get(name, ()) for name in node.input]
@@ -106,7 +106,7 @@ def _is_reduced(layout: Layout, value: str) -> bool:
 
 
 def _has_axes(layout: Layout, value: str, letters: str) -> bool:
-    """Whether a value has these axes, each another, and at most one of a free size."""
+    """Whether a value has exactly these axes, all different, at most one of them of free size."""
     shape = layout.shapes.get(value)
     known = shape is not None and shape.count(None) <= 1
     return known and len(set(letters)) == len(letters) == len(shape or ())
@@ -119,7 +119,7 @@ def _letters(layout: Layout, value: str, axes: str) -> list[str]:
 
 
 def _grouped(layout: Layout, value: str, axes: str, groups: list[list[str]], output: str) -> str:
-    """The name of a tensor of a value, with one axis for each group of its axes.
+    """The name of a tensor that holds a value with one axis for each group of its axes.
 
     A Transpose comes last, next to the product, which takes it in.
     """

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper, shape_inference
 
+from .graph import copied
 from .layout import Layout, Shape, Stored
 from .layout_products import POINTWISE, einsum, matrix_product
 
@@ -23,8 +24,7 @@ _FREE = 2**31 - 1
 
 def without_transposes(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph with its Transposes put off; one that has graphs inside stays as it is."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = copied(model)
     if any(attribute.HasField("g") for node in copy.graph.node for attribute in node.attribute):
         return copy
     layout = Layout(copy.graph, shape_inference.infer_shapes(model, data_prop=True).graph)

@@ -5,7 +5,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ..baking.process import ALL_RESULTS, RESULT, Process
-from .conversion import DTYPES, Parts, convert, finished, parts, tidy, value_info
+from .conversion import convert
+from .graph import DTYPES, Parts, finished, parts, renamed, value_info
+from .tidying import tidy
 
 _TRIPS = helper.make_node("Add", ["steps", "extra_steps"], ["trips"], name="trips")
 
@@ -38,7 +40,7 @@ def unrolled(
 ) -> onnx.ModelProto:
     """The process as a graph without control flow, of `steps` steps written out.
 
-    The input `steps` stays, as hosts give it; asked for another number, the images are black.
+    The input `steps` stays, since hosts give it; for any other number the images are black.
     """
     shared = [value.name for value in step.graph.initializer]
     weights = Parts([], list(step.graph.initializer))
@@ -79,7 +81,7 @@ def _blank_nodes(process: Process) -> list[onnx.NodeProto]:
 def _body(process: Process, step: onnx.ModelProto) -> onnx.GraphProto:
     """(iteration, condition, carried, previous result) → (condition, carried, result).
 
-    All else that the step takes is the outer graph's. The previous result goes unused.
+    Everything else that the step takes is the outer graph's. The previous result is not used.
     """
     others = {value.name for value in step.graph.input} - {"step", "steps", *process.carried}
     outer = {"steps": "steps", **{name: f"begin/{name}" for name in others}}
@@ -90,10 +92,7 @@ def _body(process: Process, step: onnx.ModelProto) -> onnx.GraphProto:
     given = {value.name: value for value in (*step.graph.input, *step.graph.output)}
 
     def declared(name: str) -> onnx.ValueInfoProto:
-        value = onnx.ValueInfoProto()
-        value.CopyFrom(given[name])
-        value.name = f"body/{name}"
-        return value
+        return renamed(given[name], f"body/{name}")
 
     condition, go_on = (
         helper.make_tensor_value_info(f"body/{name}", TensorProto.BOOL, [])

@@ -1,7 +1,7 @@
 """Order and names that follow from a graph alone, so that the same weights give the same file.
 
-tf2onnx numbers what it adds, keeps any of several nodes or constants that are alike, and puts what
-does not depend on each other in any order: all by where Python's objects happen to lie in memory.
+tf2onnx numbers the nodes that it adds, keeps any one of equal constants, and orders independent
+nodes arbitrarily: all by the hashes of names and by where Python's objects lie in memory.
 """
 
 import re
@@ -10,12 +10,44 @@ from collections.abc import Iterator
 from typing import Any
 
 import onnx
+from onnx import helper
 
 from ...runtime.device.placement import NETWORK_SCOPE, NOISE_SCOPE
-from .passes import graphs_of, nodes_of
+from .graph import graphs_of, nodes_of, replace_nodes
 
 # Scopes outside of the network that mean something. TensorFlow gives others to single operations.
 _SCOPES = re.compile(f"begin|body|select|step[0-9]+|{NOISE_SCOPE}")
+
+
+def copy_first_outputs(graph: onnx.GraphProto) -> None:
+    """Of outputs that are the same value, make the first one the original of the others.
+
+    tf2onnx makes any of them the result of a node, and the others Identities of it.
+    """
+    outputs = [value.name for value in graph.output]
+    sources = {
+        node.output[0]: node.input[0]
+        for node in graph.node
+        if node.op_type == "Identity" and {node.input[0], node.output[0]} <= set(outputs)
+    }
+    if not sources:
+        return
+
+    def root(name: str) -> str:
+        return root(sources[name]) if name in sources else name
+
+    first = {root(name): name for name in reversed(outputs)}
+    copied = {name: first[root(name)] for name in outputs}
+    nodes = [node for node in graph.node if node.output[0] not in sources]
+    for node in nodes:
+        node.input[:] = [copied.get(name, name) for name in node.input]
+        node.output[:] = [copied.get(name, name) for name in node.output]
+    copies = [
+        helper.make_node("Identity", [source], [name], name)
+        for name, source in copied.items()
+        if source != name
+    ]
+    replace_nodes(graph, [*nodes, *copies])
 
 
 def canonical(model: onnx.ModelProto) -> None:
@@ -27,9 +59,7 @@ def canonical(model: onnx.ModelProto) -> None:
     """
     for graph in graphs_of(model.graph):
         graph.ClearField("doc_string")  # where tf2onnx says which number a function had
-        nodes = list(_ordered(graph))
-        del graph.node[:]
-        graph.node.extend(nodes)
+        replace_nodes(graph, _ordered(graph))
     names = _name_nodes(model.graph)
     for graph in graphs_of(model.graph):
         for values in (graph.initializer, graph.value_info):
@@ -40,7 +70,7 @@ def canonical(model: onnx.ModelProto) -> None:
 
 
 def _ordered(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The nodes that lead to the outputs, each behind those that it takes, these in its order."""
+    """The nodes that lead to the outputs, each after the nodes it reads, in its inputs' order."""
     nodes = list(graph.node)
     makers = {name: place for place, node in enumerate(nodes) for name in node.output if name}
     wanted, done = [makers[value.name] for value in reversed(graph.output)], set[int]()
@@ -73,7 +103,7 @@ def _name_nodes(graph: onnx.GraphProto) -> dict[str, str]:
         names |= {value.name: value.name for value in (*inner.input, *inner.output)}
     alike: Counter[str] = Counter()
     for node in nodes_of(graph):
-        name = "/".join([*_scope(node), node.op_type])
+        name = "/".join([*_scopes(node), node.op_type])
         node.name = f"{name}_{alike[name]}" if alike[name] else name
         alike[name] += 1
         for position, output in enumerate(node.output):
@@ -94,6 +124,8 @@ def _rename(values: Any, names: dict[str, str]) -> None:
     values.extend(used)
 
 
-def _scope(node: onnx.NodeProto) -> list[str]:
-    parts = node.name.split("/")[:-1]
-    return parts if NETWORK_SCOPE in parts else [part for part in parts if _SCOPES.fullmatch(part)]
+def _scopes(node: onnx.NodeProto) -> list[str]:
+    scopes = node.name.split("/")[:-1]
+    if NETWORK_SCOPE in scopes:
+        return scopes
+    return [scope for scope in scopes if _SCOPES.fullmatch(scope)]

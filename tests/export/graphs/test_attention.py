@@ -13,7 +13,7 @@ from keras import layers, ops
 from small_models import with_random_weights
 
 from diffkiln.export.graphs.conversion import convert
-from diffkiln.export.graphs.passes import transposes_made
+from diffkiln.export.graphs.tidying import transposes_made
 from diffkiln.trainer.network.layers import SelfAttention
 
 HEIGHT, WIDTH, CHANNELS = 4, 6, 16

@@ -1,42 +1,38 @@
 """What onnxruntime's table of CUDA kernels says of our graphs, and of others."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from small_models import PIXELS, small_bundle, with_random_weights
+from small_models import PIXELS, with_random_weights
 
 from diffkiln.export import export_bundle
+from diffkiln.export.graphs.assemble import OnnxExporter
 from diffkiln.export.graphs.cuda_check import CudaCheck, Fallback, check_cuda
 from diffkiln.export.options import GRAPHS, MORE_GRAPHS
 
-
-def checks(bundle: Path) -> dict[str, CudaCheck]:
-    graphs = {path.stem: onnx.load(path) for path in bundle.glob("*.onnx")}
-    return {name: check_cuda(graph, 64) for name, graph in graphs.items() if name != "noise"}
+Exporter = Callable[..., OnnxExporter]
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_every_step_of_our_network_runs_on_a_gpu(tmp_path: Path, precision: str) -> None:
-    made = checks(
-        small_bundle(
-            tmp_path / "b",
-            graphs=(*GRAPHS, *MORE_GRAPHS),
-            precision=precision,
-            prediction="velocity",
-        )
-    )
-    assert len(made) == len(GRAPHS) + len(MORE_GRAPHS) - 1
-    assert set(made.values()) == {CudaCheck((), 0)}
+def check(exporter: OnnxExporter, name: str) -> CudaCheck:
+    return check_cuda(exporter.graph(name), 64)
 
 
-def test_fresh_noise_is_counted_apart(tmp_path: Path) -> None:
-    made = checks(small_bundle(tmp_path / "b", eta=1.0, prediction="velocity"))
-    assert made["sampler"].fallbacks == ()
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "float16"])
+def test_every_step_of_our_network_runs_on_a_gpu(small_exporter: Exporter, half: bool) -> None:
+    names = {*GRAPHS, *MORE_GRAPHS} - {"noise"}
+    made = {name: check(small_exporter(half=half), name) for name in names}
+    assert made == dict.fromkeys(names, CudaCheck((), 0))
+
+
+def test_fresh_noise_is_counted_apart(small_exporter: Exporter) -> None:
+    made = check(small_exporter(eta=1.0), "sampler")
+    assert made.fallbacks == ()
     # Threefry has a xor and a shift in each of 20 rounds.
-    assert made["sampler"].noise_nodes >= 40
+    assert made.noise_nodes >= 40
 
 
 def test_an_activation_without_a_kernel_is_named(tmp_path: Path) -> None:

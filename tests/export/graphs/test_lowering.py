@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -198,10 +200,67 @@ def test_a_layer_that_cannot_be_baked_is_named(function: Callable, expected: str
         converted(around(layers.Lambda(function, name="wayward")))
 
 
-def test_keras_is_as_it_was_after_conversion() -> None:
-    before = layers.GroupNormalization.call, layers.UpSampling2D.call, tf.function
-    converted(network(group_normalization(groups=2)))
-    assert (layers.GroupNormalization.call, layers.UpSampling2D.call, tf.function) == before
+@pytest.fixture(scope="module")
+def lowered() -> list[Any]:
+    """Layers that are lowered while converting."""
+    convolution = layers.Conv2D(16, 3, groups=4)
+    made = [layers.GroupNormalization(4), layers.UpSampling2D(), convolution]
+    for layer in made:
+        layer.build((None, 8, 12, 16))
+    return made
+
+
+def traced_operators(lowered: list[Any]) -> Counter[str]:
+    """What layers trace to."""
+    image = tf.TensorSpec([None, 8, 12, 16])
+    graphs = [tf.function(layer).get_concrete_function(image).graph for layer in lowered]
+    return Counter(node.type for graph in graphs for node in graph.get_operations())
+
+
+def replaced() -> list[Any]:
+    """What is replaced while converting."""
+    layer_calls = layers.GroupNormalization.call, layers.UpSampling2D.call
+    return [*layer_calls, keras.Operation.__call__, tf.function]
+
+
+def test_other_threads_see_keras_as_it_is_while_one_converts(lowered: list[Any]) -> None:
+    before, during = traced_operators(lowered), []
+
+    def ask_another_thread(x: tf.Tensor) -> tf.Tensor:
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(traced_operators, lowered)
+            during.append((other.result(), traced_operators(lowered)))
+        return x
+
+    converted(around(layers.Lambda(ask_another_thread)))
+    elsewhere, here = during[-1]
+    assert elsewhere == before
+    assert here["CheckNumerics"] == 1 > elsewhere["CheckNumerics"]
+
+
+def test_two_threads_convert_what_one_does() -> None:
+    models = [network(group_normalization(groups=2)), network(activation="gelu")]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(converted, models))
+    for model, graph in zip(models, together, strict=True):
+        check_numbers(model, graph)
+        alone = Counter(node.op_type for node in converted(model).graph.node)
+        assert Counter(node.op_type for node in graph.graph.node) == alone
+
+
+def raising(_: tf.Tensor) -> tf.Tensor:
+    raise RuntimeError("of a layer")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_keras_is_as_it_was_after_conversion(fails: bool) -> None:
+    before = replaced()
+    model = network(group_normalization(groups=2))
+    if fails:
+        model.layers[-1].call = raising
+    with pytest.raises(RuntimeError, match="of a layer") if fails else nullcontext():
+        converted(model)
+    assert replaced() == before
 
 
 def test_an_optimizer_of_tf2onnx_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:

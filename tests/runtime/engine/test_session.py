@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from diffkiln.runtime import DeviceError, open_bundle
-from diffkiln.runtime.bundle.bundle import Graph
+from diffkiln.runtime.bundle.graph import Graph
 from diffkiln.runtime.device.cuda import find_driver
 from diffkiln.runtime.device.device import CUDA_PROVIDER
 from diffkiln.runtime.engine.session import Session, SessionSettings, create_session

@@ -1,0 +1,98 @@
+"""How tf2onnx converts what it has no conversion of, or a bad one."""
+
+import json
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+# What an Einsum is called while tf2onnx is at work.
+KEPT_EINSUM = "KeptEinsum"
+
+# How the message of a CheckNumerics begins that stands for a group normalization.
+MARKER = "diffkiln group normalization "
+
+
+# An operator as two others, each of the result of the one before ("x") and the number 1.
+_CHAINS = {
+    "Erfc": (("Erf", "x"), ("Sub", "1x")),  # of the exact GELU
+    "Expm1": (("Exp", "x"), ("Sub", "x1")),  # of CELU; near 0 to 1e-7, the last digit of the 1
+    "Log1p": (("Add", "x1"), ("Log", "x")),  # as near as expm1
+}
+
+
+def custom_operators() -> dict[str, Any]:
+    """The conversions by TensorFlow's operator, as tf2onnx takes them."""
+    return {
+        "CheckNumerics": (_convert_marker, []),
+        "Einsum": (_convert_einsum, []),
+        **{name: (partial(_convert_to_chain, chain), []) for name, chain in _CHAINS.items()},
+    }
+
+
+def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
+    """Replace a marker by InstanceNormalization over groups; a CheckNumerics of others by nothing.
+
+    Transposes to channels first and back stand around it, for the clean-up to cancel against those
+    of the convolutions.
+    """
+    message = node.get_attr("message").s.decode()
+    source, outputs = node.input[0], node.output
+    dtypes, shapes = node.output_dtypes, node.output_shapes
+    if not message.startswith(MARKER):
+        ctx.remove_node(node.name)
+        ctx.make_node("Identity", [source], outputs=outputs, dtypes=dtypes, shapes=shapes)
+        return
+    about = json.loads(message.removeprefix(MARKER))
+    # As TensorFlow knew it: tf2onnx forgets the size of what bilinear upsampling makes.
+    groups, (*size, channels) = about["groups"], about["image"]
+    rank = len(size) + 2
+    to_first = [0, rank - 1, *range(1, rank - 1)]
+    to_last = [0, *range(2, rank), 1]
+    ctx.remove_node(node.name)
+
+    def made(operator: str, inputs: list[str], **attributes: Any) -> str:
+        return ctx.make_node(operator, inputs, attr=attributes, dtypes=dtypes).output[0]
+
+    def constant(name: str, values: Any, dtype: Any) -> str:
+        return ctx.make_const(f"{node.name}/{name}", np.array(values, dtype)).output[0]
+
+    first = made("Transpose", [source], perm=to_first)
+    grouped = made("Reshape", [first, constant("groups", [0, groups, -1], np.int64)])
+    ones, zeros = (constant(f"all_{v}", [v] * groups, np.float32) for v in (1, 0))
+    normal = made("InstanceNormalization", [grouped, ones, zeros], epsilon=about["epsilon"])
+    back = [-1, channels, *size]
+    image = made("Reshape", [normal, constant("image", back, np.int64)])
+    ctx.make_node(
+        "Transpose", [image], attr={"perm": to_last}, outputs=outputs, dtypes=dtypes, shapes=shapes
+    )
+
+
+def _convert_to_chain(chain: tuple[tuple[str, str], ...], ctx: Any, node: Any, *_: Any) -> None:
+    outputs, kept = node.output, {"dtypes": node.output_dtypes, "shapes": node.output_shapes}
+    one = ctx.make_const(f"{node.name}/one", np.array(1, np.float32)).output[0]
+    value = node.input[0]
+    ctx.remove_node(node.name)
+    for place, (operator, terms) in enumerate(chain, 1):
+        inputs = [value if term == "x" else one for term in terms]
+        last = {"outputs": outputs} if place == len(chain) else {}
+        value = ctx.make_node(operator, inputs, **last, **kept).output[0]
+
+
+def _convert_einsum(ctx: Any, node: Any, *_: Any) -> None:
+    """Weights over the last axis by MatMul, and others by ONNX's own Einsum.
+
+    tf2onnx reads capital letters as small ones, and takes sums apart into Transposes.
+    """
+    inputs, equation, outputs = list(node.input), node.get_attr("equation").s, node.output
+    dtypes, shapes, last = node.output_dtypes, node.output_shapes, node.inputs[-1]
+    taken, _, made = equation.decode().partition("->")
+    image, _, weights = taken.partition(",")
+    dense = len(weights) == 2 and image[-1:] + made[-1:] == weights and image[:-1] == made[:-1]
+    letters = [*image.replace("...", ""), weights[-1:]]
+    dense = dense and len(set(letters)) == len(letters)  # none twice, as on a diagonal
+    kind, attributes = KEPT_EINSUM, {"equation": equation}
+    if dense and last.is_const():
+        kind, attributes = "MatMul", {}
+    ctx.remove_node(node.name)
+    ctx.make_node(kind, inputs, attr=attributes, outputs=outputs, dtypes=dtypes, shapes=shapes)

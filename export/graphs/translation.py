@@ -1,0 +1,97 @@
+"""TensorFlow to ONNX by tf2onnx, one conversion at a time, the same in every process.
+
+This takes tf2onnx's own steps one by one. So its optimizers can be told not to copy the graph
+before each of them, and equal nodes merge into the same one whatever order they come in.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import onnx
+import tensorflow as tf
+from onnx import numpy_helper
+from tf2onnx import tf_loader
+from tf2onnx.convert import tensor_names_from_structed
+from tf2onnx.optimizer import _get_optimizers, optimize_graph
+from tf2onnx.optimizer.merge_duplicated_nodes_optimizer import MergeDuplicatedNodesOptimizer
+from tf2onnx.tfonnx import process_tf_graph
+
+from .graph import OPSET, nodes_of
+from .lowering import lowered_layers
+from .operators import KEPT_EINSUM, custom_operators
+from .resizing import correct_resizes
+
+
+class _MergeByScope(MergeDuplicatedNodesOptimizer):
+    """Merges equal nodes into the one whose scope comes first, which is to name them all."""
+
+    def _merge_nodes_that_are_duplicated(self, nodes_to_process: list[Any], graph: Any) -> None:
+        nodes_to_process.sort(key=lambda node: node.name.rpartition("/")[0])
+        super()._merge_nodes_that_are_duplicated(nodes_to_process, graph)
+
+
+_OPTIMIZERS = {**_get_optimizers(), "merge_duplication": _MergeByScope}
+
+
+def translated(function: Any) -> onnx.ModelProto:
+    """A tf.function with an input signature as tf2onnx converts it, with layers in lowered forms.
+
+    An operator that tf2onnx cannot convert stays in the graph under its TensorFlow name.
+    """
+    with lowered_layers(), _silent():
+        concrete = function.get_concrete_function()
+        try:
+            model = _by_tf2onnx(concrete, catch_errors=False)
+        except Exception:  # of an optimizer, whatever it is; with copies it goes on without it
+            model = _by_tf2onnx(concrete, catch_errors=True)
+    for node in nodes_of(model.graph):
+        node.op_type = "Einsum" if node.op_type == KEPT_EINSUM else node.op_type
+    correct_resizes(model)
+    _fill_in(model.graph, concrete)
+    return model
+
+
+def _by_tf2onnx(concrete: Any, *, catch_errors: bool) -> onnx.ModelProto:
+    """With `catch_errors` tf2onnx copies the graph before each optimizer, in case one fails."""
+    inputs = [tensor.name for tensor in concrete.inputs if tensor.dtype != tf.resource]
+    outputs = [tensor.name for tensor in concrete.outputs]
+    with tf.device("/cpu:0"):
+        frozen = tf_loader.from_function(concrete, inputs, outputs)
+    with tf.Graph().as_default() as graph, tf.device("/cpu:0"):
+        tf.import_graph_def(frozen, name="")
+        converted = process_tf_graph(
+            graph,
+            continue_on_error=True,
+            opset=OPSET,
+            custom_op_handlers=custom_operators(),
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename=tensor_names_from_structed(concrete, inputs, outputs),
+        )
+        return optimize_graph(converted, catch_errors, _OPTIMIZERS).make_model("converted")
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Have tf2onnx say nothing of operators without a conversion: `requirements` names them."""
+    logger = logging.getLogger("tf2onnx")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _fill_in(graph: onnx.GraphProto, concrete: Any) -> None:
+    """Make constants of tensors that a function took from around it, such as a layer's mean.
+
+    tf2onnx freezes variables alone, and leaves these as inputs.
+    """
+    values = {inside.name: outside for outside, inside in concrete.graph.captures}
+    for captured in [value for value in graph.input if value.name in values]:
+        array = values[captured.name].numpy()
+        graph.initializer.append(numpy_helper.from_array(array, captured.name))
+        graph.input.remove(captured)
