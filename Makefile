@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 # The other builds of onnxruntime, of which an environment can have one.
 BUILDS := gpu openvino
 # What each of them is tested with: where it computes differently, and how it is chosen.
-GPU_TESTS := device/test_device.py device/test_providers.py engine/test_loading.py \
+GPU_TESTS := device/test_device.py device/test_providers.py engine/test_session.py \
   engine/test_binding.py
 OPENVINO_TESTS := device/test_openvino.py device/test_providers.py test_sampler.py
 SOURCES := $(sort $(shell find trainer export runtime -name '*.py'))

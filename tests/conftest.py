@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
 
@@ -60,12 +60,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
-@pytest.fixture(autouse=True)
-def _processes(request: pytest.FixtureRequest) -> Iterator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test and its fixtures start a process only if it is marked slow."""
     global _may_start
-    _may_start = request.node.get_closest_marker("slow") is not None
-    yield
-    _may_start = True
+    _may_start = item.get_closest_marker("slow") is not None
+    try:
+        return (yield)
+    finally:
+        _may_start = True
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from example_programs import EXAMPLES
 
+pytestmark = pytest.mark.slow
+
 PAGES = sorted(EXAMPLES.glob("*/README.md"))
 
 

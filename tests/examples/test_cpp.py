@@ -11,6 +11,8 @@ from PIL import Image
 
 from diffkiln.runtime import Sampler
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def program() -> Path:
@@ -27,7 +29,7 @@ def run(program: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("name", "seed", "count", "steps"),
-    [("tiny_bundle", 0, 1, 1), ("tiny_bundle", 2**32 - 3, 7, 5), ("class_bundle", 8, 4, 5)],
+    [("saved_bundle", 0, 1, 1), ("saved_bundle", 2**32 - 3, 7, 5), ("saved_class_bundle", 8, 4, 5)],
 )
 def test_it_draws_the_samplers_pictures(
     request: pytest.FixtureRequest,

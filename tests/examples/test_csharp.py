@@ -10,6 +10,8 @@ from PIL import Image
 
 from diffkiln.runtime import Sampler
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def program() -> list[str]:

@@ -19,6 +19,8 @@ from PIL import Image
 from diffkiln.runtime import Sampler
 from diffkiln.runtime.output.images import enlarge, grid
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -34,11 +36,11 @@ def gallery(bundle: Path, page: Path, *flags: str) -> subprocess.CompletedProces
     )
 
 
-def test_every_host_draws_the_pictures_of_the_sampler(class_bundle: Path, page: Path) -> None:
+def test_every_host_draws_the_pictures_of_the_sampler(saved_class_bundle: Path, page: Path) -> None:
     for names in (BROWSERS, ["cmake"], ["c++"]):
         required_program(*names)
     prose = page.read_text()
-    done = gallery(class_bundle, page)
+    done = gallery(saved_class_bundle, page)
     assert done.returncode == 0, done.stderr
     left_out = {name for name, host in HOSTS.items() if f"{host.title} is left" in done.stdout}
     assert left_out <= {"csharp", "openvino"}
@@ -48,7 +50,7 @@ def test_every_host_draws_the_pictures_of_the_sampler(class_bundle: Path, page: 
     assert set(levels[1:]) <= {"0", "1"}
     assert around_the_marks(page) == (prose.split(BEGIN)[0] + BEGIN, END + prose.split(END)[1])
     assert "Seed s shows class s mod 10, at a guidance of 20." in page.read_text()
-    images = enlarge(Sampler(class_bundle, device="cpu").sample(8, steps=20), 4)
+    images = enlarge(Sampler(saved_class_bundle, device="cpu").sample(8, steps=20), 4)
     picture = np.asarray(Image.open(page.with_name("images") / "gallery.png"))
     row = grid(images, one_row=True)
     assert np.array_equal(picture[: row.shape[0], -row.shape[1] :], row)
@@ -61,13 +63,16 @@ def table(page: Path) -> tuple[list[str], list[str]]:
     return [re.sub(r"\[(.*)\]\(.*", r"\1", title) for title, *_ in cells], [row[3] for row in cells]
 
 
-def test_an_error_names_a_host_that_draws_something_else(bundle_copy: Path, page: Path) -> None:
+def test_an_error_names_a_host_that_draws_something_else(
+    saved_bundle: Path, page: Path, tmp_path: Path
+) -> None:
     for name in ("cmake", "c++"):
         required_program(name)
     before = page.read_text()
-    shutil.rmtree(bundle_copy / "saved_model")
-    save_black(bundle_copy / "saved_model")
-    done = gallery(bundle_copy, page, "--hosts=cpp")
+    bundle = Path(shutil.copytree(saved_bundle, tmp_path / "black.bundle"))
+    shutil.rmtree(bundle / "saved_model")
+    save_black(bundle / "saved_model")
+    done = gallery(bundle, page, "--hosts=cpp")
     assert done.returncode == 1
     assert re.search(r"C\+\+, TensorFlow's C API by \d+ levels of 255 away from", done.stderr)
     assert "plain onnxruntime" not in done.stdout

@@ -10,6 +10,8 @@ from PIL import Image
 from diffkiln.runtime import Sampler
 from diffkiln.runtime.output.images import to_uint8
 
+pytestmark = pytest.mark.slow
+
 
 def sampled(bundle: Path, seed: int, count: int, steps: int, folder: Path) -> np.ndarray:
     """The pictures that the example writes, uint8 [count, height, width, channels]."""

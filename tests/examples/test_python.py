@@ -15,6 +15,8 @@ from PIL import Image
 
 from diffkiln.runtime import Sampler
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("example", ["onnxruntime", "savedmodel"])
 def test_they_do_not_import_diffkiln(example: str) -> None:
@@ -27,16 +29,16 @@ def test_they_do_not_import_diffkiln(example: str) -> None:
     ("example", "model"), [("onnxruntime", "sampler.onnx"), ("savedmodel", "saved_model")]
 )
 def test_they_draw_without_classes(
-    tiny_bundle: Path, tmp_path: Path, example: str, model: str
+    saved_bundle: Path, tmp_path: Path, example: str, model: str
 ) -> None:
     picture = tmp_path / "flowers.png"
-    start([sys.executable, EXAMPLES / example / "sample.py", tiny_bundle / model, picture])
-    images = Sampler(tiny_bundle, device="cpu").sample(8, steps=20)
+    start([sys.executable, EXAMPLES / example / "sample.py", saved_bundle / model, picture])
+    images = Sampler(saved_bundle, device="cpu").sample(8, steps=20)
     # One level of 255: TensorFlow adds in another order.
     assert np.abs(np.asarray(Image.open(picture)).astype(int) - np.hstack(list(images))).max() <= 1
 
 
-def test_the_commands_of_tensorflow(class_bundle: Path, tmp_path: Path) -> None:
+def test_the_commands_of_tensorflow(saved_class_bundle: Path, tmp_path: Path) -> None:
     """Run the page's commands, with other paths of the bundle and the output."""
     text = (EXAMPLES / "savedmodel/README.md").read_text().replace("\\\n", " ")
     commands = [line for line in text.splitlines() if line.startswith("saved_model_cli ")]
@@ -44,7 +46,7 @@ def test_the_commands_of_tensorflow(class_bundle: Path, tmp_path: Path) -> None:
     outputs = [
         subprocess.run(
             command.replace("saved_model_cli", str(tool), 1).replace(
-                "../../demo/flowers.bundle/saved_model", f"{class_bundle}/saved_model"
+                "../../demo/flowers.bundle/saved_model", f"{saved_class_bundle}/saved_model"
             ),
             shell=True,
             cwd=tmp_path,
@@ -57,6 +59,6 @@ def test_the_commands_of_tensorflow(class_bundle: Path, tmp_path: Path) -> None:
     assert len(commands) == 2
     assert "inputs['seeds'] tensor_info" in outputs[0]
     images = np.load(tmp_path / "images.npy").astype(int)
-    with Sampler(class_bundle, device="cpu") as sampler:
+    with Sampler(saved_class_bundle, device="cpu") as sampler:
         expected = sampler.sample(4, steps=20, labels=[0, 1, 2, -1], guidance=2.0)
     assert np.abs(images - expected).max() <= 1

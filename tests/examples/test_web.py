@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from example_programs import BROWSERS, built_page, use_page
 from needed_programs import required_program
 from small_models import PIXELS, conditioned_network
@@ -17,6 +18,8 @@ from small_models import PIXELS, conditioned_network
 from diffkiln.export import export_bundle
 from diffkiln.runtime import Sampler
 from diffkiln.runtime.output.images import save_png, to_uint8
+
+pytestmark = pytest.mark.slow
 
 STEPWISE = ("sampler", "noise", "step")
 

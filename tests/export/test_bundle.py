@@ -23,6 +23,8 @@ from diffkiln.export import export_bundle
 from diffkiln.export.publish import published
 from diffkiln.trainer.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 def manifest(bundle: Path) -> dict[str, Any]:
     return json.loads((bundle / "bundle.json").read_text())

@@ -24,6 +24,8 @@ from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.network.unet import build_unet
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("rose", "lily", "aster, blue")
 SEEDS = np.array([3, 2**40, 5], np.int64)
 CONDITIONING = [("labels", "int64", ["N"]), ("guidance", "float32", [])]

@@ -53,6 +53,7 @@ def test_ended_from_outside_it_leaves_nothing(tiny_run: Path, tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras
 @pytest.mark.parametrize(
     ("room", "words"),

@@ -49,6 +49,7 @@ def test_the_schedules_that_an_export_takes_are_importable_from_it() -> None:
         _ = diffkiln.export.poem  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_settings_and_the_command_import_no_tensorflow() -> None:
     program = """
 import sys

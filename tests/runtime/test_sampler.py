@@ -205,7 +205,7 @@ def _taller(manifest: dict) -> None:
     [
         (
             _taller,
-            r"sampler\.onnx is a graph seeds .* as bundle\.json says; export the model again",
+            r"sampler\.onnx is a graph seeds .* as the manifest says; export the model again",
         ),
         (
             lambda manifest: manifest["graphs"]["sampler"].update(file="step.onnx"),
@@ -227,6 +227,7 @@ def test_wrong_inputs_of_a_graph_are_an_error(sampler: Sampler) -> None:
     assert "memory" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_lack_of_memory_is_named(tiny_bundle: Path) -> None:
     if not Path("/proc/self/statm").exists():
         pytest.skip("only Linux says how much address space a process has")

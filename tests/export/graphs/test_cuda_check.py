@@ -14,6 +14,8 @@ from diffkiln.export.graphs.assemble import OnnxExporter
 from diffkiln.export.graphs.cuda_check import CudaCheck, Fallback, check_cuda
 from diffkiln.export.options import GRAPHS, MORE_GRAPHS
 
+pytestmark = pytest.mark.slow
+
 Exporter = Callable[..., OnnxExporter]
 
 

@@ -145,6 +145,7 @@ def test_the_first_of_equal_outputs_is_the_original(original: int) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_files() -> None:
     """All graphs, one loop back among them, of a network with layers that merge."""
     environment = {**os.environ, "PYTHONHASHSEED": "1"}

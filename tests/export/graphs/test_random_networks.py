@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 import onnxruntime
+import pytest
 import tensorflow as tf
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,8 @@ from diffkiln.trainer.config import CONDITIONINGS, PREDICTIONS, TIME_GRIDS
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.sampling import Sampling
 from diffkiln.trainer.maths.schedules import CosineSchedule, ddpm_linear
+
+pytestmark = pytest.mark.slow
 
 Draw = Callable[[st.SearchStrategy], Any]
 

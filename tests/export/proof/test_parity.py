@@ -20,6 +20,8 @@ from diffkiln.export.proof.reference import ReferenceSampler
 from diffkiln.export.proof.reference_noise import reference_noise
 from diffkiln.trainer.maths.schedules import CosineSchedule, Schedule, ddpm_cosine, ddpm_linear
 
+pytestmark = pytest.mark.slow
+
 SEEDS = np.array([0, 7, 2**40], np.int64)
 
 

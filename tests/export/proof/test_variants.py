@@ -31,6 +31,8 @@ from diffkiln.runtime import Sampler
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths.schedules import ddpm_linear
 
+pytestmark = pytest.mark.slow
+
 SEEDS = np.array([3, 2**40], np.int64)
 
 
@@ -108,13 +110,13 @@ def test_frames_end_with_the_finished_picture(
     np.testing.assert_array_equal(frames[-1], sampled)
 
 
-def test_encoded_pictures_are_drawn_again(tiny_bundle: Path) -> None:
+def test_encoded_pictures_are_drawn_again(saved_bundle: Path) -> None:
     """With a network that was trained: encode, then from_noise, restores the model's pictures."""
     feeds = {"seeds": np.arange(4), "steps": np.array(50)}
-    pictures = run_saved_model(tiny_bundle, "serving_default", **feeds)["images"]
+    pictures = run_saved_model(saved_bundle, "serving_default", **feeds)["images"]
     steps = np.array(50)
-    noise = run_saved_model(tiny_bundle, "encode", images=pictures, steps=steps)["noise"]
-    again = run_saved_model(tiny_bundle, "from_noise", noise=noise, steps=steps)["images"]
+    noise = run_saved_model(saved_bundle, "encode", images=pictures, steps=steps)["noise"]
+    again = run_saved_model(saved_bundle, "from_noise", noise=noise, steps=steps)["images"]
     # 40 steps of training make a poor denoiser; docs/bundle.md has the error of a real one.
     assert np.abs(again.astype(int) - pictures).mean() < 16
 

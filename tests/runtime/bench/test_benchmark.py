@@ -16,6 +16,8 @@ import pytest
 
 from diffkiln.runtime.bench.benchmark import main
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "diffkiln.runtime.bench.benchmark"]
 
 
@@ -122,7 +124,7 @@ def test_the_profile_counts_the_body_of_the_loop(measured: tuple[Any, str]) -> N
 
 
 @pytest.fixture(scope="module")
-def compared(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, str]:
+def compared(saved_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, str]:
     """The JSON and the plot of a run with one comparison."""
     folder = tmp_path_factory.mktemp("comparison")
     outputs = [f"--json={folder / 'figures.json'}"]
@@ -130,7 +132,7 @@ def compared(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
         outputs.append(f"--plot={folder / 'latency.svg'}")
     matrix = ["--batch_sizes=1", "--steps=2", "--rounds=3", "--device=cpu", "--threads=1"]
     flags = [*matrix, "--variants=stepwise", "--compare", *outputs]
-    done = run(f"--bundle={tiny_bundle}", *flags)
+    done = run(f"--bundle={saved_bundle}", *flags)
     assert (done.returncode, done.stderr) == (0, "")
     plot = folder / "latency.svg"
     figures = json.loads((folder / "figures.json").read_text())

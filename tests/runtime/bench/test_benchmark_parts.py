@@ -138,6 +138,7 @@ def test_multiply_adds(operator: str, inputs: list, output: tuple, count: int) -
     assert multiply_adds([Node(operator, "", 0, tuple(inputs), (output,))]) == count
 
 
+@pytest.mark.slow
 def test_multiply_adds_of_a_bundle_are_those_of_its_network(tiny_bundle: Path) -> None:
     # Only here: TensorFlow takes seconds to import.
     from diffkiln.trainer import describe
@@ -162,6 +163,7 @@ def test_another_network_gets_as_many_multiply_adds() -> None:
     assert 10**6 / 1.4 < count < 1.4 * 10**6
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_reported(tiny_bundle: Path) -> None:
     job = {"bundle": str(tiny_bundle), "device": "cpu", "threads": 1, "variant": "loop"}
     with Process("sampling", {**job, "batch": 1, "steps": 1, "compare": False}) as process:
@@ -170,6 +172,7 @@ def test_a_process_that_dies_is_reported(tiny_bundle: Path) -> None:
             process.turn()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["linux", "win32"])
 def test_an_error_of_a_process_keeps_its_kind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str
@@ -195,6 +198,7 @@ def test_other_runtimes_are_imported_by_their_own_processes_alone() -> None:
     assert by_name == {f"compare/{name}.py" for name in ("tensorflow", "openvino", "diffusers")}
 
 
+@pytest.mark.slow
 def test_without_affinities_all_cores_are_usable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert machine()["usable_cores"] == os.cpu_count()

@@ -147,6 +147,7 @@ def test_a_graph_that_the_bundle_does_not_hold(tmp_path: Path) -> None:
         open_bundle(shipped_bundle()).graph("encode")
 
 
+@pytest.mark.slow
 def test_a_bundle_is_checked_without_what_windows_lacks() -> None:
     program = """
 import os, sys

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import Command
 from PIL import Image
 
@@ -45,6 +46,7 @@ def test_it_is_small_and_says_how_it_was_trained() -> None:
     )
 
 
+@pytest.mark.slow
 def test_another_run_can_begin_with_its_weights(tmp_path: Path) -> None:
     config, summary = RunDirectory(MODELS / "flowers64").read_config()
     weights = tmp_path / "ema.weights.h5"
@@ -71,6 +73,7 @@ def test_flowers_without_naming_a_bundle(command: Command, tmp_path: Path) -> No
     np.testing.assert_array_equal(picture[:, 64 + GAP :], images[1])
 
 
+@pytest.mark.slow
 def test_its_samples_are_like_photographs(flowers_dir: Path) -> None:
     config = preset_config(
         "flowers64",

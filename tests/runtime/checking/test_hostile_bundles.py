@@ -31,6 +31,8 @@ from hostile_size_cases import SIZE_CASES
 
 from diffkiln.runtime.bundle.seal import SEAL_BYTES, sealed
 
+pytestmark = pytest.mark.slow
+
 # What a user is promised for each of these bundles. The seconds are the processor's, since a shared
 # machine has slow moments; a process that only waits is ended by a clock.
 MAX_SECONDS = 5

@@ -6,7 +6,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from diffkiln.runtime.checking import taken_operators
+
+pytestmark = pytest.mark.slow
 
 EACH = 4
 MAX_SECONDS, MAX_PEAK_MB = 5, 500

@@ -32,6 +32,7 @@ def read(path: Path) -> np.ndarray:
         return np.asarray(picture)
 
 
+@pytest.mark.slow
 def test_a_png_is_a_grid_of_the_samples(tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.png"
     flags = [f"--bundle={tiny_bundle}", f"--out={out}", "--count=3", "--steps=2", "--seed=5"]
@@ -96,6 +97,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], status: int, message
     assert message in done.stderr
 
 
+@pytest.mark.slow
 def test_wrong_usage(tiny_bundle: Path, tmp_path: Path) -> None:
     flags = [f"--bundle={tiny_bundle}", f"--out={tmp_path / 'a.png'}", "--count=0"]
     done = subprocess.run([*COMMAND_LINE, *flags], capture_output=True, text=True, check=False)
@@ -139,6 +141,7 @@ def test_a_file_that_is_not_a_graph(bundle_copy: Path, tmp_path: Path) -> None:
     assert_one_line(done, 1, "sampler.onnx has no seal")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 def test_an_interruption_leaves_nothing(tiny_bundle: Path, tmp_path: Path, number: int) -> None:

@@ -17,6 +17,8 @@ from diffkiln.runtime import Sampler
 from diffkiln.runtime.command.seeds import Shard, parse_shard
 from diffkiln.runtime.output.folder import SETTINGS, png_name
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "diffkiln.runtime", "--device=cpu"]
 STEPS = 2
 

@@ -103,6 +103,7 @@ def run_with_driver(folder: Path, code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 @NEEDS_COMPILER
 def test_the_driver_is_asked(tmp_path: Path) -> None:
     code = """

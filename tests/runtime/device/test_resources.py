@@ -143,12 +143,14 @@ def peak_elsewhere(*statements: str) -> int:
     return int(subprocess.check_output([sys.executable, "-c", "\n".join(lines)], text=True))
 
 
+@pytest.mark.slow
 def test_the_peak_is_of_the_process_alone() -> None:
     held = np.ones(4 * 10**8, np.uint8)
     # onnxruntime is not imported: Python and NumPy take some 40 MB.
     assert 2**20 < peak_elsewhere() < held.nbytes / 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory is counted otherwise")
 def test_eight_pictures_take_little_memory() -> None:
     drawing = "Sampler(device='cpu').sample(8, steps=2)"

@@ -42,6 +42,7 @@ def test_a_session_knows_its_inputs_and_its_device(denoiser: Graph) -> None:
     assert (session.inputs, session.device, session.replays) == (["noisy", "time"], "cpu", False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
 def test_a_session_has_as_many_threads_as_were_asked_for(tiny_bundle: Path) -> None:
     """One is the caller's. The default is one for each core of the process, which has one here."""
@@ -110,6 +111,7 @@ def test_any_graph_can_be_warmed_up(tiny_bundle: Path, graph: str) -> None:
     session.warm_up(3)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the most memory from /proc")
 def test_memory_does_not_grow_with_the_number_of_batch_sizes(tiny_bundle: Path) -> None:
     """After one run of each size, the arena is large enough for a hundred more runs."""

@@ -13,6 +13,8 @@ from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.run.records import DataSummary
 from diffkiln.trainer.training.step import Trainer
 
+pytestmark = pytest.mark.slow
+
 NO_LABELS = tf.fill([8], tf.constant(-1, tf.int64))
 DATA = DataSummary("", 8, 0, (0.45, 0.4, 0.3), (0.3, 0.25, 0.28))
 
