@@ -32,21 +32,24 @@ BUNDLES: dict[str, dict[str, Any]] = {
 }
 
 
-def make(name: str, bundle: Path, *, saved_model: bool = False) -> Path:
-    """Export the golden bundle of this name to `bundle`, with a SavedModel if asked."""
+def network(name: str) -> keras.Model:
+    """The network of the golden bundle of this name."""
     keras.utils.clear_session()  # whose layer names, and so node names, count on through a process
-    settings = BUNDLES[name]
     shape = NetworkConfig(
         image_size=16,
         widths=(4, 8),
         blocks=1,
         patch_size=1,
         embedding_size=8,
-        num_classes=len(settings.get("class_names", ())) or None,
+        num_classes=len(BUNDLES[name].get("class_names", ())) or None,
     )
-    network = with_random_weights(build_unet(shape))
+    return with_random_weights(build_unet(shape))
+
+
+def make(name: str, bundle: Path, *, saved_model: bool = False) -> Path:
+    """Export the golden bundle of this name to `bundle`, with a SavedModel if asked."""
     fixed = {**PIXELS, "prediction": "velocity", "saved_model": saved_model, "overwrite": True}
-    export_bundle(network, bundle, **fixed, **settings)
+    export_bundle(network(name), bundle, **fixed, **BUNDLES[name])
     return bundle
 
 

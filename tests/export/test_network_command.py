@@ -1,6 +1,7 @@
 """Networks of `.keras` files, and bundles that exist, on the command line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,12 +72,15 @@ def test_a_file_that_keras_cannot_load_is_refused(command: Command, tmp_path: Pa
     assert len(result.stderr.splitlines()) == 1, result.stderr
 
 
-def test_an_altered_bundle_is_not_verified(command: Command, bundle_copy: Path) -> None:
-    file = next((bundle_copy / "saved_model" / "variables").glob("*.data*"))
+def test_an_altered_bundle_is_not_verified(
+    command: Command, saved_bundle: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(saved_bundle, tmp_path / "copy.bundle"))
+    file = next((copy / "saved_model" / "variables").glob("*.data*"))
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 255
     file.write_bytes(content)
-    result = command("diffkiln-export", "--verify", f"--bundle={bundle_copy}")
+    result = command("diffkiln-export", "--verify", f"--bundle={copy}")
     assert result.returncode == 1
     assert file.name in result.stderr
     assert "as bundle.json says" in result.stderr

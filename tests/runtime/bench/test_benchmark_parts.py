@@ -141,16 +141,15 @@ def test_multiply_adds(operator: str, inputs: list, output: tuple, count: int) -
 @pytest.mark.slow
 def test_multiply_adds_of_a_bundle_are_those_of_its_network(tiny_bundle: Path) -> None:
     # Only here: TensorFlow takes seconds to import.
-    from diffkiln.trainer import describe
-    from diffkiln.trainer.network.unet import build_unet
-    from diffkiln.trainer.presets import preset_config
+    from golden_bundles import network
 
-    network = build_unet(preset_config("tiny", image_size=16).network)
+    from diffkiln.trainer import describe
+
     job = {"bundle": str(tiny_bundle), "device": "cpu", "threads": None}
     with Process("network", job) as process:
-        assert process.ready["multiply_adds"] == describe.multiply_adds(network)
+        assert process.ready["multiply_adds"] == describe.multiply_adds(network("full.bundle"))
         levels = process.ready["levels"]
-    assert [size for *size, _ in levels] == [[8, 8], [4, 4], [1, 1]]
+    assert [size for *size, _ in levels] == [[16, 16], [8, 8], [1, 1]]
 
 
 def test_another_network_gets_as_many_multiply_adds() -> None:
