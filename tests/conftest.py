@@ -54,9 +54,10 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs a command, or needs what a command makes."""
+    """Mark what runs a command, needs what a command makes, or is tested on a GPU alone."""
     for item in items:
-        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if SLOW_FIXTURES & fixtures or item.get_closest_marker("gpu"):
             item.add_marker("slow")
 
 

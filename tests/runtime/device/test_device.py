@@ -122,6 +122,7 @@ for start in ("0", "100", "999"):
     assert run_with_driver(tmp_path, code).splitlines() == list(map(str, drivers))
 
 
+@pytest.mark.slow
 @NEEDS_COMPILER
 @NEEDS_GPU_BUILD
 @pytest.mark.skipif(find_driver() is not None, reason="needs a machine without NVIDIA's driver")
