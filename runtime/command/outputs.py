@@ -12,15 +12,7 @@ from ..background import Background
 from ..bundle.bundle import Bundle
 from ..output.folder import fill_folder, missing, open_folder, save_folder
 from ..output.gif import save_gif
-from ..output.images import (
-    GAP,
-    enlarge,
-    grid,
-    grid_shape,
-    import_pillow,
-    save_png,
-    to_uint8,
-)
+from ..output.images import GAP, enlarge, grid, grid_shape, import_pillow, save_png, to_uint8
 from .options import bad_flag, require_writable
 from .progress import progress
 from .tasks import MAX_TOGETHER, Task
@@ -34,11 +26,7 @@ MAX_PIXELS = 2**28
 MAX_GIF_SIDE = 2**16 - 1
 
 # The endings that go with a flag; "" is a folder.
-_ENDINGS = {
-    "shard": (".npz", ""),
-    "inpaint": (".png", ".npz", ""),
-    "reconstruct": (".png", ".npz"),
-}
+_ENDINGS = {"shard": (".npz", ""), "inpaint": (".png", ".npz", ""), "reconstruct": (".png", ".npz")}
 
 
 class Output(NamedTuple):

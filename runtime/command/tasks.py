@@ -74,13 +74,7 @@ def denoising(settings: Settings, values: Flags, _: Bundle) -> Task:
     """
     seeds, frames = seeds_of(values), -(-settings.steps // _every(settings))
     return Task(
-        settings,
-        seeds,
-        _origin(seeds),
-        {},
-        _denoised,
-        frames=frames,
-        images_per_frame=len(seeds),
+        settings, seeds, _origin(seeds), {}, _denoised, frames=frames, images_per_frame=len(seeds)
     )
 
 

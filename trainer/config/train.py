@@ -1,24 +1,54 @@
-"""The settings of a training run: their checks, their JSON, and which of them may change."""
+"""The settings of a training run and its network: their checks, JSON, and which may change."""
 
 import math
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from ..errors import InputError
-from .checks import check_settings, check_signal_rates, require, setting
-from .choices import (
-    CACHES,
-    DISTRIBUTIONS,
-    LEARNING_RATE_DECAYS,
-    LOSS_WEIGHTINGS,
-    PRECISIONS,
-    PREDICTIONS,
-    SCHEDULES,
-    TIME_SAMPLINGS,
-)
-from .network import NetworkConfig
+from . import choices
+from .choices import check_integer, check_settings, check_signal_rates, require, setting
 
 _DATA_EXPECTED = "tfds:NAME, folder:PATH, synthetic or synthetic:COUNT with a COUNT of 8 or more"
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The shape of a U-Net: `widths` are channels per level, each half the size of the last.
+
+    With `attention_heads` the lowest level has self-attention. With `num_classes` the network takes
+    labels too. Raises InputError, which names the setting, its value and what was expected.
+    """
+
+    image_size: int = setting(bounds=(1, 4096))
+    widths: tuple[int, ...] = setting()
+    blocks: int = setting(bounds=(1, 4096))
+    patch_size: int = setting(bounds=(1, 4096))
+    embedding_size: int = setting(32, bounds=(1, 4096))
+    channels: int = setting(3, bounds=(1, 4096))
+    attention_heads: int = setting(0, bounds=(0, 4096))
+    num_classes: int | None = setting(None, bounds=(1, choices.MOST_CLASSES))
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        require(bool(self.widths), "widths=: expected at least one channel count, such as 32,64")
+        for width in self.widths:
+            check_integer("widths", width, 1, 4096)
+        require(
+            not self.attention_heads or self.widths[-1] % self.attention_heads == 0,
+            f"attention_heads={self.attention_heads}: expected a divisor of {self.widths[-1]}, "
+            "the width of the lowest level",
+        )
+        divisor = self.patch_size * 2 ** (len(self.widths) - 1)
+        require(
+            self.image_size % divisor == 0,
+            f"image_size={self.image_size}: expected a multiple of {divisor}, for patch_size="
+            f"{self.patch_size} and {len(self.widths)} levels; choose another size, or fewer "
+            "widths",
+        )
+
+    def heads(self, level: int) -> int:
+        """The number of attention heads of a level."""
+        return self.attention_heads if level == len(self.widths) - 1 else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,24 +65,24 @@ class TrainConfig:
     data_dir: str | None = setting(changeable=True)
     split: str | None
     eval_split: str | None
-    cache: str | None = setting(None, choices=CACHES, changeable=True)
+    cache: str | None = setting(None, choices=choices.CACHES, changeable=True)
     image_size: int = setting(bounds=(8, 4096))
     batch_size: int = setting(bounds=(1, 65536))
     train_steps: int = setting(bounds=(1, 10**9), changeable=True)
     learning_rate: float
-    learning_rate_decay: str = setting("constant", choices=LEARNING_RATE_DECAYS)
+    learning_rate_decay: str = setting("constant", choices=choices.LEARNING_RATE_DECAYS)
     warm_up_steps: int = setting(bounds=(0, 10**9))
     weight_decay: float = 0.0
     gradient_clip_norm: float = 1.0
-    loss_weighting: str = setting("uniform", choices=LOSS_WEIGHTINGS)
-    time_sampling: str = setting("uniform", choices=TIME_SAMPLINGS)
+    loss_weighting: str = setting("uniform", choices=choices.LOSS_WEIGHTINGS)
+    time_sampling: str = setting("uniform", choices=choices.TIME_SAMPLINGS)
     ema_half_life_images: int = setting(bounds=(1, 10**12))
-    precision: str = setting(choices=PRECISIONS)
+    precision: str = setting(choices=choices.PRECISIONS)
     jit_compile: bool | None
-    schedule: str = setting(choices=SCHEDULES)
+    schedule: str = setting(choices=choices.SCHEDULES)
     max_signal_rate: float
     min_signal_rate: float
-    prediction: str = setting(choices=PREDICTIONS)
+    prediction: str = setting(choices=choices.PREDICTIONS)
     seed: int = setting(bounds=(0, 2**31 - 1))
     widths: tuple[int, ...]
     blocks: int
@@ -65,7 +95,7 @@ class TrainConfig:
     checkpoint_every_steps: int = setting(bounds=(1, 10**9), changeable=True)
     preview_every_steps: int = setting(bounds=(1, 10**9), changeable=True)
     log_every_steps: int = setting(bounds=(1, 10**9), changeable=True)
-    distribute: str = setting("none", choices=DISTRIBUTIONS, changeable=True)
+    distribute: str = setting("none", choices=choices.DISTRIBUTIONS, changeable=True)
     worker_timeout_s: float = setting(300.0, changeable=True)
     kid_every_steps: int | None = setting(None, bounds=(1, 10**9), changeable=True)
     kid_images: int = setting(512, bounds=(2, 10**6), changeable=True)
@@ -134,14 +164,9 @@ class TrainConfig:
     @property
     def network(self) -> NetworkConfig:
         """The shape of the network."""
-        return NetworkConfig(
-            self.image_size,
-            self.widths,
-            self.blocks,
-            self.patch_size,
-            attention_heads=self.attention_heads,
-            num_classes=self.num_classes,
-        )
+        shape = (self.image_size, self.widths, self.blocks, self.patch_size)
+        heads, classes = self.attention_heads, self.num_classes
+        return NetworkConfig(*shape, attention_heads=heads, num_classes=classes)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
@@ -154,9 +179,9 @@ class TrainConfig:
         Settings that older versions lacked get their defaults. Raises InputError for unknown names
         and for other missing ones.
         """
-        names = {field.name for field in fields(cls)}
-        required = {field.name for field in fields(cls) if field.default is MISSING}
-        unknown, missing = sorted(settings.keys() - names), sorted(required - settings.keys())
+        defaults = {each.name: each.default for each in fields(cls)}
+        required = {name for name, default in defaults.items() if default is MISSING}
+        unknown, missing = sorted(settings.keys() - defaults), sorted(required - settings.keys())
         if unknown or missing:
             raise InputError(
                 f"unknown settings {unknown}, missing settings {missing}: "
