@@ -177,9 +177,8 @@ class Denoiser:
 
     def pixels(self, image: tf.Tensor) -> tf.Tensor:
         """Normalised images to pixels, clipped to [0, 1]."""
-        return tf.clip_by_value(
-            image * tf.constant(self.pixel_std) + tf.constant(self.pixel_mean), 0.0, 1.0
-        )
+        pixels = image * tf.constant(self.pixel_std) + tf.constant(self.pixel_mean)
+        return tf.clip_by_value(pixels, 0.0, 1.0)
 
 
 def to_uint8(pixels: tf.Tensor) -> tf.Tensor:

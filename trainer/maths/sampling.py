@@ -38,8 +38,7 @@ class Sampling:
 
     def start(self, noise: tf.Tensor) -> State:
         """The state before the first step, from noise float32 [N, H, W, C]."""
-        others = {name: tf.zeros_like(noise) for name in self._solver.carried}
-        return {"noisy": noise, **others}
+        return {"noisy": noise} | {name: tf.zeros_like(noise) for name in self._solver.carried}
 
     def step(
         self,
@@ -59,11 +58,12 @@ class Sampling:
         noisy = state["noisy"]
         time = self.denoiser.schedule.grid_time(step, steps, self.time_grid)
         image, noise = self.denoiser(noisy, tf.fill(tf.shape(noisy)[:1], time), conditioning)
-        at = self._stage(step, steps)
+        around = [self.rates(index, steps) for index in (tf.maximum(step - 1, 0), step, step + 1)]
+        at = Stage(*around, first=tf.equal(step, 0), last=tf.equal(step + 1, steps))
         if hold:
             image = hold(image)
-            rates = at.current
-            noise = noise_between(noisy, image, signal_rate=rates.signal, noise_rate=rates.noise)
+            signal, noise = at.current
+            noise = noise_between(noisy, image, signal_rate=signal, noise_rate=noise)
         own = {name: state[name] for name in self._solver.carried}
         settings = {"eta": self.eta, "fresh_noise": fresh_noise} if self.eta else {}
         noisy, own = self._solver.update(at, Estimate(noisy, image, noise), own, **settings)
@@ -85,11 +85,6 @@ class Sampling:
     @property
     def _solver(self) -> Solver:
         return solver_named(self.solver)
-
-    def _stage(self, step: tf.Tensor, steps: tf.Tensor) -> Stage:
-        previous = tf.maximum(step - 1, 0)
-        around = (self.rates(index, steps) for index in (previous, step, step + 1))
-        return Stage(*around, first=tf.equal(step, 0), last=tf.equal(step + 1, steps))
 
     def rates(self, step: tf.Tensor, steps: tf.Tensor) -> Rates:
         """Rates at t_k; k = 0 … steps and `steps` are int64 []."""
