@@ -51,9 +51,9 @@ def run_command(
     except (InputError, OSError, MemoryError) as error:
         return _fail(program, error, FAILURE_STATUS)
     except ModuleNotFoundError as error:
-        extra = program.removeprefix("diffkiln-")
-        remedy = f"needs {error.name}, which is not installed: pip install 'diffkiln[{extra},cpu]'"
-        return _fail(program, remedy, FAILURE_STATUS)
+        remedy = f"pip install 'diffkiln[{program.removeprefix('diffkiln-')},cpu]'"
+        text = f"needs {error.name}, which is not installed: {remedy}"
+        return _fail(program, text, FAILURE_STATUS)
     except KeyboardInterrupt:
         return _fail(program, "interrupted", INTERRUPTED_STATUS)
     return 0
@@ -125,9 +125,8 @@ def _as_flag(error: Exception, flag_values: flags.FlagValues) -> str:
     """Rewrite a setting's error as a flag's error."""
     if isinstance(error, flags.UnrecognizedFlagError):
         near = difflib.get_close_matches(error.flagname, list(flag_values))
-        return f"--{error.flagname}: no such flag" + (
-            f"; did you mean --{near[0]}?" if near else "; see --help"
-        )
+        remedy = f"did you mean --{near[0]}?" if near else "see --help"
+        return f"--{error.flagname}: no such flag; {remedy}"
     text = re.sub("invalid literal for int.*", "expected a whole number", str(error))
     text = re.sub("could not convert string to float.*", "expected a number", text)
     text = text.removeprefix("flag ")

@@ -9,7 +9,6 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .flower_network import features
+from .flower_network import features, prepared, resized
 
 INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 INCEPTION_SIZE = 299
@@ -42,10 +41,8 @@ class FeatureExtractor:
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features of any number of images of any size; ValueError for anything but images."""
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or not len(images):
-            raise ValueError(
-                f"images: {images.dtype} {list(images.shape)}, expected uint8 [N, S, S, 3] of at "
-                "least one image; convert them"
-            )
+            received = f"{images.dtype} {list(images.shape)}"
+            raise ValueError(f"images: {received}, expected uint8 [N, S, S, 3] with N > 0")
         starts = range(0, len(images), _BATCH)
         return np.concatenate([self.of_batch(images[start : start + _BATCH]) for start in starts])
 
@@ -75,11 +72,9 @@ def inception(path: Path) -> FeatureExtractor:
     except OSError as error:
         raise _no_inception(path, error.strerror or str(error)) from error
     no_weights: Any = None  # Keras accepts None, but its annotations do not.
+    shape = (INCEPTION_SIZE, INCEPTION_SIZE, 3)
     network = keras.applications.InceptionV3(
-        weights=no_weights,
-        include_top=False,
-        pooling="avg",
-        input_shape=(INCEPTION_SIZE, INCEPTION_SIZE, 3),
+        weights=no_weights, include_top=False, pooling="avg", input_shape=shape
     )
     try:
         with warnings.catch_warnings():
@@ -93,9 +88,7 @@ def inception(path: Path) -> FeatureExtractor:
 
     @tf.function(reduce_retracing=True)
     def of_batch(images: tf.Tensor) -> tf.Tensor:
-        size = (INCEPTION_SIZE, INCEPTION_SIZE)
-        pixels = tf.image.resize(tf.cast(images, tf.float32), size, antialias=True)
-        return network(pixels / 127.5 - 1.0, training=False)
+        return network(prepared(resized(images, INCEPTION_SIZE)), training=False)
 
     return FeatureExtractor(
         "InceptionV3", fingerprint, lambda images: of_batch(tf.constant(images)).numpy()
@@ -115,8 +108,7 @@ def flower_network(content: bytes | None = None) -> FeatureExtractor:
     `content` replaces the bundled file's bytes. Raises InputError unless they are the same bytes.
     """
     if content is None:
-        package = resources.files(__package__ or "diffkiln.trainer.quality")
-        content = package.joinpath(FLOWER_FILE).read_bytes()
+        content = Path(__file__).with_name(FLOWER_FILE).read_bytes()
     fingerprint = hashlib.sha256(content).hexdigest()
     if fingerprint != FLOWER_SHA256:
         raise InputError(

@@ -4,7 +4,6 @@ KID is a function of features, whichever network computed them. Its mean is 0 if
 one distribution. Unlike FID, this also holds for small sets.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +17,9 @@ _ROWS = 1024
 class KernelDistance:
     """MMD² of two distributions, estimated from a set of each, and the estimate's standard error.
 
-    The error says how much other samples and other reference pictures would change the distance;
-    distances of different sets can be compared only with it. The difference of two distances to the
-    same reference, or of samples from the same noises, is more certain than either distance.
+    The error says how much other samples and other reference pictures would change the distance.
+    The difference of two distances to the same reference, or of samples from the same noises, is
+    more certain than either distance.
     """
 
     mean: float
@@ -57,17 +56,14 @@ def polynomial_kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray
 
 def _mean_kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """For each row of x the kernel's mean over all rows of y."""
-    return np.concatenate([polynomial_kernel(rows, y).mean(axis=1) for rows in _portions(x)])
+    portions = (x[first : first + _ROWS] for first in range(0, len(x), _ROWS))
+    return np.concatenate([polynomial_kernel(rows, y).mean(axis=1) for rows in portions])
 
 
 def _mean_to_others(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """For each row the kernel's mean over all other rows."""
     to_itself = (np.square(x).sum(axis=1) / x.shape[1] + 1) ** 3
     return (len(x) * _mean_kernel(x, x) - to_itself) / (len(x) - 1)
-
-
-def _portions(x: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-    return (x[first : first + _ROWS] for first in range(0, len(x), _ROWS))
 
 
 def _checked(name: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -78,8 +74,6 @@ def _checked(name: str, values: ArrayLike) -> NDArray[np.float64]:
             "images; give one row for each image"
         )
     if not np.isfinite(features).all():
-        raise ValueError(
-            f"{name}: {int((~np.isfinite(features)).sum())} features are not finite, expected "
-            "numbers; check the extractor's weights"
-        )
+        bad = np.count_nonzero(~np.isfinite(features))
+        raise ValueError(f"{name}: {bad} features are not finite; check the extractor's weights")
     return features
