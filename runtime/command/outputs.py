@@ -1,7 +1,7 @@
 """Writes the images of a task as a picture, an animation, arrays or a folder."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -64,8 +64,8 @@ def checked_output(values: Mapping[str, Any], bundle: Bundle, task: Task) -> Out
         raise bad_flag("scale", scale, "expected 1 for a .npz; leave it out")
     path = shard.file(out) if shard is not None and ending else out
     require_writable("out", path, folder=not ending, shared=shard is not None)
-    settings = task.settings.record(bundle, scale)
-    output = Output(path, ending, scale, bundle, settings, shard is not None)
+    record = task.settings.record(bundle, scale)
+    output = Output(path, ending, scale, bundle, record, shard is not None)
     if ending in (".png", ".gif") and (problem := _problem_with_size(task, output)):
         raise bad_flag("out", path, problem)
     return output
@@ -81,16 +81,12 @@ def _problem_with_size(task: Task, output: Output) -> str | None:
     height = (rows * (height + GAP) - GAP) * output.scale
     width = (columns * (width + GAP) - GAP) * output.scale
     frames = task.frames if output.moving else 1
+    size = f"{width} x {height} pixels, expected at most"
     if frames * height * width > MAX_PIXELS:
-        return (
-            f"would have {frames} frame(s) of {width} x {height} pixels, expected at most "
-            f"{MAX_PIXELS} pixels in all; lower --count, --scale or, for a .gif, --steps"
-        )
+        remedy = "lower --count, --scale or, for a .gif, --steps"
+        return f"would have {frames} frame(s) of {size} {MAX_PIXELS} pixels in all; {remedy}"
     if output.moving and max(height, width) > MAX_GIF_SIDE:
-        return (
-            f"would have {width} x {height} pixels, expected at most {MAX_GIF_SIDE} a side in a "
-            ".gif; lower --count or --scale"
-        )
+        return f"would have {size} {MAX_GIF_SIDE} a side in a .gif; lower --count or --scale"
     return None
 
 
@@ -112,9 +108,13 @@ def write(task: Task, output: Output, sampler: "Sampler") -> int:
         Background(import_pillow).start()  # while the first graph is loaded
     total, unit = (task.frames, "frames") if moving else (count, "images")
     with progress(total, unit) as advance:
-        batches = task.batches(sampler) if count else iter(())
-        reported = _reported(batches, lambda batch: advance(1 if moving else len(batch)))
-        _WRITERS[output.ending](task, output, reported)
+
+        def reported() -> Iterator[np.ndarray]:
+            for batch in task.draw(sampler, task.numbers) if count else ():
+                yield batch
+                advance(1 if moving else len(batch))
+
+        _WRITERS[output.ending](task, output, reported())
     return count
 
 
@@ -127,15 +127,6 @@ def _unfinished(task: Task, output: Output) -> np.ndarray | None:
 
     finished = is_finished(output.path, output.settings, task.numbers)
     return None if finished else task.numbers
-
-
-def _reported(
-    batches: Iterator[np.ndarray], report: Callable[[np.ndarray], None]
-) -> Iterator[np.ndarray]:
-    """Yield the batches, and report each once it has been written."""
-    for batch in batches:
-        yield batch
-        report(batch)
 
 
 def _picture(task: Task, images: np.ndarray) -> np.ndarray:

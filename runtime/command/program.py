@@ -68,7 +68,7 @@ class Command(NamedTuple):
             self.body(values)
 
     def _help(self) -> str:
-        width = max((len(option.usage) for option in self.options), default=0)
+        width = max(len(option.usage) for option in self.options)
         described = "\n".join(option.describe(width) for option in self.options)
         return f"{self.purpose}\n\n  {self.example}\n\n{described}\n  --help, --version"
 

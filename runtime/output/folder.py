@@ -14,9 +14,10 @@ import numpy as np
 
 from .atomic import atomic, remove_leftovers
 from .images import save_png, to_picture
-from .settings import require_same
 
 SETTINGS = ".diffkiln.json"
+# The folder's name is for people: the same bundle may lie elsewhere next time.
+_NOT_COMPARED = ("bundle",)
 
 # The last chunk of every PNG: length 0, type, CRC.
 _PNG_END = bytes.fromhex("00000000 49454e44 ae426082")
@@ -57,13 +58,27 @@ def open_folder(path: Path, settings: Mapping[str, Any]) -> None:
     if earlier is not None:
         require_same(earlier, settings)
     elif filled:
-        raise ValueError(
-            "holds other files, expected a new or empty folder, or one that --shard began; choose "
-            "another path"
-        )
+        expected = "a new or empty folder, or one that --shard began"
+        raise ValueError(f"holds other files, expected {expected}; choose another path")
     else:
         with atomic(path / SETTINGS) as temporary:
             temporary.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+
+
+def require_same(received: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """ValueError that names the first difference, unless a file's settings are these."""
+    for name, value in settings.items():
+        if name not in _NOT_COMPARED and received.get(name) != value:
+            raise ValueError(
+                f"was begun with {_phrase(name, received.get(name))}, not {_phrase(name, value)}; "
+                "use the same flags and bundle to continue it, or choose another path"
+            )
+
+
+def _phrase(name: str, value: Any) -> str:
+    if value is None:
+        return f"no {name}"
+    return f"{name} {', '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
 def missing(path: Path, numbers: np.ndarray) -> np.ndarray:

@@ -64,10 +64,8 @@ def save_gif(
 def _opaque(frame: np.ndarray) -> np.ndarray:
     """Return a frame as uint8 [height, width, 3], or [height, width] if it is grey."""
     pixels = to_uint8(frame[np.newaxis])[0]
-    if pixels.shape[-1] == 1:
-        return pixels[..., 0]
-    if pixels.shape[-1] == 3:
-        return pixels
+    if pixels.shape[-1] < 4:
+        return pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels
     alpha = pixels[..., 3:] / 255
     return np.rint(pixels[..., :3] * alpha + BACKGROUND * (1 - alpha)).astype(np.uint8)
 
@@ -96,9 +94,7 @@ def _indexed(frame: np.ndarray, palette: "Image", scale: int) -> "Image":
     from PIL import Image
 
     picture = Image.fromarray(frame)
-    if picture.mode == "L":
-        indexed = picture.convert("P")
-    else:
-        indexed = picture.quantize(palette=palette, dither=Image.Dither.NONE)
+    grey, no_dither = picture.mode == "L", Image.Dither.NONE
+    indexed = picture.convert("P") if grey else picture.quantize(palette=palette, dither=no_dither)
     size = (indexed.width * scale, indexed.height * scale)
     return indexed.resize(size, Image.Resampling.NEAREST)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .atomic import atomic, remove_leftovers
-from .settings import require_same
+from .folder import require_same
 
 
 def save_arrays(
