@@ -77,17 +77,12 @@ def _palette(frames: Sequence[np.ndarray]) -> "Image":
     if frames[0].ndim == 2:
         return Image.fromarray(frames[0]).convert("P")  # all 256 greys
     share = -(-_PALETTE_PIXELS // len(frames))
-    pixels = np.concatenate([_some(frame.reshape(-1, 3), share) for frame in frames])
-    picture = Image.fromarray(pixels[:, np.newaxis])
+    pixels = np.stack([frame.reshape(-1, 3) for frame in frames])
+    if pixels.shape[1] > share:
+        # Not every k-th pixel, which could be the same column in each row.
+        pixels = pixels[:, np.random.default_rng(0).integers(0, pixels.shape[1], share)]
+    picture = Image.fromarray(pixels.reshape(-1, 1, 3))
     return picture.quantize(256, Image.Quantize.MEDIANCUT, kmeans=1)
-
-
-def _some(pixels: np.ndarray, count: int) -> np.ndarray:
-    """Return at most `count` of the pixels [N, 3], always the same."""
-    if len(pixels) <= count:
-        return pixels
-    # Not every k-th pixel, which could be the same column in each row.
-    return pixels[np.random.default_rng(0).integers(0, len(pixels), count)]
 
 
 def _indexed(frame: np.ndarray, palette: "Image", scale: int) -> "Image":

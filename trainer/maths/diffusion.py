@@ -167,9 +167,7 @@ class Denoiser:
             return tf.square(noise_rate)
         if self.conditioning == "noise_rate":
             return noise_rate
-        if self.conditioning == "log_snr":
-            return 2.0 * (tf.math.log(signal_rate) - tf.math.log(noise_rate))
-        raise unknown_choice("conditioning", self.conditioning, CONDITIONINGS)
+        return 2.0 * (tf.math.log(signal_rate) - tf.math.log(noise_rate))
 
     def normalise(self, pixels: tf.Tensor | float) -> tf.Tensor:
         """Pixels in [0, 1] to normalised units."""
