@@ -113,10 +113,8 @@ def _check() -> tuple[Path, TrainConfig]:
     if config.distribute == "multi_worker":
         workers = len(cluster_from_environment().workers)
         if config.batch_size % workers:
-            raise InputError(
-                f"batch_size={config.batch_size}: expected a multiple of {workers}, the number of "
-                "workers in TF_CONFIG"
-            )
+            expected = f"a multiple of {workers}, the number of workers in TF_CONFIG"
+            raise InputError(f"batch_size={config.batch_size}: expected {expected}")
     return run_dir, config
 
 

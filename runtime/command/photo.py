@@ -47,12 +47,8 @@ def mask_of(values: Mapping[str, Any], bundle: Bundle) -> np.ndarray:
     size = _read("mask", values["mask"], upright_size)
     if size not in (photo_size, (width, height)):
         has, wanted = (" x ".join(map(str, pair)) for pair in (size, photo_size))
-        raise bad_flag(
-            "mask",
-            values["mask"],
-            f"has {has} pixels, expected {wanted} like the photograph, or {width} x {height} like "
-            "the bundle; resize it",
-        )
+        wanted = f"{wanted} like the photograph, or {width} x {height} like the bundle"
+        raise bad_flag("mask", values["mask"], f"has {has} pixels, expected {wanted}; resize it")
     return _read("mask", values["mask"], lambda path: read_mask(path, bundle.image_shape))
 
 

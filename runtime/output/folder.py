@@ -69,10 +69,9 @@ def require_same(received: Mapping[str, Any], settings: Mapping[str, Any]) -> No
     """ValueError that names the first difference, unless a file's settings are these."""
     for name, value in settings.items():
         if name not in _NOT_COMPARED and received.get(name) != value:
-            raise ValueError(
-                f"was begun with {_phrase(name, received.get(name))}, not {_phrase(name, value)}; "
-                "use the same flags and bundle to continue it, or choose another path"
-            )
+            problem = f"{_phrase(name, received.get(name))}, not {_phrase(name, value)}"
+            remedy = "use the same flags and bundle to continue it, or choose another path"
+            raise ValueError(f"was begun with {problem}; {remedy}")
 
 
 def _phrase(name: str, value: Any) -> str:

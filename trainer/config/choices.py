@@ -50,16 +50,13 @@ def check_settings(config: Any) -> None:
 def check_integer(name: str, value: int, least: int, most: int) -> None:
     """Check that a value is a whole number from `least` to `most`."""
     whole = isinstance(value, int) and not isinstance(value, bool)
-    require(
-        whole and least <= value <= most,
-        f"{name}={value}: expected a whole number from {least} to {most}",
-    )
+    expected = f"expected a whole number from {least} to {most}"
+    require(whole and least <= value <= most, f"{name}={value}: {expected}")
 
 
 def check_signal_rates(max_signal_rate: float, min_signal_rate: float) -> None:
     """Check that float32 can tell the ends of the cosine schedule from 0 and from each other."""
-    require(
-        MIN_SIGNAL_RATE <= min_signal_rate < max_signal_rate <= 1,
-        f"min_signal_rate={min_signal_rate}, max_signal_rate={max_signal_rate}: "
-        f"expected {MIN_SIGNAL_RATE} <= min_signal_rate < max_signal_rate <= 1",
-    )
+    received = f"min_signal_rate={min_signal_rate}, max_signal_rate={max_signal_rate}"
+    expected = f"expected {MIN_SIGNAL_RATE} <= min_signal_rate < max_signal_rate <= 1"
+    holds = MIN_SIGNAL_RATE <= min_signal_rate < max_signal_rate <= 1
+    require(holds, f"{received}: {expected}")

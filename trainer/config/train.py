@@ -33,18 +33,14 @@ class NetworkConfig:
         require(bool(self.widths), "widths=: expected at least one channel count, such as 32,64")
         for width in self.widths:
             check_integer("widths", width, 1, 4096)
-        require(
-            not self.attention_heads or self.widths[-1] % self.attention_heads == 0,
-            f"attention_heads={self.attention_heads}: expected a divisor of {self.widths[-1]}, "
-            "the width of the lowest level",
-        )
-        divisor = self.patch_size * 2 ** (len(self.widths) - 1)
-        require(
-            self.image_size % divisor == 0,
-            f"image_size={self.image_size}: expected a multiple of {divisor}, for patch_size="
-            f"{self.patch_size} and {len(self.widths)} levels; choose another size, or fewer "
-            "widths",
-        )
+        heads, width = self.attention_heads, self.widths[-1]
+        expected = f"expected a divisor of {width}, the width of the lowest level"
+        require(not heads or width % heads == 0, f"attention_heads={heads}: {expected}")
+        size, patch, levels = self.image_size, self.patch_size, len(self.widths)
+        divisor = patch * 2 ** (levels - 1)
+        expected = f"expected a multiple of {divisor}, for patch_size={patch} and {levels} levels"
+        remedy = "choose another size, or fewer widths"
+        require(size % divisor == 0, f"image_size={size}: {expected}; {remedy}")
 
     def heads(self, level: int) -> int:
         """The number of attention heads of a level."""
@@ -105,41 +101,32 @@ class TrainConfig:
         object.__setattr__(self, "widths", tuple(self.widths))
         check_settings(self)
         self._check_numbers()
-        self._check_kid()
-        self._check_learning_rate_decay()
         check_signal_rates(self.max_signal_rate, self.min_signal_rate)
         self._check_data()
         _ = self.network
 
     def _check_numbers(self) -> None:
+        decay, warm_up, last = self.learning_rate_decay, self.warm_up_steps, self.train_steps
+        at_end = f"less than train_steps={last}, over which learning_rate_decay=cosine falls to 0"
+        at_start = "at least 1, since learning_rate_decay=inverse_sqrt begins after the warm-up"
         for name, holds, expected in (
-            ("worker_timeout_s", 0 < self.worker_timeout_s < math.inf, "of seconds above 0"),
-            ("label_dropout", 0 <= self.label_dropout < 1, "in [0, 1)"),
-            ("learning_rate", 0 < self.learning_rate <= 1, "in (0, 1]"),
-            ("weight_decay", 0 <= self.weight_decay < 1, "in [0, 1)"),
-            ("gradient_clip_norm", 0 < self.gradient_clip_norm < math.inf, "above 0"),
+            (
+                "worker_timeout_s",
+                0 < self.worker_timeout_s < math.inf,
+                "a number of seconds above 0",
+            ),
+            ("label_dropout", 0 <= self.label_dropout < 1, "a number in [0, 1)"),
+            ("learning_rate", 0 < self.learning_rate <= 1, "a number in (0, 1]"),
+            ("weight_decay", 0 <= self.weight_decay < 1, "a number in [0, 1)"),
+            ("gradient_clip_norm", 0 < self.gradient_clip_norm < math.inf, "a number above 0"),
+            ("warm_up_steps", decay != "inverse_sqrt" or warm_up > 0, at_start),
+            ("warm_up_steps", decay != "cosine" or warm_up < last, at_end),
         ):
-            require(holds, f"{name}={getattr(self, name)}: expected a number {expected}")
-
-    def _check_kid(self) -> None:
-        require(self.kid_weights != "", "kid_weights=: empty; give a file or leave it out")
-        require(
-            self.kid_every_steps is not None or self.kid_weights is None,
-            f"kid_weights={self.kid_weights}: only KID reads them; expected kid_every_steps too; "
-            "give that, or leave both out",
-        )
-
-    def _check_learning_rate_decay(self) -> None:
-        require(
-            self.learning_rate_decay != "inverse_sqrt" or self.warm_up_steps > 0,
-            "warm_up_steps=0: learning_rate_decay=inverse_sqrt begins where the warm-up ends; "
-            "expected at least 1",
-        )
-        require(
-            self.learning_rate_decay != "cosine" or self.warm_up_steps < self.train_steps,
-            f"warm_up_steps={self.warm_up_steps}: expected less than train_steps="
-            f"{self.train_steps}, over which learning_rate_decay=cosine falls to 0",
-        )
+            require(holds, f"{name}={getattr(self, name)}: expected {expected}")
+        weights, read = self.kid_weights, self.kid_every_steps is not None
+        require(weights != "", "kid_weights=: empty; give a file or leave it out")
+        remedy = "only KID reads them; give kid_every_steps too, or leave both out"
+        require(weights is None or read, f"kid_weights={weights}: {remedy}")
 
     def _check_data(self) -> None:
         kind, _, name = self.data.partition(":")
@@ -150,16 +137,12 @@ class TrainConfig:
         require(valid, f"data={self.data}: expected {_DATA_EXPECTED}")
         for name in ("data_dir", "split", "eval_split"):
             value = getattr(self, name)
-            require(
-                kind == "tfds" or value is None,
-                f"{name}={value}: only tfds: data has it, and data={self.data}; leave it out",
-            )
+            problem = f"only tfds: data has it, and data={self.data}; leave it out"
+            require(kind == "tfds" or value is None, f"{name}={value}: {problem}")
             require(value != "", f"{name}=: empty; give a value or leave it out")
-        require(
-            self.cache != "none" or kind == "folder",
-            f"cache=none: data={self.data} cannot be read in any order; expected memory or disk; "
-            "leave it out",
-        )
+        problem = f"data={self.data} cannot be read in any order; expected memory or disk"
+        unordered = self.cache == "none" and kind != "folder"
+        require(not unordered, f"cache=none: {problem}; leave it out")
 
     @property
     def network(self) -> NetworkConfig:
@@ -183,10 +166,8 @@ class TrainConfig:
         required = {name for name, default in defaults.items() if default is MISSING}
         unknown, missing = sorted(settings.keys() - defaults), sorted(required - settings.keys())
         if unknown or missing:
-            raise InputError(
-                f"unknown settings {unknown}, missing settings {missing}: "
-                "expected the settings of this version of diffkiln"
-            )
+            problem = f"unknown settings {unknown}, missing settings {missing}"
+            raise InputError(f"{problem}: expected the settings of this version of diffkiln")
         return cls(**settings)
 
     def differences(self, other: "TrainConfig") -> list[str]:

@@ -129,10 +129,9 @@ class Denoiser:
         check_choice("prediction", self.prediction, PREDICTIONS)
         check_choice("conditioning", self.conditioning, CONDITIONINGS)
         if self.conditioning == "timestep" and not isinstance(self.schedule, DiscreteSchedule):
-            raise InputError(
-                "conditioning=timestep: the cosine schedule's time is continuous; expected another "
-                "conditioning, or the schedule ddpm_linear or ddpm_cosine"
-            )
+            problem = "the cosine schedule's time is continuous"
+            expected = "expected another conditioning, or the schedule ddpm_linear or ddpm_cosine"
+            raise InputError(f"conditioning=timestep: {problem}; {expected}")
 
     def __call__(
         self, noisy: tf.Tensor, time: tf.Tensor, conditioning: Conditioning | None = None

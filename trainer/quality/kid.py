@@ -39,10 +39,8 @@ def kid(samples: ArrayLike, reference: ArrayLike) -> KernelDistance:
     """
     x, y = _checked("samples", samples), _checked("reference", reference)
     if x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"features of {x.shape[1]} and {y.shape[1]} numbers: expected the same number in both "
-            "sets; use one extractor"
-        )
+        expected = "expected the same number in both sets; use one extractor"
+        raise ValueError(f"features of {x.shape[1]} and {y.shape[1]} numbers: {expected}")
     from_x = _mean_to_others(x) - _mean_kernel(x, y)
     from_y = _mean_to_others(y) - _mean_kernel(y, x)
     variance = sum(4 * np.var(part, ddof=1) / len(part) for part in (from_x, from_y))
@@ -69,10 +67,8 @@ def _mean_to_others(x: NDArray[np.float64]) -> NDArray[np.float64]:
 def _checked(name: str, values: ArrayLike) -> NDArray[np.float64]:
     features = np.asarray(values, np.float64)
     if features.ndim != 2 or len(features) < 2 or not features.shape[1]:
-        raise ValueError(
-            f"{name}: features of shape {list(features.shape)}, expected [n, d] of at least 2 "
-            "images; give one row for each image"
-        )
+        received = f"features of shape {list(features.shape)}"
+        raise ValueError(f"{name}: {received}, expected [n, d] with a row for at least 2 images")
     if not np.isfinite(features).all():
         bad = np.count_nonzero(~np.isfinite(features))
         raise ValueError(f"{name}: {bad} features are not finite; check the extractor's weights")
