@@ -43,11 +43,6 @@ class Output(NamedTuple):
     settings: Mapping[str, Any]
     shared: bool = False
 
-    @property
-    def moving(self) -> bool:
-        """Whether it is an animation."""
-        return self.ending == ".gif"
-
 
 def checked_output(values: Mapping[str, Any], bundle: Bundle, task: Task) -> Output:
     """Return where the task's images go; UsageError if they cannot go there."""
@@ -74,18 +69,19 @@ def checked_output(values: Mapping[str, Any], bundle: Bundle, task: Task) -> Out
 def _problem_with_size(task: Task, output: Output) -> str | None:
     """What is wrong with a picture or an animation of more pixels than viewers and files allow."""
     count, (height, width, _) = len(task.numbers), output.bundle.image_shape
+    moving = output.ending == ".gif"
     if count > MAX_TOGETHER:
         return f"would show {count} images, expected at most {MAX_TOGETHER}; give --out a folder"
-    shown = task.images_per_frame if output.moving else count + len(task.before)
+    shown = task.images_per_frame if moving else count + len(task.before)
     rows, columns = grid_shape(shown, one_row=task.one_row)
     height = (rows * (height + GAP) - GAP) * output.scale
     width = (columns * (width + GAP) - GAP) * output.scale
-    frames = task.frames if output.moving else 1
+    frames = task.frames if moving else 1
     size = f"{width} x {height} pixels, expected at most"
     if frames * height * width > MAX_PIXELS:
         remedy = "lower --count, --scale or, for a .gif, --steps"
         return f"would have {frames} frame(s) of {size} {MAX_PIXELS} pixels in all; {remedy}"
-    if output.moving and max(height, width) > MAX_GIF_SIDE:
+    if moving and max(height, width) > MAX_GIF_SIDE:
         return f"would have {size} {MAX_GIF_SIDE} a side in a .gif; lower --count or --scale"
     return None
 
@@ -103,7 +99,7 @@ def write(task: Task, output: Output, sampler: "Sampler") -> int:
         if unfinished is None:
             return 0
         task = replace(task, numbers=unfinished)
-    count, moving = len(task.numbers), output.moving
+    count, moving = len(task.numbers), output.ending == ".gif"
     if count and output.ending != ".npz":
         Background(import_pillow).start()  # while the first graph is loaded
     total, unit = (task.frames, "frames") if moving else (count, "images")
@@ -148,14 +144,10 @@ def _write_gif(task: Task, output: Output, batches: Iterator[np.ndarray]) -> Non
 def _write_arrays(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:
     from ..output.npz import save_arrays
 
-    save_arrays(
-        output.path,
-        batches,
-        shape=(len(task.numbers), *output.bundle.image_shape),
-        dtype=output.bundle.image_dtype,
-        others={**task.arrays, "settings": np.array(json.dumps(output.settings))},
-        named=output.shared,
-    )
+    shape, dtype = (len(task.numbers), *output.bundle.image_shape), output.bundle.image_dtype
+    others = {**task.arrays, "settings": np.array(json.dumps(output.settings))}
+    named = output.shared
+    save_arrays(output.path, batches, shape=shape, dtype=dtype, others=others, named=named)
 
 
 def _write_folder(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:

@@ -90,16 +90,9 @@ def interpolation(settings: Settings, values: Flags, _: Bundle) -> Task:
         arguments = settings.arguments(np.full(len(numbers), ends[0]))
         yield from sampler.interpolate(*ends, len(numbers), **arguments)[:, np.newaxis]
 
-    return Task(
-        settings,
-        np.arange(count),
-        "from seed {} to seed {}".format(*ends),
-        {"seeds": np.array(ends, np.int64)},
-        draw,
-        one_row=True,
-        frames=count,
-        there_and_back=True,
-    )
+    origin, arrays = "from seed {} to seed {}".format(*ends), {"seeds": np.array(ends, np.int64)}
+    shown: Any = {"one_row": True, "frames": count, "there_and_back": True}
+    return Task(settings, np.arange(count), origin, arrays, draw, **shown)
 
 
 def inpainting(settings: Settings, values: Flags, bundle: Bundle) -> Task:
@@ -108,7 +101,9 @@ def inpainting(settings: Settings, values: Flags, bundle: Bundle) -> Task:
 
     seeds = seeds_of(values)
     photo, mask = photo_of("inpaint", values, bundle), mask_of(values, bundle)
-    shown = to_uint8(photo[np.newaxis])[0]
+    plain = to_uint8(photo[np.newaxis])[0]
+    before, one_row = (plain, masked(plain, mask)), len(seeds) <= _ONE_ROW
+    arrays = {"seeds": seeds, "photo": photo, "mask": mask}
 
     def draw(sampler: "Sampler", seeds: np.ndarray) -> Batches:
         for start in range(0, len(seeds), _TOGETHER):
@@ -116,15 +111,8 @@ def inpainting(settings: Settings, values: Flags, bundle: Bundle) -> Task:
             photos = photo[np.newaxis].repeat(len(part), axis=0)
             yield sampler.inpaint(photos, mask, seeds=part, **settings.arguments(part))
 
-    return Task(
-        settings,
-        seeds,
-        _origin(seeds),
-        {"seeds": seeds, "photo": photo, "mask": mask},
-        draw,
-        before=(shown, masked(shown, mask)),
-        one_row=len(seeds) <= _ONE_ROW,
-    )
+    origin = _origin(seeds)
+    return Task(settings, seeds, origin, arrays, draw, before=before, one_row=one_row)
 
 
 def reconstruction(settings: Settings, values: Flags, bundle: Bundle) -> Task:

@@ -6,7 +6,8 @@ settings of its images. Each image in it is whole or missing, so none needs to b
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,13 @@ def save_folder(
     """
     with atomic(path) as temporary:
         temporary.mkdir()
-        for number, image in _numbered(numbers, batches):
+        for number, image in zip(numbers, chain.from_iterable(batches), strict=True):
             to_picture(image).save(temporary / png_name(number))
 
 
 def fill_folder(path: Path, batches: Iterable[np.ndarray], numbers: Iterable[int]) -> None:
     """Write each image to an existing folder, each whole or not at all."""
-    for number, image in _numbered(numbers, batches):
+    for number, image in zip(numbers, chain.from_iterable(batches), strict=True):
         save_png(path / png_name(number), image, named=True)
 
 
@@ -94,12 +95,6 @@ def missing(path: Path, numbers: np.ndarray) -> np.ndarray:
 def png_name(number: int) -> str:
     """Return the name of an image's file."""
     return f"{number:08d}.png"
-
-
-def _numbered(
-    numbers: Iterable[int], batches: Iterable[np.ndarray]
-) -> Iterator[tuple[int, np.ndarray]]:
-    return zip(numbers, (image for batch in batches for image in batch), strict=True)
 
 
 def _read_settings(path: Path) -> dict[str, Any] | None:

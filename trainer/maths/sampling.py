@@ -10,8 +10,6 @@ from ..errors import InputError, check_choice
 from .diffusion import Conditioning, Denoiser, noise_between, to_uint8
 from .solvers import Estimate, Rates, Solver, Stage, State, solver_named
 
-Hold = Callable[[tf.Tensor], tf.Tensor]
-
 
 @dataclass(frozen=True)
 class Sampling:
@@ -48,7 +46,7 @@ class Sampling:
         *,
         conditioning: Conditioning | None = None,
         fresh_noise: tf.Tensor | None = None,
-        hold: Hold | None = None,
+        hold: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> tuple[State, tf.Tensor]:
         """Step k of `steps`, int64 []: the next state, and x̂_0 in normalised units.
 

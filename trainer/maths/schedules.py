@@ -6,6 +6,7 @@ is noise (DDPM, arXiv 2006.11239; continuous time as in Salimans and Ho, arXiv 2
 
 import math
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +22,8 @@ class CosineSchedule:
 
     max_signal_rate: float = 0.95
     min_signal_rate: float = 0.02
+    # Time is continuous, but beyond a thousand steps no pixel changes.
+    max_steps: ClassVar[int] = 1000
 
     def __post_init__(self) -> None:
         check_signal_rates(self.max_signal_rate, self.min_signal_rate)
@@ -42,11 +45,6 @@ class CosineSchedule:
     @property
     def _angles(self) -> tuple[float, float]:
         return math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
-
-    @property
-    def max_steps(self) -> int:
-        """A thousand: time is continuous, but beyond that no pixel changes."""
-        return 1000
 
     def describe(self) -> dict[str, str | float]:
         """Name and parameters, as a bundle's manifest holds them."""
