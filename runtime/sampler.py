@@ -47,10 +47,10 @@ class Sampler:
     strongly it shows the class: 0 … 100, by default what the bundle says, and 1 where no class is
     shown. Any guidance but 1 costs a second evaluation of the network in each step.
 
-    Arguments: `bundle`, the folder that diffkiln-export wrote or the result of open_bundle, by
-    default the flowers bundled with diffkiln, which have the graph "sampler" only; `device`, "auto"
-    (CUDA where it works, otherwise the CPU, with the reason in the log "diffkiln.runtime": a
-    warning if there is an NVIDIA GPU), "cpu", "cuda" or "openvino", which samples step by step;
+    Arguments: `bundle`, a folder or the result of open_bundle, by default the flowers bundled with
+    diffkiln, which have the graph "sampler" only; `device`, "auto" (CUDA where it works, otherwise
+    the CPU, with the reason in the log "diffkiln.runtime"), "cpu", "cuda" or "openvino", which
+    samples step by step;
     `threads`, 1 … 1024, by default the number of physical cores; `max_batch`, 1 … 4096, the most
     images computed at once, by default chosen by measuring; `low_power` and `tf32` as in
     SessionSettings.
@@ -106,10 +106,10 @@ class Sampler:
             self._engine.inputs(graph)
 
     def warm_up(self, batch: int) -> None:
-        """Run one step of `batch` images, so that the next run of that size does not wait.
+        """Run one step of `batch` images.
 
         The first run of a size chooses a GPU's algorithms, allocates memory and captures kernels
-        for replay. Without a warm-up, all that is part of the first real run.
+        for replay, so the next one need not wait for that.
         """
         self._engine.warm_up(whole("batch", batch, 1, MAX_BATCH))
 

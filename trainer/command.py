@@ -17,9 +17,7 @@ from .errors import InputError
 
 Settings = TypeVar("Settings")
 
-USAGE_STATUS = 2
-FAILURE_STATUS = 1
-INTERRUPTED_STATUS = 130
+USAGE_STATUS, FAILURE_STATUS, INTERRUPTED_STATUS = 2, 1, 130
 
 
 def run_command(
@@ -40,7 +38,11 @@ def run_command(
     if "--version" in sys.argv[1:]:
         print(f"{program} {metadata.version('diffkiln')}")
         return 0
-    _log_to_stderr(program)
+    # diffkiln's own warnings only.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"{program}: %(message)s"))
+    logging.getLogger("diffkiln").addHandler(handler)
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         _refuse_stray(flag_values(sys.argv)[1:])
         settings = check()
@@ -111,14 +113,6 @@ def quiet_native_import() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
-
-
-def _log_to_stderr(program: str) -> None:
-    """Print diffkiln's own warnings only."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(f"{program}: %(message)s"))
-    logging.getLogger("diffkiln").addHandler(handler)
-    logging.getLogger().addHandler(logging.NullHandler())
 
 
 def _as_flag(error: Exception, flag_values: flags.FlagValues) -> str:

@@ -46,8 +46,8 @@ def levels(network: keras.Model) -> list[Level]:
 
 
 def _level(size: tuple[int, ...], layers: list[Any]) -> Level:
-    convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
-    attentions = [layer for layer in layers if isinstance(layer, SelfAttention)]
+    convolutions: list[Any] = [x for x in layers if isinstance(x, keras.layers.Conv2D)]
+    attentions: list[Any] = [x for x in layers if isinstance(x, SelfAttention)]
     pixels = math.prod(size)
     return Level(
         "×".join(map(str, size)),
@@ -128,10 +128,9 @@ def _place(config: TrainConfig) -> str:
     if config.distribute == "mirrored":
         return ", ".join(devices)
     cluster = cluster_from_environment()
-    return (
-        f"{', '.join(devices)} of worker {cluster.index} in {len(cluster.workers)} "
-        f"({', '.join(cluster.workers)})"
-    )
+    workers = cluster.workers
+    place = f"worker {cluster.index} in {len(workers)} ({', '.join(workers)})"
+    return f"{', '.join(devices)} of {place}"
 
 
 def _state(run_dir: Path, config: TrainConfig, resume: str, network: keras.Model) -> str:

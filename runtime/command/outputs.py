@@ -121,8 +121,7 @@ def _unfinished(task: Task, output: Output) -> np.ndarray | None:
         return missing(output.path, task.numbers)
     from ..output.npz import is_finished  # only here, so that pictures start sooner
 
-    finished = is_finished(output.path, output.settings, task.numbers)
-    return None if finished else task.numbers
+    return None if is_finished(output.path, output.settings, task.numbers) else task.numbers
 
 
 def _picture(task: Task, images: np.ndarray) -> np.ndarray:
@@ -146,8 +145,7 @@ def _write_arrays(task: Task, output: Output, batches: Iterator[np.ndarray]) -> 
 
     shape, dtype = (len(task.numbers), *output.bundle.image_shape), output.bundle.image_dtype
     others = {**task.arrays, "settings": np.array(json.dumps(output.settings))}
-    named = output.shared
-    save_arrays(output.path, batches, shape=shape, dtype=dtype, others=others, named=named)
+    save_arrays(output.path, batches, shape=shape, dtype=dtype, others=others, named=output.shared)
 
 
 def _write_folder(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:

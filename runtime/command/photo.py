@@ -156,21 +156,19 @@ def _centre(picture: Image.Image, width: int, height: int) -> Image.Image:
 
 def _plain(picture: Image.Image, channels: int) -> Image.Image:
     """Return a picture as grey, RGB or RGBA of 8 bits."""
-    picture = _convertible(picture)
+    if picture.mode == "F":
+        raise ValueError("mode F; convert it to 8 or 16 bits")
+    if picture.mode.startswith("I"):
+        picture = _grey_from_16_bits(picture)
+    elif picture.mode in (
+        "La",
+        "LAB",
+    ):  # which Pillow converts to RGB and RGBA only by way of these
+        picture = picture.convert("LA" if picture.mode == "La" else "RGB")
     if picture.has_transparency_data and channels < 4:
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture.convert("RGBA"))
     return picture.convert(_MODES[channels])
-
-
-def _convertible(picture: Image.Image) -> Image.Image:
-    """Return a picture in a mode that Pillow converts to RGB and RGBA without an error or loss."""
-    if picture.mode == "F":
-        raise ValueError("mode F; convert it to 8 or 16 bits")
-    if picture.mode.startswith("I"):
-        return _grey_from_16_bits(picture)
-    between = {"La": "LA", "LAB": "RGB"}.get(picture.mode)
-    return picture.convert(between) if between else picture
 
 
 def _grey_from_16_bits(picture: Image.Image) -> Image.Image:

@@ -74,10 +74,7 @@ def import_pillow() -> None:
 
 
 def save_png(path: str | os.PathLike[str], image: np.ndarray, *, named: bool = False) -> None:
-    """Write one image [height, width, channels] as PNG, whole or not at all.
-
-    `named` has the meaning it has for `atomic`.
-    """
+    """Write one image [height, width, channels] as PNG, `named` as for `atomic`."""
     picture = to_picture(image)
     with atomic(path, named=named) as temporary:
         picture.save(temporary, format="PNG")

@@ -19,12 +19,8 @@ class SpaceToDepth(layers.Layer):
         return tf.nn.space_to_depth(inputs, self.block)
 
 
-class DepthToSpace(layers.Layer):
+class DepthToSpace(SpaceToDepth):
     """The inverse of `SpaceToDepth`: [N, H, W, C·b²] → [N, H·b, W·b, C]."""
-
-    def __init__(self, block: int, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.block = block
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Images of a channel count divisible by the squared block."""
