@@ -29,8 +29,7 @@ def save_folder(
 ) -> None:
     """Write each image of each batch to a new folder as PNG, named by its number: 00000007.png.
 
-    The folder appears once every image is written. Raises OSError if there is one already that is
-    not empty.
+    The folder appears once every image is written. Raises OSError for one that is not empty.
     """
     with atomic(path) as temporary:
         temporary.mkdir()
