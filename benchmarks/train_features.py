@@ -17,7 +17,7 @@ import tensorflow as tf
 from absl import app, flags
 from flowers import flowers
 
-from diffkiln.trainer.quality.flower_network import INPUT_SIZE, POOLED, STRIDES, features, prepared
+from diffkiln.trainer.quality.features import INPUT_SIZE, POOLED, STRIDES, features, prepared
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "folder of the prepared oxford_flowers102", required=True)

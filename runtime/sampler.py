@@ -16,7 +16,7 @@ from .engine.arguments import (
     checked_steps,
 )
 from .engine.batching import TOGETHER
-from .engine.conditioning import Conditioning, Labels, Rows, checked_conditioning
+from .engine.conditioning import Labels, Rows, checked_conditioning
 from .engine.engine import Engine
 from .engine.session import SessionSettings
 from .engine.slerp import slerp
@@ -24,6 +24,8 @@ from .engine.stepwise import Progress, pieces, stepwise, stepwise_batches
 from .errors import BundleError
 from .limits import MAX_BATCH, MAX_COUNT, SEED_END, whole
 from .output.images import to_uint8
+
+Numbers = Mapping[str, float]
 
 
 class Sampler:
@@ -45,10 +47,10 @@ class Sampler:
     strongly it shows the class: 0 … 100, by default what the bundle says, and 1 where no class is
     shown. Any guidance but 1 costs a second evaluation of the network in each step.
 
-    Arguments: `bundle`, the folder that diffkiln-export wrote or the result of open_bundle, by
-    default the flowers bundled with diffkiln, which have the graph "sampler" only; `device`, "auto"
-    (CUDA where it works, otherwise the CPU, with the reason in the log "diffkiln.runtime": a
-    warning if there is an NVIDIA GPU), "cpu", "cuda" or "openvino", which samples step by step;
+    Arguments: `bundle`, a folder or the result of open_bundle, by default the flowers bundled with
+    diffkiln, which have the graph "sampler" only; `device`, "auto" (CUDA where it works, otherwise
+    the CPU, with the reason in the log "diffkiln.runtime"), "cpu", "cuda" or "openvino", which
+    samples step by step;
     `threads`, 1 … 1024, by default the number of physical cores; `max_batch`, 1 … 4096, the most
     images computed at once, by default chosen by measuring; `low_power` and `tf32` as in
     SessionSettings.
@@ -104,10 +106,10 @@ class Sampler:
             self._engine.inputs(graph)
 
     def warm_up(self, batch: int) -> None:
-        """Run one step of `batch` images, so that the next run of that size does not wait.
+        """Run one step of `batch` images.
 
         The first run of a size chooses a GPU's algorithms, allocates memory and captures kernels
-        for replay. Without a warm-up, all that is part of the first real run.
+        for replay, so the next one need not wait for that.
         """
         self._engine.warm_up(whole("batch", batch, 1, MAX_BATCH))
 
@@ -128,14 +130,14 @@ class Sampler:
         progress(done, total) is called after each, counting the steps of all batches. An exception
         from it ends the sampling. The images agree with those without progress to 1/255.
         """
-        inputs, conditioning = self._seeded(count, seeds, seed, labels, guidance)
+        rows, numbers = self._seeded(checked_seeds(count, seeds, seed), labels, guidance)
         if progress is None:
             steps = checked_drawn_steps(self._bundle, steps)
-            batches = self._drawn("sampler", inputs, steps, conditioning)
+            batches = self._drawn("sampler", rows, steps, numbers)
         else:
             steps = checked_steps(self._bundle, steps)
-            batches = self._stepped(inputs, steps, conditioning, progress)
-        shape = (len(inputs["seeds"]), *self._bundle.image_shape)
+            batches = self._stepped(rows, steps, numbers, progress)
+        shape = (len(rows["seeds"]), *self._bundle.image_shape)
         images, filled = np.empty(shape, self._bundle.image_dtype), 0
         for batch in batches:
             images[filled : filled + len(batch)] = batch
@@ -153,9 +155,9 @@ class Sampler:
         guidance: float | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield the images of the seeds, in order, some at a time; only one batch is in memory."""
-        inputs, conditioning = self._seeded(count, seeds, seed, labels, guidance)
+        rows, numbers = self._seeded(checked_seeds(count, seeds, seed), labels, guidance)
         steps = checked_drawn_steps(self._bundle, steps)
-        return self._drawn("sampler", inputs, steps, conditioning)
+        return self._drawn("sampler", rows, steps, numbers)
 
     def stepwise(
         self,
@@ -172,10 +174,10 @@ class Sampler:
         `images` holds all of them each time; the last agree with `sample` to 1/255. The bundle must
         hold the graphs "noise" and "step", which do all the mathematics. Stop iterating to cancel.
         """
-        inputs, conditioning = self._seeded(count, seeds, seed, labels, guidance)
+        rows, numbers = self._seeded(checked_seeds(count, seeds, seed), labels, guidance)
         steps = checked_steps(self._bundle, steps)
-        batches = pieces({**inputs, **conditioning.rows}, self._max_batch or TOGETHER)
-        runs = [stepwise(self._engine, batch, steps, conditioning.numbers) for batch in batches]
+        batches = pieces(rows, self._max_batch or TOGETHER)
+        runs = [stepwise(self._engine, batch, steps, numbers) for batch in batches]
         return (
             (step, np.concatenate([images for _, images in after]))
             for step, after in enumerate(zip(*runs, strict=True))
@@ -197,13 +199,13 @@ class Sampler:
         A frame is the network's estimate of the finished image, after every `every`-th step counted
         back from the last. The bundle must hold "trajectory", or "noise" and "step".
         """
-        inputs, conditioning = self._seeded(count, seeds, seed, labels, guidance)
+        rows, numbers = self._seeded(checked_seeds(count, seeds, seed), labels, guidance)
         steps = checked_steps(self._bundle, steps)
         every = whole("every", every, 1, self._bundle.max_steps)
         if "trajectory" in self._bundle.graphs and self.device != "openvino":
-            batches = self._run("trajectory", inputs, conditioning, steps=steps, every=every)
-            return np.concatenate([*batches], axis=1)
-        frames = self.stepwise(seeds=inputs["seeds"], steps=steps, labels=labels, guidance=guidance)
+            numbers = {"steps": steps, "every": every, **numbers}
+            return np.concatenate([*self._engine.run_all("trajectory", rows, **numbers)], axis=1)
+        frames = self.stepwise(seeds=rows["seeds"], steps=steps, labels=labels, guidance=guidance)
         return np.stack([to_uint8(x) for step, x in frames if (steps - 1 - step) % every == 0])
 
     def interpolate(
@@ -226,15 +228,13 @@ class Sampler:
         ends = [whole("seed_a", seed_a, 0, SEED_END - 1), whole("seed_b", seed_b, 0, SEED_END - 1)]
         first = np.full(whole("frames", frames, 2, MAX_COUNT), ends[0])
         steps = checked_drawn_steps(self._bundle, steps)
-        conditioning = checked_conditioning(self._bundle, labels, guidance, seeds=first)
+        rows, numbers = checked_conditioning(self._bundle, labels, guidance, seeds=first)
         if self._draws_fresh_noise():
-            raise BundleError(
-                f"{self._bundle.path} draws fresh noise in each step, expected a deterministic "
-                "sampler to interpolate with; export the model with --eta=0"
-            )
+            problem = "draws fresh noise in each step, expected a deterministic sampler"
+            raise BundleError(f"{self._bundle.path} {problem}; export the model with --eta=0")
         start, end = self._engine.run("noise", {"seeds": np.array(ends, np.int64)})[0]
-        noise = slerp(start, end, np.linspace(0.0, 1.0, frames))
-        return np.concatenate([*self._drawn("from_noise", {"noise": noise}, steps, conditioning)])
+        rows = {"noise": slerp(start, end, np.linspace(0.0, 1.0, frames)), **rows}
+        return np.concatenate([*self._drawn("from_noise", rows, steps, numbers)])
 
     def from_noise(
         self,
@@ -250,17 +250,15 @@ class Sampler:
         A bundle with fresh noise (eta above 0) draws it for `seeds`, one for each image; other
         bundles ignore them.
         """
-        inputs = {"noise": checked_noise(self._bundle, noise)}
-        count, steps = len(inputs["noise"]), checked_drawn_steps(self._bundle, steps)
-        conditioning = checked_conditioning(self._bundle, labels, guidance, count=count)
+        noise, steps = checked_noise(self._bundle, noise), checked_drawn_steps(self._bundle, steps)
+        rows, numbers = checked_conditioning(self._bundle, labels, guidance, count=len(noise))
+        rows = {"noise": noise, **rows}
         if self._draws_fresh_noise():
             if seeds is None:
-                raise ValueError(
-                    "seeds: received none, expected one for each image, since this bundle draws "
-                    "fresh noise in each step"
-                )
-            inputs["seeds"] = checked_seeds(None, seeds, 0, expected=count)
-        return np.concatenate([*self._drawn("from_noise", inputs, steps, conditioning)])
+                expected = "expected one for each image, since this bundle draws fresh noise"
+                raise ValueError(f"seeds: received none, {expected}")
+            rows["seeds"] = checked_seeds(None, seeds, 0, expected=len(noise))
+        return np.concatenate([*self._drawn("from_noise", rows, steps, numbers)])
 
     def encode(
         self,
@@ -277,9 +275,9 @@ class Sampler:
         sampling does.
         """
         images, steps = checked_images(self._bundle, images), checked_steps(self._bundle, steps)
-        conditioning = checked_conditioning(self._bundle, labels, guidance, count=len(images))
-        batches = self._run("encode", {"images": images}, conditioning, steps=steps)
-        return np.concatenate([*batches])
+        rows, numbers = checked_conditioning(self._bundle, labels, guidance, count=len(images))
+        rows = {"images": images, **rows}
+        return np.concatenate([*self._engine.run_all("encode", rows, steps=steps, **numbers)])
 
     def reconstruct(
         self,
@@ -312,46 +310,31 @@ class Sampler:
         images, steps = checked_images(self._bundle, images), checked_steps(self._bundle, steps)
         mask, count = checked_mask(self._bundle, mask, len(images)), len(images)
         chosen = checked_seeds(count if seeds is None else None, seeds, seed, expected=count)
-        conditioning = checked_conditioning(self._bundle, labels, guidance, count=count)
-        inputs = {"images": images, "mask": mask, "seeds": chosen}
-        return np.concatenate([*self._run("inpaint", inputs, conditioning, steps=steps)])
+        rows, numbers = checked_conditioning(self._bundle, labels, guidance, count=count)
+        rows = {"images": images, "mask": mask, "seeds": chosen, **rows}
+        return np.concatenate([*self._engine.run_all("inpaint", rows, steps=steps, **numbers)])
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run a graph of the bundle once: its outputs in order, for its inputs by name."""
         return self._engine.session(graph).run(feeds)
 
     def _seeded(
-        self,
-        count: int | Seeds | None,
-        seeds: Seeds | None,
-        seed: int,
-        labels: Labels | None,
-        guidance: float | None,
-    ) -> tuple[Rows, Conditioning]:
-        chosen = checked_seeds(count, seeds, seed)
-        conditioning = checked_conditioning(self._bundle, labels, guidance, seeds=chosen)
-        return {"seeds": chosen}, conditioning
+        self, chosen: np.ndarray, labels: Labels | None, guidance: float | None
+    ) -> tuple[Rows, Numbers]:
+        """Return a graph's inputs for seeds: those with a row for each image, and the scalars."""
+        rows, numbers = checked_conditioning(self._bundle, labels, guidance, seeds=chosen)
+        return {"seeds": chosen, **rows}, numbers
 
-    def _drawn(
-        self, graph: str, rows: Rows, steps: int, conditioning: Conditioning
-    ) -> Iterator[np.ndarray]:
+    def _drawn(self, graph: str, rows: Rows, steps: int, numbers: Numbers) -> Iterator[np.ndarray]:
         if self.device == "openvino":  # which takes no Loop
-            return self._stepped(rows, steps, conditioning)
-        return self._run(graph, rows, conditioning, steps=steps)
+            return self._stepped(rows, steps, numbers)
+        return self._engine.run_all(graph, rows, steps=steps, **numbers)
 
     def _stepped(
-        self, rows: Rows, steps: int, conditioning: Conditioning, progress: Progress | None = None
+        self, rows: Rows, steps: int, numbers: Numbers, progress: Progress | None = None
     ) -> Iterator[np.ndarray]:
-        size, rows = self._max_batch or TOGETHER, {**rows, **conditioning.rows}
-        return stepwise_batches(
-            self._engine, rows, steps, conditioning.numbers, size=size, progress=progress
-        )
-
-    def _run(
-        self, graph: str, rows: Rows, conditioning: Conditioning, **numbers: int
-    ) -> Iterator[np.ndarray]:
-        rows = {**rows, **conditioning.rows}
-        return self._engine.run_all(graph, rows, **numbers, **conditioning.numbers)
+        size = self._max_batch or TOGETHER
+        return stepwise_batches(self._engine, rows, steps, numbers, size=size, progress=progress)
 
     def _draws_fresh_noise(self) -> bool:
         return "seeds" in self._engine.inputs("from_noise")

@@ -3,9 +3,9 @@
 import os
 import sys
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from absl import flags
 from PIL import Image
@@ -34,16 +34,12 @@ _SETTINGS = {
     "data_dir": "where tensorflow-datasets finds prepared data",
     "split": "TFDS split to train on; Oxford Flowers: train+test",
     "eval_split": "TFDS split to hold out; Oxford Flowers: validation",
-    "cache": (
-        "where decoded pictures are kept; by default in memory if they take at most a quarter of it"
-    ),
+    "cache": "where decoded pictures are kept; by default in memory if they take a quarter or less",
     "image_size": "height and width in pixels",
     "batch_size": "images per step",
     "train_steps": "step to train to",
     "learning_rate": "Adam's, after the warm-up",
-    "learning_rate_decay": (
-        "after the warm-up: none, as 1/sqrt(step), or along a cosine to 0 at --train_steps"
-    ),
+    "learning_rate_decay": "after the warm-up: none, as 1/sqrt(step), or a cosine to --train_steps",
     "warm_up_steps": "steps over which the learning rate rises from 0",
     "weight_decay": "share of each weight to subtract in each step, times the learning rate",
     "gradient_clip_norm": "largest norm of a gradient",
@@ -61,12 +57,8 @@ _SETTINGS = {
     "patch_size": "pixels of a patch's side that become channels; 1 for none",
     "attention_heads": "heads of self-attention in the lowest level; 0 for none",
     "num_classes": "number of classes in the data, to condition the network on; by default none",
-    "label_dropout": (
-        "share of images trained without their label, for guidance; with --num_classes"
-    ),
-    "distribute": (
-        "train on one device, on all devices of this machine, or as the worker in TF_CONFIG"
-    ),
+    "label_dropout": "share of images without label, for guidance; with --num_classes",
+    "distribute": "one device, all devices of this machine, or the worker in TF_CONFIG",
     "worker_timeout_s": "seconds to wait for the other workers at the start",
     "init_from": "run or bundle whose weights a new run begins with",
     "keep_checkpoints": "number of newest checkpoints to keep, in addition to the best",
@@ -85,67 +77,48 @@ _DEFINE = {
 }
 
 
-def _define_settings() -> None:
+_RESUME = ("auto", "never", "must")
+
+
+def _define_flags() -> None:
+    within: Any = {"flag_values": FLAGS}
+    recipe = "network and recipe that the other flags change"
+    flags.DEFINE_string("run_dir", None, "folder of the run, created if missing", **within)
+    flags.DEFINE_enum("preset", "tiny", tuple(PRESETS), recipe, **within)
     of_setting = {each.name: each for each in fields(TrainConfig)}
     for name, text in _SETTINGS.items():
         each = of_setting[name]
         kind, *_ = get_args(each.type) or (each.type,)
         if choices := each.metadata.get("choices"):
-            flags.DEFINE_enum(name, None, choices, text, flag_values=FLAGS)
+            flags.DEFINE_enum(name, None, choices, text, **within)
         else:
-            _DEFINE[kind](name, None, text, flag_values=FLAGS)
+            _DEFINE[kind](name, None, text, **within)
+    flags.DEFINE_list("widths", None, "channels of each level, such as 48,80,112", **within)
+    flags.DEFINE_enum("resume", "auto", _RESUME, "whether to go on with an existing run", **within)
+    flags.DEFINE_bool("download", False, "let tensorflow-datasets download", **within)
+    flags.DEFINE_bool("describe", False, "print what would run, and run nothing", **within)
 
 
-flags.DEFINE_string("run_dir", None, "folder of the run, created if missing", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "preset",
-    "tiny",
-    tuple(PRESETS),
-    "network and recipe that the other flags change",
-    flag_values=FLAGS,
-)
-_define_settings()
-flags.DEFINE_list("widths", None, "channels of each level, such as 48,80,112", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "resume",
-    "auto",
-    ("auto", "never", "must"),
-    "whether to go on with an existing run",
-    flag_values=FLAGS,
-)
-flags.DEFINE_bool("download", False, "let tensorflow-datasets download", flag_values=FLAGS)
-flags.DEFINE_bool("describe", False, "print what would run, and run nothing", flag_values=FLAGS)
+_define_flags()
 
 
-@dataclass(frozen=True)
-class _Arguments:
-    run_dir: Path
-    config: TrainConfig
-
-
-def _check() -> _Arguments:
+def _check() -> tuple[Path, TrainConfig]:
     run_dir = Path(require_flag(FLAGS, "run_dir"))
     if set(str(run_dir)) & set("*?[]\\"):
         # TensorFlow treats the path of a checkpoint as a pattern.
         raise InputError(f"run_dir={run_dir}: expected a path without any of * ? [ ] \\")
     settings = {name: FLAGS[name].value for name in _SETTINGS}
-    widths = FLAGS.widths and tuple(_whole_number(width) for width in FLAGS.widths)
+    widths = FLAGS.widths and tuple(int(w) if w.strip().isdecimal() else w for w in FLAGS.widths)
     config = preset_config(FLAGS.preset, widths=widths, **settings)
     if config.distribute == "multi_worker":
         workers = len(cluster_from_environment().workers)
         if config.batch_size % workers:
-            raise InputError(
-                f"batch_size={config.batch_size}: expected a multiple of {workers}, the number of "
-                "workers in TF_CONFIG"
-            )
-    return _Arguments(run_dir, config)
+            expected = f"a multiple of {workers}, the number of workers in TF_CONFIG"
+            raise InputError(f"batch_size={config.batch_size}: expected {expected}")
+    return run_dir, config
 
 
-def _whole_number(text: str) -> int | str:
-    return int(text) if text.strip().isdecimal() else text
-
-
-def _run(arguments: _Arguments) -> None:
+def _run(arguments: tuple[Path, TrainConfig]) -> None:
     # Pictures up to twice the size that Pillow warns of are decoded, and larger ones refused.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     with quiet_native_import():
@@ -153,9 +126,9 @@ def _run(arguments: _Arguments) -> None:
         from .training.train import train
     options = {"resume": FLAGS.resume, "download": FLAGS.download}
     if FLAGS.describe:
-        print(describe(arguments.run_dir, arguments.config, **options))
-        return
-    train(arguments.run_dir, arguments.config, **options)
+        print(describe(*arguments, **options))
+    else:
+        train(*arguments, **options)
 
 
 def main() -> int:
@@ -168,7 +141,3 @@ def main() -> int:
         sys.stderr.flush()
         os._exit(status)
     return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -17,9 +17,7 @@ from .errors import InputError
 
 Settings = TypeVar("Settings")
 
-USAGE_STATUS = 2
-FAILURE_STATUS = 1
-INTERRUPTED_STATUS = 130
+USAGE_STATUS, FAILURE_STATUS, INTERRUPTED_STATUS = 2, 1, 130
 
 
 def run_command(
@@ -40,7 +38,11 @@ def run_command(
     if "--version" in sys.argv[1:]:
         print(f"{program} {metadata.version('diffkiln')}")
         return 0
-    _log_to_stderr(program)
+    # diffkiln's own warnings only.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"{program}: %(message)s"))
+    logging.getLogger("diffkiln").addHandler(handler)
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         _refuse_stray(flag_values(sys.argv)[1:])
         settings = check()
@@ -51,9 +53,9 @@ def run_command(
     except (InputError, OSError, MemoryError) as error:
         return _fail(program, error, FAILURE_STATUS)
     except ModuleNotFoundError as error:
-        extra = program.removeprefix("diffkiln-")
-        remedy = f"needs {error.name}, which is not installed: pip install 'diffkiln[{extra},cpu]'"
-        return _fail(program, remedy, FAILURE_STATUS)
+        remedy = f"pip install 'diffkiln[{program.removeprefix('diffkiln-')},cpu]'"
+        text = f"needs {error.name}, which is not installed: {remedy}"
+        return _fail(program, text, FAILURE_STATUS)
     except KeyboardInterrupt:
         return _fail(program, "interrupted", INTERRUPTED_STATUS)
     return 0
@@ -113,21 +115,12 @@ def quiet_native_import() -> Iterator[None]:
             os.close(kept)
 
 
-def _log_to_stderr(program: str) -> None:
-    """Print diffkiln's own warnings only."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(f"{program}: %(message)s"))
-    logging.getLogger("diffkiln").addHandler(handler)
-    logging.getLogger().addHandler(logging.NullHandler())
-
-
 def _as_flag(error: Exception, flag_values: flags.FlagValues) -> str:
     """Rewrite a setting's error as a flag's error."""
     if isinstance(error, flags.UnrecognizedFlagError):
         near = difflib.get_close_matches(error.flagname, list(flag_values))
-        return f"--{error.flagname}: no such flag" + (
-            f"; did you mean --{near[0]}?" if near else "; see --help"
-        )
+        remedy = f"did you mean --{near[0]}?" if near else "see --help"
+        return f"--{error.flagname}: no such flag; {remedy}"
     text = re.sub("invalid literal for int.*", "expected a whole number", str(error))
     text = re.sub("could not convert string to float.*", "expected a number", text)
     text = text.removeprefix("flag ")

@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -23,8 +22,7 @@ from .training.train import check_run_directory
 _BYTES_PER_PARAMETER = 5 * 4
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """The layers whose images have the same size; `multiply_adds` and `values` are for one image.
 
     `values` counts the outputs of all layers, which a step keeps for its backward pass.
@@ -40,16 +38,14 @@ class Level:
 
 def levels(network: keras.Model) -> list[Level]:
     """The network's layers by the size of their images, the largest first."""
-    by_size: dict[tuple[int, int], list[Any]] = {}
-    layers: list[Any] = network.layers
-    for layer in layers:
-        shape = layer.output.shape
-        if len(shape) == 4:
-            by_size.setdefault((shape[1], shape[2]), []).append(layer)
+    by_size: dict[tuple[int, ...], list[Any]] = {}
+    for layer in network.layers:
+        if len(layer.output.shape) == 4:
+            by_size.setdefault(layer.output.shape[1:3], []).append(layer)
     return [_level(size, by_size[size]) for size in sorted(by_size, reverse=True)]
 
 
-def _level(size: tuple[int, int], layers: list[Any]) -> Level:
+def _level(size: tuple[int, ...], layers: list[Any]) -> Level:
     convolutions: list[Any] = [x for x in layers if isinstance(x, keras.layers.Conv2D)]
     attentions: list[Any] = [x for x in layers if isinstance(x, SelfAttention)]
     pixels = math.prod(size)
@@ -80,21 +76,16 @@ def describe(
 
 
 def _table(network: keras.Model) -> Iterator[str]:
-    rows = [
-        (level.size, level.channels, level.convolutions, level.parameters, level.multiply_adds)
-        for level in levels(network)
-    ]
-    convolutions = sum(level.convolutions for level in levels(network))
+    rows = levels(network)
+    convolutions = sum(level.convolutions for level in rows)
     total = ("all", "", convolutions, network.count_params(), multiply_adds(network))
     yield _line("images", "channels", "convolutions", "parameters", "multiply-adds")
-    yield from (_line(*row) for row in (*rows, total))
+    yield from (_line(*row[:5]) for row in (*rows, total))
 
 
 def _line(*cells: str | int) -> str:
     texts = [cell if isinstance(cell, str) else f"{cell:,}" for cell in cells]
-    return "".join(
-        f"{text:>{width}}" for text, width in zip(texts, (9, 10, 14, 13, 17), strict=True)
-    )
+    return "{:>9}{:>10}{:>14}{:>13}{:>17}".format(*texts)
 
 
 def _memory(network: keras.Model, config: TrainConfig) -> Iterator[str]:
@@ -113,8 +104,7 @@ def _plan(config: TrainConfig, download: bool) -> Iterator[str]:
     held_out = f", {config.eval_split} held out" if config.eval_split else ""
     try:
         cache = planned_cache(config, download=download)
-        yield f"data      {config.data}{split}{held_out}"
-        yield f"cache     {cache}"
+        yield f"data      {config.data}{split}{held_out}\ncache     {cache}"
     except InputError as error:
         yield f"data      would be refused: {error}"
     yield (
@@ -127,24 +117,20 @@ def _plan(config: TrainConfig, download: bool) -> Iterator[str]:
         f"then {config.learning_rate_decay}; weight decay {config.weight_decay:g}, "
         f"gradients clipped to {config.gradient_clip_norm:g}"
     )
-    devices = [device.name.removeprefix("/physical_device:") for device in _devices()]
-    yield f"device    {_place(config, devices)} in {config.precision}"
+    yield f"device    {_place(config)} in {config.precision}"
 
 
-def _place(config: TrainConfig, devices: list[str]) -> str:
+def _place(config: TrainConfig) -> str:
+    found = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("CPU")
+    devices = [device.name.removeprefix("/physical_device:") for device in found]
     if config.distribute == "none":
         return devices[0]
     if config.distribute == "mirrored":
         return ", ".join(devices)
     cluster = cluster_from_environment()
-    return (
-        f"{', '.join(devices)} of worker {cluster.index} in {len(cluster.workers)} "
-        f"({', '.join(cluster.workers)})"
-    )
-
-
-def _devices() -> list[Any]:
-    return tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("CPU")
+    workers = cluster.workers
+    place = f"worker {cluster.index} in {len(workers)} ({', '.join(workers)})"
+    return f"{', '.join(devices)} of {place}"
 
 
 def _state(run_dir: Path, config: TrainConfig, resume: str, network: keras.Model) -> str:

@@ -62,9 +62,7 @@ def preset_config(preset: str, **settings: Any) -> TrainConfig:
     chosen = {name: value for name, value in settings.items() if value is not None}
     for name in ("max_signal_rate", "min_signal_rate"):
         if name in chosen and chosen.get("schedule", "cosine") != "cosine":
-            raise InputError(
-                f"{name}={chosen[name]}: only the cosine schedule has it, and schedule="
-                f"{chosen['schedule']}; leave it out"
-            )
+            problem = f"only the cosine schedule has it, not {chosen['schedule']}; leave it out"
+            raise InputError(f"{name}={chosen[name]}: {problem}")
     defaults = _SPLITS.get(chosen.get("data", ""), {})
     return TrainConfig(preset=preset, **{**_COMMON, **PRESETS[preset], **defaults, **chosen})

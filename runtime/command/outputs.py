@@ -1,7 +1,7 @@
 """Writes the images of a task as a picture, an animation, arrays or a folder."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,15 +12,7 @@ from ..background import Background
 from ..bundle.bundle import Bundle
 from ..output.folder import fill_folder, missing, open_folder, save_folder
 from ..output.gif import save_gif
-from ..output.images import (
-    GAP,
-    enlarge,
-    grid,
-    grid_shape,
-    import_pillow,
-    save_png,
-    to_uint8,
-)
+from ..output.images import GAP, enlarge, grid, grid_shape, import_pillow, save_png, to_uint8
 from .options import bad_flag, require_writable
 from .progress import progress
 from .tasks import MAX_TOGETHER, Task
@@ -34,11 +26,7 @@ MAX_PIXELS = 2**28
 MAX_GIF_SIDE = 2**16 - 1
 
 # The endings that go with a flag; "" is a folder.
-_ENDINGS = {
-    "shard": (".npz", ""),
-    "inpaint": (".png", ".npz", ""),
-    "reconstruct": (".png", ".npz"),
-}
+_ENDINGS = {"shard": (".npz", ""), "inpaint": (".png", ".npz", ""), "reconstruct": (".png", ".npz")}
 
 
 class Output(NamedTuple):
@@ -54,11 +42,6 @@ class Output(NamedTuple):
     bundle: Bundle
     settings: Mapping[str, Any]
     shared: bool = False
-
-    @property
-    def moving(self) -> bool:
-        """Whether it is an animation."""
-        return self.ending == ".gif"
 
 
 def checked_output(values: Mapping[str, Any], bundle: Bundle, task: Task) -> Output:
@@ -76,8 +59,8 @@ def checked_output(values: Mapping[str, Any], bundle: Bundle, task: Task) -> Out
         raise bad_flag("scale", scale, "expected 1 for a .npz; leave it out")
     path = shard.file(out) if shard is not None and ending else out
     require_writable("out", path, folder=not ending, shared=shard is not None)
-    settings = task.settings.record(bundle, scale)
-    output = Output(path, ending, scale, bundle, settings, shard is not None)
+    record = task.settings.record(bundle, scale)
+    output = Output(path, ending, scale, bundle, record, shard is not None)
     if ending in (".png", ".gif") and (problem := _problem_with_size(task, output)):
         raise bad_flag("out", path, problem)
     return output
@@ -86,23 +69,20 @@ def checked_output(values: Mapping[str, Any], bundle: Bundle, task: Task) -> Out
 def _problem_with_size(task: Task, output: Output) -> str | None:
     """What is wrong with a picture or an animation of more pixels than viewers and files allow."""
     count, (height, width, _) = len(task.numbers), output.bundle.image_shape
+    moving = output.ending == ".gif"
     if count > MAX_TOGETHER:
         return f"would show {count} images, expected at most {MAX_TOGETHER}; give --out a folder"
-    shown = task.images_per_frame if output.moving else count + len(task.before)
+    shown = task.images_per_frame if moving else count + len(task.before)
     rows, columns = grid_shape(shown, one_row=task.one_row)
     height = (rows * (height + GAP) - GAP) * output.scale
     width = (columns * (width + GAP) - GAP) * output.scale
-    frames = task.frames if output.moving else 1
+    frames = task.frames if moving else 1
+    size = f"{width} x {height} pixels, expected at most"
     if frames * height * width > MAX_PIXELS:
-        return (
-            f"would have {frames} frame(s) of {width} x {height} pixels, expected at most "
-            f"{MAX_PIXELS} pixels in all; lower --count, --scale or, for a .gif, --steps"
-        )
-    if output.moving and max(height, width) > MAX_GIF_SIDE:
-        return (
-            f"would have {width} x {height} pixels, expected at most {MAX_GIF_SIDE} a side in a "
-            ".gif; lower --count or --scale"
-        )
+        remedy = "lower --count, --scale or, for a .gif, --steps"
+        return f"would have {frames} frame(s) of {size} {MAX_PIXELS} pixels in all; {remedy}"
+    if moving and max(height, width) > MAX_GIF_SIDE:
+        return f"would have {size} {MAX_GIF_SIDE} a side in a .gif; lower --count or --scale"
     return None
 
 
@@ -119,14 +99,18 @@ def write(task: Task, output: Output, sampler: "Sampler") -> int:
         if unfinished is None:
             return 0
         task = replace(task, numbers=unfinished)
-    count, moving = len(task.numbers), output.moving
+    count, moving = len(task.numbers), output.ending == ".gif"
     if count and output.ending != ".npz":
         Background(import_pillow).start()  # while the first graph is loaded
     total, unit = (task.frames, "frames") if moving else (count, "images")
     with progress(total, unit) as advance:
-        batches = task.batches(sampler) if count else iter(())
-        reported = _reported(batches, lambda batch: advance(1 if moving else len(batch)))
-        _WRITERS[output.ending](task, output, reported)
+
+        def reported() -> Iterator[np.ndarray]:
+            for batch in task.draw(sampler, task.numbers) if count else ():
+                yield batch
+                advance(1 if moving else len(batch))
+
+        _WRITERS[output.ending](task, output, reported())
     return count
 
 
@@ -137,17 +121,7 @@ def _unfinished(task: Task, output: Output) -> np.ndarray | None:
         return missing(output.path, task.numbers)
     from ..output.npz import is_finished  # only here, so that pictures start sooner
 
-    finished = is_finished(output.path, output.settings, task.numbers)
-    return None if finished else task.numbers
-
-
-def _reported(
-    batches: Iterator[np.ndarray], report: Callable[[np.ndarray], None]
-) -> Iterator[np.ndarray]:
-    """Yield the batches, and report each once it has been written."""
-    for batch in batches:
-        yield batch
-        report(batch)
+    return None if is_finished(output.path, output.settings, task.numbers) else task.numbers
 
 
 def _picture(task: Task, images: np.ndarray) -> np.ndarray:
@@ -169,14 +143,9 @@ def _write_gif(task: Task, output: Output, batches: Iterator[np.ndarray]) -> Non
 def _write_arrays(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:
     from ..output.npz import save_arrays
 
-    save_arrays(
-        output.path,
-        batches,
-        shape=(len(task.numbers), *output.bundle.image_shape),
-        dtype=output.bundle.image_dtype,
-        others={**task.arrays, "settings": np.array(json.dumps(output.settings))},
-        named=output.shared,
-    )
+    shape, dtype = (len(task.numbers), *output.bundle.image_shape), output.bundle.image_dtype
+    others = {**task.arrays, "settings": np.array(json.dumps(output.settings))}
+    save_arrays(output.path, batches, shape=shape, dtype=dtype, others=others, named=output.shared)
 
 
 def _write_folder(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:

@@ -2,12 +2,18 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
+
+from ..bundle.bundle import Bundle
+from .options import bad_flag
+
+Content = TypeVar("Content")
 
 # Files are often misnamed, so the ending does not choose the format. Formats that Pillow hands to
 # another program (EPS) stay out.
@@ -26,6 +32,31 @@ _UPRIGHT = {
 }
 # What Pillow multiplies grey levels of 2 and 4 bits by, but not the level that is transparent.
 _PNG_SCALES = {"L;2": 85, "L;4": 17}
+
+
+def photo_of(flag: str, values: Mapping[str, Any], bundle: Bundle) -> np.ndarray:
+    """Return the photograph of a flag in the bundle's size and dtype."""
+    photo = _read(flag, values[flag], lambda path: read_photo(path, bundle.image_shape))
+    return photo if bundle.image_dtype == "uint8" else photo.astype(np.float32) / np.float32(255)
+
+
+def mask_of(values: Mapping[str, Any], bundle: Bundle) -> np.ndarray:
+    """Return the mask, uint8 [height, width, 1]; UsageError unless it fits the photograph."""
+    height, width, _ = bundle.image_shape
+    photo_size = _read("inpaint", values["inpaint"], upright_size)
+    size = _read("mask", values["mask"], upright_size)
+    if size not in (photo_size, (width, height)):
+        has, wanted = (" x ".join(map(str, pair)) for pair in (size, photo_size))
+        wanted = f"{wanted} like the photograph, or {width} x {height} like the bundle"
+        raise bad_flag("mask", values["mask"], f"has {has} pixels, expected {wanted}; resize it")
+    return _read("mask", values["mask"], lambda path: read_mask(path, bundle.image_shape))
+
+
+def _read(flag: str, path: Path, reader: Callable[[Path], Content]) -> Content:
+    try:
+        return reader(path)
+    except ValueError as error:
+        raise bad_flag(flag, path, str(error)) from error
 
 
 def read_photo(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
@@ -58,9 +89,7 @@ def read_mask(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     """
     mask = (read_photo(path, (*shape[:2], 1)) >= 128).astype(np.uint8)
     if not mask.any():
-        raise ValueError(
-            "is black all over; expected white where the photograph is to be repainted"
-        )
+        raise ValueError("is black all over; expected white where to repaint the photograph")
     return mask
 
 
@@ -127,21 +156,19 @@ def _centre(picture: Image.Image, width: int, height: int) -> Image.Image:
 
 def _plain(picture: Image.Image, channels: int) -> Image.Image:
     """Return a picture as grey, RGB or RGBA of 8 bits."""
-    picture = _convertible(picture)
+    if picture.mode == "F":
+        raise ValueError("mode F; convert it to 8 or 16 bits")
+    if picture.mode.startswith("I"):
+        picture = _grey_from_16_bits(picture)
+    elif picture.mode in (
+        "La",
+        "LAB",
+    ):  # which Pillow converts to RGB and RGBA only by way of these
+        picture = picture.convert("LA" if picture.mode == "La" else "RGB")
     if picture.has_transparency_data and channels < 4:
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture.convert("RGBA"))
     return picture.convert(_MODES[channels])
-
-
-def _convertible(picture: Image.Image) -> Image.Image:
-    """Return a picture in a mode that Pillow converts to RGB and RGBA without an error or loss."""
-    if picture.mode == "F":
-        raise ValueError("mode F; convert it to 8 or 16 bits")
-    if picture.mode.startswith("I"):
-        return _grey_from_16_bits(picture)
-    between = {"La": "LA", "LAB": "RGB"}.get(picture.mode)
-    return picture.convert(between) if between else picture
 
 
 def _grey_from_16_bits(picture: Image.Image) -> Image.Image:

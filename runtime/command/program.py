@@ -61,14 +61,16 @@ class Command(NamedTuple):
         if {"--help", "-help", "-h"} & set(arguments):
             print(self._help(), flush=True)
         elif {"--version", "-version"} & set(arguments):
-            print(f"{self.program} {_version()}", flush=True)
+            from importlib import metadata  # only here, so that pictures start sooner
+
+            print(f"{self.program} {metadata.version('diffkiln')}", flush=True)
         else:
             values = parse_options(self.options, arguments)
             logging.basicConfig(format=f"{self.program}: %(message)s")
             self.body(values)
 
     def _help(self) -> str:
-        width = max((len(option.usage) for option in self.options), default=0)
+        width = max(len(option.usage) for option in self.options)
         described = "\n".join(option.describe(width) for option in self.options)
         return f"{self.purpose}\n\n  {self.example}\n\n{described}\n  --help, --version"
 
@@ -120,9 +122,3 @@ def device_discovery_hidden() -> Iterator[None]:
             lines = [line for line in held if b"device_discovery" not in line]
         os.write(2, b"".join(lines))
         os.close(kept)
-
-
-def _version() -> str:
-    from importlib import metadata  # only here, so that pictures start sooner
-
-    return metadata.version("diffkiln")

@@ -4,7 +4,6 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 # Shorter work needs no bar, and does not wait for the import of one.
 PATIENCE_S = 1.0
@@ -19,24 +18,20 @@ def progress(total: int, unit: str) -> Iterator[Callable[[int], None]]:
     """
     seen = sys.stderr is not None and sys.stderr.isatty()
     patient_until = time.monotonic() + PATIENCE_S
-    done, bars = 0, []
+    done, bar = 0, None
 
     def advance(count: int) -> None:
-        nonlocal done
+        nonlocal done, bar
         done += count
-        if bars:
-            bars[0].update(count)
+        if bar is not None:
+            bar.update(count)
         elif seen and done < total and time.monotonic() > patient_until:
-            bars.append(_bar(total, unit, done))
+            from tqdm import tqdm
+
+            bar = tqdm(total=total, initial=done, unit=f" {unit}", leave=False, dynamic_ncols=True)
 
     try:
         yield advance
     finally:
-        for bar in bars:
+        if bar is not None:
             bar.close()
-
-
-def _bar(total: int, unit: str, done: int) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(total=total, initial=done, unit=f" {unit}", leave=False, dynamic_ncols=True)

@@ -10,30 +10,26 @@ from ..limits import MAX_BATCH, MAX_THREADS, SEED_END
 from .options import Option, file_path, integer, name_list, number, one_of, whole_number
 from .outputs import checked_output, write
 from .program import Command, load_sampler
-from .request import checked_task
 from .seeds import parse_seeds, parse_shard
+from .tasks import checked_task
 
 MAX_SCALE = 64
 
 _SAMPLER_FLAGS = ("device", "threads", "max_batch", "low_power", "tf32")
 
+SEED = whole_number(0, SEED_END - 1)
+
 # Numbers without a range here are checked as a Sampler's arguments are, against the bundle.
 OPTIONS = (
     Option("bundle", file_path, "what diffkiln-export wrote; by default the bundled flowers"),
-    Option(
-        "out", file_path, "what to write: a .png, .gif or .npz, or a folder of PNGs", required=True
-    ),
+    Option("out", file_path, "what to write: a .png, .gif, .npz or folder of PNGs", required=True),
     Option("count", integer, "how many images; by default 16"),
     Option("seed", integer, "seed of the first image, plus 1 for each next image; by default 0"),
     Option("seeds", parse_seeds, "seeds like 3,7,9-12 instead of --count and --seed"),
     Option("steps", integer, "denoising steps; by default the bundle's"),
     Option("label", name_list, "classes to show, by name or number, in turn; none for no class"),
     Option("guidance", number, "how strongly to show a class; by default the bundle's"),
-    Option(
-        "interpolate_to",
-        whole_number(0, SEED_END - 1),
-        "go from the picture of --seed to the picture of this seed, in --count images",
-    ),
+    Option("interpolate_to", SEED, "go from --seed's picture to this seed's, in --count images"),
     Option("inpaint", file_path, "a photograph to repaint where --mask is white"),
     Option("mask", file_path, "a black and white picture as large as that photograph"),
     Option("reconstruct", file_path, "a photograph to encode as noise and draw again"),

@@ -42,9 +42,7 @@ def parse_shard(text: str) -> Shard:
     match = re.fullmatch("([0-9]{1,5})/([0-9]{1,5})", text)
     number, total = map(int, match.groups()) if match else (0, 0)
     if not 1 <= number <= total:
-        raise ValueError(
-            f"expected a part and the number of parts like 3/16, at most {MAX_SHARDS} parts"
-        )
+        raise ValueError(f"expected a part and the parts' number like 3/16, at most {MAX_SHARDS}")
     return Shard(number, total)
 
 

@@ -1,17 +1,17 @@
-"""The kinds of images that a bundle can be asked for, whatever file they go to."""
+"""The kinds of images that a bundle can be asked for, whatever file they go to; checks which."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..bundle.bundle import Bundle
-from ..output.images import masked, to_uint8
+from ..bundle.bundle import MANIFEST, Bundle
+from ..errors import BundleError, UsageError
+from ..output.images import CHANNELS, masked, to_uint8
 from .options import bad_flag
 from .seeds import count_of, seeds_of
-from .settings import Settings
+from .settings import Settings, checked_settings
 
 if TYPE_CHECKING:
     from ..sampler import Sampler
@@ -32,19 +32,19 @@ Batches = Iterator[np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Checked work: `draw` yields the images of `numbers` in order, some at a time.
+    """Checked work: `draw` yields the images [M, height, width, channels] of `numbers` in order.
 
-    `numbers` int64 [N] name the images' files in a folder, `origin` says in words where the images
-    come from, and `arrays` go into a .npz beside the images. A picture shows the images `before`,
-    uint8 [height, width, channels], first. For an animation, `draw` yields one of the `frames`
-    each time, which shows `images_per_frame` images.
+    `numbers` int64 [N] name the images' files in a folder, `origin` says in words where they come
+    from, and `arrays` go into a .npz beside them. A picture shows the images `before`, uint8
+    [height, width, channels], first. For an animation, `draw` yields one of the `frames` each time,
+    which shows `images_per_frame` images.
     """
 
     settings: Settings
     numbers: np.ndarray
     origin: str
     arrays: Mapping[str, np.ndarray]
-    draw: Callable[["Sampler", Settings, np.ndarray], Batches]
+    draw: Callable[["Sampler", np.ndarray], Batches]
     _: KW_ONLY
     before: Sequence[np.ndarray] = ()
     one_row: bool = False
@@ -52,19 +52,15 @@ class Task:
     images_per_frame: int = 1
     there_and_back: bool = False
 
-    def batches(self, sampler: "Sampler") -> Batches:
-        """Yield images [M, height, width, channels] of the bundle's dtype."""
-        return self.draw(sampler, self.settings, self.numbers)
-
 
 def samples(settings: Settings, values: Flags, _: Bundle) -> Task:
     """Draw the images of the seeds."""
+
+    def draw(sampler: "Sampler", seeds: np.ndarray) -> Batches:
+        return sampler.batches(seeds=seeds, **settings.arguments(seeds))
+
     seeds = seeds_of(values)
-    return Task(settings, seeds, _origin(seeds), {"seeds": seeds}, _sampled)
-
-
-def _sampled(sampler: "Sampler", settings: Settings, seeds: np.ndarray) -> Batches:
-    return sampler.batches(seeds=seeds, **settings.arguments(seeds))
+    return Task(settings, seeds, _origin(seeds), {"seeds": seeds}, draw)
 
 
 def denoising(settings: Settings, values: Flags, _: Bundle) -> Task:
@@ -72,26 +68,16 @@ def denoising(settings: Settings, values: Flags, _: Bundle) -> Task:
 
     There is a frame for each step, or for every second, and so on, counted back from the last.
     """
-    seeds, frames = seeds_of(values), -(-settings.steps // _every(settings))
-    return Task(
-        settings,
-        seeds,
-        _origin(seeds),
-        {},
-        _denoised,
-        frames=frames,
-        images_per_frame=len(seeds),
-    )
+    every = -(-settings.steps // MAX_DENOISING_FRAMES)
+    seeds, frames = seeds_of(values), -(-settings.steps // every)
 
+    def draw(sampler: "Sampler", seeds: np.ndarray) -> Batches:
+        for step, images in sampler.stepwise(seeds=seeds, **settings.arguments(seeds)):
+            if (settings.steps - 1 - step) % every == 0:
+                yield images
 
-def _denoised(sampler: "Sampler", settings: Settings, seeds: np.ndarray) -> Batches:
-    for step, images in sampler.stepwise(seeds=seeds, **settings.arguments(seeds)):
-        if (settings.steps - 1 - step) % _every(settings) == 0:
-            yield images
-
-
-def _every(settings: Settings) -> int:
-    return -(-settings.steps // MAX_DENOISING_FRAMES)
+    shown = len(seeds)
+    return Task(settings, seeds, _origin(seeds), {}, draw, frames=frames, images_per_frame=shown)
 
 
 def interpolation(settings: Settings, values: Flags, _: Bundle) -> Task:
@@ -99,66 +85,47 @@ def interpolation(settings: Settings, values: Flags, _: Bundle) -> Task:
     count, ends = count_of(values), (int(seeds_of(values, count=1)[0]), values["interpolate_to"])
     if not 2 <= count <= MAX_TOGETHER:
         raise bad_flag("count", count, f"expected 2 to {MAX_TOGETHER} with --interpolate_to")
-    return Task(
-        settings,
-        np.arange(count),
-        "from seed {} to seed {}".format(*ends),
-        {"seeds": np.array(ends, np.int64)},
-        partial(_interpolated, ends),
-        one_row=True,
-        frames=count,
-        there_and_back=True,
-    )
 
+    def draw(sampler: "Sampler", numbers: np.ndarray) -> Batches:
+        arguments = settings.arguments(np.full(len(numbers), ends[0]))
+        yield from sampler.interpolate(*ends, len(numbers), **arguments)[:, np.newaxis]
 
-def _interpolated(
-    ends: tuple[int, int], sampler: "Sampler", settings: Settings, numbers: np.ndarray
-) -> Batches:
-    arguments = settings.arguments(np.full(len(numbers), ends[0]))
-    yield from sampler.interpolate(*ends, len(numbers), **arguments)[:, np.newaxis]
+    origin, arrays = "from seed {} to seed {}".format(*ends), {"seeds": np.array(ends, np.int64)}
+    shown: Any = {"one_row": True, "frames": count, "there_and_back": True}
+    return Task(settings, np.arange(count), origin, arrays, draw, **shown)
 
 
 def inpainting(settings: Settings, values: Flags, bundle: Bundle) -> Task:
     """Repaint a photograph where the mask is 1, once for each seed."""
-    from .inputs import mask_of, photo_of  # only here, so that plain samples start sooner
+    from .photo import mask_of, photo_of  # only here, so that plain samples start sooner
 
     seeds = seeds_of(values)
     photo, mask = photo_of("inpaint", values, bundle), mask_of(values, bundle)
-    shown = to_uint8(photo[np.newaxis])[0]
-    return Task(
-        settings,
-        seeds,
-        _origin(seeds),
-        {"seeds": seeds, "photo": photo, "mask": mask},
-        partial(_inpainted, photo, mask),
-        before=(shown, masked(shown, mask)),
-        one_row=len(seeds) <= _ONE_ROW,
-    )
+    plain = to_uint8(photo[np.newaxis])[0]
+    before, one_row = (plain, masked(plain, mask)), len(seeds) <= _ONE_ROW
+    arrays = {"seeds": seeds, "photo": photo, "mask": mask}
 
+    def draw(sampler: "Sampler", seeds: np.ndarray) -> Batches:
+        for start in range(0, len(seeds), _TOGETHER):
+            part = seeds[start : start + _TOGETHER]
+            photos = photo[np.newaxis].repeat(len(part), axis=0)
+            yield sampler.inpaint(photos, mask, seeds=part, **settings.arguments(part))
 
-def _inpainted(
-    photo: np.ndarray, mask: np.ndarray, sampler: "Sampler", settings: Settings, seeds: np.ndarray
-) -> Batches:
-    for start in range(0, len(seeds), _TOGETHER):
-        part = seeds[start : start + _TOGETHER]
-        photos = photo[np.newaxis].repeat(len(part), axis=0)
-        yield sampler.inpaint(photos, mask, seeds=part, **settings.arguments(part))
+    origin = _origin(seeds)
+    return Task(settings, seeds, origin, arrays, draw, before=before, one_row=one_row)
 
 
 def reconstruction(settings: Settings, values: Flags, bundle: Bundle) -> Task:
     """Draw a photograph as the model would."""
-    from .inputs import photo_of
+    from .photo import photo_of
 
     photo = photo_of("reconstruct", values, bundle)
-    number, draw = np.zeros(1, np.int64), partial(_reconstructed, photo)
-    before = tuple(to_uint8(photo[np.newaxis]))
+
+    def draw(sampler: "Sampler", numbers: np.ndarray) -> Batches:
+        yield sampler.reconstruct(photo[np.newaxis], **settings.arguments(numbers))
+
+    number, before = np.zeros(1, np.int64), tuple(to_uint8(photo[np.newaxis]))
     return Task(settings, number, "from a photograph", {"photo": photo}, draw, before=before)
-
-
-def _reconstructed(
-    photo: np.ndarray, sampler: "Sampler", settings: Settings, numbers: np.ndarray
-) -> Batches:
-    yield sampler.reconstruct(photo[np.newaxis], **settings.arguments(numbers))
 
 
 def _origin(seeds: np.ndarray) -> str:
@@ -169,6 +136,14 @@ def _origin(seeds: np.ndarray) -> str:
     return f"seeds {first} {'to' if last - first + 1 == len(seeds) else '…'} {last}"
 
 
+# A flag, and the flags that have no effect beside it.
+_EXCLUDED = {
+    "seeds": ("count", "seed"),
+    "interpolate_to": ("inpaint", "mask", "reconstruct", "seeds", "shard"),
+    "inpaint": ("reconstruct", "shard"),
+    "reconstruct": ("count", "mask", "seed", "seeds", "shard"),
+}
+
 # The graphs that each kind needs, and its task; the first three kinds are flags.
 KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Settings, Flags, Bundle], Task]]] = {
     "reconstruct": (("encode", "from_noise"), reconstruction),
@@ -177,3 +152,33 @@ KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Settings, Flags, Bundle], T
     "denoising": (("noise", "step"), denoising),
     "samples": (("sampler",), samples),
 }
+
+
+def checked_task(values: Flags, bundle: Bundle) -> Task:
+    """Return the task; UsageError if the flags do not go together, or not with the bundle.
+
+    Raises BundleError if the bundle lacks a graph that the task needs.
+    """
+    _require_agreement(values)
+    ending = values["out"].suffix.lower()
+    plain = "denoising" if ending == ".gif" else "samples"
+    kind = next((kind for kind in KINDS if values.get(kind) is not None), plain)
+    shown = ending != ".npz" or kind in ("inpaint", "reconstruct")
+    if shown and bundle.image_shape[-1] not in CHANNELS:
+        channels = (
+            f"images have {bundle.image_shape[-1]} channels, expected 1, 3 or 4 for a picture"
+        )
+        raise BundleError(f"{bundle.path / MANIFEST}: {channels}; write a .npz for arrays")
+    graphs, build = KINDS[kind]
+    bundle.require_graphs(*graphs)
+    return build(checked_settings(values, bundle, graphs), values, bundle)
+
+
+def _require_agreement(values: Flags) -> None:
+    for flag, others in _EXCLUDED.items():
+        for other in others:
+            if values[flag] is not None and values[other] is not None:
+                raise UsageError(f"--{other}: has no effect beside --{flag}; leave one of them out")
+    for flag, partner in (("mask", "inpaint"), ("inpaint", "mask")):
+        if values[flag] is not None and values[partner] is None:
+            raise UsageError(f"--{flag}: expected --{partner} with it; see --help")

@@ -35,10 +35,11 @@ def atomic(path: str | os.PathLike[str], *, named: bool = False) -> Iterator[Pat
         else:
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise OSError(
-                f"{path} could not be written: {error.strerror or error}; check the free space "
-                "and the permissions there"
-            ) from error
+            reason, remedy = (
+                error.strerror or error,
+                "check the free space and the permissions there",
+            )
+            raise OSError(f"{path} could not be written: {reason}; {remedy}") from error
         raise
 
 

@@ -6,7 +6,8 @@ settings of its images. Each image in it is whole or missing, so none needs to b
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import numpy as np
 
 from .atomic import atomic, remove_leftovers
 from .images import save_png, to_picture
-from .settings import require_same
 
 SETTINGS = ".diffkiln.json"
+# The folder's name is for people: the same bundle may lie elsewhere next time.
+_NOT_COMPARED = ("bundle",)
 
 # The last chunk of every PNG: length 0, type, CRC.
 _PNG_END = bytes.fromhex("00000000 49454e44 ae426082")
@@ -27,18 +29,17 @@ def save_folder(
 ) -> None:
     """Write each image of each batch to a new folder as PNG, named by its number: 00000007.png.
 
-    The folder appears once every image is written. Raises OSError if there is one already that is
-    not empty.
+    The folder appears once every image is written. Raises OSError for one that is not empty.
     """
     with atomic(path) as temporary:
         temporary.mkdir()
-        for number, image in _numbered(numbers, batches):
+        for number, image in zip(numbers, chain.from_iterable(batches), strict=True):
             to_picture(image).save(temporary / png_name(number))
 
 
 def fill_folder(path: Path, batches: Iterable[np.ndarray], numbers: Iterable[int]) -> None:
     """Write each image to an existing folder, each whole or not at all."""
-    for number, image in _numbered(numbers, batches):
+    for number, image in zip(numbers, chain.from_iterable(batches), strict=True):
         save_png(path / png_name(number), image, named=True)
 
 
@@ -57,13 +58,26 @@ def open_folder(path: Path, settings: Mapping[str, Any]) -> None:
     if earlier is not None:
         require_same(earlier, settings)
     elif filled:
-        raise ValueError(
-            "holds other files, expected a new or empty folder, or one that --shard began; choose "
-            "another path"
-        )
+        expected = "a new or empty folder, or one that --shard began"
+        raise ValueError(f"holds other files, expected {expected}; choose another path")
     else:
         with atomic(path / SETTINGS) as temporary:
             temporary.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+
+
+def require_same(received: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """ValueError that names the first difference, unless a file's settings are these."""
+    for name, value in settings.items():
+        if name not in _NOT_COMPARED and received.get(name) != value:
+            problem = f"{_phrase(name, received.get(name))}, not {_phrase(name, value)}"
+            remedy = "use the same flags and bundle to continue it, or choose another path"
+            raise ValueError(f"was begun with {problem}; {remedy}")
+
+
+def _phrase(name: str, value: Any) -> str:
+    if value is None:
+        return f"no {name}"
+    return f"{name} {', '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
 def missing(path: Path, numbers: np.ndarray) -> np.ndarray:
@@ -80,12 +94,6 @@ def missing(path: Path, numbers: np.ndarray) -> np.ndarray:
 def png_name(number: int) -> str:
     """Return the name of an image's file."""
     return f"{number:08d}.png"
-
-
-def _numbered(
-    numbers: Iterable[int], batches: Iterable[np.ndarray]
-) -> Iterator[tuple[int, np.ndarray]]:
-    return zip(numbers, (image for batch in batches for image in batch), strict=True)
 
 
 def _read_settings(path: Path) -> dict[str, Any] | None:

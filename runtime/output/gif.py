@@ -64,10 +64,8 @@ def save_gif(
 def _opaque(frame: np.ndarray) -> np.ndarray:
     """Return a frame as uint8 [height, width, 3], or [height, width] if it is grey."""
     pixels = to_uint8(frame[np.newaxis])[0]
-    if pixels.shape[-1] == 1:
-        return pixels[..., 0]
-    if pixels.shape[-1] == 3:
-        return pixels
+    if pixels.shape[-1] < 4:
+        return pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels
     alpha = pixels[..., 3:] / 255
     return np.rint(pixels[..., :3] * alpha + BACKGROUND * (1 - alpha)).astype(np.uint8)
 
@@ -79,26 +77,19 @@ def _palette(frames: Sequence[np.ndarray]) -> "Image":
     if frames[0].ndim == 2:
         return Image.fromarray(frames[0]).convert("P")  # all 256 greys
     share = -(-_PALETTE_PIXELS // len(frames))
-    pixels = np.concatenate([_some(frame.reshape(-1, 3), share) for frame in frames])
-    picture = Image.fromarray(pixels[:, np.newaxis])
+    pixels = np.stack([frame.reshape(-1, 3) for frame in frames])
+    if pixels.shape[1] > share:
+        # Not every k-th pixel, which could be the same column in each row.
+        pixels = pixels[:, np.random.default_rng(0).integers(0, pixels.shape[1], share)]
+    picture = Image.fromarray(pixels.reshape(-1, 1, 3))
     return picture.quantize(256, Image.Quantize.MEDIANCUT, kmeans=1)
-
-
-def _some(pixels: np.ndarray, count: int) -> np.ndarray:
-    """Return at most `count` of the pixels [N, 3], always the same."""
-    if len(pixels) <= count:
-        return pixels
-    # Not every k-th pixel, which could be the same column in each row.
-    return pixels[np.random.default_rng(0).integers(0, len(pixels), count)]
 
 
 def _indexed(frame: np.ndarray, palette: "Image", scale: int) -> "Image":
     from PIL import Image
 
     picture = Image.fromarray(frame)
-    if picture.mode == "L":
-        indexed = picture.convert("P")
-    else:
-        indexed = picture.quantize(palette=palette, dither=Image.Dither.NONE)
+    grey, no_dither = picture.mode == "L", Image.Dither.NONE
+    indexed = picture.convert("P") if grey else picture.quantize(palette=palette, dither=no_dither)
     size = (indexed.width * scale, indexed.height * scale)
     return indexed.resize(size, Image.Resampling.NEAREST)

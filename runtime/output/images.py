@@ -24,16 +24,13 @@ MASKED = 127
 def to_uint8(images: np.ndarray) -> np.ndarray:
     """Return `images` as uint8 of the same shape; ValueError for a wrong shape, dtype or a NaN."""
     if images.ndim != 4 or images.shape[-1] not in CHANNELS or 0 in images.shape:
-        raise ValueError(
-            f"images of shape {list(images.shape)}: expected [count, height, width, channels] "
-            "with 1, 3 or 4 channels and nothing empty"
-        )
+        expected = "[count, height, width, channels] with 1, 3 or 4 channels and nothing empty"
+        raise ValueError(f"images of shape {list(images.shape)}: expected {expected}")
     if images.dtype == np.uint8:
         return images
     if not np.issubdtype(images.dtype, np.floating) or np.isnan(images).any():
-        raise ValueError(
-            f"images of dtype {images.dtype}: expected uint8, or floats in [0, 1] without NaN"
-        )
+        expected = "uint8, or floats in [0, 1] without NaN"
+        raise ValueError(f"images of dtype {images.dtype}: expected {expected}")
     return np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8)
 
 
@@ -77,10 +74,7 @@ def import_pillow() -> None:
 
 
 def save_png(path: str | os.PathLike[str], image: np.ndarray, *, named: bool = False) -> None:
-    """Write one image [height, width, channels] as PNG, whole or not at all.
-
-    `named` has the meaning it has for `atomic`.
-    """
+    """Write one image [height, width, channels] as PNG, `named` as for `atomic`."""
     picture = to_picture(image)
     with atomic(path, named=named) as temporary:
         picture.save(temporary, format="PNG")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .atomic import atomic, remove_leftovers
-from .settings import require_same
+from .folder import require_same
 
 
 def save_arrays(
@@ -24,8 +24,7 @@ def save_arrays(
 ) -> None:
     """Write batches as the array `images` of a .npz, and `others` by name, whole or not at all.
 
-    `shape` and `dtype` describe all images together; the file states them before the images.
-    `named` has the meaning it has for `atomic`.
+    `shape` and `dtype` describe all images together; `named` is as for `atomic`.
     """
     header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
     with atomic(path, named=named) as temporary, zipfile.ZipFile(temporary, "w") as archive:

@@ -1,4 +1,9 @@
-"""The names that settings choose from, and the limits that other modules need too."""
+"""What settings may be: names to choose from, limits, and checks, which raise InputError."""
+
+from dataclasses import MISSING, field, fields
+from typing import Any
+
+from ..errors import InputError, check_choice
 
 SCHEDULES = ("cosine", "ddpm_linear", "ddpm_cosine")
 PREDICTIONS = ("noise", "velocity", "image")
@@ -13,3 +18,45 @@ PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 CACHES = ("memory", "disk", "none")
 MOST_CLASSES = 10_000
 SYNTHETIC_IMAGES = 2048
+MIN_SIGNAL_RATE = 0.001
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise InputError with this message unless the condition holds."""
+    if not condition:
+        raise InputError(message)
+
+
+def setting(default: Any = MISSING, **metadata: Any) -> Any:
+    """A dataclass field that `check_settings` checks: its `choices` or `bounds`, both inclusive.
+
+    `changeable` settings may differ when a run goes on: they do not change what a step computes.
+    """
+    return field(default=default, metadata=metadata)
+
+
+def check_settings(config: Any) -> None:
+    """Check the choices and bounds of all fields; None passes where it is the default."""
+    for each in fields(config):
+        if each.default is None and getattr(config, each.name) is None:
+            continue
+        value = getattr(config, each.name)
+        if "choices" in each.metadata:
+            check_choice(each.name, value, each.metadata["choices"])
+        if "bounds" in each.metadata:
+            check_integer(each.name, value, *each.metadata["bounds"])
+
+
+def check_integer(name: str, value: int, least: int, most: int) -> None:
+    """Check that a value is a whole number from `least` to `most`."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    expected = f"expected a whole number from {least} to {most}"
+    require(whole and least <= value <= most, f"{name}={value}: {expected}")
+
+
+def check_signal_rates(max_signal_rate: float, min_signal_rate: float) -> None:
+    """Check that float32 can tell the ends of the cosine schedule from 0 and from each other."""
+    received = f"min_signal_rate={min_signal_rate}, max_signal_rate={max_signal_rate}"
+    expected = f"expected {MIN_SIGNAL_RATE} <= min_signal_rate < max_signal_rate <= 1"
+    holds = MIN_SIGNAL_RATE <= min_signal_rate < max_signal_rate <= 1
+    require(holds, f"{received}: {expected}")

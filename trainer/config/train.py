@@ -1,24 +1,50 @@
-"""The settings of a training run: their checks, their JSON, and which of them may change."""
+"""The settings of a training run and its network: their checks, JSON, and which may change."""
 
 import math
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from ..errors import InputError
-from .checks import check_settings, check_signal_rates, require, setting
-from .choices import (
-    CACHES,
-    DISTRIBUTIONS,
-    LEARNING_RATE_DECAYS,
-    LOSS_WEIGHTINGS,
-    PRECISIONS,
-    PREDICTIONS,
-    SCHEDULES,
-    TIME_SAMPLINGS,
-)
-from .network import NetworkConfig
+from . import choices
+from .choices import check_integer, check_settings, check_signal_rates, require, setting
 
 _DATA_EXPECTED = "tfds:NAME, folder:PATH, synthetic or synthetic:COUNT with a COUNT of 8 or more"
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The shape of a U-Net: `widths` are channels per level, each half the size of the last.
+
+    With `attention_heads` the lowest level has self-attention. With `num_classes` the network takes
+    labels too. Raises InputError, which names the setting, its value and what was expected.
+    """
+
+    image_size: int = setting(bounds=(1, 4096))
+    widths: tuple[int, ...] = setting()
+    blocks: int = setting(bounds=(1, 4096))
+    patch_size: int = setting(bounds=(1, 4096))
+    embedding_size: int = setting(32, bounds=(1, 4096))
+    channels: int = setting(3, bounds=(1, 4096))
+    attention_heads: int = setting(0, bounds=(0, 4096))
+    num_classes: int | None = setting(None, bounds=(1, choices.MOST_CLASSES))
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        require(bool(self.widths), "widths=: expected at least one channel count, such as 32,64")
+        for width in self.widths:
+            check_integer("widths", width, 1, 4096)
+        heads, width = self.attention_heads, self.widths[-1]
+        expected = f"expected a divisor of {width}, the width of the lowest level"
+        require(not heads or width % heads == 0, f"attention_heads={heads}: {expected}")
+        size, patch, levels = self.image_size, self.patch_size, len(self.widths)
+        divisor = patch * 2 ** (levels - 1)
+        expected = f"expected a multiple of {divisor}, for patch_size={patch} and {levels} levels"
+        remedy = "choose another size, or fewer widths"
+        require(size % divisor == 0, f"image_size={size}: {expected}; {remedy}")
+
+    def heads(self, level: int) -> int:
+        """The number of attention heads of a level."""
+        return self.attention_heads if level == len(self.widths) - 1 else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,24 +61,24 @@ class TrainConfig:
     data_dir: str | None = setting(changeable=True)
     split: str | None
     eval_split: str | None
-    cache: str | None = setting(None, choices=CACHES, changeable=True)
+    cache: str | None = setting(None, choices=choices.CACHES, changeable=True)
     image_size: int = setting(bounds=(8, 4096))
     batch_size: int = setting(bounds=(1, 65536))
     train_steps: int = setting(bounds=(1, 10**9), changeable=True)
     learning_rate: float
-    learning_rate_decay: str = setting("constant", choices=LEARNING_RATE_DECAYS)
+    learning_rate_decay: str = setting("constant", choices=choices.LEARNING_RATE_DECAYS)
     warm_up_steps: int = setting(bounds=(0, 10**9))
     weight_decay: float = 0.0
     gradient_clip_norm: float = 1.0
-    loss_weighting: str = setting("uniform", choices=LOSS_WEIGHTINGS)
-    time_sampling: str = setting("uniform", choices=TIME_SAMPLINGS)
+    loss_weighting: str = setting("uniform", choices=choices.LOSS_WEIGHTINGS)
+    time_sampling: str = setting("uniform", choices=choices.TIME_SAMPLINGS)
     ema_half_life_images: int = setting(bounds=(1, 10**12))
-    precision: str = setting(choices=PRECISIONS)
+    precision: str = setting(choices=choices.PRECISIONS)
     jit_compile: bool | None
-    schedule: str = setting(choices=SCHEDULES)
+    schedule: str = setting(choices=choices.SCHEDULES)
     max_signal_rate: float
     min_signal_rate: float
-    prediction: str = setting(choices=PREDICTIONS)
+    prediction: str = setting(choices=choices.PREDICTIONS)
     seed: int = setting(bounds=(0, 2**31 - 1))
     widths: tuple[int, ...]
     blocks: int
@@ -65,7 +91,7 @@ class TrainConfig:
     checkpoint_every_steps: int = setting(bounds=(1, 10**9), changeable=True)
     preview_every_steps: int = setting(bounds=(1, 10**9), changeable=True)
     log_every_steps: int = setting(bounds=(1, 10**9), changeable=True)
-    distribute: str = setting("none", choices=DISTRIBUTIONS, changeable=True)
+    distribute: str = setting("none", choices=choices.DISTRIBUTIONS, changeable=True)
     worker_timeout_s: float = setting(300.0, changeable=True)
     kid_every_steps: int | None = setting(None, bounds=(1, 10**9), changeable=True)
     kid_images: int = setting(512, bounds=(2, 10**6), changeable=True)
@@ -75,41 +101,32 @@ class TrainConfig:
         object.__setattr__(self, "widths", tuple(self.widths))
         check_settings(self)
         self._check_numbers()
-        self._check_kid()
-        self._check_learning_rate_decay()
         check_signal_rates(self.max_signal_rate, self.min_signal_rate)
         self._check_data()
         _ = self.network
 
     def _check_numbers(self) -> None:
+        decay, warm_up, last = self.learning_rate_decay, self.warm_up_steps, self.train_steps
+        at_end = f"less than train_steps={last}, over which learning_rate_decay=cosine falls to 0"
+        at_start = "at least 1, since learning_rate_decay=inverse_sqrt begins after the warm-up"
         for name, holds, expected in (
-            ("worker_timeout_s", 0 < self.worker_timeout_s < math.inf, "of seconds above 0"),
-            ("label_dropout", 0 <= self.label_dropout < 1, "in [0, 1)"),
-            ("learning_rate", 0 < self.learning_rate <= 1, "in (0, 1]"),
-            ("weight_decay", 0 <= self.weight_decay < 1, "in [0, 1)"),
-            ("gradient_clip_norm", 0 < self.gradient_clip_norm < math.inf, "above 0"),
+            (
+                "worker_timeout_s",
+                0 < self.worker_timeout_s < math.inf,
+                "a number of seconds above 0",
+            ),
+            ("label_dropout", 0 <= self.label_dropout < 1, "a number in [0, 1)"),
+            ("learning_rate", 0 < self.learning_rate <= 1, "a number in (0, 1]"),
+            ("weight_decay", 0 <= self.weight_decay < 1, "a number in [0, 1)"),
+            ("gradient_clip_norm", 0 < self.gradient_clip_norm < math.inf, "a number above 0"),
+            ("warm_up_steps", decay != "inverse_sqrt" or warm_up > 0, at_start),
+            ("warm_up_steps", decay != "cosine" or warm_up < last, at_end),
         ):
-            require(holds, f"{name}={getattr(self, name)}: expected a number {expected}")
-
-    def _check_kid(self) -> None:
-        require(self.kid_weights != "", "kid_weights=: empty; give a file or leave it out")
-        require(
-            self.kid_every_steps is not None or self.kid_weights is None,
-            f"kid_weights={self.kid_weights}: only KID reads them; expected kid_every_steps too; "
-            "give that, or leave both out",
-        )
-
-    def _check_learning_rate_decay(self) -> None:
-        require(
-            self.learning_rate_decay != "inverse_sqrt" or self.warm_up_steps > 0,
-            "warm_up_steps=0: learning_rate_decay=inverse_sqrt begins where the warm-up ends; "
-            "expected at least 1",
-        )
-        require(
-            self.learning_rate_decay != "cosine" or self.warm_up_steps < self.train_steps,
-            f"warm_up_steps={self.warm_up_steps}: expected less than train_steps="
-            f"{self.train_steps}, over which learning_rate_decay=cosine falls to 0",
-        )
+            require(holds, f"{name}={getattr(self, name)}: expected {expected}")
+        weights, read = self.kid_weights, self.kid_every_steps is not None
+        require(weights != "", "kid_weights=: empty; give a file or leave it out")
+        remedy = "only KID reads them; give kid_every_steps too, or leave both out"
+        require(weights is None or read, f"kid_weights={weights}: {remedy}")
 
     def _check_data(self) -> None:
         kind, _, name = self.data.partition(":")
@@ -120,28 +137,19 @@ class TrainConfig:
         require(valid, f"data={self.data}: expected {_DATA_EXPECTED}")
         for name in ("data_dir", "split", "eval_split"):
             value = getattr(self, name)
-            require(
-                kind == "tfds" or value is None,
-                f"{name}={value}: only tfds: data has it, and data={self.data}; leave it out",
-            )
+            problem = f"only tfds: data has it, and data={self.data}; leave it out"
+            require(kind == "tfds" or value is None, f"{name}={value}: {problem}")
             require(value != "", f"{name}=: empty; give a value or leave it out")
-        require(
-            self.cache != "none" or kind == "folder",
-            f"cache=none: data={self.data} cannot be read in any order; expected memory or disk; "
-            "leave it out",
-        )
+        problem = f"data={self.data} cannot be read in any order; expected memory or disk"
+        unordered = self.cache == "none" and kind != "folder"
+        require(not unordered, f"cache=none: {problem}; leave it out")
 
     @property
     def network(self) -> NetworkConfig:
         """The shape of the network."""
-        return NetworkConfig(
-            self.image_size,
-            self.widths,
-            self.blocks,
-            self.patch_size,
-            attention_heads=self.attention_heads,
-            num_classes=self.num_classes,
-        )
+        shape = (self.image_size, self.widths, self.blocks, self.patch_size)
+        heads, classes = self.attention_heads, self.num_classes
+        return NetworkConfig(*shape, attention_heads=heads, num_classes=classes)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
@@ -154,14 +162,12 @@ class TrainConfig:
         Settings that older versions lacked get their defaults. Raises InputError for unknown names
         and for other missing ones.
         """
-        names = {field.name for field in fields(cls)}
-        required = {field.name for field in fields(cls) if field.default is MISSING}
-        unknown, missing = sorted(settings.keys() - names), sorted(required - settings.keys())
+        defaults = {each.name: each.default for each in fields(cls)}
+        required = {name for name, default in defaults.items() if default is MISSING}
+        unknown, missing = sorted(settings.keys() - defaults), sorted(required - settings.keys())
         if unknown or missing:
-            raise InputError(
-                f"unknown settings {unknown}, missing settings {missing}: "
-                "expected the settings of this version of diffkiln"
-            )
+            problem = f"unknown settings {unknown}, missing settings {missing}"
+            raise InputError(f"{problem}: expected the settings of this version of diffkiln")
         return cls(**settings)
 
     def differences(self, other: "TrainConfig") -> list[str]:

@@ -129,10 +129,9 @@ class Denoiser:
         check_choice("prediction", self.prediction, PREDICTIONS)
         check_choice("conditioning", self.conditioning, CONDITIONINGS)
         if self.conditioning == "timestep" and not isinstance(self.schedule, DiscreteSchedule):
-            raise InputError(
-                "conditioning=timestep: the cosine schedule's time is continuous; expected another "
-                "conditioning, or the schedule ddpm_linear or ddpm_cosine"
-            )
+            problem = "the cosine schedule's time is continuous"
+            expected = "expected another conditioning, or the schedule ddpm_linear or ddpm_cosine"
+            raise InputError(f"conditioning=timestep: {problem}; {expected}")
 
     def __call__(
         self, noisy: tf.Tensor, time: tf.Tensor, conditioning: Conditioning | None = None
@@ -167,9 +166,7 @@ class Denoiser:
             return tf.square(noise_rate)
         if self.conditioning == "noise_rate":
             return noise_rate
-        if self.conditioning == "log_snr":
-            return 2.0 * (tf.math.log(signal_rate) - tf.math.log(noise_rate))
-        raise unknown_choice("conditioning", self.conditioning, CONDITIONINGS)
+        return 2.0 * (tf.math.log(signal_rate) - tf.math.log(noise_rate))
 
     def normalise(self, pixels: tf.Tensor | float) -> tf.Tensor:
         """Pixels in [0, 1] to normalised units."""
@@ -177,9 +174,8 @@ class Denoiser:
 
     def pixels(self, image: tf.Tensor) -> tf.Tensor:
         """Normalised images to pixels, clipped to [0, 1]."""
-        return tf.clip_by_value(
-            image * tf.constant(self.pixel_std) + tf.constant(self.pixel_mean), 0.0, 1.0
-        )
+        pixels = image * tf.constant(self.pixel_std) + tf.constant(self.pixel_mean)
+        return tf.clip_by_value(pixels, 0.0, 1.0)
 
 
 def to_uint8(pixels: tf.Tensor) -> tf.Tensor:

@@ -10,8 +10,6 @@ from ..errors import InputError, check_choice
 from .diffusion import Conditioning, Denoiser, noise_between, to_uint8
 from .solvers import Estimate, Rates, Solver, Stage, State, solver_named
 
-Hold = Callable[[tf.Tensor], tf.Tensor]
-
 
 @dataclass(frozen=True)
 class Sampling:
@@ -38,8 +36,7 @@ class Sampling:
 
     def start(self, noise: tf.Tensor) -> State:
         """The state before the first step, from noise float32 [N, H, W, C]."""
-        others = {name: tf.zeros_like(noise) for name in self._solver.carried}
-        return {"noisy": noise, **others}
+        return {"noisy": noise} | {name: tf.zeros_like(noise) for name in self._solver.carried}
 
     def step(
         self,
@@ -49,7 +46,7 @@ class Sampling:
         *,
         conditioning: Conditioning | None = None,
         fresh_noise: tf.Tensor | None = None,
-        hold: Hold | None = None,
+        hold: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> tuple[State, tf.Tensor]:
         """Step k of `steps`, int64 []: the next state, and x̂_0 in normalised units.
 
@@ -59,11 +56,12 @@ class Sampling:
         noisy = state["noisy"]
         time = self.denoiser.schedule.grid_time(step, steps, self.time_grid)
         image, noise = self.denoiser(noisy, tf.fill(tf.shape(noisy)[:1], time), conditioning)
-        at = self._stage(step, steps)
+        around = [self.rates(index, steps) for index in (tf.maximum(step - 1, 0), step, step + 1)]
+        at = Stage(*around, first=tf.equal(step, 0), last=tf.equal(step + 1, steps))
         if hold:
             image = hold(image)
-            rates = at.current
-            noise = noise_between(noisy, image, signal_rate=rates.signal, noise_rate=rates.noise)
+            signal, noise = at.current
+            noise = noise_between(noisy, image, signal_rate=signal, noise_rate=noise)
         own = {name: state[name] for name in self._solver.carried}
         settings = {"eta": self.eta, "fresh_noise": fresh_noise} if self.eta else {}
         noisy, own = self._solver.update(at, Estimate(noisy, image, noise), own, **settings)
@@ -85,11 +83,6 @@ class Sampling:
     @property
     def _solver(self) -> Solver:
         return solver_named(self.solver)
-
-    def _stage(self, step: tf.Tensor, steps: tf.Tensor) -> Stage:
-        previous = tf.maximum(step - 1, 0)
-        around = (self.rates(index, steps) for index in (previous, step, step + 1))
-        return Stage(*around, first=tf.equal(step, 0), last=tf.equal(step + 1, steps))
 
     def rates(self, step: tf.Tensor, steps: tf.Tensor) -> Rates:
         """Rates at t_k; k = 0 … steps and `steps` are int64 []."""

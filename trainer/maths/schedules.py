@@ -5,14 +5,15 @@ is noise (DDPM, arXiv 2006.11239; continuous time as in Salimans and Ho, arXiv 2
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
 
 from ..config import SCHEDULES, check_signal_rates
 from ..errors import check_choice
-from .time_grids import continuous_grid, discrete_grid
+from .time_grids import grid_named
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class CosineSchedule:
 
     max_signal_rate: float = 0.95
     min_signal_rate: float = 0.02
+    # Time is continuous, but beyond a thousand steps no pixel changes.
+    max_steps: ClassVar[int] = 1000
 
     def __post_init__(self) -> None:
         check_signal_rates(self.max_signal_rate, self.min_signal_rate)
@@ -33,7 +36,7 @@ class CosineSchedule:
 
     def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
         """t_k of a grid of `TIME_GRIDS`, float32 []; InputError for an unknown grid."""
-        return continuous_grid(time_grid)(step, steps, self._angles)
+        return grid_named(time_grid)(step, steps, self._angles)
 
     def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
         """Times uniform in [0, 1)."""
@@ -43,18 +46,9 @@ class CosineSchedule:
     def _angles(self) -> tuple[float, float]:
         return math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
 
-    @property
-    def max_steps(self) -> int:
-        """A thousand: time is continuous, but beyond that no pixel changes."""
-        return 1000
-
     def describe(self) -> dict[str, str | float]:
         """Name and parameters, as a bundle's manifest holds them."""
-        return {
-            "name": "cosine",
-            "max_signal_rate": self.max_signal_rate,
-            "min_signal_rate": self.min_signal_rate,
-        }
+        return {"name": "cosine", **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ class DiscreteSchedule:
 
         n is at least K − k: a grid finer than the integers would reach 0 before the end.
         """
-        index = discrete_grid(time_grid)(step, steps, np.sqrt(1 / self.alpha_bar - 1))
+        index = grid_named(time_grid, "_index")(step, steps, np.sqrt(1 / self.alpha_bar - 1))
         return tf.cast(tf.maximum(index, steps - step), tf.float32) / float(self.max_steps)
 
     def training_time(self, uniform: tf.Tensor) -> tf.Tensor:

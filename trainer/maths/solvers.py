@@ -1,13 +1,13 @@
 """Solvers: from x at one noise level, with the network's estimates, to x at the next level.
 
-One solver is one function. It takes the noise levels around the step, x with the network's
-estimates, the tensors it carries from step to step, and fresh noise if it uses any. It returns x at
-the next level and the carried tensors. `@solver` declares these; each has the shape of x and starts
-at zero. `config.SOLVERS` lists the names of the functions.
+One solver is one function, whose name `config.SOLVERS` lists. It takes the noise levels around the
+step, x with the network's estimates, the tensors it carries from step to step, and fresh noise if
+it uses any. It returns x at the next level and the carried tensors. `@solver` declares these; each
+has the shape of x and starts at zero.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -17,16 +17,14 @@ from ..errors import check_choice
 State = dict[str, tf.Tensor]
 
 
-@dataclass(frozen=True)
-class Rates:
+class Rates(NamedTuple):
     """Signal and noise rate at one time, float32 []."""
 
     signal: tf.Tensor
     noise: tf.Tensor
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """Rates at t_{k−1} (t_0 at first), t_k and t_{k+1}; whether k is the first or the last step."""
 
     previous: Rates
@@ -36,8 +34,7 @@ class Stage:
     last: tf.Tensor
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """x at t_k with x̂_0 and ε̂ in it, each float32 [N, H, W, C]."""
 
     noisy: tf.Tensor
@@ -45,8 +42,7 @@ class Estimate:
     noise: tf.Tensor
 
 
-@dataclass(frozen=True)
-class Solver:
+class Solver(NamedTuple):
     """A step function, the names of its carried tensors, and whether it can use fresh noise."""
 
     update: Callable[..., tuple[tf.Tensor, State]]

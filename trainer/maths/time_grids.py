@@ -2,7 +2,9 @@
 
 A grid is two functions. `NAME` gives t_k in continuous time, float32 []. `NAME_index` gives the
 integer n of a discrete schedule of T training steps, int64 [], with t_k = n/T. Both start at 1 and
-end at 0. `step` is k = 0 … K and `steps` is K, both int64 []; u = 1 − k/K is what remains.
+end at 0. `step` is k = 0 … K and `steps` is K, both int64 []; u = 1 − k/K is what remains. `angles`
+are arctan(noise/signal) at t = 0 and at t = 1, between which time is linear; `ratio` is
+noise/signal at n = 0 … T, float64 [T + 1].
 """
 
 import math
@@ -20,27 +22,14 @@ Angles = tuple[float, float]
 KARRAS_RHO = 7
 
 
-def continuous_grid(name: str) -> Callable[[tf.Tensor, tf.Tensor, Angles], tf.Tensor]:
-    """The function of (step, steps, angles) for a grid; InputError for an unknown name.
-
-    The angles are arctan(noise/signal) at t = 0 and at t = 1, between which time is linear.
-    """
+def grid_named(name: str, suffix: str = "") -> Callable[..., tf.Tensor]:
+    """A grid's function NAME, or NAME_index for that suffix; InputError for an unknown name."""
     check_choice("time_grid", name, TIME_GRIDS)
-    return globals()[name]
+    return globals()[name + suffix]
 
 
-def discrete_grid(name: str) -> Callable[[tf.Tensor, tf.Tensor, np.ndarray], tf.Tensor]:
-    """The function of (step, steps, ratio) for a grid; InputError for an unknown name.
-
-    `ratio` is noise/signal at n = 0 … T, float64 [T + 1].
-    """
-    check_choice("time_grid", name, TIME_GRIDS)
-    return globals()[f"{name}_index"]
-
-
-def linear(step: tf.Tensor, steps: tf.Tensor, angles: Angles) -> tf.Tensor:
+def linear(step: tf.Tensor, steps: tf.Tensor, _: Angles) -> tf.Tensor:
     """t_k = u (DDIM, arXiv 2010.02502, section 4.2, in continuous time)."""
-    del angles
     return _remaining(step, steps)
 
 
@@ -49,9 +38,8 @@ def linear_index(step: tf.Tensor, steps: tf.Tensor, ratio: np.ndarray) -> tf.Ten
     return _rounded((steps - step) * _training_steps(ratio), steps)
 
 
-def linspace(step: tf.Tensor, steps: tf.Tensor, angles: Angles) -> tf.Tensor:
+def linspace(step: tf.Tensor, steps: tf.Tensor, _: Angles) -> tf.Tensor:
     """t_k = 1 − k/(K − 1), then 0: the last evaluation is at t = 0 (arXiv 2305.08891, table 2)."""
-    del angles
     return tf.maximum(_remaining(step, tf.maximum(steps - 1, 1)), 0.0)
 
 
@@ -62,9 +50,8 @@ def linspace_index(step: tf.Tensor, steps: tf.Tensor, ratio: np.ndarray) -> tf.T
     return tf.where(steps - step > 0, 1 + inner, 0)
 
 
-def quadratic(step: tf.Tensor, steps: tf.Tensor, angles: Angles) -> tf.Tensor:
+def quadratic(step: tf.Tensor, steps: tf.Tensor, _: Angles) -> tf.Tensor:
     """t_k = u² (DDIM, arXiv 2010.02502, appendix D.2)."""
-    del angles
     return tf.square(_remaining(step, steps))
 
 

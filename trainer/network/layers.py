@@ -19,12 +19,8 @@ class SpaceToDepth(layers.Layer):
         return tf.nn.space_to_depth(inputs, self.block)
 
 
-class DepthToSpace(layers.Layer):
+class DepthToSpace(SpaceToDepth):
     """The inverse of `SpaceToDepth`: [N, H, W, C·b²] → [N, H·b, W·b, C]."""
-
-    def __init__(self, block: int, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.block = block
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Images of a channel count divisible by the squared block."""
@@ -41,11 +37,6 @@ class NearestUpsampling(layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Images with a static height and width."""
         return _repeat_pixels(inputs)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """[N, H, W, C] → [N, 2H, 2W, C]."""
-        batch, height, width, channels = input_shape
-        return (batch, 2 * height, 2 * width, channels)
 
 
 @tf.custom_gradient
@@ -89,10 +80,6 @@ class SelfAttention(layers.Layer):
         mixed = tf.transpose(tf.matmul(weights, values), (0, 2, 1, 3))
         return tf.reshape(mixed, (-1, height, width, channels // 3))
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """[N, H, W, 3·C] → [N, H, W, C]."""
-        return (*input_shape[:3], input_shape[3] // 3)
-
 
 class TimeEmbedding(layers.Layer):
     """Times [N] as sinusoids of `size` channels, half sines and half cosines: [N, 1, 1, size].
@@ -109,10 +96,6 @@ class TimeEmbedding(layers.Layer):
         frequencies = 2 * np.pi * np.geomspace(0.5, 64, self.size // 2)
         angles = tf.reshape(time, (-1, 1, 1, 1)) * tf.constant(frequencies, tf.float32)
         return tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)
-
-    def compute_output_shape(self, time_shape: tuple) -> tuple:
-        """[N] → [N, 1, 1, size]."""
-        return (*time_shape, 1, 1, self.size)
 
 
 class LabelEmbedding(layers.Layer):
@@ -136,7 +119,3 @@ class LabelEmbedding(layers.Layer):
         """Labels, int64 [N], from −1 to num_classes − 1."""
         rows = tf.where(labels < 0, tf.constant(self.num_classes, labels.dtype), labels)
         return tf.gather(tf.convert_to_tensor(self.table), rows)[:, None, None, :]
-
-    def compute_output_shape(self, labels_shape: tuple) -> tuple:
-        """[N] → [N, 1, 1, size]."""
-        return (*labels_shape, 1, 1, self.size)

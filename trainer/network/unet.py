@@ -31,8 +31,7 @@ def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
     """A network of (noisy float32 [N, S, S, C], time float32 [N]) → float32 [N, S, S, C].
 
     With classes, labels int64 [N] come third: 0 … num_classes − 1, or −1 for none. `dtype` is a
-    Keras dtype policy such as `mixed_float16`; the output is always float32, and
-    the weights of one policy load into another.
+    Keras dtype policy such as `mixed_float16`; the weights of one policy load into another.
     """
     noisy = keras.Input((config.image_size, config.image_size, config.channels), name="noisy")
     time = keras.Input((), name="time")
@@ -41,9 +40,8 @@ def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
     if config.num_classes is not None:
         inputs.append(keras.Input((), name="labels", dtype="int64"))
         size = 4 * config.embedding_size
-        label = LabelEmbedding(config.num_classes, size, dtype=dtype, name="label_embedding")(
-            inputs[-1]
-        )
+        table = LabelEmbedding(config.num_classes, size, dtype=dtype, name="label_embedding")
+        label = table(inputs[-1])
     embedding = blocks.embed(time, config.embedding_size, label)
     x = SpaceToDepth(config.patch_size, dtype=dtype)(noisy) if config.patch_size > 1 else noisy
     x, skips = _down(blocks, x, embedding, config)

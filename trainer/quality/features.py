@@ -7,9 +7,8 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,19 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .flower_network import features
 
 INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 INCEPTION_SIZE = 299
 FLOWER_FILE = "flower_features.npz"
 FLOWER_SHA256 = "48b6c6db3aae947213483653bce400b3b382723f3678f1ff22957396d0ab3099"
 _BATCH = 32
+
+# The flower network, which `benchmarks/train_features.py` trains to classify species of flowers: it
+# folds the normalisation into the convolutions, and leaves the last layer out.
+INPUT_SIZE = 64
+# For each 3×3 convolution: its stride, and whether a 2×2 max pooling follows.
+STRIDES = (2, 1, 1, 1, 1)
+POOLED = (False, True, True, False, False)
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,8 @@ class FeatureExtractor:
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features of any number of images of any size; ValueError for anything but images."""
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or not len(images):
-            raise ValueError(
-                f"images: {images.dtype} {list(images.shape)}, expected uint8 [N, S, S, 3] of at "
-                "least one image; convert them"
-            )
+            received = f"{images.dtype} {list(images.shape)}"
+            raise ValueError(f"images: {received}, expected uint8 [N, S, S, 3] with N > 0")
         starts = range(0, len(images), _BATCH)
         return np.concatenate([self.of_batch(images[start : start + _BATCH]) for start in starts])
 
@@ -75,11 +78,9 @@ def inception(path: Path) -> FeatureExtractor:
     except OSError as error:
         raise _no_inception(path, error.strerror or str(error)) from error
     no_weights: Any = None  # Keras accepts None, but its annotations do not.
+    shape = (INCEPTION_SIZE, INCEPTION_SIZE, 3)
     network = keras.applications.InceptionV3(
-        weights=no_weights,
-        include_top=False,
-        pooling="avg",
-        input_shape=(INCEPTION_SIZE, INCEPTION_SIZE, 3),
+        weights=no_weights, include_top=False, pooling="avg", input_shape=shape
     )
     try:
         with warnings.catch_warnings():
@@ -93,9 +94,7 @@ def inception(path: Path) -> FeatureExtractor:
 
     @tf.function(reduce_retracing=True)
     def of_batch(images: tf.Tensor) -> tf.Tensor:
-        size = (INCEPTION_SIZE, INCEPTION_SIZE)
-        pixels = tf.image.resize(tf.cast(images, tf.float32), size, antialias=True)
-        return network(pixels / 127.5 - 1.0, training=False)
+        return network(prepared(resized(images, INCEPTION_SIZE)), training=False)
 
     return FeatureExtractor(
         "InceptionV3", fingerprint, lambda images: of_batch(tf.constant(images)).numpy()
@@ -115,14 +114,38 @@ def flower_network(content: bytes | None = None) -> FeatureExtractor:
     `content` replaces the bundled file's bytes. Raises InputError unless they are the same bytes.
     """
     if content is None:
-        package = resources.files(__package__ or "diffkiln.trainer.quality")
-        content = package.joinpath(FLOWER_FILE).read_bytes()
+        content = Path(__file__).with_name(FLOWER_FILE).read_bytes()
     fingerprint = hashlib.sha256(content).hexdigest()
     if fingerprint != FLOWER_SHA256:
+        received, expected = fingerprint[:12], f"expected {FLOWER_SHA256[:12]}…"
         raise InputError(
-            f"{FLOWER_FILE}: has SHA-256 {fingerprint[:12]}…, expected {FLOWER_SHA256[:12]}…; "
-            "install diffkiln again"
+            f"{FLOWER_FILE}: has SHA-256 {received}…, {expected}; install diffkiln again"
         )
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         weights = {name: file[name].astype(np.float32) for name in file.files}
     return FeatureExtractor("flower network", fingerprint, lambda images: features(images, weights))
+
+
+def prepared(pixels: tf.Tensor) -> tf.Tensor:
+    """The network's input, in [−1, 1], from pixels float32 in [0, 255]."""
+    return pixels / 127.5 - 1.0
+
+
+def resized(images: tf.Tensor | NDArray[np.uint8], size: int) -> tf.Tensor:
+    """Pixels float32 [N, size, size, 3] in [0, 255] of images uint8 [N, S, S, 3]."""
+    # Antialiased, since a large picture must not look sharper than a small one.
+    return tf.image.resize(tf.cast(images, tf.float32), (size, size), antialias=True)
+
+
+def features(images: NDArray[np.uint8], weights: Mapping[str, np.ndarray]) -> NDArray[np.float32]:
+    """Features float32 [N, d] of images uint8 [N, S, S, 3], resized to `INPUT_SIZE`.
+
+    `weights` are `kernel_k` [3, 3, C, D] and `bias_k` [D] of each convolution k.
+    """
+    x = prepared(resized(images, INPUT_SIZE))
+    for index, (stride, pool) in enumerate(zip(STRIDES, POOLED, strict=True)):
+        kernel = tf.cast(weights[f"kernel_{index}"], tf.float32)
+        bias = tf.cast(weights[f"bias_{index}"], tf.float32)
+        x = tf.nn.relu(tf.nn.conv2d(x, kernel, stride, "SAME") + bias)
+        x = tf.nn.max_pool2d(x, 2, 2, "VALID") if pool else x
+    return tf.reduce_mean(x, [1, 2]).numpy()

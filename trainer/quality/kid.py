@@ -4,7 +4,6 @@ KID is a function of features, whichever network computed them. Its mean is 0 if
 one distribution. Unlike FID, this also holds for small sets.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +17,9 @@ _ROWS = 1024
 class KernelDistance:
     """MMD² of two distributions, estimated from a set of each, and the estimate's standard error.
 
-    The error says how much other samples and other reference pictures would change the distance;
-    distances of different sets can be compared only with it. The difference of two distances to the
-    same reference, or of samples from the same noises, is more certain than either distance.
+    The error says how much other samples and other reference pictures would change the distance.
+    The difference of two distances to the same reference, or of samples from the same noises, is
+    more certain than either distance.
     """
 
     mean: float
@@ -40,10 +39,8 @@ def kid(samples: ArrayLike, reference: ArrayLike) -> KernelDistance:
     """
     x, y = _checked("samples", samples), _checked("reference", reference)
     if x.shape[1] != y.shape[1]:
-        raise ValueError(
-            f"features of {x.shape[1]} and {y.shape[1]} numbers: expected the same number in both "
-            "sets; use one extractor"
-        )
+        expected = "expected the same number in both sets; use one extractor"
+        raise ValueError(f"features of {x.shape[1]} and {y.shape[1]} numbers: {expected}")
     from_x = _mean_to_others(x) - _mean_kernel(x, y)
     from_y = _mean_to_others(y) - _mean_kernel(y, x)
     variance = sum(4 * np.var(part, ddof=1) / len(part) for part in (from_x, from_y))
@@ -57,7 +54,8 @@ def polynomial_kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray
 
 def _mean_kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """For each row of x the kernel's mean over all rows of y."""
-    return np.concatenate([polynomial_kernel(rows, y).mean(axis=1) for rows in _portions(x)])
+    portions = (x[first : first + _ROWS] for first in range(0, len(x), _ROWS))
+    return np.concatenate([polynomial_kernel(rows, y).mean(axis=1) for rows in portions])
 
 
 def _mean_to_others(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -66,20 +64,12 @@ def _mean_to_others(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return (len(x) * _mean_kernel(x, x) - to_itself) / (len(x) - 1)
 
 
-def _portions(x: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-    return (x[first : first + _ROWS] for first in range(0, len(x), _ROWS))
-
-
 def _checked(name: str, values: ArrayLike) -> NDArray[np.float64]:
     features = np.asarray(values, np.float64)
     if features.ndim != 2 or len(features) < 2 or not features.shape[1]:
-        raise ValueError(
-            f"{name}: features of shape {list(features.shape)}, expected [n, d] of at least 2 "
-            "images; give one row for each image"
-        )
+        received = f"features of shape {list(features.shape)}"
+        raise ValueError(f"{name}: {received}, expected [n, d] with a row for at least 2 images")
     if not np.isfinite(features).all():
-        raise ValueError(
-            f"{name}: {int((~np.isfinite(features)).sum())} features are not finite, expected "
-            "numbers; check the extractor's weights"
-        )
+        bad = np.count_nonzero(~np.isfinite(features))
+        raise ValueError(f"{name}: {bad} features are not finite; check the extractor's weights")
     return features

@@ -24,15 +24,13 @@ class Preview:
 
     def __init__(self, denoiser: Denoiser, image_size: int) -> None:
         shape = (_SIDE**2, image_size, image_size, len(denoiser.pixel_mean))
-        self._noise = tf.random.stateless_normal(
-            shape, stream_seed(0, PREVIEW, tf.constant(0, tf.int64))
-        )
+        seed = stream_seed(0, PREVIEW, tf.constant(0, tf.int64))
+        self._noise = tf.random.stateless_normal(shape, seed)
         labels = np.arange(_SIDE**2) * (denoiser.num_classes or 0) // _SIDE**2
         conditioning = conditioning_for(denoiser, labels, guidance=PREVIEW_GUIDANCE)
-        sampling = Sampling(denoiser)
+        sample = Sampling(denoiser).sample
         self._sample = tf.function(
-            lambda noise: sampling.sample(noise, PREVIEW_STEPS, conditioning=conditioning),
-            autograph=False,
+            lambda noise: sample(noise, PREVIEW_STEPS, conditioning=conditioning), autograph=False
         )
 
     def draw(self) -> np.ndarray:

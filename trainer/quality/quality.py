@@ -55,7 +55,7 @@ class Quality:
         if self._extractor is None or not self.due(step):
             return _UNKNOWN
         if self._measured is None or self._measured[0] != step:
-            self._measured = step, self._measure(self._extractor)
+            self._measured = step, kid(self._extractor(self.samples()), self._reference)
         return self._measured[1]
 
     def candidate(self, step: int, eval_loss: float) -> Best | None:
@@ -67,9 +67,6 @@ class Quality:
             return None
         return Best(step, loss, "kid", self.at(step).mean, str(self._extractor))
 
-    def _measure(self, features: FeatureExtractor) -> KernelDistance:
-        return kid(features(self.samples()), self._reference)
-
     def samples(self) -> NDArray[np.uint8]:
         """`kid_images` samples of the averaged network, uint8 [n, S, S, C].
 
@@ -78,15 +75,11 @@ class Quality:
         count, size = self._config.kid_images, self._config.image_size
         shape = (min(_BATCH, count), size, size, len(self._denoiser.pixel_mean))
         # Whole batches, so that one graph draws them all; the surplus of the last one is cut off.
-        batches = range(math.ceil(count / shape[0]))
-        labels = np.resize(self._labels, (len(batches), shape[0]))
-        drawn = [
-            self._sample(
-                tf.random.stateless_normal(shape, _noise_seed(batch)), tf.constant(labels[batch])
-            ).numpy()
-            for batch in batches
-        ]
-        return np.concatenate(drawn)[:count]
+        labels = np.resize(self._labels, (math.ceil(count / shape[0]), shape[0]))
+        seeds = (stream_seed(0, KID_NOISE, tf.constant(n, tf.int64)) for n in range(len(labels)))
+        noises = (tf.random.stateless_normal(shape, seed) for seed in seeds)
+        drawn = map(self._sample, noises, map(tf.constant, labels))
+        return np.concatenate([images.numpy() for images in drawn])[:count]
 
     def _of_labels(self, noise: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         conditioning = conditioning_for(self._denoiser, labels, guidance=1.0)
@@ -101,13 +94,7 @@ def reference_images(images: ImageData, count: int) -> tuple[NDArray[np.uint8], 
     """
     source = images.held_out if len(images.held_out) > 1 else images.train
     if len(source) < 2:
-        raise InputError(
-            f"kid_every_steps: the data has {len(source)} image, and KID compares with at least 2; "
-            "leave the flag out, or give more images"
-        )
+        problem = f"the data has {len(source)} image, and KID compares with at least 2"
+        raise InputError(f"kid_every_steps: {problem}; leave the flag out, or give more images")
     chosen = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(np.int64)
     return source.take(chosen), source.labels[chosen]
-
-
-def _noise_seed(batch: int) -> tf.Tensor:
-    return stream_seed(0, KID_NOISE, tf.constant(batch, tf.int64))

@@ -11,9 +11,8 @@ from diffkiln.runtime import Sampler, open_bundle
 from diffkiln.runtime.command.options import parse_options
 from diffkiln.runtime.command.outputs import Output, checked_output, write
 from diffkiln.runtime.command.photo import read_mask, read_photo
-from diffkiln.runtime.command.request import checked_task
 from diffkiln.runtime.command.sample import OPTIONS
-from diffkiln.runtime.command.tasks import Task
+from diffkiln.runtime.command.tasks import Task, checked_task
 from diffkiln.runtime.output.images import GAP, grid, masked
 
 SHAPE = (16, 16, 3)
@@ -130,7 +129,7 @@ def test_a_reconstruction_shows_both(
 def test_a_long_denoising_skips_frames(full_bundle: Path, tmp_path: Path) -> None:
     task, _ = request(full_bundle, tmp_path / "a.gif", "--count=1", "--steps=61")
     with Sampler(full_bundle, device="cpu") as sampler:
-        frames = list(task.batches(sampler))
+        frames = list(task.draw(sampler, task.numbers))
         assert len(frames) == task.frames == 31
         *_, (_, last) = sampler.stepwise(1, steps=61)
     assert np.array_equal(frames[-1], last)
