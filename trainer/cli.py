@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from absl import flags
-from PIL import Image
 
 from .command import quiet_native_import, require_flag, run_command
 from .config import TrainConfig
@@ -23,7 +22,7 @@ USAGE = """Train a diffusion model on pictures. diffkiln-export reads the run th
   diffkiln-train --run_dir=run
   diffkiln-train --run_dir=run --preset=flowers64 --data=folder:photos
 
-The same command again goes on where the last one stopped. The preset supplies all settings that you
+Run the same command again to resume where it stopped. The preset supplies all settings that you
 leave out. The run's config.json lists them all, and --describe summarises them without training.
 """
 
@@ -34,18 +33,18 @@ _SETTINGS = {
     "data_dir": "where tensorflow-datasets finds prepared data",
     "split": "TFDS split to train on; Oxford Flowers: train+test",
     "eval_split": "TFDS split to hold out; Oxford Flowers: validation",
-    "cache": "where decoded pictures are kept; by default in memory if they take a quarter or less",
+    "cache": "where to keep decoded pictures; by default in memory, up to a quarter of it",
     "image_size": "height and width in pixels",
     "batch_size": "images per step",
     "train_steps": "step to train to",
     "learning_rate": "Adam's, after the warm-up",
-    "learning_rate_decay": "after the warm-up: none, as 1/sqrt(step), or a cosine to --train_steps",
+    "learning_rate_decay": "decay after the warm-up; cosine reaches 0 at --train_steps",
     "warm_up_steps": "steps over which the learning rate rises from 0",
     "weight_decay": "share of each weight to subtract in each step, times the learning rate",
     "gradient_clip_norm": "largest norm of a gradient",
     "loss_weighting": "weight of the errors at each noise level",
     "time_sampling": "how the times of a batch are drawn",
-    "ema_half_life_images": "images after which a weight counts half in the average",
+    "ema_half_life_images": "half-life of the averaged weights, in training images",
     "precision": "number format of the network's computation",
     "jit_compile": "compile the step with XLA; by default only on a GPU",
     "schedule": "amount of noise at time t",
@@ -54,7 +53,7 @@ _SETTINGS = {
     "prediction": "output that the network is trained for",
     "seed": "seed of weights, order, flips and noise",
     "blocks": "residual blocks per level and direction",
-    "patch_size": "pixels of a patch's side that become channels; 1 for none",
+    "patch_size": "side in pixels of the patches that become channels; 1 for none",
     "attention_heads": "heads of self-attention in the lowest level; 0 for none",
     "num_classes": "number of classes in the data, to condition the network on; by default none",
     "label_dropout": "share of images without label, for guidance; with --num_classes",
@@ -82,7 +81,7 @@ _RESUME = ("auto", "never", "must")
 
 def _define_flags() -> None:
     within: Any = {"flag_values": FLAGS}
-    recipe = "network and recipe that the other flags change"
+    recipe = "network and recipe to start from; other flags override it"
     flags.DEFINE_string("run_dir", None, "folder of the run, created if missing", **within)
     flags.DEFINE_enum("preset", "tiny", tuple(PRESETS), recipe, **within)
     of_setting = {each.name: each for each in fields(TrainConfig)}
@@ -119,8 +118,8 @@ def _check() -> tuple[Path, TrainConfig]:
 
 
 def _run(arguments: tuple[Path, TrainConfig]) -> None:
-    # Pictures up to twice the size that Pillow warns of are decoded, and larger ones refused.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    # Large pictures and odd EXIF: what Pillow cannot read is refused all the same.
+    warnings.filterwarnings("ignore", module="PIL")
     with quiet_native_import():
         from .describe import describe
         from .training.train import train

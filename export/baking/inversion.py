@@ -9,7 +9,7 @@ section 4.3).
 
 import tensorflow as tf
 
-from ...trainer.maths.diffusion import Conditioning
+from ...trainer.maths.guidance import Conditioning
 from ...trainer.maths.sampling import Sampling
 
 # Evaluations of the last step after the first. More of them restore the photograph better and make

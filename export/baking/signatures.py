@@ -6,7 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from ...trainer.maths.diffusion import Conditioning, to_uint8
+from ...trainer.maths.diffusion import to_uint8
+from ...trainer.maths.guidance import Conditioning
 from ...trainer.maths.sampling import Sampling
 from .inversion import CORRECTIONS, begin_inversion, inversion_step
 from .noise import INITIAL_STREAM, gaussian_noise

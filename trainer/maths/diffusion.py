@@ -6,17 +6,16 @@ With signal² + noise² = 1 the three things a network may predict determine eac
 arXiv 2006.11239; velocity, arXiv 2202.00512).
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
 
 from ..config import CONDITIONINGS, PREDICTIONS
 from ..errors import InputError, check_choice, unknown_choice
+from .guidance import Conditioning, Network, guided_output
 from .schedules import DiscreteSchedule, Schedule
 
 Pair = tuple[tf.Tensor, tf.Tensor]
-Network = Callable[[Sequence[tf.Tensor]], tf.Tensor]
 
 
 def add_noise(
@@ -70,38 +69,6 @@ def noise_between(
 ) -> tf.Tensor:
     """ε = (x_t − signal·x_0)/noise; 0 at noise rate 0, where x_t does not depend on ε."""
     return (noisy - signal_rate * image) * tf.math.divide_no_nan(1.0, noise_rate)
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """Labels int64 [N], −1 for none, and the guidance float32 []."""
-
-    labels: tf.Tensor
-    guidance: tf.Tensor
-
-
-def guided_output(
-    network: Network, noisy: tf.Tensor, condition: tf.Tensor, conditioning: Conditioning
-) -> tf.Tensor:
-    """The network's output under classifier-free guidance (arXiv 2207.12598, equation 6).
-
-    output(no label) + guidance·(output(label) − output(no label)). Guidance 1 is the labelled
-    output itself, so the network sees the batch once; otherwise it sees it twice, in one call.
-    """
-    images = tf.shape(noisy)[0]
-    seen = images * (2 - tf.cast(tf.equal(conditioning.guidance, 1.0), tf.int32))
-
-    def copied(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        # Cut to size rather than tiled, so that no input can make the graph's tensors grow.
-        return tf.concat([first, second], axis=0)[:seen]
-
-    labels = copied(conditioning.labels, -tf.ones_like(conditioning.labels))
-    output = network([copied(noisy, noisy), copied(condition, condition), labels])
-    # With one copy the two are equal, and their difference is 0.
-    labelled, unlabelled = output[:images], output[-images:]
-    guided = unlabelled + conditioning.guidance * (labelled - unlabelled)
-    guided.set_shape(noisy.shape)
-    return guided
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from ..config import SOLVERS, TIME_GRIDS
 from ..errors import InputError, check_choice
-from .diffusion import Conditioning, Denoiser, noise_between, to_uint8
+from .diffusion import Denoiser, noise_between, to_uint8
+from .guidance import Conditioning
 from .solvers import Estimate, Rates, Solver, Stage, State, solver_named
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ..maths.diffusion import Conditioning, Denoiser
+from ..maths.diffusion import Denoiser
+from ..maths.guidance import Conditioning
 from ..maths.sampling import Sampling
 from ..run.atomic import replacing
 from ..streams import PREVIEW, stream_seed

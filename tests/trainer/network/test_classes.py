@@ -17,7 +17,7 @@ from diffkiln.trainer.data.load import load_images
 from diffkiln.trainer.data.synthetic.dataset import flowers_of
 from diffkiln.trainer.data.synthetic.species import SPECIES
 from diffkiln.trainer.errors import InputError
-from diffkiln.trainer.maths.diffusion import Conditioning, guided_output
+from diffkiln.trainer.maths.guidance import Conditioning, guided_output
 from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.run.directory import RunDirectory
