@@ -5,21 +5,20 @@ never gets there: files beside the file, operators other than ONNX's own, loops 
 ends, tensors that are named but not made, shapes that their bytes do not fill.
 """
 
-import itertools
 import math
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import Checked, GraphError
-from .cost import Cost, Readers
+from . import Checked, GraphError, Port, Signature
+from .cost import Cost
 from .facts import Call, Fact, constant_fact
 from .limits import MAX_EXTRA_STEPS, MAX_NODES, MAX_OUTPUTS, STEPS_COUNTED
 from .onnx_reader import Message, WireError, read_model
 from .operators import RULES, infer
-from .signature import Port, Signature
 from .sizes import Rows, bound, degree, is_exact
 from .tensors import DTYPES, checked_array
 
@@ -48,7 +47,7 @@ def check_graph(content: bytes, signature: Signature) -> Checked:
     if "graph" not in model:
         raise GraphError("holds no graph")
     graph = model["graph"]
-    received = Signature(_ports(graph["input"]), _ports(graph["output"]))
+    received = Signature(*(tuple(map(_port, graph[side])) for side in ("input", "output")))
     if received != signature:
         raise GraphError(
             f"is a graph {str(received)[:200]}, expected {signature} as the manifest says"
@@ -97,12 +96,15 @@ class _Walk:
         if self._nodes > MAX_NODES:
             raise GraphError(f"has {self._nodes} nodes, expected at most {MAX_NODES}")
         outputs = [value.get("name", "") for value in graph["output"]]
-        readers = Readers([*outputs, *_read(graph)])
+        # How often each tensor is still to be read.
+        left = Counter((*outputs, *_read_by(graph["node"])))
         alive: dict[str, int] = {}
         for node in graph["node"]:
             alive |= self._node(node, facts)
-            names = [name for name in node["output"] if name]
-            self._cost.release(alive.pop(n, 0) for n in readers.unread(names, _read_by(node)))
+            read = list(_read_by([node]))
+            left.subtract(read)
+            unread = [name for name in (*filter(None, node["output"]), *read) if not left[name]]
+            self._cost.release(alive.pop(name, 0) for name in unread)
         for name in outputs:
             if name not in facts:
                 raise GraphError(f"gives {name!r}, which nothing in it makes")
@@ -199,18 +201,13 @@ def _define(facts: Facts, name: str, fact: Fact) -> None:
     facts[name] = fact
 
 
-def _read(graph: Message) -> Iterable[str]:
-    """Every name that is read, in the bodies of its nodes as well."""
-    return itertools.chain.from_iterable(map(_read_by, graph["node"]))
-
-
-def _read_by(node: Message) -> Iterable[str]:
-    names = node["input"]
-    for attribute in node["attribute"]:
-        if "g" in attribute:
-            outputs = (value.get("name", "") for value in attribute["g"]["output"])
-            names = itertools.chain(names, _read(attribute["g"]), outputs)
-    return names
+def _read_by(nodes: Sequence[Message]) -> Iterator[str]:
+    """Every name that nodes read, in their bodies as well."""
+    for node in nodes:
+        yield from node["input"]
+        for body in (attribute["g"] for attribute in node["attribute"] if "g" in attribute):
+            yield from _read_by(body["node"])
+            yield from (value.get("name", "") for value in body["output"])
 
 
 def _require_port(port: Port, fact: Fact) -> None:
@@ -275,10 +272,6 @@ def _constant(attributes: Mapping[str, Any]) -> Fact:
             f"has a node Constant with {reprlib.repr(list(attributes))}, expected a tensor"
         )
     return constant_fact(value)
-
-
-def _ports(values: Sequence[Message]) -> tuple[Port, ...]:
-    return tuple(map(_port, values))
 
 
 def _port(value: Message) -> Port:

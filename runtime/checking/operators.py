@@ -41,27 +41,21 @@ _END = 10**9
 def infer(call: Call) -> list[Fact]:
     """What is known of the outputs of a node of `RULES`; GraphError where it could not be run."""
     try:
-        return _inferred(call)
+        rule = RULES[call.kind](call)
+        shapes = rule if isinstance(rule, list) else [rule]
+        require(call.outputs <= len(shapes) and all(len(shape) <= MAX_RANK for shape in shapes))
+        shapes = shapes[: call.outputs]
+        dtype = _dtype(call)
+        dtypes = [dtype, *[_INT64 if call.kind == "TopK" else dtype] * (len(shapes) - 1)]
+        facts = [fact for fact in call.inputs if fact]
+        constant = all(fact.constant for fact in facts)
+        positive = call.kind == "Max" and any(map(_is_positive, facts))
+        made = zip(dtypes, shapes, values(call, dtypes, shapes), strict=True)
+        return [Fact(*each, constant, positive) for each in made]
     except GraphError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise GraphError(f"has a node that cannot be run: {call}") from error
-
-
-def _inferred(call: Call) -> list[Fact]:
-    rule = RULES[call.kind](call)
-    shapes = rule if isinstance(rule, list) else [rule]
-    require(call.outputs <= len(shapes) and all(len(shape) <= MAX_RANK for shape in shapes))
-    shapes = shapes[: call.outputs]
-    dtype = _dtype(call)
-    dtypes = [dtype, *[_INT64 if call.kind == "TopK" else dtype] * (len(shapes) - 1)]
-    facts = [fact for fact in call.inputs if fact]
-    constant = all(fact.constant for fact in facts)
-    positive = call.kind == "Max" and any(map(_is_positive, facts))
-    return [
-        Fact(dtype, shape, numbers, constant, positive)
-        for dtype, shape, numbers in zip(dtypes, shapes, values(call, dtypes, shapes), strict=True)
-    ]
 
 
 def _dtype(call: Call) -> np.dtype:
@@ -89,9 +83,9 @@ def _quotient(call: Call) -> Shape:
 
 
 def _is_positive(fact: Fact) -> bool:
-    numbers = () if fact.values is None else fact.values.flat
-    known = fact.values is not None and all(x is not None and count(x) >= 1 for x in numbers)
-    return fact.positive or known
+    if fact.positive or fact.values is None:
+        return fact.positive
+    return all(x is not None and count(x) >= 1 for x in fact.values.flat)
 
 
 def _axes(call: Call, rank: int, position: int) -> list[int] | None:
@@ -143,7 +137,7 @@ def _reshape(call: Call) -> Shape:
     known = _without(sizes, unknown)
     if len(unknown) > 1 or any(count(size) < 0 for size in known):
         raise call.unfit("into a shape that is not computed of shapes and constants")
-    elements, needed = fact.elements, product(known)
+    elements, needed = product(fact.shape), product(known)
     if unknown:
         sizes[unknown[0]] = divided(elements, needed)
     else:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .facts import FEW, Call
-from .sizes import Rows, Shape, count, is_count, maximum
+from .sizes import Rows, Shape, count, is_count, maximum, product
 
 Number = Any
 Fixed = tuple[int, ...]
@@ -153,10 +153,6 @@ def _compared(function: Callable[[Number, Number], bool]) -> Rule:
     return _each(compared)
 
 
-def _chosen(condition: Number, a: Number, b: Number) -> Number:
-    return None if condition is None else a if condition else b
-
-
 def _cast(call: Call, _: Sequence[Fixed]) -> np.ndarray:
     to = {1: float, 10: float, 11: float, 9: bool}.get(call.whole("to", 0), int)
     # What is no whole number of images any more is not followed.
@@ -227,7 +223,7 @@ _RULES: dict[str, Rule] = {
     "Abs": _each(abs),
     "Floor": _each(lambda x: type(x)(math.floor(x))),
     "Ceil": _each(lambda x: type(x)(math.ceil(x))),
-    "Where": _elementwise(_chosen),
+    "Where": _elementwise(lambda c, a, b: None if c is None else a if c else b),
     "Equal": _compared(operator.eq),
     "Less": _compared(operator.lt),
     "LessOrEqual": _compared(operator.le),
@@ -240,7 +236,7 @@ _RULES: dict[str, Rule] = {
     "Concat": lambda call, _: np.concatenate(_inputs(call), axis=call.whole("axis", 0)),
     "Split": _split,
     "Shape": _shape,
-    "Size": lambda call, _: _array([call.input().elements], ()),
+    "Size": lambda call, _: _array([product(call.input().shape)], ()),
     "ConstantOfShape": _filled,
     "Range": _range,
     "ReduceProd": _reduced(operator.mul),

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 from .facts import Call, require
 from .sizes import Shape, Size, broadcast, broadcast_size, count, product
@@ -34,12 +33,9 @@ def _count(sizes: Iterable[Size]) -> int:
     return math.prod(map(count, sizes))
 
 
-class _Window(NamedTuple):
-    """How a window slides along one axis; `margin` is added to its ends, None for enough."""
-
-    stride: int
-    extent: int
-    margin: int | None
+# How a window slides along one axis: its stride, its extent, and the margin that is added to the
+# ends of the axis, None for enough.
+_Window = tuple[int, int, int | None]
 
 
 def _windows(call: Call, kernel: Sequence[Size]) -> list[_Window]:
@@ -53,7 +49,7 @@ def _windows(call: Call, kernel: Sequence[Size]) -> list[_Window]:
     # More would be windows that hold nothing but margin.
     require(all(pad < extent for pad, extent in zip(pads, extents * 2, strict=True)))
     margins = map(_MARGINS[call.attributes.get("auto_pad", "NOTSET")], pads[:rank], pads[rank:])
-    return list(map(_Window, strides, extents, margins))
+    return list(zip(strides, extents, margins, strict=True))
 
 
 # By `auto_pad`: what is added to both ends of an axis of which these are the pads.
