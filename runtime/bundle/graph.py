@@ -16,16 +16,8 @@ from .seal import checked
 
 # What sampler.onnx repeats of the manifest in its metadata.
 ESSENTIALS = (
-    "format",
-    "format_version",
-    "image",
-    "model",
-    "schedule",
-    "pixel_mean",
-    "pixel_std",
-    "sampler",
-    "noise",
-    "versions",
+    *("format", "format_version", "image", "model", "schedule"),
+    *("pixel_mean", "pixel_std", "sampler", "noise", "versions"),
 )
 
 

@@ -28,7 +28,6 @@ OPSET = 18
 # field is not there.
 _FIELDS = dict(enumerate(("f", "i", "s", "t", "g", "floats", "ints", "strings"), start=1))
 _DEFAULTS = {"f": 0.0, "i": 0, "s": b""}
-_OTHER_FIELDS = ("name", "type", "doc_string")
 
 Facts = dict[str, Fact]
 
@@ -69,8 +68,8 @@ class _Walk:
         )
         self._cost = Cost(image_numbers=numbers, file_bytes=file_bytes)
         self._nodes = self._loops = 0
-        # The tensors that are the input `steps` and this much more.
-        self._trips: dict[str, int] = {}
+        # The tensors that are the input `steps` and up to MAX_EXTRA_STEPS more.
+        self._trips: set[str] = set()
 
     def whole(self, graph: Message) -> Facts:
         """GraphError unless the graph could be run, and makes what its signature says."""
@@ -78,8 +77,7 @@ class _Walk:
         for port in self._signature.inputs:
             sizes = (size if isinstance(size, int) else Rows(1) for size in port.shape)
             _define(facts, port.name, Fact(np.dtype(port.dtype), tuple(sizes)))
-        if "steps" in facts:
-            self._trips["steps"] = 0
+        self._trips = facts.keys() & {"steps"}
         outputs = self._graph(graph, facts)
         for port, fact in zip(self._signature.outputs, outputs, strict=True):
             _require_port(port, fact)
@@ -124,12 +122,10 @@ class _Walk:
         if len(attributes) < len(node["attribute"]):
             raise GraphError(f"has a node {kind} with two attributes of one name")
         call = Call(kind, inputs, attributes, len(names))
-        if kind == "Constant":
-            outputs = [_constant(attributes)]
-        elif kind == "Loop":
+        if kind == "Loop":
             outputs = self._loop(node, call, facts)
         else:
-            outputs = infer(call)
+            outputs = [_constant(attributes)] if kind == "Constant" else infer(call)
         for name, fact in zip(names, outputs, strict=True):
             if name:
                 _define(facts, name, fact)
@@ -146,7 +142,7 @@ class _Walk:
         if fact.constant and fact.shape == () and fact.values is not None:
             extra = fact.values.item()
             if 0 <= extra <= MAX_EXTRA_STEPS:
-                self._trips[node["output"][0]] = extra
+                self._trips.add(node["output"][0])
 
     def _loop(self, node: Message, call: Call, facts: Facts) -> list[Fact]:
         """GraphError unless the input `steps` ends it, and its body keeps what it carries."""
@@ -157,8 +153,7 @@ class _Walk:
         initial = [
             Fact(fact.dtype, fact.shape) for fact in map(call.input, range(2, 2 + len(carried)))
         ]
-        number, yes = Fact(np.dtype("<i8"), ()), Fact(np.dtype("?"), ())
-        inner = facts.copy()
+        inner, number, yes = facts.copy(), Fact(np.dtype("<i8"), ()), Fact(np.dtype("?"), ())
         for value, fact in zip(body["input"], (number, yes, *initial), strict=True):
             _define(inner, value.get("name", ""), fact)
         _, *after = self._graph(body, inner)
@@ -243,7 +238,7 @@ def _attributes(kind: str, attributes: Sequence[Message]) -> Iterator[tuple[str,
         name, type_ = attribute.get("name", ""), attribute.get("type", 0)
         field = _FIELDS.get(type_, "")
         for other, content in attribute.items():
-            if other != field and other not in _OTHER_FIELDS and content != []:
+            if other not in (field, "name", "type", "doc_string") and content != []:
                 raise GraphError(
                     f"has a node {kind} whose attribute {name!r} of type {type_} holds {other}"
                 )

@@ -87,7 +87,9 @@ class _Reader:
                 key, position = self._varint(position, end)
             field = fields.get(key)
             if field is None:
-                raise _unexpected(kind, key)
+                other = f"the field {key >> 3} of the wire type {key & 7}"
+                name = _NEVER.get((kind, key >> 3), other)
+                raise WireError(f"holds {name} in its {kind}, which no exported model has")
             self._fields_left -= 1
             if self._fields_left < 0:
                 raise WireError(_TOO_MANY)
@@ -181,12 +183,6 @@ class _Reader:
 
 def _signed(number: int) -> int:
     return number - ((number >> 63) << 64)
-
-
-def _unexpected(kind: str, key: int) -> WireError:
-    number, wire_type = key >> 3, key & 7
-    name = _NEVER.get((kind, number), f"the field {number} of the wire type {wire_type}")
-    return WireError(f"holds {name} in its {kind}, which no exported model has")
 
 
 _FIELDS = [

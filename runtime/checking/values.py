@@ -191,14 +191,13 @@ def _split(call: Call, shapes: Sequence[Fixed]) -> list[np.ndarray]:
     return np.split(numbers, ends, axis=axis)
 
 
-def _shape(call: Call, _: Sequence[Fixed]) -> np.ndarray:
-    shape = call.input().shape[call.whole("start", 0) : call.whole("end", FEW)]
-    return _array(shape, (len(shape),))
+def listed_sizes(call: Call) -> Shape:
+    """The sizes that a node Shape lists."""
+    return call.input().shape[call.whole("start", 0) : call.whole("end", FEW)]
 
 
 def _filled(call: Call, shapes: Sequence[Fixed]) -> np.ndarray:
-    value = call.attributes.get("value", np.zeros(1)).item()
-    return np.full(shapes[0], value, object)
+    return np.full(shapes[0], call.attributes.get("value", np.zeros(1)).item(), object)
 
 
 def _range(call: Call, shapes: Sequence[Fixed]) -> np.ndarray:
@@ -235,7 +234,7 @@ _RULES: dict[str, Rule] = {
     "Cast": _cast,
     "Concat": lambda call, _: np.concatenate(_inputs(call), axis=call.whole("axis", 0)),
     "Split": _split,
-    "Shape": _shape,
+    "Shape": lambda call, shapes: _array(listed_sizes(call), shapes[0]),
     "Size": lambda call, _: _array([product(call.input().shape)], ()),
     "ConstantOfShape": _filled,
     "Range": _range,
