@@ -141,7 +141,8 @@ class _Walk:
         fact = facts[others[0]]
         if fact.constant and fact.shape == () and fact.values is not None:
             extra = fact.values.item()
-            if 0 <= extra <= MAX_EXTRA_STEPS:
+            # A number that does not fit its type is not known.
+            if extra is not None and 0 <= extra <= MAX_EXTRA_STEPS:
                 self._trips.add(node["output"][0])
 
     def _loop(self, node: Message, call: Call, facts: Facts) -> list[Fact]:
