@@ -139,16 +139,10 @@ def _explained(error: Any) -> str:
         odd = next(name for name in value if len(name) > most or not re.search(pattern, name))
         problem = f"has an entry {received(odd)}"
     place = _printable(place.removeprefix("data").removeprefix("."))[:80] or "all of it"
-    return f"{place} {problem}, expected {_expected(definition)}"
-
-
-def _expected(definition: dict[str, Any]) -> str:
-    """What the schema expects, in its own words or in those of its rule."""
-    if "description" in definition:
-        return definition["description"]
-    if "enum" in definition:
-        return " or ".join(map(str, definition["enum"]))
-    return _TYPES.get(definition.get("type", ""), "something else")
+    # In the schema's own words, or in those of its rule.
+    expected = _TYPES.get(definition.get("type", ""), "something else")
+    expected = " or ".join(map(str, definition.get("enum", ()))) or expected
+    return f"{place} {problem}, expected {definition.get('description', expected)}"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
