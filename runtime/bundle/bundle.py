@@ -99,13 +99,13 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
     unrolled = sampler["unrolled"] or {}
     bundle = Bundle(
         path=root,
-        image_shape=(int(image["height"]), int(image["width"]), int(image["channels"])),
+        image_shape=(image["height"], image["width"], image["channels"]),
         image_dtype=image["dtype"],
-        default_steps=int(sampler["default_steps"]),
-        max_steps=int(sampler["max_steps"]),
+        default_steps=sampler["default_steps"],
+        max_steps=sampler["max_steps"],
         graphs={name: _graph(root, values, name) for name in values["graphs"]},
-        unrolled_steps=_whole(unrolled.get("steps")),
-        unrolled_batch=_whole(unrolled.get("batch")),
+        unrolled_steps=unrolled.get("steps"),
+        unrolled_batch=unrolled.get("batch"),
         class_names=tuple(values["model"].get("class_names", ())),
         default_guidance=float(sampler.get("default_guidance", 1.0)),
     )
@@ -120,16 +120,13 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
     if sampler_graph.outputs != (images,):
         raise _error(root, f"the graph 'sampler' is {sampler_graph}", f"{images} as 'image' says")
     for name, graph in bundle.graphs.items():
-        _require_outputs(root, name, graph.signature)
+        # As many tensors as the engine takes from it.
+        signature = graph.signature
+        carried = [port for port in signature.inputs if port.shape and port.name != "labels"]
+        expected = {"step": len(carried) + 1, "denoiser": 2}.get(name, 1)
+        if len(signature.outputs) != expected:
+            raise _error(root, f"the graph {name!r} is {signature}", f"{expected} outputs")
     return bundle
-
-
-def _require_outputs(root: Path, name: str, signature: Signature) -> None:
-    """BundleError unless a graph returns as many tensors as the engine takes from it."""
-    carried = [port for port in signature.inputs if port.shape and port.name != "labels"]
-    expected = {"step": len(carried) + 1, "denoiser": 2}.get(name, 1)
-    if len(signature.outputs) != expected:
-        raise _error(root, f"the graph {name!r} is {signature}", f"{expected} outputs")
 
 
 def _graph(root: Path, values: Mapping[str, Any], name: str) -> Graph:
@@ -147,15 +144,10 @@ def _graph(root: Path, values: Mapping[str, Any], name: str) -> Graph:
         root,
         graph["file"],
         record["sha256"],
-        int(record["bytes"]),
+        record["bytes"],
         Signature.of(graph["inputs"], graph["outputs"]),
         {key: values[key] for key in ESSENTIALS} if name == "sampler" else {},
     )
-
-
-def _whole(number: float | None) -> int | None:
-    """JSON does not tell 3.0 from 3."""
-    return None if number is None else int(number)
 
 
 def _error(root: Path, problem: str, expected: str) -> BundleError:

@@ -16,18 +16,17 @@ def located(root: Path, name: str) -> Path:
     """
     file = root / name
     try:
-        if not file.resolve().is_relative_to(root.resolve()):
-            raise BundleError(
-                f"{file} leads out of the bundle, to {file.resolve()}; do not use this bundle, "
-                f"and {EXPORT_AGAIN}"
-            )
-        # Neither a pipe nor a device is ever opened: it could go on for ever.
-        if not file.is_file():
-            raise BundleError(f"{file} is missing, though {MANIFEST} lists it; {COPY_AGAIN}")
+        target, whole, regular = file.resolve(), root.resolve(), file.is_file()
     except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, BundleError):
-            raise
         raise _unreadable(file, error) from error
+    if not target.is_relative_to(whole):
+        raise BundleError(
+            f"{file} leads out of the bundle, to {target}; do not use this bundle, and "
+            f"{EXPORT_AGAIN}"
+        )
+    # Neither a pipe nor a device is ever opened: it could go on for ever.
+    if not regular:
+        raise BundleError(f"{file} is missing, though {MANIFEST} lists it; {COPY_AGAIN}")
     return file
 
 

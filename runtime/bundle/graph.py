@@ -16,16 +16,8 @@ from .seal import checked
 
 # What sampler.onnx repeats of the manifest in its metadata.
 ESSENTIALS = (
-    "format",
-    "format_version",
-    "image",
-    "model",
-    "schedule",
-    "pixel_mean",
-    "pixel_std",
-    "sampler",
-    "noise",
-    "versions",
+    *("format", "format_version", "image", "model", "schedule"),
+    *("pixel_mean", "pixel_std", "sampler", "noise", "versions"),
 )
 
 
@@ -53,16 +45,13 @@ class Graph:
 
         The file is read once, so what was checked is what onnxruntime gets.
         """
-        checking = self.__dict__.pop("_checking", None) or self._begun()
+        checking = self.__dict__.pop("_checking", None) or Background(self._checked).start()
         return checking.result()
 
     def begin(self) -> None:
         """Begin to read and check in the background, so that `content` takes less time later."""
         if "_checking" not in self.__dict__:
-            self.__dict__["_checking"] = self._begun()
-
-    def _begun(self) -> Background[bytes]:
-        return Background(self._checked).start()
+            self.__dict__["_checking"] = Background(self._checked).start()
 
     def _checked(self) -> bytes:
         file = located(self.root, self.name)

@@ -75,7 +75,14 @@ def strict_json(content: bytes) -> Any:
 
 def check_manifest(values: dict[str, Any], file: Path) -> None:
     """BundleError, which names the first entry that does not fit the schema."""
-    _require_version(values, file)
+    # A newer version comes first, since the schema may have changed.
+    version = values.get("format_version")
+    newer = isinstance(version, int) and version > FORMAT_VERSION
+    if values.get("format") == FORMAT and newer:
+        raise BundleError(
+            f"{file}: 'format_version' is {version}, expected {FORMAT_VERSION}: the bundle was "
+            "written by a newer diffkiln; upgrade with pip install --upgrade diffkiln"
+        )
     # Only this library's errors: its generated code is quick, and its import waits until here.
     from fastjsonschema import JsonSchemaValueException
 
@@ -91,17 +98,6 @@ def received(value: Any) -> str:
     shown.maxlevel, shown.maxdict, shown.maxlist = 2, 2, 4
     shown.maxstring, shown.maxlong, shown.maxother = 64, 32, 64
     return shown.repr(value)[:80]
-
-
-def _require_version(values: dict[str, Any], file: Path) -> None:
-    """Check for a newer version before the schema, which may have changed."""
-    version = values.get("format_version")
-    newer = isinstance(version, int) and version > FORMAT_VERSION
-    if values.get("format") == FORMAT and newer:
-        raise BundleError(
-            f"{file}: 'format_version' is {version}, expected {FORMAT_VERSION}: the bundle was "
-            "written by a newer diffkiln; upgrade with pip install --upgrade diffkiln"
-        )
 
 
 @cache
@@ -135,32 +131,18 @@ def _explained(error: Any) -> str:
     if error.rule == "required":
         missing = next(name for name in definition["required"] if name not in value)
         place, problem = f"{place}.{missing}", "is missing"
-        definition = _entry(definition, missing)
+        entries = definition.get("properties", {})
+        definition = entries.get(missing) or definition.get("additionalProperties", {})
     elif error.rule == "propertyNames":
         definition = definition["propertyNames"]
-        odd = next(name for name in value if not _fits(name, definition))
+        pattern, most = definition["pattern"], definition.get("maxLength", math.inf)
+        odd = next(name for name in value if len(name) > most or not re.search(pattern, name))
         problem = f"has an entry {received(odd)}"
     place = _printable(place.removeprefix("data").removeprefix("."))[:80] or "all of it"
-    return f"{place} {problem}, expected {_expected(definition)}"
-
-
-def _entry(definition: dict[str, Any], name: str) -> dict[str, Any]:
-    """The schema of an object's entry of this name."""
-    return definition.get("properties", {}).get(name) or definition.get("additionalProperties", {})
-
-
-def _fits(name: str, names: dict[str, Any]) -> bool:
-    fits = re.search(names["pattern"], name) is not None
-    return fits and len(name) <= names.get("maxLength", len(name))
-
-
-def _expected(definition: dict[str, Any]) -> str:
-    """What the schema expects, in its own words or in those of its rule."""
-    if "description" in definition:
-        return definition["description"]
-    if "enum" in definition:
-        return " or ".join(map(str, definition["enum"]))
-    return _TYPES.get(definition.get("type", ""), "something else")
+    # In the schema's own words, or in those of its rule.
+    expected = _TYPES.get(definition.get("type", ""), "something else")
+    expected = " or ".join(map(str, definition.get("enum", ()))) or expected
+    return f"{place} {problem}, expected {definition.get('description', expected)}"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -173,10 +155,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _number(text: str) -> float:
+    """The number, as a whole one where it is: JSON does not tell 3.0 from 3."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"it has the number {text[:40]}, which is not finite")
-    return number
+    return int(number) if number.is_integer() else number
 
 
 def _whole_number(text: str) -> int:

@@ -5,18 +5,11 @@ that are still to be read; and work, in multiply-adds of one step. Both may grow
 images, but not faster.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from . import limits
 from .facts import Call, Fact
-from .limits import (
-    LIVE_BYTES_PER_NUMBER,
-    MAX_CONSTANT_BYTES,
-    MAX_LIVE_BYTES,
-    MAX_WORK,
-    WORK_PER_NUMBER,
-)
-from .sizes import count, degree
+from .sizes import count, degree, product
 from .windows import multiply_adds
 
 
@@ -24,9 +17,9 @@ class Cost:
     """What the nodes cost so far, as they come in order."""
 
     def __init__(self, *, image_numbers: int, file_bytes: int) -> None:
-        self._max_live = MAX_LIVE_BYTES + LIVE_BYTES_PER_NUMBER * image_numbers
-        self._max_work = MAX_WORK + WORK_PER_NUMBER * image_numbers
-        self._max_constant = MAX_CONSTANT_BYTES + 4 * file_bytes
+        self._max_live = limits.MAX_LIVE_BYTES + limits.LIVE_BYTES_PER_NUMBER * image_numbers
+        self._max_work = limits.MAX_WORK + limits.WORK_PER_NUMBER * image_numbers
+        self._max_constant = limits.MAX_CONSTANT_BYTES + 4 * file_bytes
         self._live = self._work = self._constant = 0
 
     def add(self, call: Call, facts: Sequence[Fact]) -> list[int]:
@@ -34,7 +27,7 @@ class Cost:
 
         Returns the bytes of each output, and 0 for what follows from constants alone.
         """
-        live, counts = [], [fact.elements for fact in facts]
+        live, counts = [], [product(fact.shape) for fact in facts]
         for fact, elements in zip(facts, counts, strict=True):
             if degree(elements) > 1:
                 raise call.unfit("whose result grows faster than the number of images")
@@ -57,20 +50,3 @@ class Cost:
     def release(self, sizes: Iterable[int]) -> None:
         """Tensors of so many bytes are read by nothing any more."""
         self._live -= sum(sizes)
-
-
-class Readers:
-    """How often the tensors of a graph are still to be read, by name."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._left = Counter(names)
-
-    def unread(self, written: Iterable[str], read: Iterable[str]) -> list[str]:
-        """Take note of what a node read; those of its inputs and outputs that nothing reads now."""
-        left = self._left
-        unread = [name for name in written if not left[name]]
-        for name in read:
-            left[name] -= 1
-            if not left[name]:
-                unread.append(name)
-        return unread

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import GraphError
-from .sizes import Shape, Size, count, product
+from .sizes import Shape, count, product
 
 # Sizes are computed with tensors of no more numbers than this.
 FEW = 64
@@ -27,11 +27,6 @@ class Fact(NamedTuple):
     constant: bool = False
     positive: bool = False
 
-    @property
-    def elements(self) -> Size:
-        """The number of elements."""
-        return product(self.shape)
-
     def __str__(self) -> str:
         return f"{self.dtype.name}{list(self.shape)}"
 
@@ -40,11 +35,6 @@ def constant_fact(array: np.ndarray) -> Fact:
     """What is known of a constant."""
     values = array.astype(object) if array.size <= FEW else None
     return Fact(array.dtype, array.shape, values, constant=True)
-
-
-def _short(value: Any) -> str:
-    """The value as a line of text, of its first 40 characters."""
-    return " ".join(repr(value).split())[:40]
 
 
 def require(fits: bool) -> None:
@@ -104,14 +94,15 @@ class Call(NamedTuple):
     def followed(self, position: int) -> list[Any]:
         """The numbers of an input, None for each that only a run will show."""
         fact = self.input(position)
-        elements = fact.elements
+        elements = product(fact.shape)
         if len(fact.shape) > 1 or not isinstance(elements, int) or elements > FEW:
             raise self.unfit(f"of which input {position} has the shape {list(fact.shape)}")
         return [None] * elements if fact.values is None else list(fact.values.flat)
 
     def __str__(self) -> str:
         inputs = ", ".join("nothing" if fact is None else str(fact) for fact in self.inputs)
-        attributes = "".join(f", {name}={_short(x)}" for name, x in self.attributes.items())
+        short = {name: " ".join(repr(x).split())[:40] for name, x in self.attributes.items()}
+        attributes = "".join(f", {name}={text}" for name, text in short.items())
         return f"{self.kind}({inputs:.160}{attributes:.160})"
 
     def unfit(self, problem: str) -> GraphError:

@@ -5,21 +5,20 @@ never gets there: files beside the file, operators other than ONNX's own, loops 
 ends, tensors that are named but not made, shapes that their bytes do not fill.
 """
 
-import itertools
 import math
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import Checked, GraphError
-from .cost import Cost, Readers
+from . import Checked, GraphError, Port, Signature
+from .cost import Cost
 from .facts import Call, Fact, constant_fact
 from .limits import MAX_EXTRA_STEPS, MAX_NODES, MAX_OUTPUTS, STEPS_COUNTED
 from .onnx_reader import Message, WireError, read_model
 from .operators import RULES, infer
-from .signature import Port, Signature
 from .sizes import Rows, bound, degree, is_exact
 from .tensors import DTYPES, checked_array
 
@@ -29,7 +28,6 @@ OPSET = 18
 # field is not there.
 _FIELDS = dict(enumerate(("f", "i", "s", "t", "g", "floats", "ints", "strings"), start=1))
 _DEFAULTS = {"f": 0.0, "i": 0, "s": b""}
-_OTHER_FIELDS = ("name", "type", "doc_string")
 
 Facts = dict[str, Fact]
 
@@ -48,7 +46,7 @@ def check_graph(content: bytes, signature: Signature) -> Checked:
     if "graph" not in model:
         raise GraphError("holds no graph")
     graph = model["graph"]
-    received = Signature(_ports(graph["input"]), _ports(graph["output"]))
+    received = Signature(*(tuple(map(_port, graph[side])) for side in ("input", "output")))
     if received != signature:
         raise GraphError(
             f"is a graph {str(received)[:200]}, expected {signature} as the manifest says"
@@ -70,8 +68,8 @@ class _Walk:
         )
         self._cost = Cost(image_numbers=numbers, file_bytes=file_bytes)
         self._nodes = self._loops = 0
-        # The tensors that are the input `steps` and this much more.
-        self._trips: dict[str, int] = {}
+        # The tensors that are the input `steps` and up to MAX_EXTRA_STEPS more.
+        self._trips: set[str] = set()
 
     def whole(self, graph: Message) -> Facts:
         """GraphError unless the graph could be run, and makes what its signature says."""
@@ -79,8 +77,7 @@ class _Walk:
         for port in self._signature.inputs:
             sizes = (size if isinstance(size, int) else Rows(1) for size in port.shape)
             _define(facts, port.name, Fact(np.dtype(port.dtype), tuple(sizes)))
-        if "steps" in facts:
-            self._trips["steps"] = 0
+        self._trips = facts.keys() & {"steps"}
         outputs = self._graph(graph, facts)
         for port, fact in zip(self._signature.outputs, outputs, strict=True):
             _require_port(port, fact)
@@ -97,12 +94,15 @@ class _Walk:
         if self._nodes > MAX_NODES:
             raise GraphError(f"has {self._nodes} nodes, expected at most {MAX_NODES}")
         outputs = [value.get("name", "") for value in graph["output"]]
-        readers = Readers([*outputs, *_read(graph)])
+        # How often each tensor is still to be read.
+        left = Counter((*outputs, *_read_by(graph["node"])))
         alive: dict[str, int] = {}
         for node in graph["node"]:
             alive |= self._node(node, facts)
-            names = [name for name in node["output"] if name]
-            self._cost.release(alive.pop(n, 0) for n in readers.unread(names, _read_by(node)))
+            read = list(_read_by([node]))
+            left.subtract(read)
+            unread = [name for name in (*filter(None, node["output"]), *read) if not left[name]]
+            self._cost.release(alive.pop(name, 0) for name in unread)
         for name in outputs:
             if name not in facts:
                 raise GraphError(f"gives {name!r}, which nothing in it makes")
@@ -122,12 +122,10 @@ class _Walk:
         if len(attributes) < len(node["attribute"]):
             raise GraphError(f"has a node {kind} with two attributes of one name")
         call = Call(kind, inputs, attributes, len(names))
-        if kind == "Constant":
-            outputs = [_constant(attributes)]
-        elif kind == "Loop":
+        if kind == "Loop":
             outputs = self._loop(node, call, facts)
         else:
-            outputs = infer(call)
+            outputs = [_constant(attributes)] if kind == "Constant" else infer(call)
         for name, fact in zip(names, outputs, strict=True):
             if name:
                 _define(facts, name, fact)
@@ -143,8 +141,9 @@ class _Walk:
         fact = facts[others[0]]
         if fact.constant and fact.shape == () and fact.values is not None:
             extra = fact.values.item()
-            if 0 <= extra <= MAX_EXTRA_STEPS:
-                self._trips[node["output"][0]] = extra
+            # A number that does not fit its type is not known.
+            if extra is not None and 0 <= extra <= MAX_EXTRA_STEPS:
+                self._trips.add(node["output"][0])
 
     def _loop(self, node: Message, call: Call, facts: Facts) -> list[Fact]:
         """GraphError unless the input `steps` ends it, and its body keeps what it carries."""
@@ -155,8 +154,7 @@ class _Walk:
         initial = [
             Fact(fact.dtype, fact.shape) for fact in map(call.input, range(2, 2 + len(carried)))
         ]
-        number, yes = Fact(np.dtype("<i8"), ()), Fact(np.dtype("?"), ())
-        inner = facts.copy()
+        inner, number, yes = facts.copy(), Fact(np.dtype("<i8"), ()), Fact(np.dtype("?"), ())
         for value, fact in zip(body["input"], (number, yes, *initial), strict=True):
             _define(inner, value.get("name", ""), fact)
         _, *after = self._graph(body, inner)
@@ -199,18 +197,13 @@ def _define(facts: Facts, name: str, fact: Fact) -> None:
     facts[name] = fact
 
 
-def _read(graph: Message) -> Iterable[str]:
-    """Every name that is read, in the bodies of its nodes as well."""
-    return itertools.chain.from_iterable(map(_read_by, graph["node"]))
-
-
-def _read_by(node: Message) -> Iterable[str]:
-    names = node["input"]
-    for attribute in node["attribute"]:
-        if "g" in attribute:
-            outputs = (value.get("name", "") for value in attribute["g"]["output"])
-            names = itertools.chain(names, _read(attribute["g"]), outputs)
-    return names
+def _read_by(nodes: Sequence[Message]) -> Iterator[str]:
+    """Every name that nodes read, in their bodies as well."""
+    for node in nodes:
+        yield from node["input"]
+        for body in (attribute["g"] for attribute in node["attribute"] if "g" in attribute):
+            yield from _read_by(body["node"])
+            yield from (value.get("name", "") for value in body["output"])
 
 
 def _require_port(port: Port, fact: Fact) -> None:
@@ -246,7 +239,7 @@ def _attributes(kind: str, attributes: Sequence[Message]) -> Iterator[tuple[str,
         name, type_ = attribute.get("name", ""), attribute.get("type", 0)
         field = _FIELDS.get(type_, "")
         for other, content in attribute.items():
-            if other != field and other not in _OTHER_FIELDS and content != []:
+            if other not in (field, "name", "type", "doc_string") and content != []:
                 raise GraphError(
                     f"has a node {kind} whose attribute {name!r} of type {type_} holds {other}"
                 )
@@ -275,10 +268,6 @@ def _constant(attributes: Mapping[str, Any]) -> Fact:
             f"has a node Constant with {reprlib.repr(list(attributes))}, expected a tensor"
         )
     return constant_fact(value)
-
-
-def _ports(values: Sequence[Message]) -> tuple[Port, ...]:
-    return tuple(map(_port, values))
 
 
 def _port(value: Message) -> Port:

@@ -41,6 +41,7 @@ dim:       1 int dim_value, 2 name dim_param, 3 text denotation
 _VARINT, _LENGTH, _FOUR_BYTES = 0, 2, 5
 _NUMBERS = ("int", "float")
 _MAX_DEPTH = 16
+_TOO_MANY = f"holds more than {MAX_FIELDS} fields"
 
 Message = dict[str, Any]
 
@@ -86,10 +87,12 @@ class _Reader:
                 key, position = self._varint(position, end)
             field = fields.get(key)
             if field is None:
-                raise _unexpected(kind, key)
+                other = f"the field {key >> 3} of the wire type {key & 7}"
+                name = _NEVER.get((kind, key >> 3), other)
+                raise WireError(f"holds {name} in its {kind}, which no exported model has")
             self._fields_left -= 1
             if self._fields_left < 0:
-                raise _too_many()
+                raise WireError(_TOO_MANY)
             if key & 7 == _VARINT:
                 if position < end and (value := content[position]) < 0x80:
                     position += 1
@@ -132,7 +135,7 @@ class _Reader:
         """One float, or any numbers packed one behind the other."""
         self._fields_left -= stop - start
         if self._fields_left < 0:
-            raise _too_many()
+            raise WireError(_TOO_MANY)
         if field.kind == "float":
             if (stop - start) % 4:
                 raise WireError(f"ends inside of a {field.name}")
@@ -150,11 +153,21 @@ class _Reader:
                 f"holds a {field.name} of {stop - start} bytes, expected at most {MAX_TEXT_BYTES}"
             )
         content = self._content[start:stop]
-        if field.kind == "text":
-            return _decoded(field, content)
-        if content not in self._names:
-            self._names[content] = _printable(_decoded(field, content))
-        return self._names[content]
+        if field.kind == "name" and content in self._names:
+            return self._names[content]
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise WireError(f"holds a {field.name} that is not UTF-8") from error
+        if field.kind == "name":
+            if len(text) > MAX_NAME_LENGTH:
+                raise WireError(
+                    f"holds a name of {len(text)} characters, expected at most {MAX_NAME_LENGTH}"
+                )
+            if not text.isprintable():
+                raise WireError(f"holds the name {ascii(text)[:80]}, which cannot be printed")
+            self._names[content] = text
+        return text
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         """A number of 7 bits a byte, the lowest first, and where it ends."""
@@ -168,35 +181,8 @@ class _Reader:
         raise WireError("holds a number that does not end, or is too large")
 
 
-def _too_many() -> WireError:
-    return WireError(f"holds more than {MAX_FIELDS} fields")
-
-
 def _signed(number: int) -> int:
     return number - ((number >> 63) << 64)
-
-
-def _unexpected(kind: str, key: int) -> WireError:
-    number, wire_type = key >> 3, key & 7
-    name = _NEVER.get((kind, number), f"the field {number} of the wire type {wire_type}")
-    return WireError(f"holds {name} in its {kind}, which no exported model has")
-
-
-def _decoded(field: _Field, content: bytes) -> str:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise WireError(f"holds a {field.name} that is not UTF-8") from error
-
-
-def _printable(name: str) -> str:
-    if len(name) > MAX_NAME_LENGTH:
-        raise WireError(
-            f"holds a name of {len(name)} characters, expected at most {MAX_NAME_LENGTH}"
-        )
-    if not name.isprintable():
-        raise WireError(f"holds the name {ascii(name)[:80]}, which cannot be printed")
-    return name
 
 
 _FIELDS = [

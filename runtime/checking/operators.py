@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from . import GraphError
-from .facts import FEW, Call, Fact, require
+from .facts import Call, Fact, require
 from .limits import MAX_RANK
 from .sizes import (
     Rows,
@@ -23,11 +23,10 @@ from .sizes import (
     divided,
     is_exact,
     product,
-    smaller,
     total,
 )
 from .tensors import DTYPES
-from .values import values
+from .values import listed_sizes, values
 from .windows import WINDOWS
 
 # The shape of the output, a list of them where there may be several.
@@ -41,27 +40,21 @@ _END = 10**9
 def infer(call: Call) -> list[Fact]:
     """What is known of the outputs of a node of `RULES`; GraphError where it could not be run."""
     try:
-        return _inferred(call)
+        rule = RULES[call.kind](call)
+        shapes = rule if isinstance(rule, list) else [rule]
+        require(call.outputs <= len(shapes) and all(len(shape) <= MAX_RANK for shape in shapes))
+        shapes = shapes[: call.outputs]
+        dtype = _dtype(call)
+        dtypes = [dtype, *[_INT64 if call.kind == "TopK" else dtype] * (len(shapes) - 1)]
+        facts = [fact for fact in call.inputs if fact]
+        constant = all(fact.constant for fact in facts)
+        positive = call.kind == "Max" and any(map(_is_positive, facts))
+        made = zip(dtypes, shapes, values(call, dtypes, shapes), strict=True)
+        return [Fact(*each, constant, positive) for each in made]
     except GraphError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise GraphError(f"has a node that cannot be run: {call}") from error
-
-
-def _inferred(call: Call) -> list[Fact]:
-    rule = RULES[call.kind](call)
-    shapes = rule if isinstance(rule, list) else [rule]
-    require(call.outputs <= len(shapes) and all(len(shape) <= MAX_RANK for shape in shapes))
-    shapes = shapes[: call.outputs]
-    dtype = _dtype(call)
-    dtypes = [dtype, *[_INT64 if call.kind == "TopK" else dtype] * (len(shapes) - 1)]
-    facts = [fact for fact in call.inputs if fact]
-    constant = all(fact.constant for fact in facts)
-    positive = call.kind == "Max" and any(map(_is_positive, facts))
-    return [
-        Fact(dtype, shape, numbers, constant, positive)
-        for dtype, shape, numbers in zip(dtypes, shapes, values(call, dtypes, shapes), strict=True)
-    ]
 
 
 def _dtype(call: Call) -> np.dtype:
@@ -89,9 +82,9 @@ def _quotient(call: Call) -> Shape:
 
 
 def _is_positive(fact: Fact) -> bool:
-    numbers = () if fact.values is None else fact.values.flat
-    known = fact.values is not None and all(x is not None and count(x) >= 1 for x in numbers)
-    return fact.positive or known
+    if fact.positive or fact.values is None:
+        return fact.positive
+    return all(x is not None and count(x) >= 1 for x in fact.values.flat)
 
 
 def _axes(call: Call, rank: int, position: int) -> list[int] | None:
@@ -103,9 +96,9 @@ def _axes(call: Call, rank: int, position: int) -> list[int] | None:
     return axes
 
 
-def _axis(call: Call, rank: int, default: int = 0) -> int:
-    """The attribute `axis`, counted from the front."""
-    return range(rank)[call.whole("axis", default)]
+def _axis(call: Call, default: int = 0) -> int:
+    """The attribute `axis`, counted from the front of the first input."""
+    return range(len(call.input().shape))[call.whole("axis", default)]
 
 
 def _without(shape: Sequence[Size], axes: Sequence[int]) -> Shape:
@@ -124,7 +117,7 @@ def _is(size: Size | None, number: int) -> bool:
 def _reduced(call: Call) -> Shape:
     shape = call.input().shape
     if call.kind.startswith("Arg"):
-        axes = [_axis(call, len(shape))]
+        axes = [_axis(call)]
     else:
         axes = _axes(call, len(shape), 1)
         if not axes and call.whole("noop_with_empty_axes", 0):
@@ -143,7 +136,7 @@ def _reshape(call: Call) -> Shape:
     known = _without(sizes, unknown)
     if len(unknown) > 1 or any(count(size) < 0 for size in known):
         raise call.unfit("into a shape that is not computed of shapes and constants")
-    elements, needed = fact.elements, product(known)
+    elements, needed = product(fact.shape), product(known)
     if unknown:
         sizes[unknown[0]] = divided(elements, needed)
     else:
@@ -180,16 +173,14 @@ def _transpose(call: Call) -> Shape:
 
 
 def _concat(call: Call) -> Shape:
-    shapes = _shapes(call)
-    axis = _axis(call, len(shapes[0]))
+    shapes, axis = _shapes(call), _axis(call)
     others = [_replaced(shape, axis, 1) for shape in shapes]
     require(len(set(map(len, others))) == 1)
     return _replaced(broadcast(others), axis, total(shape[axis] for shape in shapes))
 
 
 def _split(call: Call) -> list[Shape]:
-    shape = call.input().shape
-    axis = _axis(call, len(shape))
+    shape, axis = call.input().shape, _axis(call)
     if call.optional(1):
         parts = call.sizes(1)
     else:
@@ -226,14 +217,10 @@ def _sliced(size: Size, start: Size | None, end: Size | None, step: Size | None)
         most = Rows(-count(start), degree(start), is_exact(start) and to_end)
     else:
         return bound(size)
-    fewer = smaller(size, most)
+    # Either is a bound on the smaller one.
+    fewer = min(size, most, key=lambda each: (count(each), degree(each)))
     exact = is_exact(most) and is_exact(fewer) and degree(most) == degree(size)
     return fewer if exact else bound(fewer)
-
-
-def _gather(call: Call) -> Shape:
-    shape = call.input().shape
-    return _replaced(shape, _axis(call, len(shape)), *call.input(1).shape)
 
 
 def _gather_nd(call: Call) -> Shape:
@@ -256,7 +243,7 @@ def _pad(call: Call) -> Shape:
 
 def _one_hot(call: Call) -> Shape:
     indices = call.input().shape
-    axis = _axis(call, len(indices) + 1, -1)
+    axis = range(len(indices) + 1)[call.whole("axis", -1)]
     return (*indices[:axis], *call.sizes(1), *indices[axis:])
 
 
@@ -267,19 +254,9 @@ def _range(call: Call) -> Shape:
     return (max(0, -int(-((limit - start) / step) // 1)),)
 
 
-def _shape(call: Call) -> Shape:
-    start, end = call.whole("start", 0), call.whole("end", FEW)
-    return (len(call.input().shape[start:end]),)
-
-
 def _eye_like(call: Call) -> Shape:
     rows, columns = call.input().shape
     return (rows, columns)
-
-
-def _top_k(call: Call) -> list[Shape]:
-    shape = call.input().shape
-    return [_replaced(shape, _axis(call, len(shape), -1), *call.sizes(1))] * 2
 
 
 # Results of another type than the first input: this type, or the type of this input.
@@ -320,7 +297,7 @@ RULES: dict[str, Rule] = {
     "Concat": _concat,
     "Split": _split,
     "Slice": _slice,
-    "Gather": _gather,
+    "Gather": lambda call: _replaced(call.input().shape, _axis(call), *call.input(1).shape),
     "GatherElements": lambda call: call.input(1).shape,
     "GatherND": _gather_nd,
     "Pad": _pad,
@@ -329,9 +306,9 @@ RULES: dict[str, Rule] = {
     "OneHot": _one_hot,
     "Range": _range,
     "ConstantOfShape": lambda call: tuple(call.sizes(0)),
-    "Shape": _shape,
+    "Shape": lambda call: (len(listed_sizes(call)),),
     "Size": lambda _: (),
-    "TopK": _top_k,
+    "TopK": lambda call: [_replaced(call.input().shape, _axis(call, -1), *call.sizes(1))] * 2,
     "EyeLike": _eye_like,
     **WINDOWS,
 }

@@ -125,11 +125,6 @@ def broadcast(shapes: Iterable[Shape]) -> Shape:
     return common
 
 
-def smaller(a: Size, b: Size) -> Size:
-    """A bound on the smaller one: either is."""
-    return min((a, b), key=lambda size: (count(size), degree(size)))
-
-
 def divided(whole: Size, part: Size) -> Size:
     """How often a part goes into a whole, rounded up; a bound unless both are exact and it fits."""
     power = degree(whole) - degree(part)

@@ -9,24 +9,12 @@ from .limits import MAX_RANK
 from .onnx_reader import Message
 
 # By TensorProto.DataType. Texts, complex numbers and exotic floats have no place in a sampler.
-DTYPES = {
-    1: np.dtype("<f4"),
-    2: np.dtype("u1"),
-    3: np.dtype("i1"),
-    4: np.dtype("<u2"),
-    5: np.dtype("<i2"),
-    6: np.dtype("<i4"),
-    7: np.dtype("<i8"),
-    9: np.dtype("?"),
-    10: np.dtype("<f2"),
-    11: np.dtype("<f8"),
-    12: np.dtype("<u4"),
-    13: np.dtype("<u8"),
-}
-_FLOAT, _FLOAT16, _INT64 = 1, 10, 7
+_TEXT = 8
+_CODES = ("<f4", "u1", "i1", "<u2", "<i2", "<i4", "<i8", "U", "?", "<f2", "<f8", "<u4", "<u8")
+DTYPES = {number: np.dtype(code) for number, code in enumerate(_CODES, 1) if number != _TEXT}
 
 # Where a tensor's elements may be instead of in raw_data.
-_LISTS = {"float_data": {_FLOAT}, "int64_data": {_INT64}, "int32_data": {2, 3, 4, 5, 6, 9, 10}}
+_LISTS = {"float_data": {1}, "int64_data": {7}, "int32_data": {2, 3, 4, 5, 6, 9, 10}}
 
 
 def checked_array(tensor: Message) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .facts import FEW, Call
-from .sizes import Rows, Shape, count, is_count, maximum
+from .sizes import Rows, Shape, count, is_count, maximum, product
 
 Number = Any
 Fixed = tuple[int, ...]
@@ -153,10 +153,6 @@ def _compared(function: Callable[[Number, Number], bool]) -> Rule:
     return _each(compared)
 
 
-def _chosen(condition: Number, a: Number, b: Number) -> Number:
-    return None if condition is None else a if condition else b
-
-
 def _cast(call: Call, _: Sequence[Fixed]) -> np.ndarray:
     to = {1: float, 10: float, 11: float, 9: bool}.get(call.whole("to", 0), int)
     # What is no whole number of images any more is not followed.
@@ -195,14 +191,13 @@ def _split(call: Call, shapes: Sequence[Fixed]) -> list[np.ndarray]:
     return np.split(numbers, ends, axis=axis)
 
 
-def _shape(call: Call, _: Sequence[Fixed]) -> np.ndarray:
-    shape = call.input().shape[call.whole("start", 0) : call.whole("end", FEW)]
-    return _array(shape, (len(shape),))
+def listed_sizes(call: Call) -> Shape:
+    """The sizes that a node Shape lists."""
+    return call.input().shape[call.whole("start", 0) : call.whole("end", FEW)]
 
 
 def _filled(call: Call, shapes: Sequence[Fixed]) -> np.ndarray:
-    value = call.attributes.get("value", np.zeros(1)).item()
-    return np.full(shapes[0], value, object)
+    return np.full(shapes[0], call.attributes.get("value", np.zeros(1)).item(), object)
 
 
 def _range(call: Call, shapes: Sequence[Fixed]) -> np.ndarray:
@@ -227,7 +222,7 @@ _RULES: dict[str, Rule] = {
     "Abs": _each(abs),
     "Floor": _each(lambda x: type(x)(math.floor(x))),
     "Ceil": _each(lambda x: type(x)(math.ceil(x))),
-    "Where": _elementwise(_chosen),
+    "Where": _elementwise(lambda c, a, b: None if c is None else a if c else b),
     "Equal": _compared(operator.eq),
     "Less": _compared(operator.lt),
     "LessOrEqual": _compared(operator.le),
@@ -239,8 +234,8 @@ _RULES: dict[str, Rule] = {
     "Cast": _cast,
     "Concat": lambda call, _: np.concatenate(_inputs(call), axis=call.whole("axis", 0)),
     "Split": _split,
-    "Shape": _shape,
-    "Size": lambda call, _: _array([call.input().elements], ()),
+    "Shape": lambda call, shapes: _array(listed_sizes(call), shapes[0]),
+    "Size": lambda call, _: _array([product(call.input().shape)], ()),
     "ConstantOfShape": _filled,
     "Range": _range,
     "ReduceProd": _reduced(operator.mul),

@@ -2,8 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 from .facts import Call, require
 from .sizes import Shape, Size, broadcast, broadcast_size, count, product
@@ -16,9 +15,9 @@ _EQUATION = re.compile(r"([a-zA-Z]{0,8}(?:,[a-zA-Z]{0,8}){0,3})->([a-zA-Z]{0,8})
 def multiply_adds(call: Call, elements: int) -> int:
     """What a node computes for one image; `elements` is how many numbers it makes first."""
     if call.kind == "Conv":
-        return elements * _count(call.input(1).shape[1:])
+        return elements * count(product(call.input(1).shape[1:]))
     if call.kind == "ConvTranspose":
-        return _count(call.input().shape) * _count(call.input(1).shape[1:])
+        return count(product((*call.input().shape, *call.input(1).shape[1:])))
     if call.kind in ("AveragePool", "MaxPool"):
         # Each comparison or sum by itself, without the vectors of a product of matrices.
         return 16 * elements * math.prod(call.attributes["kernel_shape"])
@@ -26,20 +25,13 @@ def multiply_adds(call: Call, elements: int) -> int:
         transposed = call.kind == "Gemm" and call.whole("transA", 0)
         return elements * count(call.input().shape[-2 if transposed else -1])
     if call.kind == "Einsum":
-        return 16 * _count(_einsum_sizes(call)[0].values())
+        return 16 * count(product(_einsum_sizes(call)[0].values()))
     return 4 * elements
 
 
-def _count(sizes: Iterable[Size]) -> int:
-    return math.prod(map(count, sizes))
-
-
-class _Window(NamedTuple):
-    """How a window slides along one axis; `margin` is added to its ends, None for enough."""
-
-    stride: int
-    extent: int
-    margin: int | None
+# How a window slides along one axis: its stride, its extent, and the margin that is added to the
+# ends of the axis, None for enough.
+_Window = tuple[int, int, int | None]
 
 
 def _windows(call: Call, kernel: Sequence[Size]) -> list[_Window]:
@@ -53,7 +45,7 @@ def _windows(call: Call, kernel: Sequence[Size]) -> list[_Window]:
     # More would be windows that hold nothing but margin.
     require(all(pad < extent for pad, extent in zip(pads, extents * 2, strict=True)))
     margins = map(_MARGINS[call.attributes.get("auto_pad", "NOTSET")], pads[:rank], pads[rank:])
-    return list(map(_Window, strides, extents, margins))
+    return list(zip(strides, extents, margins, strict=True))
 
 
 # By `auto_pad`: what is added to both ends of an axis of which these are the pads.

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..background import Background
 from ..bundle.bundle import Graph
-from ..checking.signature import Signature
+from ..checking import Signature
 from ..device.device import cpu_instead, log_once, require_device, require_known, usable_device
 from ..device.placement import described, misplaced, placements, require_none
 from ..device.providers import providers

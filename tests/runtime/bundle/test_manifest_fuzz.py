@@ -13,7 +13,7 @@ from small_manifest import manifest
 
 from diffkiln.runtime import Bundle, BundleError
 from diffkiln.runtime.bundle.bundle import open_bundle
-from diffkiln.runtime.checking.signature import Signature
+from diffkiln.runtime.checking import Signature
 
 SOUND = json.dumps(manifest())
 

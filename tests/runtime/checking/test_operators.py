@@ -301,6 +301,15 @@ def test_numbers_are_rounded_as_their_type_rounds(numbers: float, expected: floa
     assert list(facts["c"].values) == [expected]  # type: ignore[arg-type]
 
 
+def test_a_number_of_steps_that_overflows_is_not_known() -> None:
+    nodes = ops(("Mul", ["a", "a"], ["many"]), ("Add", ["steps", "many"], ["more"]))
+    constants = [from_array(np.array(2**32), "a")]
+    _, facts = facts_of(nodes, constants, ("steps", TensorProto.INT64, []))
+    assert facts["many"].constant
+    assert facts["many"].values == [None]
+    assert facts["more"].values is None
+
+
 def test_memory_is_that_of_the_tensors_that_are_still_to_be_read() -> None:
     """Fifty tensors of 64 MiB one after the other are no more than two of them."""
     chain = ops(
