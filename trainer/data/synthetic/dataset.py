@@ -46,8 +46,17 @@ def _picture(random: np.random.Generator, image_size: int) -> tuple[NDArray[np.u
     light_angle = -math.pi / 2 + random.choice((-1, 1)) * random.uniform(0.4, 1.1)
     meadow = colours(_MEADOWS[random.integers(len(_MEADOWS))])
     label = int(random.integers(len(SPECIES)))
-    species = list(SPECIES.values())[label]
-    near, far = _near_pose(random, float(light_angle)), random.random() < 0.35
+    species = list(SPECIES)[label]
+    near = Pose(
+        x=random.uniform(-0.08, 0.08),
+        y=random.uniform(-0.14, 0.0),
+        radius=random.uniform(0.7, 0.9),
+        tilt=random.uniform(0.8, 1.0),
+        tilt_angle=random.uniform(0, math.pi),
+        turn=random.uniform(0, 2 * math.pi),
+        light_angle=float(light_angle),
+    )
+    far = random.random() < 0.35
     canvas = _meadow(random, meadow, image_size)
     if far:
         canvas = paint_flower(canvas, _far_pose(random, near), species=species, random=random)
@@ -58,18 +67,6 @@ def _picture(random: np.random.Generator, image_size: int) -> tuple[NDArray[np.u
     canvas = _paint_plant(random, canvas, near, meadow[2])
     canvas = paint_flower(canvas, near, species=species, random=random)
     return np.asarray(to_picture(canvas).reduce(_SUPERSAMPLING)), label
-
-
-def _near_pose(random: np.random.Generator, light_angle: float) -> Pose:
-    return Pose(
-        x=random.uniform(-0.08, 0.08),
-        y=random.uniform(-0.14, 0.0),
-        radius=random.uniform(0.7, 0.9),
-        tilt=random.uniform(0.8, 1.0),
-        tilt_angle=random.uniform(0, math.pi),
-        turn=random.uniform(0, 2 * math.pi),
-        light_angle=light_angle,
-    )
 
 
 def _far_pose(random: np.random.Generator, near: Pose) -> Pose:
