@@ -1,7 +1,7 @@
 """The images of a run: read from a folder, a tensorflow-datasets data set, or drawn."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from ..config import SYNTHETIC_IMAGES, TrainConfig
 from ..errors import InputError
-from ..run.records import DataSummary
+from ..run.directory import DataSummary
 from .cache import DiskCache, MemoryCache, chosen_cache
 from .folder import Pictures, list_folder
 from .ordered import OrderedImages, in_memory, on_disk
-from .statistics import pixel_statistics
 from .store import Images
 from .synthetic.dataset import flowers_of
 from .synthetic.species import SPECIES
@@ -51,6 +50,29 @@ class ImageData:
         """The first 256 held-out images uint8 [n, S, S, 3], and their labels int64 [n]."""
         first = np.arange(min(len(self.held_out), _EVAL_IMAGES_USED))
         return self.held_out.take(first), self.held_out.labels[first]
+
+
+def pixel_statistics(
+    portions: Iterable[NDArray[np.uint8]],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of images [n, S, S, 3], where level 255 is 1.
+
+    They are exact, from counts of the levels, whatever the order and size of the portions. Raises
+    InputError for a flat colour.
+    """
+    counts = np.zeros((3, 256))
+    for images in portions:
+        for channel in range(3):
+            counts[channel] += np.bincount(images[..., channel].ravel(), minlength=256)
+    weights, levels = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
+    mean = weights @ levels
+    std = np.sqrt((weights * (levels - mean[:, None]) ** 2).sum(axis=1))
+    if std.min() < 1e-3:
+        raise InputError(
+            f"the images' channels have standard deviations {std.round(5).tolist()}: expected "
+            "pictures that differ from one flat colour"
+        )
+    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def load_images(
@@ -112,9 +134,8 @@ def _folder(folder: Path, config: TrainConfig, cache_dir: Path, worker: int) -> 
     class_names = _expected_classes(config, listing.class_names)
     labels = listing.labels if class_names else None
     count, pictures = len(listing.names), Pictures(listing, size, labels=labels)
-    random = np.random.default_rng(config.seed)
-    sample = np.sort(random.permutation(count)[:_SAMPLE])
-    pictures.require_readable(sample)
+    sample = np.sort(np.random.default_rng(config.seed).permutation(count)[:_SAMPLE])
+    pictures.first_readable(sample.tolist())
     kind = chosen_cache(config, count)
     if kind == "disk":
         path = _cache_path(cache_dir, listing.state, size, worker)

@@ -1,8 +1,10 @@
 """The loop over the steps of a run: the update, and what is due between two of them."""
 
+import contextlib
 import math
 import shlex
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 
@@ -20,10 +22,25 @@ from ..run.atomic import replacing
 from ..run.directory import RunDirectory, write_step
 from ..run.metrics import MetricsLog, Row, progress_bar
 from .checkpoint import Checkpoints
-from .signals import stop_signals
 from .step import Trainer
 
 _EVAL_BATCH = 64
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[list[str]]:
+    """A list to which a SIGTERM or SIGINT adds its name, so that a loop can end between steps."""
+    received: list[str] = []
+    before = [
+        signal.signal(number, lambda number, _: received.append(signal.Signals(number).name))
+        for number in _STOPPING
+    ]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(_STOPPING, before, strict=True):
+            signal.signal(number, handler)
 
 
 class TrainingLoop:

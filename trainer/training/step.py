@@ -14,12 +14,10 @@ from ..config import TrainConfig
 from ..maths.diffusion import Denoiser
 from ..maths.schedules import make_schedule
 from ..network.unet import build_unet
-from ..run.records import DataSummary
+from ..run.directory import DataSummary
 from ..streams import EVAL_NOISE, EVAL_TIME, NOISE, TIME
-from .ema import ema_decay, update_ema
 from .loss import draw, hide_labels, losses
-from .optimizer import make_optimizer
-from .recipe import stratified
+from .recipe import ema_decay, make_optimizer, stratified, update_ema
 from .replicas import Replicas, make_replicas
 from .step_metrics import StepMetrics
 

@@ -11,9 +11,8 @@ from ..data.cache import IN_WORDS
 from ..data.load import ImageData, load_images
 from ..errors import InputError
 from ..quality.quality import Quality
-from ..run.directory import RunDirectory
+from ..run.directory import DataSummary, RunDirectory
 from ..run.lineage import earlier_runs
-from ..run.records import DataSummary
 from ..run.weights import initial_weights
 from .checkpoint import Checkpoints
 from .loop import TrainingLoop
