@@ -61,7 +61,12 @@ def square_rgb(image: Image.Image, image_size: int) -> NDArray[np.uint8]:
 
     Raises ValueError for image_size < 1 and for floating-point pictures, whose range is unknown.
     """
-    rgb = _rgb(_centre_square(_upright(image)))
+    # Pillow's `exif_transpose` fails on EXIF that it cannot write back.
+    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    upright = image if turn is None else image.transpose(turn)
+    side = min(upright.size)
+    left, top = (upright.width - side) // 2, (upright.height - side) // 2
+    rgb = _rgb(upright.crop((left, top, left + side, top + side)))
     size = (image_size, image_size)
     return np.asarray(rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP))
 
@@ -79,18 +84,6 @@ def _scale_transparent_level(image: Image.Image) -> None:
         image.info["transparency"] = level * _PNG_SCALES[raw_mode]
     elif raw_mode == "RGB;16B":
         image.info["transparency"] = tuple(part >> 8 for part in level)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; `exif_transpose` fails on EXIF that it cannot write back."""
-    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return image if turn is None else image.transpose(turn)
-
-
-def _centre_square(image: Image.Image) -> Image.Image:
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -32,16 +32,23 @@ def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedIma
     splits = [config.split or "train"] + ([config.eval_split] if config.eval_split else [])
     counts, stored = zip(*(_split(name, builder, split) for split in splits), strict=True)
 
-    def squares(number: int) -> Examples:
-        examples = stored[number] if number < len(stored) else ()
-        pairs = ((each[feature], each[label] if label else -1) for each in examples)
-        return _squares(pairs, config.image_size)
+    def square(example: dict) -> tuple[np.ndarray, int]:
+        pixels = example[feature].numpy()
+        image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        return square_rgb(image, config.image_size), int(example[label]) if label else -1
+
+    def squares(examples: Iterable[dict]) -> Examples:
+        waiting = iter(examples)
+        with ThreadPoolExecutor() as pool:
+            # In portions, which limit how many decoded photographs wait.
+            while portion := list(itertools.islice(waiting, _PORTION)):
+                yield from pool.map(square, portion)
 
     return OrderedImages(
         identity=f"{builder.info.full_name} {splits} {_state(Path(builder.data_path))}",
         counts=(counts[0], counts[1] if config.eval_split else 0),
-        train=lambda: squares(0),
-        evaluation=lambda: squares(1),
+        train=lambda: squares(stored[0]),
+        evaluation=lambda: squares(stored[1] if config.eval_split else ()),
         class_names=tuple(builder.info.features[label].names) if label else (),
     )
 
@@ -59,18 +66,6 @@ def _split(name: str, builder: Any, split: str) -> tuple[int, Iterable[dict]]:
     if count < 1:
         raise InputError(f"split={split}: holds no image of tfds:{name}; choose a larger slice")
     return count, examples
-
-
-def _squares(pairs: Iterable[tuple[Any, Any]], image_size: int) -> Examples:
-    def square(pair: tuple[Any, Any]) -> tuple[np.ndarray, int]:
-        image, label = pair
-        return square_rgb(_picture(image.numpy()), image_size), int(label)
-
-    stored = iter(pairs)
-    with ThreadPoolExecutor() as pool:
-        # In portions, which limit how many decoded photographs wait.
-        while portion := list(itertools.islice(stored, _PORTION)):
-            yield from pool.map(square, portion)
 
 
 def _state(folder: Path) -> str:
@@ -156,8 +151,3 @@ def _features(name: str, builder: Any) -> tuple[str, str | None]:
     if image is None:
         raise InputError(f"data=tfds:{name}: has no image feature; choose a data set of images")
     return image, first(tfds.features.ClassLabel)
-
-
-def _picture(pixels: np.ndarray) -> Image.Image:
-    """Pillow's image of pixels uint8 [H, W, 1, 3 or 4]."""
-    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

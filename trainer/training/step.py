@@ -6,7 +6,6 @@ follows from the seed and the step's number, so a step is the same whenever it r
 number of devices (see `replicas`).
 """
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -20,19 +19,6 @@ from .loss import draw, hide_labels, losses
 from .recipe import ema_decay, make_optimizer, stratified, update_ema
 from .replicas import Replicas, make_replicas
 from .step_metrics import StepMetrics
-
-
-def make_denoiser(config: TrainConfig, data: DataSummary, network: keras.Model) -> Denoiser:
-    """The network with the schedule, prediction and pixel statistics of the run."""
-    schedule = make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate)
-    return Denoiser(
-        network,
-        schedule,
-        config.prediction,
-        data.pixel_mean,
-        data.pixel_std,
-        num_classes=config.num_classes,
-    )
 
 
 class Trainer:
@@ -50,7 +36,14 @@ class Trainer:
             self.optimizer = make_optimizer(config)
             self.optimizer.build(self.network.trainable_variables)
         self.step = tf.Variable(tf.constant(0, tf.int64), trainable=False, name="step")
-        self.denoiser = make_denoiser(config, data, self.average)
+        self.denoiser = Denoiser(
+            self.average,
+            make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate),
+            config.prediction,
+            data.pixel_mean,
+            data.pixel_std,
+            num_classes=config.num_classes,
+        )
         self.metrics = StepMetrics()
         compiled = config.jit_compile
         if compiled is None:
@@ -83,7 +76,7 @@ class Trainer:
     def _train_replica(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Losses and times float32 [B] of the whole batch, and the norm of its gradient."""
         replicas = self.replicas
-        images, labels = replicas.rows_here(images), replicas.rows_here(labels)
+        images, labels = (replicas.rows(each, replicas.workers) for each in (images, labels))
         values, times, gradients = self._gradient(images, labels, self.step)
         gradients = replicas.total(gradients)
         norm = tf.linalg.global_norm(gradients) / self._loss_scale()

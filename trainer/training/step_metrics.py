@@ -1,26 +1,16 @@
 """The measures of a step: running means on the device, read when a row is written."""
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ..run.metrics import TIME_PARTS
+from ..run.metrics import TIME_COLUMNS, TIME_PARTS
 
 
-@dataclass(frozen=True)
-class Means:
-    """Means since the last reading; `loss_by_time` in equal parts of [0, 1], nan if empty."""
-
-    loss: float
-    loss_by_time: tuple[float, ...]
-    gradient_norm: float
-
-
-@dataclass(frozen=True)
-class Breakdown:
+class Breakdown(NamedTuple):
     """The first step, counted from 1, that was not finite, and the time t of an image in it.
 
     The image is one whose loss was not finite, or else the one with the largest loss.
@@ -69,13 +59,14 @@ class StepMetrics:
         step = int(self._broken_step.numpy())
         return None if step < 0 else Breakdown(step, float(self._broken_time.numpy()))
 
-    def take(self) -> Means:
-        """Return the means, and start again."""
-        metrics = (self._loss, self._by_time, self._norm)
-        loss, by_time, norm = (np.asarray(metric.result()) for metric in metrics)
+    def take(self) -> dict[str, float]:
+        """The means by their columns in metrics.csv, nan where there is none; then start again."""
+        metrics = (self._loss, self._norm, self._by_time)
+        loss, norm, by_time = (np.asarray(metric.result()).tolist() for metric in metrics)
         for metric in metrics:
             metric.reset_state()
-        return Means(float(loss), tuple(by_time.tolist()), float(norm))
+        by_column = zip(TIME_COLUMNS, by_time, strict=True)
+        return {"loss": loss, "gradient_norm": norm, **dict(by_column)}
 
 
 class MeanByTime(keras.metrics.Metric):
