@@ -17,7 +17,7 @@ from .ordered import OrderedImages, in_memory, on_disk
 from .store import Images
 from .synthetic.dataset import flowers_of
 from .synthetic.species import SPECIES
-from .tfds import is_prepared, tfds_images
+from .tfds import find_builder, tfds_images
 
 _EVAL_IMAGES_USED = 256
 # More images would hardly change the statistics of a folder, and delay the first step.
@@ -116,7 +116,7 @@ def planned_cache(config: TrainConfig, *, download: bool = False) -> str:
     Raises InputError where `load_images` would, as far as that shows without the images.
     """
     kind, _, name = config.data.partition(":")
-    if kind == "tfds" and download and not is_prepared(name, config.data_dir):
+    if kind == "tfds" and download and not find_builder(name, config.data_dir).is_prepared():
         return "depends on how many images there are, once they have been downloaded"
     if kind == "folder":
         listing = list_folder(Path(name))

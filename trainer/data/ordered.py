@@ -77,22 +77,18 @@ def _decode(
     to_avoid = (image for portion in held_out.portions() for image in portion)
     examples = without_copies(source.train(), to_avoid)
     digest = hashlib.sha256()
-    train = _images(_write(train_cache, _hashed(examples, digest)), image_size, train_cache)
+    train = _images(_write(train_cache, examples, digest), image_size, train_cache)
     for portion in held_out.portions():
         digest.update(portion.data)
     return train, held_out, digest.hexdigest()
 
 
-def _hashed(examples: Examples, digest: "hashlib._Hash") -> Examples:
-    for image, label in examples:
-        digest.update(np.ascontiguousarray(image).data)
-        yield image, label
-
-
-def _write(cache: Cache, examples: Examples) -> list[int]:
-    """Write images from number 0 on, and return their classes."""
+def _write(cache: Cache, examples: Examples, digest: "hashlib._Hash | None" = None) -> list[int]:
+    """Write images from number 0 on, add their pixels to `digest`, and return their classes."""
     labels: list[int] = []
     for image, label in examples:
+        if digest:
+            digest.update(np.ascontiguousarray(image).data)
         cache.write(len(labels), image)
         labels.append(label)
     return labels

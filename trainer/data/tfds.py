@@ -75,12 +75,8 @@ def _state(folder: Path) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def is_prepared(name: str, data_dir: str | None) -> bool:
-    """Whether a data set can be read without a download; raises InputError for an unknown name."""
-    return _builder(name, data_dir).is_prepared()
-
-
-def _builder(name: str, data_dir: str | None) -> Any:
+def find_builder(name: str, data_dir: str | None) -> Any:
+    """The builder of a data set, prepared or not; raises InputError for an unknown name."""
     import tensorflow_datasets as tfds
 
     try:
@@ -95,7 +91,7 @@ def _builder(name: str, data_dir: str | None) -> Any:
 
 
 def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any:
-    builder = _builder(name, data_dir)
+    builder = find_builder(name, data_dir)
     if builder.is_prepared():
         return builder
     place = data_dir or builder.data_path

@@ -31,11 +31,8 @@ def loss_weight(
     if weighting == "uniform":
         return ones
     # At the ends of a schedule one rate is 0, and the weight is limited to 10⁶.
-    of_image = {
-        "noise": noise / tf.maximum(signal, 1e-6),
-        "velocity": noise,
-        "image": ones,
-    }[prediction]
+    of_noise = noise / tf.maximum(signal, 1e-6)
+    of_image = {"noise": of_noise, "velocity": noise, "image": ones}[prediction]
     if weighting == "velocity":
         return of_image / tf.maximum(noise, 1e-6)
     if weighting == "min_snr":

@@ -39,7 +39,10 @@ def train(
     trainer = Trainer(config, summary, replicas)
     checkpoints = Checkpoints(run.checkpoints, trainer)
     restored = exists and _restore(run, checkpoints, resume)
-    earlier = [] if restored else _begin(config, trainer)
+    earlier: list[dict[str, Any]] = []
+    if config.init_from and not restored:
+        trainer.begin_with(initial_weights(Path(config.init_from), config, trainer.average))
+        earlier = earlier_runs(Path(config.init_from))
     first_step = int(trainer.step)
     if first_step > config.train_steps:
         raise InputError(
@@ -54,18 +57,17 @@ def train(
         if replicas.is_chief:
             run.make()
             run.write_config(config, summary, earlier)
-        opening = _opening(config, summary, images.cache, trainer, first_step)
-        print(f"{opening}{quality}", flush=True)
+        source = config.init_from
+        begun = f"with the weights of {source}" if source else "from the beginning"
+        start = f"on from step {first_step:,}" if first_step else begun
+        print(
+            f"{summary.images:,} images of {config.image_size}×{config.image_size} "
+            f"({summary.eval_images:,} held out), {IN_WORDS[images.cache]}; "
+            f"{trainer.network.count_params():,} parameters; {config.precision}; "
+            f"{start} to step {config.train_steps:,}.{quality}",
+            flush=True,
+        )
         TrainingLoop(run, config, images, trainer, checkpoints, quality).run(first_step)
-
-
-def _begin(config: TrainConfig, trainer: Trainer) -> list[dict[str, Any]]:
-    """Give a new run the weights of `config.init_from`, if any; the runs behind those weights."""
-    if not config.init_from:
-        return []
-    source = Path(config.init_from)
-    trainer.begin_with(initial_weights(source, config, trainer.average))
-    return earlier_runs(source)
 
 
 def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> bool:
@@ -113,17 +115,4 @@ def _same_data(run: RunDirectory, config: TrainConfig, images: ImageData) -> Dat
         f"run_dir={run.path}: was trained on other data ({before.images} images, fingerprint "
         f"{before.fingerprint[:14]}, not {count}, {images.fingerprint[:14]}); "
         "restore the data to go on, or choose a new folder"
-    )
-
-
-def _opening(
-    config: TrainConfig, data: DataSummary, cache: str, trainer: Trainer, first_step: int
-) -> str:
-    begun = f"with the weights of {config.init_from}" if config.init_from else "from the beginning"
-    start = f"on from step {first_step:,}" if first_step else begun
-    return (
-        f"{data.images:,} images of {config.image_size}×{config.image_size} "
-        f"({data.eval_images:,} held out), {IN_WORDS[cache]}; "
-        f"{trainer.network.count_params():,} parameters; {config.precision}; "
-        f"{start} to step {config.train_steps:,}."
     )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageFilter
 
-from .canvas import Floats, colours, from_picture, grid, mix, ramp, to_picture
+from .canvas import Floats, colours, grid, mix, ramp, to_picture
 from .flower import Pose, paint_flower
 from .species import SPECIES
 
@@ -59,20 +59,17 @@ def _picture(random: np.random.Generator, image_size: int) -> tuple[NDArray[np.u
     far = random.random() < 0.35
     canvas = _meadow(random, meadow, image_size)
     if far:
-        canvas = paint_flower(canvas, _far_pose(random, near), species=species, random=random)
+        side, turn = random.choice((-0.65, 0.65)), random.uniform(0, 2 * math.pi)
+        y, radius = random.uniform(-0.75, -0.5), random.uniform(0.32, 0.42)
+        away = replace(near, x=float(side), y=y, radius=radius, turn=turn)
+        canvas = paint_flower(canvas, away, species=species, random=random)
         blurred = to_picture(canvas).filter(ImageFilter.GaussianBlur(image_size / 32))
-        canvas = from_picture(blurred)
+        canvas = np.ascontiguousarray(np.asarray(blurred, np.float32).transpose(2, 0, 1)) / 255
     canvas = _lights(random, canvas, meadow[0], light_angle)
     canvas = canvas.repeat(_SUPERSAMPLING, axis=1).repeat(_SUPERSAMPLING, axis=2)
     canvas = _paint_plant(random, canvas, near, meadow[2])
     canvas = paint_flower(canvas, near, species=species, random=random)
     return np.asarray(to_picture(canvas).reduce(_SUPERSAMPLING)), label
-
-
-def _far_pose(random: np.random.Generator, near: Pose) -> Pose:
-    side, turn = random.choice((-0.65, 0.65)), random.uniform(0, 2 * math.pi)
-    y, radius = random.uniform(-0.75, -0.5), random.uniform(0.32, 0.42)
-    return replace(near, x=float(side), y=y, radius=radius, turn=turn)
 
 
 def _meadow(random: np.random.Generator, colour: list[Floats], side: int) -> Floats:

@@ -94,7 +94,10 @@ def _paint_petals(canvas: Floats, bloom: _Bloom, layer: int, random: np.random.G
     # Seams and veins are dark, and one side of a petal is tucked beneath its neighbour.
     veins = 0.05 * np.cos(7 * math.pi * u) * ramp(1.0, 0.5, rim)
     shade = tone + (0.3 * ramp(0.65, 1.0, abs(u)) + veins + 0.08 * u) - 0.16 * polar.towards_light
-    colour = darken(_petal_colour(bloom, rim), shade)
+    rim_colour, base_colour, throat_colour = bloom.palette[:3]
+    colour = mix(base_colour, rim_colour, ramp(0.25, 1.0, rim))
+    throat = ramp(species.disc + 0.22, species.disc, polar.distance)
+    colour = darken(mix(colour, throat_colour, throat), shade)
     return mix(canvas, colour, _coverage(edge - polar.distance, polar))
 
 
@@ -111,13 +114,6 @@ def _rose(species: Species, u: Floats) -> Floats:
     if species.notch:
         profile -= species.notch * np.exp(-((u / 0.22) ** 2))
     return species.base + (1 - species.base) * profile
-
-
-def _petal_colour(bloom: _Bloom, rim: Floats) -> Floats:
-    rim_colour, base_colour, throat_colour = bloom.palette[:3]
-    disc = bloom.species.disc
-    colour = mix(base_colour, rim_colour, ramp(0.25, 1.0, rim))
-    return mix(colour, throat_colour, ramp(disc + 0.22, disc, bloom.polar.distance))
 
 
 def _paint_disc(canvas: Floats, bloom: _Bloom) -> Floats:
