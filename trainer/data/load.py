@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from ..config import SYNTHETIC_IMAGES, TrainConfig
 from ..errors import InputError
 from ..run.directory import DataSummary
-from .cache import DiskCache, MemoryCache, chosen_cache
+from .cache import DiskCache, Images, MemoryCache, chosen_cache
 from .folder import Pictures, list_folder
 from .ordered import OrderedImages, in_memory, on_disk
-from .store import Images
 from .synthetic.dataset import flowers_of
 from .synthetic.species import SPECIES
 from .tfds import find_builder, tfds_images

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..run.atomic import replacing
-from .cache import Cache, DiskCache, MemoryCache
-from .store import Images
+from .cache import Cache, DiskCache, Images, MemoryCache
 
 logger = logging.getLogger("diffkiln.trainer")
 

@@ -51,14 +51,12 @@ def initial_weights(source: Path, config: TrainConfig, network: keras.Model) -> 
             f"init_from={source}: holds neither config.json nor bundle.json; expected a run of "
             "diffkiln-train or a bundle"
         )
-    received = [tuple(values.shape) for values in weights]
-    expected = [tuple(variable.shape) for variable in network.weights]
-    if received != expected:
-        raise _unfit(
-            source,
-            f"its network has {len(received)} weights of {_count(received):,} numbers",
-            f"{len(expected)} of {_count(expected):,} in the same order",
-        )
+    shapes = [tuple(variable.shape) for variable in network.weights]
+    if [values.shape for values in weights] != shapes:
+        numbers = sum(values.size for values in weights)
+        received = f"its network has {len(weights)} weights of {numbers:,} numbers"
+        expected = f"{len(shapes)} of {network.count_params():,} in the same order"
+        raise _unfit(source, received, expected)
     return weights
 
 
@@ -111,7 +109,3 @@ def _unfit(source: Path, received: str, expected: str) -> InputError:
         f"init_from={source}: {received}, expected {expected}; give the same settings of the "
         "network, or another folder"
     )
-
-
-def _count(shapes: list[tuple[int, ...]]) -> int:
-    return sum(int(np.prod(shape)) for shape in shapes)

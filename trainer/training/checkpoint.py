@@ -21,12 +21,8 @@ class Checkpoints:
 
     def __init__(self, folder: Path, trainer: Trainer) -> None:
         self._folder = folder
-        self._checkpoint = tf.train.Checkpoint(
-            network=trainer.network,
-            average=trainer.average,
-            optimizer=trainer.optimizer,
-            step=trainer.step,
-        )
+        parts = ("network", "average", "optimizer", "step")
+        self._checkpoint = tf.train.Checkpoint(**{name: getattr(trainer, name) for name in parts})
         self._manager = tf.train.CheckpointManager(
             self._checkpoint,
             str(folder),

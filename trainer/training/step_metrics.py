@@ -25,7 +25,8 @@ class StepMetrics:
 
     def __init__(self) -> None:
         self._loss, self._norm = keras.metrics.Mean(), keras.metrics.Mean()
-        self._by_time = MeanByTime(TIME_PARTS)
+        # The sum and the number of the losses in each part of t in [0, 1].
+        self._by_time = tf.Variable(tf.zeros([2, TIME_PARTS]), trainable=False)
         self._broken_step = tf.Variable(tf.constant(-1, tf.int64), trainable=False)
         self._broken_time = tf.Variable(tf.constant(0.0), trainable=False)
 
@@ -43,7 +44,10 @@ class StepMetrics:
         `skips_overflow` says that a gradient that is not finite changes no weight.
         """
         self._loss.update_state(losses)
-        self._by_time.update_state(losses, times)
+        part = tf.minimum(tf.cast(times * TIME_PARTS, tf.int32), TIME_PARTS - 1)
+        in_part = tf.one_hot(part, TIME_PARTS)
+        sums = tf.linalg.matvec(in_part, losses, transpose_a=True)
+        self._by_time.assign_add(tf.stack([sums, tf.reduce_sum(in_part, axis=0)]))
         finite = tf.math.is_finite(gradient_norm)
         norm = tf.where(finite, gradient_norm, 0.0)
         self._norm.update_state(norm, sample_weight=tf.cast(finite, tf.float32))
@@ -61,31 +65,11 @@ class StepMetrics:
 
     def take(self) -> dict[str, float]:
         """The means by their columns in metrics.csv, nan where there is none; then start again."""
-        metrics = (self._loss, self._norm, self._by_time)
-        loss, norm, by_time = (np.asarray(metric.result()).tolist() for metric in metrics)
-        for metric in metrics:
-            metric.reset_state()
+        sums, counts = self._by_time.numpy()
+        by_time = np.where(counts > 0, sums / np.maximum(counts, 1), math.nan).tolist()
+        loss, norm = float(self._loss.result()), float(self._norm.result())
+        self._by_time.assign(tf.zeros_like(self._by_time))
+        self._loss.reset_state()
+        self._norm.reset_state()
         by_column = zip(TIME_COLUMNS, by_time, strict=True)
         return {"loss": loss, "gradient_norm": norm, **dict(by_column)}
-
-
-class MeanByTime(keras.metrics.Metric):
-    """The mean of values whose times fall into each of `parts` equal parts of [0, 1]."""
-
-    def __init__(self, parts: int) -> None:
-        super().__init__(name="mean_by_time")
-        self.parts = parts
-        self.total = self.add_variable((parts,), "zeros", name="total")
-        self.count = self.add_variable((parts,), "zeros", name="count")
-
-    def update_state(self, values: tf.Tensor, times: tf.Tensor) -> None:
-        """Add values and times, float32 [N]."""
-        part = tf.cast(times * self.parts, tf.int32)
-        in_part = tf.one_hot(tf.minimum(part, self.parts - 1), self.parts)
-        self.total.assign(self.total + tf.linalg.matvec(in_part, values, transpose_a=True))
-        self.count.assign(self.count + tf.reduce_sum(in_part, axis=0))
-
-    def result(self) -> tf.Tensor:
-        """Means, float32 [parts], nan for a part without values."""
-        mean = tf.math.divide_no_nan(self.total.value, self.count.value)
-        return tf.where(self.count.value > 0, mean, math.nan)

@@ -12,8 +12,8 @@ from pictures import synthetic_flowers
 from train_flags import refusal
 from training_runs import rows, train, weights
 
+from diffkiln.trainer.data.cache import Images
 from diffkiln.trainer.data.load import ImageData
-from diffkiln.trainer.data.store import Images
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.schedules import CosineSchedule
