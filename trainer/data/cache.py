@@ -97,10 +97,6 @@ class DiskCache:
         """Whether the file has the length of `count` images, the last of them written."""
         return self.path.stat().st_size == count * self._record_bytes
 
-    def clear(self) -> None:
-        """Forget all images."""
-        os.truncate(self.path, 0)
-
     def _error(self, done: str, error: OSError) -> InputError:
         reason = error.strerror or str(error)
         return InputError(

@@ -1,8 +1,4 @@
-"""A folder of photographs as a data set: listed at once, each picture read when a step needs it.
-
-The next picture in the list takes the place of one that cannot be read. So the images of a step do
-not depend on what was read before.
-"""
+"""A folder of photographs as a data set: listed at once, each picture read when a step needs it."""
 
 import hashlib
 import logging
@@ -114,7 +110,8 @@ def _digests(folder: Path, names: Iterable[str]) -> tuple[str, str]:
 class Pictures:
     """The pictures of a listing by number; all threads of a process may read at once.
 
-    With `labels`, only a picture of the same class takes the place of one that cannot be read.
+    The next picture takes the place of one that cannot be read (with `labels`, the next of its
+    class), so the images of a step do not depend on what was read before.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The images of a run: read from a folder, a tensorflow-datasets data set, or drawn."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,12 +162,10 @@ def _ordered(config: TrainConfig, *, download: bool) -> OrderedImages:
     )
 
 
-def _expected_classes(config: TrainConfig, names: Sequence[str]) -> tuple[str, ...]:
+def _expected_classes(config: TrainConfig, names: tuple[str, ...]) -> tuple[str, ...]:
     """The names of the data's classes if the network learns them, else none."""
-    if config.num_classes is None:
-        return ()
-    if len(names) == config.num_classes:
-        return tuple(names)
+    if config.num_classes in (None, len(names)):
+        return names if config.num_classes else ()
     received = f"num_classes={config.num_classes}: data={config.data} has"
     if not names:
         folders = config.data.startswith("folder:")

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ def on_disk(source: OrderedImages, image_size: int, *, path: Path) -> Decoded:
     if finished := _finished(record, caches, image_size):
         return finished
     for cache in caches:
-        cache.clear()
+        os.truncate(cache.path, 0)
     train, held_out, fingerprint = _decode(source, image_size, caches)
     labels = {"labels": train.labels.tolist(), "eval_labels": held_out.labels.tolist()}
     with replacing(record) as part:

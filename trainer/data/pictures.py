@@ -24,6 +24,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Pillow converts these modes to RGB and RGBA only by way of another one.
+_BETWEEN = {"La": "LA", "LAB": "RGB"}
 # What Pillow multiplies grey levels of 2 and 4 bits by, but not the level that is transparent.
 _PNG_SCALES = {"L;2": 85, "L;4": 17}
 
@@ -87,21 +89,16 @@ def _scale_transparent_level(image: Image.Image) -> None:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    image = _convertible(image)
+    if image.mode == "F":
+        raise ValueError("picture has mode F; expected integers; convert it to 8 or 16 bits")
+    if image.mode.startswith("I"):
+        image = _grey_from_16_bits(image)
+    elif image.mode in _BETWEEN:
+        image = image.convert(_BETWEEN[image.mode])
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")
-
-
-def _convertible(image: Image.Image) -> Image.Image:
-    """Return a picture in a mode that Pillow converts to RGB and RGBA without an error or loss."""
-    if image.mode == "F":
-        raise ValueError("picture has mode F; expected integers; convert it to 8 or 16 bits")
-    if image.mode.startswith("I"):
-        return _grey_from_16_bits(image)
-    between = {"La": "LA", "LAB": "RGB"}.get(image.mode)
-    return image.convert(between) if between else image
 
 
 def _grey_from_16_bits(image: Image.Image) -> Image.Image:

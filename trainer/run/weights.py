@@ -15,6 +15,8 @@ from ..errors import InputError
 from ..network.unet import build_unet
 from .directory import RunDirectory
 
+_MAY_LACK = ("attention_heads", "num_classes")
+
 
 def load_network(path: Path, config: NetworkConfig) -> keras.Model:
     """The network of these settings in float32, with the weights of a file of `save_weights`.
@@ -65,11 +67,9 @@ def _of_run(source: Path, config: TrainConfig, network: keras.Model) -> list[np.
     theirs = run.read_config()[0]
     _require_same(source, "prediction", theirs.prediction, config.prediction)
     # The same weights serve images of every size.
-    fitting = replace(theirs.network, image_size=config.image_size)
-    if not fitting.attention_heads:
-        fitting = replace(fitting, attention_heads=config.attention_heads)
-    if fitting.num_classes is None:
-        fitting = replace(fitting, num_classes=config.num_classes)
+    gained = [name for name in _MAY_LACK if not getattr(theirs.network, name)]
+    changes = {name: getattr(config, name) for name in ("image_size", *gained)}
+    fitting = replace(theirs.network, **changes)
     if fitting != config.network:
         raise _unfit(source, f"it was trained as {theirs.network}", str(config.network))
     trained = load_network(run.ema_weights, theirs.network).weights

@@ -1,9 +1,7 @@
 """One training step: noise the images, measure the network's error, move the weights.
 
-The gradient and the update are each one function that XLA can compile (`jit_compile`; by default
-only on a GPU, since TensorFlow's own convolutions are faster than XLA's on a CPU). All randomness
-follows from the seed and the step's number, so a step is the same whenever it runs, and on any
-number of devices (see `replicas`).
+All randomness follows from the seed and the step's number, so a step is the same whenever it runs,
+and on any number of devices (see `replicas`).
 """
 
 import numpy as np
@@ -46,6 +44,7 @@ class Trainer:
         )
         self.metrics = StepMetrics()
         compiled = config.jit_compile
+        # TensorFlow's own convolutions are faster than XLA's on a CPU.
         if compiled is None:
             compiled = bool(tf.config.list_physical_devices("GPU"))
         # No Python statement here depends on a tensor, and autograph takes seconds to read them.

@@ -38,7 +38,13 @@ def train(
     keras.utils.set_random_seed(config.seed)
     trainer = Trainer(config, summary, replicas)
     checkpoints = Checkpoints(run.checkpoints, trainer)
-    restored = exists and _restore(run, checkpoints, resume)
+    # A run that ended before its first checkpoint begins again.
+    restored = exists and checkpoints.restore()
+    if exists and not restored and (resume == "must" or run.ema_weights.exists()):
+        raise InputError(
+            f"{run.checkpoints}: holds no checkpoint; expected the checkpoints of the run in "
+            f"{run.path}; restore them, or choose another --run_dir"
+        )
     earlier: list[dict[str, Any]] = []
     if config.init_from and not restored:
         trainer.begin_with(initial_weights(Path(config.init_from), config, trainer.average))
@@ -90,18 +96,6 @@ def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> 
             "give the same settings to go on, or choose a new folder"
         )
     return True
-
-
-def _restore(run: RunDirectory, checkpoints: Checkpoints, resume: str) -> bool:
-    """Go on from a checkpoint; False if the run ended before its first one."""
-    if checkpoints.restore():
-        return True
-    if resume == "must" or run.ema_weights.exists():
-        raise InputError(
-            f"{run.checkpoints}: holds no checkpoint; expected the checkpoints of the run in "
-            f"{run.path}; restore them, or choose another --run_dir"
-        )
-    return False
 
 
 def _same_data(run: RunDirectory, config: TrainConfig, images: ImageData) -> DataSummary:
