@@ -15,8 +15,6 @@ from ..errors import InputError
 from ..network.unet import build_unet
 from .directory import RunDirectory
 
-_MAY_LACK = ("attention_heads", "num_classes")
-
 
 def load_network(path: Path, config: NetworkConfig) -> keras.Model:
     """The network of these settings in float32, with the weights of a file of `save_weights`.
@@ -65,14 +63,15 @@ def initial_weights(source: Path, config: TrainConfig, network: keras.Model) -> 
 def _of_run(source: Path, config: TrainConfig, network: keras.Model) -> list[np.ndarray]:
     run = RunDirectory(source)
     theirs = run.read_config()[0]
+    its = theirs.network
     _require_same(source, "prediction", theirs.prediction, config.prediction)
     # The same weights serve images of every size.
-    gained = [name for name in _MAY_LACK if not getattr(theirs.network, name)]
-    changes = {name: getattr(config, name) for name in ("image_size", *gained)}
-    fitting = replace(theirs.network, **changes)
+    lacking = (each for each in ("attention_heads", "num_classes") if not getattr(its, each))
+    changes = {name: getattr(config, name) for name in ("image_size", *lacking)}
+    fitting = replace(its, **changes)
     if fitting != config.network:
-        raise _unfit(source, f"it was trained as {theirs.network}", str(config.network))
-    trained = load_network(run.ema_weights, theirs.network).weights
+        raise _unfit(source, f"it was trained as {its}", str(config.network))
+    trained = load_network(run.ema_weights, its).weights
     values = {variable.path: variable.numpy() for variable in trained}
     return [values.get(variable.path, variable.numpy()) for variable in network.weights]
 

@@ -67,9 +67,10 @@ class StepMetrics:
         """The means by their columns in metrics.csv, nan where there is none; then start again."""
         sums, counts = self._by_time.numpy()
         by_time = np.where(counts > 0, sums / np.maximum(counts, 1), math.nan).tolist()
-        loss, norm = float(self._loss.result()), float(self._norm.result())
+        means = (self._loss, self._norm)
+        loss, norm = (np.asarray(mean.result()).item() for mean in means)
         self._by_time.assign(tf.zeros_like(self._by_time))
-        self._loss.reset_state()
-        self._norm.reset_state()
+        for mean in means:
+            mean.reset_state()
         by_column = zip(TIME_COLUMNS, by_time, strict=True)
         return {"loss": loss, "gradient_norm": norm, **dict(by_column)}
