@@ -21,7 +21,7 @@ from measuring import Task, in_turns, ratios, seconds
 from diffkiln.trainer.config import PRECISIONS
 from diffkiln.trainer.describe import multiply_adds
 from diffkiln.trainer.presets import PRESETS, preset_config
-from diffkiln.trainer.run.records import DataSummary
+from diffkiln.trainer.run.directory import DataSummary
 from diffkiln.trainer.training.step import Trainer
 
 FLAGS = flags.FLAGS

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..config import TrainConfig
 from ..streams import FLIP, stream_seed
-from .store import Images
+from .cache import Images
 
 BATCHES_AHEAD = 6
 

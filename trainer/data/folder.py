@@ -1,8 +1,4 @@
-"""A folder of photographs as a data set: listed at once, each picture read when a step needs it.
-
-The next picture in the list takes the place of one that cannot be read. So the images of a step do
-not depend on what was read before.
-"""
+"""A folder of photographs as a data set: listed at once, each picture read when a step needs it."""
 
 import hashlib
 import logging
@@ -59,7 +55,10 @@ def list_folder(folder: Path) -> Listing:
     logger "diffkiln.trainer" warns of a folder that cannot be listed. Raises InputError if folder
     is not a folder, or holds no picture.
     """
-    _require_folder(folder)
+    if not folder.is_dir():
+        fault = "is not a folder" if folder.exists() else "does not exist"
+        expected = "expected a folder of JPEG or PNG files; check it"
+        raise InputError(f"{_quoted(folder)} {fault}; {expected}")
     lost: list[OSError] = []
     names = sorted(_files(folder, lost))
     for error in lost:
@@ -75,13 +74,6 @@ def list_folder(folder: Path) -> Listing:
     return Listing(folder, tuple(names), fingerprint, state)
 
 
-def _require_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    fault = "is not a folder" if folder.exists() else "does not exist"
-    raise InputError(f"{_quoted(folder)} {fault}; expected a folder of JPEG or PNG files; check it")
-
-
 def _files(folder: Path, lost: list[OSError]) -> Iterator[str]:
     """Yield the picture files below folder, and append the errors of folders to `lost`."""
     seen: set[tuple[int, int]] = set()
@@ -94,12 +86,10 @@ def _files(folder: Path, lost: list[OSError]) -> Iterator[str]:
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         # Joined as text: a Path for each of a million files would take longer than listing them.
-        prefix = Path(parent).relative_to(folder).as_posix() + "/"
-        yield from (prefix.removeprefix("./") + name for name in names if _is_picture(name))
-
-
-def _is_picture(name: str) -> bool:
-    return name.lower().endswith(_ENDINGS) and not name.startswith(".")
+        prefix = (Path(parent).relative_to(folder).as_posix() + "/").removeprefix("./")
+        for name in names:
+            if name.lower().endswith(_ENDINGS) and not name.startswith("."):
+                yield prefix + name
 
 
 def _digests(folder: Path, names: Iterable[str]) -> tuple[str, str]:
@@ -120,7 +110,8 @@ def _digests(folder: Path, names: Iterable[str]) -> tuple[str, str]:
 class Pictures:
     """The pictures of a listing by number; all threads of a process may read at once.
 
-    With `labels`, only a picture of the same class takes the place of one that cannot be read.
+    The next picture takes the place of one that cannot be read (with `labels`, the next of its
+    class), so the images of a step do not depend on what was read before.
     """
 
     def __init__(
@@ -137,20 +128,24 @@ class Pictures:
         places = [*range(index, count), *range(index)]
         if labels is not None:
             places = [place for place in places if labels[place] == labels[index]]
-        return self._first_readable(places)
+        return self.first_readable(places)
 
-    def require_readable(self, sample: NDArray[np.int64]) -> None:
-        """Raise InputError unless a picture of the sample int64 [n] can be read."""
-        self._first_readable(sample.tolist())
+    def first_readable(self, places: Sequence[int]) -> NDArray[np.uint8]:
+        """The first picture that can be read; warns once of each before it.
 
-    def _first_readable(self, places: Sequence[int]) -> NDArray[np.uint8]:
-        """Read the first picture that can be read, and warn once of each one before it."""
+        Raises InputError if there is none.
+        """
         for number, place in enumerate(places):
             image = self._decoded(place)
             if image is not None:
                 self._warn(places[:number])
                 return image
-        raise self._none_of(places)
+        count = len(self._listing.names)
+        tried = f" of the {len(places):,} tried" if len(places) < count else ""
+        raise InputError(
+            f"{_quoted(self._listing.folder)} holds {count} pictures and none{tried} can be read "
+            f"(the first: {self._unreadable[places[0]]}); {_NEEDED}; {_REPLACE}"
+        )
 
     def _decoded(self, index: int) -> NDArray[np.uint8] | None:
         if index in self._unreadable:
@@ -167,14 +162,6 @@ class Pictures:
             self._named.update(unnamed)
         for index in unnamed:
             _LOGGER.warning("%s (the next picture takes its place)", self._unreadable[index])
-
-    def _none_of(self, indices: Sequence[int]) -> InputError:
-        count = len(self._listing.names)
-        tried = f" of the {len(indices):,} tried" if len(indices) < count else ""
-        return InputError(
-            f"{_quoted(self._listing.folder)} holds {count} pictures and none{tried} can be read "
-            f"(the first: {self._unreadable[indices[0]]}); {_NEEDED}; {_REPLACE}"
-        )
 
 
 def _quoted(path: Path | str) -> str:

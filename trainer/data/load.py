@@ -1,7 +1,7 @@
 """The images of a run: read from a folder, a tensorflow-datasets data set, or drawn."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 
 from ..config import SYNTHETIC_IMAGES, TrainConfig
 from ..errors import InputError
-from ..run.records import DataSummary
-from .cache import DiskCache, MemoryCache, chosen_cache
+from ..run.directory import DataSummary
+from .cache import DiskCache, Images, MemoryCache, chosen_cache
 from .folder import Pictures, list_folder
 from .ordered import OrderedImages, in_memory, on_disk
-from .statistics import pixel_statistics
-from .store import Images
 from .synthetic.dataset import flowers_of
 from .synthetic.species import SPECIES
-from .tfds import is_prepared, tfds_images
+from .tfds import find_builder, tfds_images
 
 _EVAL_IMAGES_USED = 256
 # More images would hardly change the statistics of a folder, and delay the first step.
@@ -51,6 +49,29 @@ class ImageData:
         """The first 256 held-out images uint8 [n, S, S, 3], and their labels int64 [n]."""
         first = np.arange(min(len(self.held_out), _EVAL_IMAGES_USED))
         return self.held_out.take(first), self.held_out.labels[first]
+
+
+def pixel_statistics(
+    portions: Iterable[NDArray[np.uint8]],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of images [n, S, S, 3], where level 255 is 1.
+
+    They are exact, from counts of the levels, whatever the order and size of the portions. Raises
+    InputError for a flat colour.
+    """
+    counts = np.zeros((3, 256))
+    for images in portions:
+        for channel in range(3):
+            counts[channel] += np.bincount(images[..., channel].ravel(), minlength=256)
+    weights, levels = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
+    mean = weights @ levels
+    std = np.sqrt((weights * (levels - mean[:, None]) ** 2).sum(axis=1))
+    if std.min() < 1e-3:
+        raise InputError(
+            f"the images' channels have standard deviations {std.round(5).tolist()}: expected "
+            "pictures that differ from one flat colour"
+        )
+    return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def load_images(
@@ -94,7 +115,7 @@ def planned_cache(config: TrainConfig, *, download: bool = False) -> str:
     Raises InputError where `load_images` would, as far as that shows without the images.
     """
     kind, _, name = config.data.partition(":")
-    if kind == "tfds" and download and not is_prepared(name, config.data_dir):
+    if kind == "tfds" and download and not find_builder(name, config.data_dir).is_prepared():
         return "depends on how many images there are, once they have been downloaded"
     if kind == "folder":
         listing = list_folder(Path(name))
@@ -112,9 +133,8 @@ def _folder(folder: Path, config: TrainConfig, cache_dir: Path, worker: int) -> 
     class_names = _expected_classes(config, listing.class_names)
     labels = listing.labels if class_names else None
     count, pictures = len(listing.names), Pictures(listing, size, labels=labels)
-    random = np.random.default_rng(config.seed)
-    sample = np.sort(random.permutation(count)[:_SAMPLE])
-    pictures.require_readable(sample)
+    sample = np.sort(np.random.default_rng(config.seed).permutation(count)[:_SAMPLE])
+    pictures.first_readable(sample.tolist())
     kind = chosen_cache(config, count)
     if kind == "disk":
         path = _cache_path(cache_dir, listing.state, size, worker)
@@ -142,12 +162,10 @@ def _ordered(config: TrainConfig, *, download: bool) -> OrderedImages:
     )
 
 
-def _expected_classes(config: TrainConfig, names: Sequence[str]) -> tuple[str, ...]:
+def _expected_classes(config: TrainConfig, names: tuple[str, ...]) -> tuple[str, ...]:
     """The names of the data's classes if the network learns them, else none."""
-    if config.num_classes is None:
-        return ()
-    if len(names) == config.num_classes:
-        return tuple(names)
+    if config.num_classes in (None, len(names)):
+        return names if config.num_classes else ()
     received = f"num_classes={config.num_classes}: data={config.data} has"
     if not names:
         folders = config.data.startswith("folder:")

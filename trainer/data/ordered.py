@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..run.atomic import replacing
-from .cache import Cache, DiskCache, MemoryCache
-from .store import Images
+from .cache import Cache, DiskCache, Images, MemoryCache
 
 logger = logging.getLogger("diffkiln.trainer")
 
@@ -51,7 +51,7 @@ def on_disk(source: OrderedImages, image_size: int, *, path: Path) -> Decoded:
     if finished := _finished(record, caches, image_size):
         return finished
     for cache in caches:
-        cache.clear()
+        os.truncate(cache.path, 0)
     train, held_out, fingerprint = _decode(source, image_size, caches)
     labels = {"labels": train.labels.tolist(), "eval_labels": held_out.labels.tolist()}
     with replacing(record) as part:
@@ -77,22 +77,18 @@ def _decode(
     to_avoid = (image for portion in held_out.portions() for image in portion)
     examples = without_copies(source.train(), to_avoid)
     digest = hashlib.sha256()
-    train = _images(_write(train_cache, _hashed(examples, digest)), image_size, train_cache)
+    train = _images(_write(train_cache, examples, digest), image_size, train_cache)
     for portion in held_out.portions():
         digest.update(portion.data)
     return train, held_out, digest.hexdigest()
 
 
-def _hashed(examples: Examples, digest: "hashlib._Hash") -> Examples:
-    for image, label in examples:
-        digest.update(np.ascontiguousarray(image).data)
-        yield image, label
-
-
-def _write(cache: Cache, examples: Examples) -> list[int]:
-    """Write images from number 0 on, and return their classes."""
+def _write(cache: Cache, examples: Examples, digest: "hashlib._Hash | None" = None) -> list[int]:
+    """Write images from number 0 on, add their pixels to `digest`, and return their classes."""
     labels: list[int] = []
     for image, label in examples:
+        if digest:
+            digest.update(np.ascontiguousarray(image).data)
         cache.write(len(labels), image)
         labels.append(label)
     return labels

@@ -24,6 +24,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Pillow converts these modes to RGB and RGBA only by way of another one.
+_BETWEEN = {"La": "LA", "LAB": "RGB"}
 # What Pillow multiplies grey levels of 2 and 4 bits by, but not the level that is transparent.
 _PNG_SCALES = {"L;2": 85, "L;4": 17}
 
@@ -61,7 +63,12 @@ def square_rgb(image: Image.Image, image_size: int) -> NDArray[np.uint8]:
 
     Raises ValueError for image_size < 1 and for floating-point pictures, whose range is unknown.
     """
-    rgb = _rgb(_centre_square(_upright(image)))
+    # Pillow's `exif_transpose` fails on EXIF that it cannot write back.
+    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    upright = image if turn is None else image.transpose(turn)
+    side = min(upright.size)
+    left, top = (upright.width - side) // 2, (upright.height - side) // 2
+    rgb = _rgb(upright.crop((left, top, left + side, top + side)))
     size = (image_size, image_size)
     return np.asarray(rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP))
 
@@ -81,34 +88,17 @@ def _scale_transparent_level(image: Image.Image) -> None:
         image.info["transparency"] = tuple(part >> 8 for part in level)
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; `exif_transpose` fails on EXIF that it cannot write back."""
-    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return image if turn is None else image.transpose(turn)
-
-
-def _centre_square(image: Image.Image) -> Image.Image:
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))
-
-
 def _rgb(image: Image.Image) -> Image.Image:
-    image = _convertible(image)
+    if image.mode == "F":
+        raise ValueError("picture has mode F; expected integers; convert it to 8 or 16 bits")
+    if image.mode.startswith("I"):
+        image = _grey_from_16_bits(image)
+    elif image.mode in _BETWEEN:
+        image = image.convert(_BETWEEN[image.mode])
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")
-
-
-def _convertible(image: Image.Image) -> Image.Image:
-    """Return a picture in a mode that Pillow converts to RGB and RGBA without an error or loss."""
-    if image.mode == "F":
-        raise ValueError("picture has mode F; expected integers; convert it to 8 or 16 bits")
-    if image.mode.startswith("I"):
-        return _grey_from_16_bits(image)
-    between = {"La": "LA", "LAB": "RGB"}.get(image.mode)
-    return image.convert(between) if between else image
 
 
 def _grey_from_16_bits(image: Image.Image) -> Image.Image:

@@ -32,16 +32,23 @@ def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedIma
     splits = [config.split or "train"] + ([config.eval_split] if config.eval_split else [])
     counts, stored = zip(*(_split(name, builder, split) for split in splits), strict=True)
 
-    def squares(number: int) -> Examples:
-        examples = stored[number] if number < len(stored) else ()
-        pairs = ((each[feature], each[label] if label else -1) for each in examples)
-        return _squares(pairs, config.image_size)
+    def square(example: dict) -> tuple[np.ndarray, int]:
+        pixels = example[feature].numpy()
+        image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        return square_rgb(image, config.image_size), int(example[label]) if label else -1
+
+    def squares(examples: Iterable[dict]) -> Examples:
+        waiting = iter(examples)
+        with ThreadPoolExecutor() as pool:
+            # In portions, which limit how many decoded photographs wait.
+            while portion := list(itertools.islice(waiting, _PORTION)):
+                yield from pool.map(square, portion)
 
     return OrderedImages(
         identity=f"{builder.info.full_name} {splits} {_state(Path(builder.data_path))}",
         counts=(counts[0], counts[1] if config.eval_split else 0),
-        train=lambda: squares(0),
-        evaluation=lambda: squares(1),
+        train=lambda: squares(stored[0]),
+        evaluation=lambda: squares(stored[1] if config.eval_split else ()),
         class_names=tuple(builder.info.features[label].names) if label else (),
     )
 
@@ -61,18 +68,6 @@ def _split(name: str, builder: Any, split: str) -> tuple[int, Iterable[dict]]:
     return count, examples
 
 
-def _squares(pairs: Iterable[tuple[Any, Any]], image_size: int) -> Examples:
-    def square(pair: tuple[Any, Any]) -> tuple[np.ndarray, int]:
-        image, label = pair
-        return square_rgb(_picture(image.numpy()), image_size), int(label)
-
-    stored = iter(pairs)
-    with ThreadPoolExecutor() as pool:
-        # In portions, which limit how many decoded photographs wait.
-        while portion := list(itertools.islice(stored, _PORTION)):
-            yield from pool.map(square, portion)
-
-
 def _state(folder: Path) -> str:
     """A digest of the names, sizes and times of the last change of a data set's files."""
     files = [(path.name, path.stat()) for path in sorted(folder.glob("*"))]
@@ -80,12 +75,8 @@ def _state(folder: Path) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def is_prepared(name: str, data_dir: str | None) -> bool:
-    """Whether a data set can be read without a download; raises InputError for an unknown name."""
-    return _builder(name, data_dir).is_prepared()
-
-
-def _builder(name: str, data_dir: str | None) -> Any:
+def find_builder(name: str, data_dir: str | None) -> Any:
+    """The builder of a data set, prepared or not; raises InputError for an unknown name."""
     import tensorflow_datasets as tfds
 
     try:
@@ -100,7 +91,7 @@ def _builder(name: str, data_dir: str | None) -> Any:
 
 
 def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any:
-    builder = _builder(name, data_dir)
+    builder = find_builder(name, data_dir)
     if builder.is_prepared():
         return builder
     place = data_dir or builder.data_path
@@ -156,8 +147,3 @@ def _features(name: str, builder: Any) -> tuple[str, str | None]:
     if image is None:
         raise InputError(f"data=tfds:{name}: has no image feature; choose a data set of images")
     return image, first(tfds.features.ClassLabel)
-
-
-def _picture(pixels: np.ndarray) -> Image.Image:
-    """Pillow's image of pixels uint8 [H, W, 1, 3 or 4]."""
-    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

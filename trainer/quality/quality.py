@@ -12,7 +12,7 @@ from ..data.load import ImageData
 from ..errors import InputError
 from ..maths.diffusion import Denoiser
 from ..maths.sampling import Sampling
-from ..run.records import Best
+from ..run.directory import Best
 from ..streams import KID_NOISE, stream_seed
 from .features import FeatureExtractor, extractor
 from .kid import KernelDistance, kid

@@ -10,7 +10,7 @@ cache/            decoded images of --cache=disk, which may be removed at any ti
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,48 @@ import h5py
 from ..config import TrainConfig
 from ..errors import InputError
 from .atomic import replacing
-from .records import Best, DataSummary
 
 SCHEMA_VERSION = 1
 _STEP = "step"
 _PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "tensorflow-datasets")
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """The data of a run, with pixel statistics per channel where pixels lie in [0, 1].
+
+    `fingerprint` is the SHA-256 of all pixels in order, for training and then for evaluation; for a
+    folder it is "files-" and the SHA-256 of the paths and sizes of its files. Evaluation may use
+    fewer than `eval_images`. `class_names` are the classes that the network learns.
+    """
+
+    fingerprint: str
+    images: int
+    eval_images: int
+    pixel_mean: tuple[float, ...]
+    pixel_std: tuple[float, ...]
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Best:
+    """The saved step whose averaged weights have the lowest `measure`.
+
+    The measure is `eval_loss`, the loss on held-out images, or `kid`, by the features of
+    `extractor`.
+    """
+
+    step: int
+    eval_loss: float | None
+    measure: str = "eval_loss"
+    kid: float | None = None
+    extractor: str | None = None
+
+    def beats(self, other: "Best | None") -> bool:
+        """Whether this step is better; another measure or extractor starts the choice again."""
+        if other is None or (other.measure, other.extractor) != (self.measure, self.extractor):
+            return True
+        return getattr(self, self.measure) < getattr(other, self.measure)
 
 
 class RunDirectory:

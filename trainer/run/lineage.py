@@ -22,7 +22,9 @@ def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any
     """
     config, data = run.read_config()
     best = run.read_best() if weights == "best" else None
-    step = best.step if best else run.read_step() or _newest_checkpoint(run)
+    checkpoint = Path(tf.train.latest_checkpoint(str(run.checkpoints)) or "").name
+    newest = int(checkpoint.removeprefix("step-") or 0)
+    step = best.step if best else run.read_step() or newest
     settings = {name: value for name, value in config.to_json().items() if name not in _PLACES}
     if config.data.startswith("folder:"):
         settings["data"] = "folder"
@@ -34,12 +36,6 @@ def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any
         "settings": settings,
         **({"earlier": earlier} if earlier else {}),
     }
-
-
-def _newest_checkpoint(run: RunDirectory) -> int:
-    """The step of the newest checkpoint, 0 if there is none."""
-    checkpoint = tf.train.latest_checkpoint(str(run.checkpoints)) or ""
-    return int(Path(checkpoint).name.removeprefix("step-") or 0)
 
 
 def earlier_runs(source: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import csv
 import io
 import sys
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -16,38 +16,15 @@ from .directory import RunDirectory
 TIME_PARTS = 5
 
 
-@dataclass(frozen=True)
-class Row:
-    """One logging step: means since the last one, nan if there is nothing to measure.
-
-    `loss_by_time` are the mean losses in equal parts of t in [0, 1]. `input_wait_ms` is the time
-    that a step waited for its images.
-    """
-
-    step: int
-    images: int
-    loss: float
-    eval_loss: float
-    kid: float
-    kid_standard_error: float
-    loss_by_time: tuple[float, ...]
-    gradient_norm: float
-    learning_rate: float
-    loss_scale: float
-    images_per_second: float
-    input_wait_ms: float
-
-    def columns(self) -> dict[str, float]:
-        """All numbers by their names in metrics.csv."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "loss_by_time"}
-        by_time = zip(_TIME_COLUMNS, self.loss_by_time, strict=True)
-        return {**values, **dict(by_time)}
-
-
-_TIME_COLUMNS = tuple(
+TIME_COLUMNS = tuple(
     f"loss_t{part / TIME_PARTS:.1f}-{(part + 1) / TIME_PARTS:.1f}" for part in range(TIME_PARTS)
 )
-COLUMNS = (*(f.name for f in fields(Row) if f.name != "loss_by_time"), *_TIME_COLUMNS)
+# `input_wait_ms` is the time that a step waited for its images.
+COLUMNS = (
+    *("step", "images", "loss", "eval_loss", "kid", "kid_standard_error", "gradient_norm"),
+    *("learning_rate", "loss_scale", "images_per_second", "input_wait_ms"),
+    *TIME_COLUMNS,
+)
 
 
 class MetricsLog:
@@ -55,16 +32,25 @@ class MetricsLog:
 
     def __init__(self, run: RunDirectory, *, first_step: int) -> None:
         self._path = run.metrics
-        self._forget_after(first_step)
+        before = []
+        if self._path.exists():
+            # Rows that a run wrote after the checkpoint from which it goes on are dropped.
+            with self._path.open(newline="") as file:
+                before = [row for row in csv.DictReader(file) if _is_row_until(row, first_step)]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, restval="nan")
+        writer.writeheader()
+        writer.writerows(before)
+        with replacing(self._path) as part:
+            part.write_text(text.getvalue(), newline="")
         self._writer = tf.summary.create_file_writer(str(run.logs))
 
-    def write(self, row: Row) -> None:
-        """Add one row."""
-        columns = row.columns()
+    def write(self, row: Mapping[str, float]) -> None:
+        """Add a row of all COLUMNS: means since the last one, nan where there is none."""
         with self._path.open("a", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writerow(columns)
-        with self._writer.as_default(step=row.step):
-            for name, value in columns.items():
+            csv.DictWriter(file, COLUMNS).writerow(row)
+        with self._writer.as_default(step=int(row["step"])):
+            for name, value in row.items():
                 if name != "step" and not np.isnan(value):
                     tf.summary.scalar(name, value)
         self._writer.flush()
@@ -74,19 +60,6 @@ class MetricsLog:
         with self._writer.as_default(step=step):
             tf.summary.image("samples", image[None])
         self._writer.flush()
-
-    def _forget_after(self, step: int) -> None:
-        """Drop the rows that a run wrote after the checkpoint from which it goes on."""
-        before = []
-        if self._path.exists():
-            with self._path.open(newline="") as file:
-                before = [row for row in csv.DictReader(file) if _is_row_until(row, step)]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, restval="nan")
-        writer.writeheader()
-        writer.writerows(before)
-        with replacing(self._path) as part:
-            part.write_text(text.getvalue(), newline="")
 
 
 def _is_row_until(row: dict[str, str | None], step: int) -> bool:

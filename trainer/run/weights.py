@@ -51,30 +51,27 @@ def initial_weights(source: Path, config: TrainConfig, network: keras.Model) -> 
             f"init_from={source}: holds neither config.json nor bundle.json; expected a run of "
             "diffkiln-train or a bundle"
         )
-    received = [tuple(values.shape) for values in weights]
-    expected = [tuple(variable.shape) for variable in network.weights]
-    if received != expected:
-        raise _unfit(
-            source,
-            f"its network has {len(received)} weights of {_count(received):,} numbers",
-            f"{len(expected)} of {_count(expected):,} in the same order",
-        )
+    shapes = [tuple(variable.shape) for variable in network.weights]
+    if [values.shape for values in weights] != shapes:
+        numbers = sum(values.size for values in weights)
+        received = f"its network has {len(weights)} weights of {numbers:,} numbers"
+        expected = f"{len(shapes)} of {network.count_params():,} in the same order"
+        raise _unfit(source, received, expected)
     return weights
 
 
 def _of_run(source: Path, config: TrainConfig, network: keras.Model) -> list[np.ndarray]:
     run = RunDirectory(source)
     theirs = run.read_config()[0]
+    its = theirs.network
     _require_same(source, "prediction", theirs.prediction, config.prediction)
     # The same weights serve images of every size.
-    fitting = replace(theirs.network, image_size=config.image_size)
-    if not fitting.attention_heads:
-        fitting = replace(fitting, attention_heads=config.attention_heads)
-    if fitting.num_classes is None:
-        fitting = replace(fitting, num_classes=config.num_classes)
+    lacking = (each for each in ("attention_heads", "num_classes") if not getattr(its, each))
+    changes = {name: getattr(config, name) for name in ("image_size", *lacking)}
+    fitting = replace(its, **changes)
     if fitting != config.network:
-        raise _unfit(source, f"it was trained as {theirs.network}", str(config.network))
-    trained = load_network(run.ema_weights, theirs.network).weights
+        raise _unfit(source, f"it was trained as {its}", str(config.network))
+    trained = load_network(run.ema_weights, its).weights
     values = {variable.path: variable.numpy() for variable in trained}
     return [values.get(variable.path, variable.numpy()) for variable in network.weights]
 
@@ -111,7 +108,3 @@ def _unfit(source: Path, received: str, expected: str) -> InputError:
         f"init_from={source}: {received}, expected {expected}; give the same settings of the "
         "network, or another folder"
     )
-
-
-def _count(shapes: list[tuple[int, ...]]) -> int:
-    return sum(int(np.prod(shape)) for shape in shapes)

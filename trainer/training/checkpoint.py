@@ -21,12 +21,8 @@ class Checkpoints:
 
     def __init__(self, folder: Path, trainer: Trainer) -> None:
         self._folder = folder
-        self._checkpoint = tf.train.Checkpoint(
-            network=trainer.network,
-            average=trainer.average,
-            optimizer=trainer.optimizer,
-            step=trainer.step,
-        )
+        parts = ("network", "average", "optimizer", "step")
+        self._checkpoint = tf.train.Checkpoint(**{name: getattr(trainer, name) for name in parts})
         self._manager = tf.train.CheckpointManager(
             self._checkpoint,
             str(folder),
@@ -63,10 +59,9 @@ class Checkpoints:
 
         Raises InputError if none of the checkpoints fits.
         """
-        newest_first = sorted(self._folder.glob("step-*.index"), key=_step_number, reverse=True)
         reasons = []
-        for index in newest_first:
-            path = index.with_suffix("")
+        paths = [index.with_suffix("") for index in self._folder.glob("step-*.index")]
+        for path in sorted(paths, key=lambda path: -int(path.name.removeprefix("step-"))):
             try:
                 self._checkpoint.restore(str(path)).assert_consumed()
             except (ValueError, AssertionError, IndexError, tf.errors.OpError) as error:
@@ -83,7 +78,3 @@ class Checkpoints:
                 "settings; restore one, or choose another --run_dir"
             )
         return False
-
-
-def _step_number(index: Path) -> int:
-    return int(index.stem.removeprefix("step-"))

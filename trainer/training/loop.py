@@ -1,8 +1,10 @@
 """The loop over the steps of a run: the update, and what is due between two of them."""
 
+import contextlib
 import math
 import shlex
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 
@@ -18,12 +20,27 @@ from ..quality.preview import Preview, save_png
 from ..quality.quality import Quality
 from ..run.atomic import replacing
 from ..run.directory import RunDirectory, write_step
-from ..run.metrics import MetricsLog, Row, progress_bar
+from ..run.metrics import MetricsLog, progress_bar
 from .checkpoint import Checkpoints
-from .signals import stop_signals
 from .step import Trainer
 
 _EVAL_BATCH = 64
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[list[str]]:
+    """A list to which a SIGTERM or SIGINT adds its name, so that a loop can end between steps."""
+    received: list[str] = []
+    before = [
+        signal.signal(number, lambda number, _: received.append(signal.Signals(number).name))
+        for number in _STOPPING
+    ]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(_STOPPING, before, strict=True):
+            signal.signal(number, handler)
 
 
 class TrainingLoop:
@@ -58,8 +75,12 @@ class TrainingLoop:
                 while step < total and not self.replicas.any(bool(stop)):
                     step += 1
                     self.advance(step, data, bar)
-            if self.replicas.is_chief:
-                self._end(step, first_step)
+            if self.replicas.is_chief and step > first_step:
+                self.save(step)
+                if step == total:
+                    self.draw(step)
+            elif self.replicas.is_chief and step:
+                self._keep_average(step)  # A run that was killed may not have written it.
             self.replicas.part()
         print(self._closing(step, stop))
         if "SIGINT" in stop:
@@ -67,60 +88,49 @@ class TrainingLoop:
 
     def advance(self, step: int, data: Iterator[Batch], bar: tqdm) -> None:
         """Do step `step`, counted from 1, and what is due after it."""
-        self.trainer.train(*self._next(data))
-        bar.update()
-        self._between(step, bar)
-
-    def _end(self, step: int, first_step: int) -> None:
-        if step > first_step:
-            self.save(step)
-        elif step:
-            self._keep_average(step)  # A run that was killed may not have written it.
-        if first_step < step == self.config.train_steps:
-            self.draw(step)
-
-    def _next(self, data: Iterator[Batch]) -> Batch:
         started = time.monotonic()
         batch = next(data)
         self.waited += time.monotonic() - started
-        return batch
+        self.trainer.train(*batch)
+        bar.update()
+        if self.replicas.is_chief:
+            self._between(step, bar)
 
     def _between(self, step: int, bar: tqdm) -> None:
-        """Log, draw and save when due; after the last step, `_end` draws and saves instead."""
-        if not self.replicas.is_chief:
-            return
+        """Log, draw and save when due; after the last step, `run` draws and saves instead."""
         last, measured = step == self.config.train_steps, self.quality.due(step)
         if step % self.config.log_every_steps == 0 or last or measured:
-            bar.set_postfix_str(_brief(self._log(step)), refresh=False)
+            bar.set_postfix_str(self._log(step), refresh=False)
         if step % self.config.preview_every_steps == 0 and not last:
             self.draw(step)
         # A step that was measured is saved too, since it may be the best.
         if (step % self.config.checkpoint_every_steps == 0 or measured) and not last:
             self.save(step)
 
-    def _log(self, step: int) -> Row:
+    def _log(self, step: int) -> str:
+        """Write a row of metrics, and return it in brief."""
         self._require_finite()
         means = self.trainer.metrics.take()
         now, steps = time.monotonic(), step - self.logged_step
         distance = self.quality.at(step)
-        row = Row(
-            step=step,
-            images=step * self.config.batch_size,
-            loss=means.loss,
-            eval_loss=self._eval_loss(),
-            kid=distance.mean,
-            kid_standard_error=distance.standard_error,
-            loss_by_time=means.loss_by_time,
-            gradient_norm=means.gradient_norm,
-            learning_rate=float(self.trainer.optimizer.learning_rate),
-            loss_scale=self.trainer.loss_scale,
-            images_per_second=steps * self.config.batch_size / (now - self.logged_time),
-            input_wait_ms=1000 * self.waited / steps,
-        )
+        row = {
+            "step": step,
+            "images": step * self.config.batch_size,
+            "eval_loss": self._eval_loss(),
+            "kid": distance.mean,
+            "kid_standard_error": distance.standard_error,
+            "learning_rate": float(self.trainer.optimizer.learning_rate),
+            "loss_scale": self.trainer.loss_scale,
+            "images_per_second": steps * self.config.batch_size / (now - self.logged_time),
+            "input_wait_ms": 1000 * self.waited / steps,
+            **means,
+        }
         self.metrics.write(row)
         # Evaluation, previews and checkpoints must not count as training time.
         self.logged_step, self.logged_time, self.waited = step, time.monotonic(), 0.0
-        return row
+        eval_loss = row["eval_loss"]
+        held_out = "" if math.isnan(eval_loss) else f" (held out {eval_loss:.4f})"
+        return f"loss {row['loss']:.4f}{held_out}, {row['images_per_second']:.0f} images/s"
 
     def _require_finite(self) -> None:
         """Stop if the loss or gradient is no longer finite; nothing is saved after that."""
@@ -136,12 +146,10 @@ class TrainingLoop:
 
     def _eval_loss(self) -> float:
         """The mean loss of held-out batches, nan if there are none."""
-
-        def loss(start: int) -> float:
+        losses = []
+        for start in range(0, len(self.evaluation[0]), _EVAL_BATCH):
             part = (tf.constant(each[start : start + _EVAL_BATCH]) for each in self.evaluation)
-            return float(self.trainer.evaluate(*part, tf.constant(start, tf.int64)))
-
-        losses = [loss(start) for start in range(0, len(self.evaluation[0]), _EVAL_BATCH)]
+            losses.append(float(self.trainer.evaluate(*part, tf.constant(start, tf.int64))))
         return float(np.mean(losses)) if losses else math.nan
 
     def draw(self, step: int) -> None:
@@ -186,8 +194,3 @@ class TrainingLoop:
             f"Trained {step:,} steps.{lower} Next: "
             f"diffkiln-export --run_dir={run_dir}{weights} --bundle=BUNDLE"
         )
-
-
-def _brief(row: Row) -> str:
-    held_out = "" if math.isnan(row.eval_loss) else f" (held out {row.eval_loss:.4f})"
-    return f"loss {row.loss:.4f}{held_out}, {row.images_per_second:.0f} images/s"

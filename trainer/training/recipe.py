@@ -1,14 +1,20 @@
-"""The training recipe: loss weights, times and learning rates, each as its paper has it."""
+"""The training recipe: loss weights, times, optimizer and average, each as its paper has it."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from ..config import TrainConfig
 from ..errors import InputError
 
 # The largest signal²/noise² that counts (Min-SNR, arXiv 2303.09556).
 MIN_SNR_GAMMA = 5.0
+# The average covers at most this share of the images seen, so that the first random weights do not
+# dominate it early in a run (EDM, arXiv 2206.00364, ema_rampup).
+RAMP_UP_RATIO = 0.05
 
 
 def loss_weight(
@@ -25,11 +31,8 @@ def loss_weight(
     if weighting == "uniform":
         return ones
     # At the ends of a schedule one rate is 0, and the weight is limited to 10⁶.
-    of_image = {
-        "noise": noise / tf.maximum(signal, 1e-6),
-        "velocity": noise,
-        "image": ones,
-    }[prediction]
+    of_noise = noise / tf.maximum(signal, 1e-6)
+    of_image = {"noise": of_noise, "velocity": noise, "image": ones}[prediction]
     if weighting == "velocity":
         return of_image / tf.maximum(noise, 1e-6)
     if weighting == "min_snr":
@@ -82,3 +85,49 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
             "decay": self.decay,
             "total_steps": self.total_steps,
         }
+
+
+class _Adam(keras.optimizers.Adam):
+    """Adam for gradients that are already summed over all replicas.
+
+    Keras would sum them after clipping, and so clip each replica's own.
+    """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple]) -> list[tuple]:
+        return grads_and_vars
+
+
+def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
+    """Adam as the run's settings say, with loss scaling for mixed_float16."""
+    rate: Any = LearningRate(
+        config.learning_rate,
+        warm_up_steps=config.warm_up_steps,
+        decay=config.learning_rate_decay,
+        total_steps=config.train_steps,
+    )
+    adam = _Adam(
+        rate,
+        beta_2=0.99,
+        global_clipnorm=config.gradient_clip_norm,
+        weight_decay=config.weight_decay or None,
+        name="adam",
+    )
+    if config.precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(adam)
+    return adam
+
+
+def ema_decay(images_seen: tf.Tensor, *, batch_size: int, half_life_images: int) -> tf.Tensor:
+    """decay = 0.5^(batch_size / half-life), float32 []; the half-life grows with `images_seen`.
+
+    `images_seen` counts the images of all steps so far, including this one.
+    """
+    seen = tf.cast(images_seen, tf.float32)
+    half_life = tf.minimum(float(half_life_images), seen * RAMP_UP_RATIO)
+    return tf.pow(0.5, batch_size / tf.maximum(half_life, 1e-8))
+
+
+def update_ema(average: Sequence, weights: Sequence, decay: tf.Tensor) -> None:
+    """average ← decay·average + (1 − decay)·weights, for variables in the same order."""
+    for mean, weight in zip(average, weights, strict=True):
+        mean.assign(mean + (1 - decay) * (tf.cast(weight, mean.dtype) - mean))

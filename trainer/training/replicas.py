@@ -56,17 +56,18 @@ class Replicas:
 
     def run(self, step: Callable[..., Any], *arguments: Any) -> Any:
         """Call `step` on every replica, and return the result of the first one here."""
+        here = self.strategy.experimental_local_results
         results = self.strategy.run(step, arguments)
-        return tf.nest.map_structure(self._first, results)
+        return tf.nest.map_structure(lambda value: here(value)[0], results)
 
-    def rows(self, batch: tf.Tensor) -> tf.Tensor:
-        """Called in a replica: its rows of the global batch."""
-        return batch if self.count == 1 else self._part(batch, self._number(), self.count)
-
-    def rows_here(self, batch: tf.Tensor) -> tf.Tensor:
-        """Called in a replica: its rows of this worker's part of the batch."""
-        here = self.count // self.workers
-        return batch if here == 1 else self._part(batch, self._number() % here, here)
+    def rows(self, batch: tf.Tensor, workers: int = 1) -> tf.Tensor:
+        """Called in a replica: its rows of the global batch, or of one of `workers` parts of it."""
+        count = self.count // workers
+        if count == 1:
+            return batch
+        number = _context().replica_id_in_sync_group % count
+        size = tf.shape(batch)[0] // count
+        return batch[number * size : (number + 1) * size]
 
     def total(self, values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
         """Called in a replica: sums over all replicas."""
@@ -80,7 +81,7 @@ class Replicas:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag of any worker is set; all workers must call this."""
-        return flag if self.workers == 1 else bool(self._everyone(int(flag)).numpy().any())
+        return any(self._everyone(int(flag)))
 
     def part(self) -> None:
         """Return when all workers call this, so that none ends while another waits for it."""
@@ -91,11 +92,9 @@ class Replicas:
 
     def require_same(self, **values: object) -> None:
         """Raise InputError if the workers' values differ; all workers must call this."""
-        if self.workers == 1:
-            return
         for name, value in values.items():
             digest = hashlib.sha256(str(value).encode()).digest()
-            if len(set(self._everyone(int.from_bytes(digest[:7])).numpy().tolist())) > 1:
+            if len(set(self._everyone(int.from_bytes(digest[:7])))) > 1:
                 # The first worker to hear must not end before the others have heard.
                 with contextlib.suppress(*_LOST):
                     self.part()
@@ -123,19 +122,10 @@ class Replicas:
     def _gather_numbers(self, number: tf.Tensor) -> tf.Tensor:
         return self.run(lambda x: _context().all_gather(tf.identity(x)[None], axis=0), number)
 
-    def _everyone(self, number: int) -> tf.Tensor:
-        return self._gather_numbers(tf.constant(number, tf.int64))
-
-    def _first(self, value: Any) -> Any:
-        return self.strategy.experimental_local_results(value)[0]
-
-    def _number(self) -> Any:
-        return _context().replica_id_in_sync_group
-
-    @staticmethod
-    def _part(batch: tf.Tensor, number: Any, parts: int) -> tf.Tensor:
-        size = tf.shape(batch)[0] // parts
-        return batch[number * size : (number + 1) * size]
+    def _everyone(self, number: int) -> list[int]:
+        if self.workers == 1:
+            return [number]
+        return self._gather_numbers(tf.constant(number, tf.int64)).numpy().tolist()
 
 
 def make_replicas(distribute: str, *, worker_timeout_s: float = 300) -> Replicas:

@@ -1,12 +1,9 @@
 """One training step: noise the images, measure the network's error, move the weights.
 
-The gradient and the update are each one function that XLA can compile (`jit_compile`; by default
-only on a GPU, since TensorFlow's own convolutions are faster than XLA's on a CPU). All randomness
-follows from the seed and the step's number, so a step is the same whenever it runs, and on any
-number of devices (see `replicas`).
+All randomness follows from the seed and the step's number, so a step is the same whenever it runs,
+and on any number of devices (see `replicas`).
 """
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,27 +11,12 @@ from ..config import TrainConfig
 from ..maths.diffusion import Denoiser
 from ..maths.schedules import make_schedule
 from ..network.unet import build_unet
-from ..run.records import DataSummary
+from ..run.directory import DataSummary
 from ..streams import EVAL_NOISE, EVAL_TIME, NOISE, TIME
-from .ema import ema_decay, update_ema
 from .loss import draw, hide_labels, losses
-from .optimizer import make_optimizer
-from .recipe import stratified
+from .recipe import ema_decay, make_optimizer, stratified, update_ema
 from .replicas import Replicas, make_replicas
 from .step_metrics import StepMetrics
-
-
-def make_denoiser(config: TrainConfig, data: DataSummary, network: keras.Model) -> Denoiser:
-    """The network with the schedule, prediction and pixel statistics of the run."""
-    schedule = make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate)
-    return Denoiser(
-        network,
-        schedule,
-        config.prediction,
-        data.pixel_mean,
-        data.pixel_std,
-        num_classes=config.num_classes,
-    )
 
 
 class Trainer:
@@ -52,9 +34,17 @@ class Trainer:
             self.optimizer = make_optimizer(config)
             self.optimizer.build(self.network.trainable_variables)
         self.step = tf.Variable(tf.constant(0, tf.int64), trainable=False, name="step")
-        self.denoiser = make_denoiser(config, data, self.average)
+        self.denoiser = Denoiser(
+            self.average,
+            make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate),
+            config.prediction,
+            data.pixel_mean,
+            data.pixel_std,
+            num_classes=config.num_classes,
+        )
         self.metrics = StepMetrics()
         compiled = config.jit_compile
+        # TensorFlow's own convolutions are faster than XLA's on a CPU.
         if compiled is None:
             compiled = bool(tf.config.list_physical_devices("GPU"))
         # No Python statement here depends on a tensor, and autograph takes seconds to read them.
@@ -85,7 +75,7 @@ class Trainer:
     def _train_replica(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Losses and times float32 [B] of the whole batch, and the norm of its gradient."""
         replicas = self.replicas
-        images, labels = replicas.rows_here(images), replicas.rows_here(labels)
+        images, labels = (replicas.rows(each, replicas.workers) for each in (images, labels))
         values, times, gradients = self._gradient(images, labels, self.step)
         gradients = replicas.total(gradients)
         norm = tf.linalg.global_norm(gradients) / self._loss_scale()

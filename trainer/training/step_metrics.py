@@ -1,26 +1,16 @@
 """The measures of a step: running means on the device, read when a row is written."""
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ..run.metrics import TIME_PARTS
+from ..run.metrics import TIME_COLUMNS, TIME_PARTS
 
 
-@dataclass(frozen=True)
-class Means:
-    """Means since the last reading; `loss_by_time` in equal parts of [0, 1], nan if empty."""
-
-    loss: float
-    loss_by_time: tuple[float, ...]
-    gradient_norm: float
-
-
-@dataclass(frozen=True)
-class Breakdown:
+class Breakdown(NamedTuple):
     """The first step, counted from 1, that was not finite, and the time t of an image in it.
 
     The image is one whose loss was not finite, or else the one with the largest loss.
@@ -35,7 +25,8 @@ class StepMetrics:
 
     def __init__(self) -> None:
         self._loss, self._norm = keras.metrics.Mean(), keras.metrics.Mean()
-        self._by_time = MeanByTime(TIME_PARTS)
+        # The sum and the number of the losses in each part of t in [0, 1].
+        self._by_time = tf.Variable(tf.zeros([2, TIME_PARTS]), trainable=False)
         self._broken_step = tf.Variable(tf.constant(-1, tf.int64), trainable=False)
         self._broken_time = tf.Variable(tf.constant(0.0), trainable=False)
 
@@ -53,7 +44,10 @@ class StepMetrics:
         `skips_overflow` says that a gradient that is not finite changes no weight.
         """
         self._loss.update_state(losses)
-        self._by_time.update_state(losses, times)
+        part = tf.minimum(tf.cast(times * TIME_PARTS, tf.int32), TIME_PARTS - 1)
+        in_part = tf.one_hot(part, TIME_PARTS)
+        sums = tf.linalg.matvec(in_part, losses, transpose_a=True)
+        self._by_time.assign_add(tf.stack([sums, tf.reduce_sum(in_part, axis=0)]))
         finite = tf.math.is_finite(gradient_norm)
         norm = tf.where(finite, gradient_norm, 0.0)
         self._norm.update_state(norm, sample_weight=tf.cast(finite, tf.float32))
@@ -69,32 +63,14 @@ class StepMetrics:
         step = int(self._broken_step.numpy())
         return None if step < 0 else Breakdown(step, float(self._broken_time.numpy()))
 
-    def take(self) -> Means:
-        """Return the means, and start again."""
-        metrics = (self._loss, self._by_time, self._norm)
-        loss, by_time, norm = (np.asarray(metric.result()) for metric in metrics)
-        for metric in metrics:
-            metric.reset_state()
-        return Means(float(loss), tuple(by_time.tolist()), float(norm))
-
-
-class MeanByTime(keras.metrics.Metric):
-    """The mean of values whose times fall into each of `parts` equal parts of [0, 1]."""
-
-    def __init__(self, parts: int) -> None:
-        super().__init__(name="mean_by_time")
-        self.parts = parts
-        self.total = self.add_variable((parts,), "zeros", name="total")
-        self.count = self.add_variable((parts,), "zeros", name="count")
-
-    def update_state(self, values: tf.Tensor, times: tf.Tensor) -> None:
-        """Add values and times, float32 [N]."""
-        part = tf.cast(times * self.parts, tf.int32)
-        in_part = tf.one_hot(tf.minimum(part, self.parts - 1), self.parts)
-        self.total.assign(self.total + tf.linalg.matvec(in_part, values, transpose_a=True))
-        self.count.assign(self.count + tf.reduce_sum(in_part, axis=0))
-
-    def result(self) -> tf.Tensor:
-        """Means, float32 [parts], nan for a part without values."""
-        mean = tf.math.divide_no_nan(self.total.value, self.count.value)
-        return tf.where(self.count.value > 0, mean, math.nan)
+    def take(self) -> dict[str, float]:
+        """The means by their columns in metrics.csv, nan where there is none; then start again."""
+        sums, counts = self._by_time.numpy()
+        by_time = np.where(counts > 0, sums / np.maximum(counts, 1), math.nan).tolist()
+        means = (self._loss, self._norm)
+        loss, norm = (np.asarray(mean.result()).item() for mean in means)
+        self._by_time.assign(tf.zeros_like(self._by_time))
+        for mean in means:
+            mean.reset_state()
+        by_column = zip(TIME_COLUMNS, by_time, strict=True)
+        return {"loss": loss, "gradient_norm": norm, **dict(by_column)}

@@ -11,9 +11,8 @@ from ..data.cache import IN_WORDS
 from ..data.load import ImageData, load_images
 from ..errors import InputError
 from ..quality.quality import Quality
-from ..run.directory import RunDirectory
+from ..run.directory import DataSummary, RunDirectory
 from ..run.lineage import earlier_runs
-from ..run.records import DataSummary
 from ..run.weights import initial_weights
 from .checkpoint import Checkpoints
 from .loop import TrainingLoop
@@ -39,8 +38,17 @@ def train(
     keras.utils.set_random_seed(config.seed)
     trainer = Trainer(config, summary, replicas)
     checkpoints = Checkpoints(run.checkpoints, trainer)
-    restored = exists and _restore(run, checkpoints, resume)
-    earlier = [] if restored else _begin(config, trainer)
+    # A run that ended before its first checkpoint begins again.
+    restored = exists and checkpoints.restore()
+    if exists and not restored and (resume == "must" or run.ema_weights.exists()):
+        raise InputError(
+            f"{run.checkpoints}: holds no checkpoint; expected the checkpoints of the run in "
+            f"{run.path}; restore them, or choose another --run_dir"
+        )
+    earlier: list[dict[str, Any]] = []
+    if config.init_from and not restored:
+        trainer.begin_with(initial_weights(Path(config.init_from), config, trainer.average))
+        earlier = earlier_runs(Path(config.init_from))
     first_step = int(trainer.step)
     if first_step > config.train_steps:
         raise InputError(
@@ -55,18 +63,17 @@ def train(
         if replicas.is_chief:
             run.make()
             run.write_config(config, summary, earlier)
-        opening = _opening(config, summary, images.cache, trainer, first_step)
-        print(f"{opening}{quality}", flush=True)
+        source = config.init_from
+        begun = f"with the weights of {source}" if source else "from the beginning"
+        start = f"on from step {first_step:,}" if first_step else begun
+        print(
+            f"{summary.images:,} images of {config.image_size}×{config.image_size} "
+            f"({summary.eval_images:,} held out), {IN_WORDS[images.cache]}; "
+            f"{trainer.network.count_params():,} parameters; {config.precision}; "
+            f"{start} to step {config.train_steps:,}.{quality}",
+            flush=True,
+        )
         TrainingLoop(run, config, images, trainer, checkpoints, quality).run(first_step)
-
-
-def _begin(config: TrainConfig, trainer: Trainer) -> list[dict[str, Any]]:
-    """Give a new run the weights of `config.init_from`, if any; the runs behind those weights."""
-    if not config.init_from:
-        return []
-    source = Path(config.init_from)
-    trainer.begin_with(initial_weights(source, config, trainer.average))
-    return earlier_runs(source)
 
 
 def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> bool:
@@ -91,18 +98,6 @@ def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> 
     return True
 
 
-def _restore(run: RunDirectory, checkpoints: Checkpoints, resume: str) -> bool:
-    """Go on from a checkpoint; False if the run ended before its first one."""
-    if checkpoints.restore():
-        return True
-    if resume == "must" or run.ema_weights.exists():
-        raise InputError(
-            f"{run.checkpoints}: holds no checkpoint; expected the checkpoints of the run in "
-            f"{run.path}; restore them, or choose another --run_dir"
-        )
-    return False
-
-
 def _same_data(run: RunDirectory, config: TrainConfig, images: ImageData) -> DataSummary:
     """The summary that the run began with; raises InputError if the images have changed."""
     before, count = run.read_config()[1], len(images.train)
@@ -114,17 +109,4 @@ def _same_data(run: RunDirectory, config: TrainConfig, images: ImageData) -> Dat
         f"run_dir={run.path}: was trained on other data ({before.images} images, fingerprint "
         f"{before.fingerprint[:14]}, not {count}, {images.fingerprint[:14]}); "
         "restore the data to go on, or choose a new folder"
-    )
-
-
-def _opening(
-    config: TrainConfig, data: DataSummary, cache: str, trainer: Trainer, first_step: int
-) -> str:
-    begun = f"with the weights of {config.init_from}" if config.init_from else "from the beginning"
-    start = f"on from step {first_step:,}" if first_step else begun
-    return (
-        f"{data.images:,} images of {config.image_size}×{config.image_size} "
-        f"({data.eval_images:,} held out), {IN_WORDS[cache]}; "
-        f"{trainer.network.count_params():,} parameters; {config.precision}; "
-        f"{start} to step {config.train_steps:,}."
     )

@@ -11,10 +11,10 @@ from pictures import picture, save_linked, save_pictures
 
 from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.data.batches import batches
+from diffkiln.trainer.data.cache import Images
 from diffkiln.trainer.data.folder import Pictures, list_folder
 from diffkiln.trainer.data.load import ImageData, load_images, planned_cache
 from diffkiln.trainer.data.ordered import without_copies
-from diffkiln.trainer.data.store import Images
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.presets import preset_config
 

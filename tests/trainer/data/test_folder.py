@@ -5,7 +5,6 @@ import os
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -22,7 +21,7 @@ def _levels(folder: Path) -> list[int]:
     """The level of each picture that is read from the folder."""
     listing = list_folder(folder)
     pictures = Pictures(listing, 2)
-    pictures.require_readable(np.arange(len(listing.names)))
+    pictures.first_readable(range(len(listing.names)))
     return [int(pictures.read(index)[0, 0, 0]) for index in range(len(listing.names))]
 
 
@@ -106,7 +105,7 @@ def test_refuses_a_folder_whose_sample_is_broken(tmp_path: Path) -> None:
     _save(tmp_path / "d.png")
     pictures = Pictures(list_folder(tmp_path), 2)
     with pytest.raises(InputError, match=r"4 pictures and none of the 2 tried can .*b\.png"):
-        pictures.require_readable(np.array([1, 2]))
+        pictures.first_readable([1, 2])
 
 
 def test_refuses_pictures_that_all_broke_since_they_were_listed(tmp_path: Path) -> None:

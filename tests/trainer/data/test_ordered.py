@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from diffkiln.trainer.data.cache import Images
 from diffkiln.trainer.data.ordered import (
     Examples,
     OrderedImages,
@@ -14,7 +15,6 @@ from diffkiln.trainer.data.ordered import (
     on_disk,
     without_copies,
 )
-from diffkiln.trainer.data.store import Images
 from diffkiln.trainer.errors import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 3), np.uint8)

@@ -12,8 +12,8 @@ from pictures import synthetic_flowers
 from train_flags import refusal
 from training_runs import rows, train, weights
 
+from diffkiln.trainer.data.cache import Images
 from diffkiln.trainer.data.load import ImageData
-from diffkiln.trainer.data.store import Images
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.schedules import CosineSchedule
@@ -21,8 +21,7 @@ from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.quality.features import flower_network
 from diffkiln.trainer.quality.kid import kid
 from diffkiln.trainer.quality.quality import Quality, reference_images
-from diffkiln.trainer.run.directory import RunDirectory
-from diffkiln.trainer.run.records import Best
+from diffkiln.trainer.run.directory import Best, RunDirectory
 
 HALVED = Denoiser(
     lambda inputs: 0.5 * inputs[0], CosineSchedule(), "image", (0.5,) * 3, (0.25,) * 3

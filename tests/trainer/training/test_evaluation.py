@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from diffkiln.trainer.presets import preset_config
-from diffkiln.trainer.run.records import DataSummary
+from diffkiln.trainer.run.directory import DataSummary
 from diffkiln.trainer.training.step import Trainer
 
 DATA = DataSummary("", 1, 0, (0.5,) * 3, (0.25,) * 3)

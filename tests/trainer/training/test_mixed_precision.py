@@ -10,7 +10,7 @@ from pictures import synthetic_flowers
 
 from diffkiln.trainer.config import PRECISIONS
 from diffkiln.trainer.presets import preset_config
-from diffkiln.trainer.run.records import DataSummary
+from diffkiln.trainer.run.directory import DataSummary
 from diffkiln.trainer.training.step import Trainer
 
 pytestmark = pytest.mark.slow

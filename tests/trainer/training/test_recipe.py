@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from diffkiln.trainer.config import LEARNING_RATE_DECAYS, LOSS_WEIGHTINGS, PREDICTIONS
 from diffkiln.trainer.maths.diffusion import add_noise, split_prediction, training_target
-from diffkiln.trainer.training.recipe import LearningRate, loss_weight, stratified
+from diffkiln.trainer.training.recipe import (
+    LearningRate,
+    ema_decay,
+    loss_weight,
+    stratified,
+    update_ema,
+)
 
 ANGLES = np.linspace(0.05, math.pi / 2 - 0.05, 9).astype(np.float32)
 SIGNAL, NOISE = tf.cos(ANGLES), tf.sin(ANGLES)
@@ -113,3 +119,26 @@ def test_a_learning_rate_survives_keras() -> None:
     schedule = LearningRate(2.0, warm_up_steps=10, decay="cosine", total_steps=110)
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
     assert float(copy(tf.constant(59, tf.int64))) == rate("cosine", 59)
+
+
+def decay(images_seen: int, batch_size: int = 10, half_life_images: int = 1000) -> float:
+    seen = tf.constant(images_seen, tf.int64)
+    return float(ema_decay(seen, batch_size=batch_size, half_life_images=half_life_images))
+
+
+def test_half_a_weight_is_left_after_the_half_life() -> None:
+    assert decay(10**9) ** 100 == pytest.approx(0.5, abs=1e-4)
+
+
+def test_decay_does_not_depend_on_the_batch() -> None:
+    assert decay(10**9, batch_size=40) == pytest.approx(decay(10**9, batch_size=10) ** 4, abs=1e-6)
+
+
+def test_young_averages_look_back_a_twentieth_of_what_was_seen() -> None:
+    assert decay(2000) == pytest.approx(0.5 ** (10 / 100), abs=1e-6)
+
+
+def test_update_moves_by_one_minus_decay() -> None:
+    average, weight = tf.Variable(tf.constant([1.0, 2.0])), tf.Variable(tf.constant([2.0, 0.0]))
+    update_ema([average], [weight], tf.constant(0.75))
+    assert average.numpy().tolist() == [1.25, 1.5]

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from diffkiln.trainer.run.metrics import TIME_COLUMNS
 from diffkiln.trainer.training.step_metrics import Breakdown, StepMetrics
 
 
@@ -31,17 +32,18 @@ def test_means_are_over_all_steps_and_start_again() -> None:
     update(metrics, 0, [1.0, 3.0], [0.0, 0.95], norm=2.0)
     update(metrics, 1, [5.0, 7.0], [0.1, 1.0], norm=4.0)
     means = metrics.take()
-    assert (means.loss, means.gradient_norm) == (4.0, 3.0)
-    np.testing.assert_array_equal(means.loss_by_time, [3.0, math.nan, math.nan, math.nan, 5.0])
+    assert (means["loss"], means["gradient_norm"]) == (4.0, 3.0)
+    by_time = [means[column] for column in TIME_COLUMNS]
+    np.testing.assert_array_equal(by_time, [3.0, math.nan, math.nan, math.nan, 5.0])
     update(metrics, 2, [9.0], [0.5])
-    assert metrics.take().loss == 9.0
+    assert metrics.take()["loss"] == 9.0
 
 
 def test_an_overflow_is_no_part_of_the_gradients_mean() -> None:
     metrics = StepMetrics()
     update(metrics, 1, [1.0], [0.5], norm=math.inf, skips_overflow=True)
     update(metrics, 2, [1.0], [0.5], norm=3.0)
-    assert metrics.take().gradient_norm == 3.0
+    assert metrics.take()["gradient_norm"] == 3.0
     assert metrics.breakdown is None
 
 

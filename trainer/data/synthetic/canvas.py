@@ -46,8 +46,3 @@ def to_picture(canvas: Floats) -> Image.Image:
     """Return the canvas as an RGB picture of 8 bits, out-of-range colours clipped."""
     bytes_first = (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(bytes_first.transpose(1, 2, 0)))
-
-
-def from_picture(picture: Image.Image) -> Floats:
-    """Return an RGB picture as a canvas."""
-    return np.ascontiguousarray(np.asarray(picture, np.float32).transpose(2, 0, 1)) / 255

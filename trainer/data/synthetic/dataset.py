@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageFilter
 
-from .canvas import Floats, colours, from_picture, grid, mix, ramp, to_picture
+from .canvas import Floats, colours, grid, mix, ramp, to_picture
 from .flower import Pose, paint_flower
 from .species import SPECIES
 
@@ -46,36 +46,30 @@ def _picture(random: np.random.Generator, image_size: int) -> tuple[NDArray[np.u
     light_angle = -math.pi / 2 + random.choice((-1, 1)) * random.uniform(0.4, 1.1)
     meadow = colours(_MEADOWS[random.integers(len(_MEADOWS))])
     label = int(random.integers(len(SPECIES)))
-    species = list(SPECIES.values())[label]
-    near, far = _near_pose(random, float(light_angle)), random.random() < 0.35
-    canvas = _meadow(random, meadow, image_size)
-    if far:
-        canvas = paint_flower(canvas, _far_pose(random, near), species=species, random=random)
-        blurred = to_picture(canvas).filter(ImageFilter.GaussianBlur(image_size / 32))
-        canvas = from_picture(blurred)
-    canvas = _lights(random, canvas, meadow[0], light_angle)
-    canvas = canvas.repeat(_SUPERSAMPLING, axis=1).repeat(_SUPERSAMPLING, axis=2)
-    canvas = _paint_plant(random, canvas, near, meadow[2])
-    canvas = paint_flower(canvas, near, species=species, random=random)
-    return np.asarray(to_picture(canvas).reduce(_SUPERSAMPLING)), label
-
-
-def _near_pose(random: np.random.Generator, light_angle: float) -> Pose:
-    return Pose(
+    species = list(SPECIES)[label]
+    near = Pose(
         x=random.uniform(-0.08, 0.08),
         y=random.uniform(-0.14, 0.0),
         radius=random.uniform(0.7, 0.9),
         tilt=random.uniform(0.8, 1.0),
         tilt_angle=random.uniform(0, math.pi),
         turn=random.uniform(0, 2 * math.pi),
-        light_angle=light_angle,
+        light_angle=float(light_angle),
     )
-
-
-def _far_pose(random: np.random.Generator, near: Pose) -> Pose:
-    side, turn = random.choice((-0.65, 0.65)), random.uniform(0, 2 * math.pi)
-    y, radius = random.uniform(-0.75, -0.5), random.uniform(0.32, 0.42)
-    return replace(near, x=float(side), y=y, radius=radius, turn=turn)
+    far = random.random() < 0.35
+    canvas = _meadow(random, meadow, image_size)
+    if far:
+        side, turn = random.choice((-0.65, 0.65)), random.uniform(0, 2 * math.pi)
+        y, radius = random.uniform(-0.75, -0.5), random.uniform(0.32, 0.42)
+        away = replace(near, x=float(side), y=y, radius=radius, turn=turn)
+        canvas = paint_flower(canvas, away, species=species, random=random)
+        blurred = to_picture(canvas).filter(ImageFilter.GaussianBlur(image_size / 32))
+        canvas = np.ascontiguousarray(np.asarray(blurred, np.float32).transpose(2, 0, 1)) / 255
+    canvas = _lights(random, canvas, meadow[0], light_angle)
+    canvas = canvas.repeat(_SUPERSAMPLING, axis=1).repeat(_SUPERSAMPLING, axis=2)
+    canvas = _paint_plant(random, canvas, near, meadow[2])
+    canvas = paint_flower(canvas, near, species=species, random=random)
+    return np.asarray(to_picture(canvas).reduce(_SUPERSAMPLING)), label
 
 
 def _meadow(random: np.random.Generator, colour: list[Floats], side: int) -> Floats:

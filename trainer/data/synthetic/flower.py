@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .canvas import Floats, colours, darken, grid, mix, ramp
-from .species import Petals, Species
+from .species import PALETTES, SPECIES, Species
 
 _GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 _SEED_COUNT = 55
@@ -53,16 +53,16 @@ class _Bloom:
 
 
 def paint_flower(
-    canvas: Floats, pose: Pose, *, species: Species, random: np.random.Generator
+    canvas: Floats, pose: Pose, *, species: str, random: np.random.Generator
 ) -> Floats:
     """Return the canvas [3, side, side] with a flower of that species and its shadow on it."""
-    palette = colours(species.palettes[random.integers(len(species.palettes))])
-    count = species.petals.counts[random.integers(len(species.petals.counts))]
+    palettes, counts = PALETTES[species], SPECIES[species].petal_counts
+    palette = colours(palettes[random.integers(len(palettes))])
+    count = counts[random.integers(len(counts))]
     polar = _polar(pose, canvas.shape[-1])
-    bloom = _Bloom(species, palette, count, polar)
-    shadow = ramp(1.25, 0.6, polar.distance + 0.25 * polar.towards_light)
-    canvas = darken(canvas, 0.42 * shadow)
-    for layer in range(species.petals.layers):
+    bloom = _Bloom(SPECIES[species], palette, count, polar)
+    canvas = darken(canvas, 0.42 * ramp(1.25, 0.6, polar.distance + 0.25 * polar.towards_light))
+    for layer in range(bloom.species.layers):
         canvas = _paint_petals(canvas, bloom, layer, random)
     return _paint_disc(canvas, bloom)
 
@@ -79,7 +79,7 @@ def _polar(pose: Pose, side: int) -> _Polar:
 
 def _paint_petals(canvas: Floats, bloom: _Bloom, layer: int, random: np.random.Generator) -> Floats:
     """Paint one ring of petals and, if it is not the first, its shadow on the one beneath."""
-    petals, polar, count = bloom.species.petals, bloom.polar, bloom.petal_count
+    species, polar, count = bloom.species, bloom.polar, bloom.petal_count
     # Half a petal of turn shows the layer beneath; a little chance keeps it alive.
     turn = (layer + random.uniform(-0.15, 0.15)) * math.pi / count
     phase = (polar.angle - turn) * (count / (2 * math.pi))
@@ -87,12 +87,17 @@ def _paint_petals(canvas: Floats, bloom: _Bloom, layer: int, random: np.random.G
     u, petal = 2 * (phase - nearest), nearest.astype(np.intp) % count
     length = random.uniform(0.9, 1.0, count).astype(np.float32)[petal]
     tone = random.uniform(-0.07, 0.07, count).astype(np.float32)[petal]
-    edge = petals.layer_ratio**layer * length * _rose(petals, u)
+    edge = species.layer_ratio**layer * length * _rose(species, u)
     rim = polar.distance / edge
     if layer:
         canvas = darken(canvas, 0.45 * ramp(1.2, 0.98, rim))
-    shade = tone + _petal_shade(u, rim) - 0.16 * polar.towards_light
-    colour = darken(_petal_colour(bloom, rim), shade)
+    # Seams and veins are dark, and one side of a petal is tucked beneath its neighbour.
+    veins = 0.05 * np.cos(7 * math.pi * u) * ramp(1.0, 0.5, rim)
+    shade = tone + (0.3 * ramp(0.65, 1.0, abs(u)) + veins + 0.08 * u) - 0.16 * polar.towards_light
+    rim_colour, base_colour, throat_colour = bloom.palette[:3]
+    colour = mix(base_colour, rim_colour, ramp(0.25, 1.0, rim))
+    throat = ramp(species.disc + 0.22, species.disc, polar.distance)
+    colour = darken(mix(colour, throat_colour, throat), shade)
     return mix(canvas, colour, _coverage(edge - polar.distance, polar))
 
 
@@ -101,28 +106,14 @@ def _coverage(depth: Floats, polar: _Polar) -> Floats:
     return np.clip(depth * (1 / polar.pixel) + 0.5, 0, 1)
 
 
-def _rose(petals: Petals, u: Floats) -> Floats:
+def _rose(species: Species, u: Floats) -> Floats:
     """Return the outline's distance for u in [-1, 1] across a petal, in (0, 1]."""
-    bulge = np.cos(math.pi / 2 * abs(u) ** petals.bluntness)
+    bulge = np.cos(math.pi / 2 * abs(u) ** species.bluntness)
     # At the seam float32 may leave the cosine a hair below zero, where a power is undefined.
-    profile = np.maximum(bulge, 0) ** petals.roundness
-    if petals.notch:
-        profile -= petals.notch * np.exp(-((u / 0.22) ** 2))
-    return petals.base + (1 - petals.base) * profile
-
-
-def _petal_colour(bloom: _Bloom, rim: Floats) -> Floats:
-    rim_colour, base_colour, throat_colour = bloom.palette[:3]
-    disc = bloom.species.disc
-    colour = mix(base_colour, rim_colour, ramp(0.25, 1.0, rim))
-    return mix(colour, throat_colour, ramp(disc + 0.22, disc, bloom.polar.distance))
-
-
-def _petal_shade(u: Floats, rim: Floats) -> Floats:
-    """Return how dark a petal is: seams, veins, and one side tucked beneath its neighbour."""
-    seam = 0.3 * ramp(0.65, 1.0, abs(u))
-    veins = 0.05 * np.cos(7 * math.pi * u) * ramp(1.0, 0.5, rim)
-    return seam + veins + 0.08 * u
+    profile = np.maximum(bulge, 0) ** species.roundness
+    if species.notch:
+        profile -= species.notch * np.exp(-((u / 0.22) ** 2))
+    return species.base + (1 - species.base) * profile
 
 
 def _paint_disc(canvas: Floats, bloom: _Bloom) -> Floats:
