@@ -45,7 +45,7 @@ def test_losses_are_finite_and_fall(precision: str, images: tf.Tensor) -> None:
     for _ in range(3):
         for _ in range(10):
             trained.train(images, NO_LABELS)
-        losses.append(trained.metrics.take().loss)
+        losses.append(trained.metrics.take()["loss"])
     assert np.isfinite(losses).all()
     # One batch again and again, under other noise each time.
     assert losses[2] < 0.9 * losses[0]
@@ -76,7 +76,7 @@ def test_an_overflow_lowers_the_loss_scale_and_skips_the_step(images: tf.Tensor)
         np.testing.assert_array_equal(new, old)
     for old, new in zip(moments, trained.optimizer.inner_optimizer.variables, strict=True):
         np.testing.assert_array_equal(np.asarray(new), old)
-    assert np.isfinite(trained.metrics.take().gradient_norm)
+    assert np.isfinite(trained.metrics.take()["gradient_norm"])
     trained.optimizer.dynamic_scale.assign(scale)
     trained.train(images, NO_LABELS)
     assert any(
