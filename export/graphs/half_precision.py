@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Collection
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -11,7 +12,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from ...trainer.errors import InputError
-from .graph import ancestors, copied, drop_unused
+from .graph import ancestors, drop_unused
 
 _STEPS = 20
 _FLOAT, _HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
@@ -39,7 +40,7 @@ def half_precision(network: onnx.ModelProto) -> onnx.ModelProto:
     it meets weights, or its sines and cosines: timesteps and frequencies need their digits.
     Raises InputError for weights beyond float16's range.
     """
-    copy = copied(network)
+    copy = deepcopy(network)
     full = _in_float32(copy.graph)
     _separate_constants(copy.graph, full)
     _require_half(copy.graph, full)
@@ -176,7 +177,7 @@ def require_finite(
 
 def _all_values(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     """A session of the step with every value of its network as an output too."""
-    copy = copied(model)
+    copy = deepcopy(model)
     for node in copy.graph.node:
         # The solver around it is float32, and may divide by zero where a Where drops it.
         copy.graph.output.extend(
