@@ -58,10 +58,9 @@ class Baking:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "graphs", tuple(self.graphs))
-        check_choice("solver", self.solver, SOLVERS)
-        check_choice("time_grid", self.time_grid, TIME_GRIDS)
-        check_choice("image_dtype", self.image_dtype, IMAGE_DTYPES)
-        check_choice("precision", self.precision, PRECISIONS)
+        for setting in fields(self):
+            if setting.metadata["choices"]:
+                check_choice(setting.name, getattr(self, setting.name), setting.metadata["choices"])
         self._check_eta()
         self._check_graphs()
         self._check_unrolling()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +97,8 @@ def _runs(
     call: Call, graphs: Collection[str], description: Mapping[str, Any]
 ) -> Iterator[tuple[str, Callable[[Tensors], np.ndarray]]]:
     """The names of the graphs except noise, in a fixed order, with what runs each."""
-    shape = (
-        description["image"]["height"],
-        description["image"]["width"],
-        description["image"]["channels"],
-    )
+    image = description["image"]
+    shape = image["height"], image["width"], image["channels"]
 
     def with_noise(tensors: Tensors) -> Tensors:
         if "noise" in graphs:
@@ -118,11 +116,9 @@ def _runs(
             state |= {name: outputs.get(f"next_{name}", value) for name, value in state.items()}
         return outputs["images"]
 
-    def run_of(name: str) -> Callable[[Tensors], np.ndarray]:
-        if name == "step":
-            return stepwise
-        if name in ("from_noise", "denoiser"):
-            return lambda tensors: call(name, with_noise(tensors))[_OUTPUTS[name]]
-        return lambda tensors: call(name, tensors)[_OUTPUTS[name]]
+    def run(name: str, tensors: Tensors) -> np.ndarray:
+        given = with_noise(tensors) if name in ("from_noise", "denoiser") else tensors
+        return call(name, given)[_OUTPUTS[name]]
 
-    return ((name, run_of(name)) for name in _OUTPUTS if name in graphs)
+    for name in (name for name in _OUTPUTS if name in graphs):
+        yield name, stepwise if name == "step" else partial(run, name)
