@@ -74,9 +74,8 @@ _flag(str, "class_names", None, "of --network that takes labels: a text file, a 
 for _field in fields(Baking):
     _baking_flag(_field)
 
-_RATES = ("max_signal_rate", "min_signal_rate")
 _OF_MODEL = ("pixel_mean", "pixel_std", "prediction", "conditioning", "class_names")
-_OF_NETWORK = ("schedule", *_RATES, *_OF_MODEL)
+_OF_NETWORK = ("schedule", "max_signal_rate", "min_signal_rate", *_OF_MODEL)
 
 Task = Callable[[], None]
 
@@ -84,7 +83,11 @@ Task = Callable[[], None]
 def _check() -> Task:
     bundle = Path(require_flag(FLAGS, "bundle"))
     if FLAGS.verify:
-        _refuse_with_verify()
+        for name in FLAGS:
+            if FLAGS[name].present and name not in ("bundle", "verify"):
+                raise InputError(
+                    f"--{name}: cannot be combined with --verify; leave one of them out"
+                )
         return lambda: _verify(bundle)
     if FLAGS.run_dir is None and FLAGS.network is None:
         raise InputError(
@@ -106,12 +109,6 @@ def _check() -> Task:
     network, model = Path(require_flag(FLAGS, "network")), _model()
     schedule, rates = FLAGS.schedule or "cosine", _signal_rates()
     return lambda: _export_network(network, bundle, model, (schedule, *rates), baking)
-
-
-def _refuse_with_verify() -> None:
-    for name in FLAGS:
-        if FLAGS[name].present and name not in ("bundle", "verify"):
-            raise InputError(f"--{name}: cannot be combined with --verify; leave one of them out")
 
 
 def _refuse_network_flags() -> None:

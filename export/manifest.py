@@ -20,7 +20,6 @@ from .proof.reference_noise import reference_noise, reference_words
 
 DEFAULT_STEPS = 20
 DEFAULT_GUIDANCE = 2.0
-
 _GOLDEN = ((0, 0), (1, 0), (1, 1), (2**32 + 7, 0), (2**62, 0))
 _PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime")
 

@@ -59,9 +59,8 @@ class Baking:
     def __post_init__(self) -> None:
         object.__setattr__(self, "graphs", tuple(self.graphs))
         for setting in fields(self):
-            if setting.metadata["choices"]:
-                check_choice(setting.name, getattr(self, setting.name), setting.metadata["choices"])
-        self._check_eta()
+            if choices := setting.metadata["choices"]:
+                check_choice(setting.name, getattr(self, setting.name), choices)
         self._check_graphs()
         self._check_unrolling()
         guidance = self.default_guidance
@@ -69,8 +68,6 @@ class Baking:
             raise InputError(
                 f"default_guidance={guidance:g}: expected a number from 0 to {MAX_GUIDANCE:g}"
             )
-
-    def _check_eta(self) -> None:
         if not 0 <= self.eta <= 1:
             raise InputError(
                 f"eta={self.eta:g}: expected a number from 0 (no fresh noise) to 1 (DDPM)"

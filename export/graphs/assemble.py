@@ -1,9 +1,8 @@
 """The ONNX graphs of a bundle.
 
-Converting a loop as a whole leaves the weights outside of it, where onnxruntime can neither prepack
-them nor use its blocked convolutions. So one step is converted flat, and the Loop is made here by
-hand: its body owns the weights as initializers (docs/design.md has the measurements). The network
-is converted once, by itself, and joined to the step of each graph.
+One step is converted flat, and the Loop is made by hand, whose body owns the weights: outside of it
+onnxruntime can neither prepack them nor use its blocked convolutions (docs/design.md has the
+measurements). The network is converted once, by itself, and joined to the step of each graph.
 """
 
 from collections.abc import Callable, Sequence

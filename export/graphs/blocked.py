@@ -1,8 +1,7 @@
 """A network's graph such that its images stay as the convolutions of onnxruntime leave them.
 
-On CPUs onnxruntime keeps channels in blocks from one convolution to the next, as long as every
-operator between them can read the blocks. Before an operator that cannot, it reorders the image,
-and after it again. A mean over channels cannot, nor can a sum or product of images that are not
+On CPUs onnxruntime keeps channels in blocks between convolutions, and reorders the image before and
+after any operator that cannot read those: a mean over channels, a sum or product of images not
 known to have one shape. So here that mean becomes a convolution, and the number of images, the only
 free size, has one name throughout.
 """

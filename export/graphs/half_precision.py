@@ -185,6 +185,5 @@ def _all_values(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    content, providers = copy.SerializeToString(), ["CPUExecutionProvider"]
+    return onnxruntime.InferenceSession(content, options, providers)

@@ -1,10 +1,8 @@
 """Transposes put off until something needs them, so that most of them are never made.
 
-Images lie channels first in ONNX and channels last in Keras. Between convolutions the Transposes
-cancel; attention, which makes tokens of images, leaves some on each side, and more where its
-products want a factor the other way round. So pointwise operators, and reshaping that keeps
-channels apart from positions, take values as they lie; matrix products over channels become 1×1
-convolutions, and products of two computed tensors transpose their factors themselves.
+Images lie channels first in ONNX and channels last in Keras. Pointwise operators, and reshaping
+that keeps channels apart from positions, take values as they lie; matrix products over channels
+become 1×1 convolutions, and products of two computed tensors transpose their factors themselves.
 """
 
 import math

@@ -19,13 +19,9 @@ def looped(process: Process, step: onnx.ModelProto) -> onnx.ModelProto:
     carried = [f"begin/{name}" for name in process.carried]
     # Carried rather than stacked, the images of all steps but the last are dropped at once.
     blank = [] if process.gives_frames else ["blank"]
-    loop = helper.make_node(
-        "Loop",
-        ["trips", "", *carried, *blank],
-        [*(f"last/{name}" for name in process.carried), output],
-        name="loop",
-        body=_body(process, step),
-    )
+    inputs = ["trips", "", *carried, *blank]
+    outputs = [*(f"last/{name}" for name in process.carried), output]
+    loop = helper.make_node("Loop", inputs, outputs, "loop", body=_body(process, step))
     nodes = [*begin.nodes, _TRIPS, *_blank_nodes(process), loop]
     constants = begin.constants + _constant("extra_steps", process.extra_steps)
     if process.gives_frames:

@@ -99,25 +99,17 @@ def _fill_in(graph: onnx.GraphProto, concrete: Any) -> None:
 
 def _correct_resizes(model: onnx.ModelProto) -> None:
     """Replace the deprecated mode of all Resizes, and round their scales up."""
-    for node in nodes_of(model.graph):
-        if node.op_type == "Resize":
-            _replace_deprecated_mode(node)
+    for resize in (node for node in nodes_of(model.graph) if node.op_type == "Resize"):
+        # onnxruntime complains on stderr, in every host, of tf2onnx's word for the pixel at
+        # floor((x + 0.5) / scale). Half a pixel less and rounded is the same.
+        modes = {attribute.name: attribute for attribute in resize.attribute}
+        place = modes.get("coordinate_transformation_mode")
+        if place is not None and place.s == b"tf_half_pixel_for_nn":
+            place.s = b"half_pixel"
+            modes["nearest_mode"].s = b"round_prefer_ceil"
     for node in model.graph.node:  # in order, since the size of one may follow from another's
         if node.op_type == "Resize" and len(node.input) == 3:
             _round_up_scales(model.graph, node)
-
-
-def _replace_deprecated_mode(resize: onnx.NodeProto) -> None:
-    """Say in other words to take the pixel at floor((x + 0.5) / scale).
-
-    onnxruntime complains on stderr, in every host, of tf2onnx's word for it. Half a pixel less and
-    rounded is the same.
-    """
-    modes = {attribute.name: attribute for attribute in resize.attribute}
-    place = modes.get("coordinate_transformation_mode")
-    if place is not None and place.s == b"tf_half_pixel_for_nn":
-        place.s = b"half_pixel"
-        modes["nearest_mode"].s = b"round_prefer_ceil"
 
 
 def _round_up_scales(graph: onnx.GraphProto, resize: onnx.NodeProto) -> None:

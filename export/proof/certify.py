@@ -120,10 +120,8 @@ def _compared(
 
 
 def _runs(form: Form, seeds: np.ndarray, steps: int, largest_batch: int) -> bool:
-    if not form.takes(steps, len(seeds)):
-        return False
     first = seeds[0] == SEEDS[0] and len(seeds) == (form.batch or largest_batch)
-    return form.graph == "sampler" or bool(first)
+    return form.takes(steps, len(seeds)) and (form.graph == "sampler" or bool(first))
 
 
 def _unit(values: np.ndarray, graph: str, reference: ReferenceSampler, dtype: str) -> np.ndarray:
@@ -155,11 +153,11 @@ def _checked_for_cuda(
 
 def _require_parity(certificate: Certificate, precision: str) -> None:
     remedy = (
-        "Half precision is too coarse for it: export with precision=float32"
-        if precision == "float16"
-        else "Causes are weights that are not finite, a network that depends on more than its "
-        "inputs, or one that computes with fewer digits than float32 has"
+        "Causes are weights that are not finite, a network that depends on more than its inputs, "
+        "or one that computes with fewer digits than float32 has"
     )
+    if precision == "float16":
+        remedy = "Half precision is too coarse for it: export with precision=float32"
     for name, difference in certificate.comparisons():
         # Frames are uint8 whatever the images are, and rounding may fall to either side.
         least = 1 / 255 if "trajectory" in name else 0.0
