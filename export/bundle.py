@@ -144,19 +144,14 @@ def _write_graphs(
     # Which every runtime can read without the manifest.
     metadata = {f"diffkiln.{name}": json.dumps(value) for name, value in description.items()}
     onnx.helper.set_model_props(graphs["sampler"], metadata)
-    if baking.precision == "float16":
-        _require_finite(exporter)
+    if baking.precision == "float16":  # in the first step of two images
+        seeds, model = np.array([0, 1], np.int64), exporter.signatures
+        noise = reference_noise(seeds.tolist(), model.shape).astype(np.float32)
+        labels = seeds % (model.sampling.denoiser.num_classes or 1)
+        require_finite(exporter.graph("step"), noise, seeds, labels)
     for name, graph in graphs.items():
         (folder / f"{name}.onnx").write_bytes(sealed(graph.SerializeToString()))
     return graphs
-
-
-def _require_finite(exporter: OnnxExporter) -> None:
-    """Raise InputError where half precision overflows in the first step of two images."""
-    seeds = np.array([0, 1], np.int64)
-    noise = reference_noise(seeds.tolist(), exporter.signatures.shape).astype(np.float32)
-    labels = seeds % (exporter.signatures.sampling.denoiser.num_classes or 1)
-    require_finite(exporter.graph("step"), noise, seeds, labels)
 
 
 def _reference(description: Mapping[str, Any], function: Any) -> ReferenceSampler:

@@ -70,8 +70,7 @@ class OnnxExporter:
             return convert(self.signatures.noise)
         if name == "denoiser":
             specs = self.signatures.denoise.input_signature
-            outputs = ("image", "noise")
-            return self._joined(lambda s: s.denoise.python_function, specs, outputs)
+            return self._joined(lambda s: s.denoise.python_function, specs, ("image", "noise"))
         if name == "step":
             return _with_result_named(self._sampler_step, "images")
         process = self.signatures.processes()[name]

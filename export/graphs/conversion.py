@@ -52,10 +52,7 @@ def convert(function: Any) -> onnx.ModelProto:
 
 
 def require_standard_operators(model: onnx.ModelProto) -> None:
-    """Raise InputError for an operator that ONNX lacks.
-
-    An operator that tf2onnx cannot convert stays in the graph under its TensorFlow name.
-    """
+    """Raise InputError for an operator that ONNX lacks, such as one that tf2onnx left as it was."""
 
     def fits(node: onnx.NodeProto) -> bool:
         return onnx.defs.has(node.op_type, OPSET, node.domain)

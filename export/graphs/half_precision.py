@@ -134,17 +134,13 @@ def _skip_round_trips(graph: onnx.GraphProto) -> None:
     """
     values = (*graph.input, *graph.value_info)
     floats = {value.name for value in values if value.type.tensor_type.elem_type == _FLOAT}
-    casts = [node for node in graph.node if node.op_type == "Cast"]
-    rounded = {
-        cast.output[0]: cast.input[0]
-        for cast in casts
-        if cast.attribute[0].i == _HALF and cast.input[0] in floats
-    }
-    restored = {
-        cast.output[0]: rounded[cast.input[0]]
-        for cast in casts
-        if cast.attribute[0].i == _FLOAT and cast.input[0] in rounded
-    }
+    rounded, restored = {}, {}
+    for cast in (node for node in graph.node if node.op_type == "Cast"):  # in topological order
+        source, to = cast.input[0], cast.attribute[0].i
+        if to == _HALF and source in floats:
+            rounded[cast.output[0]] = source
+        elif to == _FLOAT and source in rounded:
+            restored[cast.output[0]] = rounded[source]
     for node in graph.node:
         node.input[:] = [restored.get(name, name) for name in node.input]
 

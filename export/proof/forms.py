@@ -17,7 +17,6 @@ Tensors = Mapping[str, np.ndarray]
 # Outputs of a graph by name, from at least its inputs.
 Call = Callable[[str, Tensors], Tensors]
 
-UNROLLED = ("sampler", "from_noise")
 # What each graph is compared by.
 _OUTPUTS = {
     "sampler": "images",
@@ -72,7 +71,7 @@ def onnx_forms(
 
     unrolled = description["sampler"].get("unrolled") or {}
     for name, run in _runs(call, graphs, description):
-        fixed = unrolled if name in UNROLLED else {}
+        fixed = unrolled if name in ("sampler", "from_noise") else {}
         steps = 1 if name == "denoiser" else fixed.get("steps")
         yield Form(f"{name}.onnx", name, run, steps, fixed.get("batch"))
 
