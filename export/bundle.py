@@ -1,5 +1,6 @@
 """Writing a bundle: everything, checked, in one piece, or nothing."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,10 +20,10 @@ from ..trainer.maths.schedules import CosineSchedule
 from .baking.network import adapted, image_shape
 from .baking.saved_model import write_saved_model
 from .baking.signatures import Signatures
-from .graphs.assemble import OnnxExporter, set_metadata
+from .graphs.assemble import OnnxExporter
 from .graphs.conversion import convert
 from .graphs.half_precision import half_precision, require_finite
-from .manifest import essentials, metadata_props, write_manifest
+from .manifest import essentials, write_manifest
 from .options import Baking, Model, Settings, settings_as_objects
 from .proof.certificate import Certificate
 from .proof.certify import certify
@@ -140,20 +141,17 @@ def _write_graphs(
 ) -> dict[str, onnx.ModelProto]:
     """Make the graphs and write each to a sealed file; the graphs by name."""
     graphs = {name: exporter.graph(name) for name in baking.graphs}
-    set_metadata(graphs["sampler"], metadata_props(description))
-    if baking.precision == "float16":
-        _require_finite(exporter)
+    # Which every runtime can read without the manifest.
+    metadata = {f"diffkiln.{name}": json.dumps(value) for name, value in description.items()}
+    onnx.helper.set_model_props(graphs["sampler"], metadata)
+    if baking.precision == "float16":  # in the first step of two images
+        seeds, model = np.array([0, 1], np.int64), exporter.signatures
+        noise = reference_noise(seeds.tolist(), model.shape).astype(np.float32)
+        labels = seeds % (model.sampling.denoiser.num_classes or 1)
+        require_finite(exporter.graph("step"), noise, seeds, labels)
     for name, graph in graphs.items():
         (folder / f"{name}.onnx").write_bytes(sealed(graph.SerializeToString()))
     return graphs
-
-
-def _require_finite(exporter: OnnxExporter) -> None:
-    """Raise InputError where half precision overflows in the first step of two images."""
-    seeds = np.array([0, 1], np.int64)
-    noise = reference_noise(seeds.tolist(), exporter.signatures.shape).astype(np.float32)
-    labels = seeds % (exporter.signatures.sampling.denoiser.num_classes or 1)
-    require_finite(exporter.graph("step"), noise, seeds, labels)
 
 
 def _reference(description: Mapping[str, Any], function: Any) -> ReferenceSampler:
@@ -162,9 +160,8 @@ def _reference(description: Mapping[str, Any], function: Any) -> ReferenceSample
     def network(*inputs: np.ndarray) -> np.ndarray:
         return function(*map(tf.constant, inputs))["prediction"].numpy()
 
-    return reference_of(
-        description, guided(network) if "class_names" in description["model"] else network
-    )
+    call = guided(network) if "class_names" in description["model"] else network
+    return reference_of(description, call)
 
 
 def _require_openable(folder: Path) -> None:

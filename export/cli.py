@@ -70,19 +70,12 @@ _flag(float, "max_signal_rate", None, "of --network's cosine schedule; 0.95 by d
 _flag(float, "min_signal_rate", None, "of --network's cosine schedule; 0.02 by default")
 _choice("prediction", None, PREDICTIONS, "what --network puts out; noise by default")
 _choice("conditioning", None, CONDITIONINGS, "the condition that --network takes; time by default")
-_flag(
-    str,
-    "class_names",
-    None,
-    "of --network that takes labels: a text file with the name of each class on a line",
-)
-
+_flag(str, "class_names", None, "of --network that takes labels: a text file, a class on a line")
 for _field in fields(Baking):
     _baking_flag(_field)
 
-_RATES = ("max_signal_rate", "min_signal_rate")
 _OF_MODEL = ("pixel_mean", "pixel_std", "prediction", "conditioning", "class_names")
-_OF_NETWORK = ("schedule", *_RATES, *_OF_MODEL)
+_OF_NETWORK = ("schedule", "max_signal_rate", "min_signal_rate", *_OF_MODEL)
 
 Task = Callable[[], None]
 
@@ -90,7 +83,11 @@ Task = Callable[[], None]
 def _check() -> Task:
     bundle = Path(require_flag(FLAGS, "bundle"))
     if FLAGS.verify:
-        _refuse_with_verify()
+        for name in FLAGS:
+            if FLAGS[name].present and name not in ("bundle", "verify"):
+                raise InputError(
+                    f"--{name}: cannot be combined with --verify; leave one of them out"
+                )
         return lambda: _verify(bundle)
     if FLAGS.run_dir is None and FLAGS.network is None:
         raise InputError(
@@ -112,12 +109,6 @@ def _check() -> Task:
     network, model = Path(require_flag(FLAGS, "network")), _model()
     schedule, rates = FLAGS.schedule or "cosine", _signal_rates()
     return lambda: _export_network(network, bundle, model, (schedule, *rates), baking)
-
-
-def _refuse_with_verify() -> None:
-    for name in FLAGS:
-        if FLAGS[name].present and name not in ("bundle", "verify"):
-            raise InputError(f"--{name}: cannot be combined with --verify; leave one of them out")
 
 
 def _refuse_network_flags() -> None:
@@ -169,22 +160,17 @@ def _lines(file: Path) -> tuple[str, ...]:
 
 def _export_run(run: RunDirectory, bundle: Path, baking: Baking) -> None:
     run.read_config()
-    weights = run.best_weights if FLAGS.weights == "best" else run.ema_weights
-    if not weights.is_file():
+    file = run.best_weights if FLAGS.weights == "best" else run.ema_weights
+    if not file.is_file():
         with_data = ", with images held out," if FLAGS.weights == "best" else ""
         raise InputError(
-            f"{weights}: not there; let diffkiln-train{with_data} reach a checkpoint first"
+            f"{file}: not there; let diffkiln-train{with_data} reach a checkpoint first"
         )
     started = _start()
     with quiet_native_import():
         from .run import export_run
-    certificate = export_run(
-        run.path,
-        bundle,
-        weights=FLAGS.weights or "latest",
-        baking=baking,
-        overwrite=FLAGS.overwrite,
-    )
+    weights, overwrite = FLAGS.weights or "latest", FLAGS.overwrite
+    certificate = export_run(run.path, bundle, weights=weights, baking=baking, overwrite=overwrite)
     _report(certificate, bundle, started)
 
 
@@ -199,9 +185,8 @@ def _export_network(
         from .bundle import write_bundle
         from .run import load_keras_file
     model = replace(model, schedule=make_schedule(*schedule))
-    certificate = write_bundle(
-        load_keras_file(network), bundle, model, baking, overwrite=FLAGS.overwrite
-    )
+    loaded = load_keras_file(network)
+    certificate = write_bundle(loaded, bundle, model, baking, overwrite=FLAGS.overwrite)
     _report(certificate, bundle, started)
 
 

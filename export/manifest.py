@@ -20,14 +20,8 @@ from .proof.reference_noise import reference_noise, reference_words
 
 DEFAULT_STEPS = 20
 DEFAULT_GUIDANCE = 2.0
-
 _GOLDEN = ((0, 0), (1, 0), (1, 1), (2**32 + 7, 0), (2**62, 0))
 _PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime")
-_DTYPE_NAMES = {
-    int(onnx.TensorProto.UINT8): "uint8",
-    int(onnx.TensorProto.FLOAT): "float32",
-    int(onnx.TensorProto.INT64): "int64",
-}
 
 
 def essentials(
@@ -61,20 +55,12 @@ def _sampler(baking: Baking, max_steps: int, *, classes: bool) -> dict[str, Any]
     steps, guidance = baking.unroll_steps, baking.default_guidance
     guidance = DEFAULT_GUIDANCE if guidance is None else float(guidance)
     return {
-        "solver": baking.solver,
-        "eta": baking.eta,
-        "clip": baking.clip,
-        "time_grid": baking.time_grid,
+        **{name: getattr(baking, name) for name in ("solver", "eta", "clip", "time_grid")},
         "default_steps": steps or DEFAULT_STEPS,
         "max_steps": max_steps,
         "unrolled": {"steps": steps, "batch": baking.batch_size} if steps else None,
         **({"default_guidance": guidance} if classes else {}),
     }
-
-
-def metadata_props(description: Mapping[str, Any]) -> dict[str, str]:
-    """The essentials as ONNX metadata: JSON text under `diffkiln.` keys."""
-    return {f"diffkiln.{name}": json.dumps(value) for name, value in description.items()}
 
 
 def write_manifest(
@@ -123,7 +109,8 @@ def _describe(name: str, model: onnx.ModelProto) -> dict:
 def _tensor(value: onnx.ValueInfoProto) -> dict:
     tensor = value.type.tensor_type
     shape = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
-    return {"name": value.name, "dtype": _DTYPE_NAMES[tensor.elem_type], "shape": shape}
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    return {"name": value.name, "dtype": dtype, "shape": shape}
 
 
 def describe_file(path: Path) -> dict[str, Any]:

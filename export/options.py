@@ -58,11 +58,9 @@ class Baking:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "graphs", tuple(self.graphs))
-        check_choice("solver", self.solver, SOLVERS)
-        check_choice("time_grid", self.time_grid, TIME_GRIDS)
-        check_choice("image_dtype", self.image_dtype, IMAGE_DTYPES)
-        check_choice("precision", self.precision, PRECISIONS)
-        self._check_eta()
+        for setting in fields(self):
+            if choices := setting.metadata["choices"]:
+                check_choice(setting.name, getattr(self, setting.name), choices)
         self._check_graphs()
         self._check_unrolling()
         guidance = self.default_guidance
@@ -70,8 +68,6 @@ class Baking:
             raise InputError(
                 f"default_guidance={guidance:g}: expected a number from 0 to {MAX_GUIDANCE:g}"
             )
-
-    def _check_eta(self) -> None:
         if not 0 <= self.eta <= 1:
             raise InputError(
                 f"eta={self.eta:g}: expected a number from 0 (no fresh noise) to 1 (DDPM)"

@@ -35,21 +35,12 @@ def export_run(
     run = RunDirectory(run_dir)
     config, data = run.read_config()
     file = run.best_weights if weights == "best" else run.ema_weights
-    rates = config.max_signal_rate, config.min_signal_rate
-    return write_bundle(
-        load_network(file, config.network),
-        bundle,
-        Model(
-            data.pixel_mean,
-            data.pixel_std,
-            make_schedule(config.schedule, *rates),
-            config.prediction,
-            class_names=data.class_names,
-        ),
-        replace(baking or Baking(), **settings),
-        training=training_record(run, weights),
-        overwrite=overwrite,
-    )
+    network, training = load_network(file, config.network), training_record(run, weights)
+    schedule = make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate)
+    pixels, classes = (data.pixel_mean, data.pixel_std), data.class_names
+    model = Model(*pixels, schedule, config.prediction, class_names=classes)
+    baking = replace(baking or Baking(), **settings)
+    return write_bundle(network, bundle, model, baking, training=training, overwrite=overwrite)
 
 
 def load_keras_file(path: Path) -> keras.Model:

@@ -61,16 +61,12 @@ def open_all(bundle: Path) -> tuple[str, ...]:
             opened.graph(name).content()
         files = json.loads((bundle / MANIFEST).read_bytes())["files"]
         for name, record in files.items():
-            _check_file(located(bundle, name), record)
+            path = located(bundle, name)
+            if (received := describe_file(path)) != record:
+                raise InputError(
+                    f"{path}: is {received}, expected {record} as {MANIFEST} says; copy the bundle "
+                    "again, or export it again"
+                )
     except BundleError as error:
         raise InputError(str(error)) from error
     return tuple(opened.graphs)
-
-
-def _check_file(path: Path, record: dict) -> None:
-    received = describe_file(path)
-    if received != record:
-        raise InputError(
-            f"{path}: is {received}, expected {record} as {MANIFEST} says; copy the bundle "
-            "again, or export it again"
-        )

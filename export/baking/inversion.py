@@ -1,10 +1,8 @@
 """DDIM inversion: the noise from which deterministic DDIM draws a photograph.
 
-Reversing the steps with the noise estimated one level too early, as is often done, loses much when
-the cleanest level still holds noise: the network would have to denoise a photograph that has none.
-So a fixed-point iteration first finds the noisy image that the last evaluation turns into that very
-photograph, and each step back then uses an estimate from its own level (DDIM, arXiv 2010.02502,
-section 4.3).
+A fixed-point iteration first finds the noisy image that the last evaluation turns into that very
+photograph; each step back then uses an estimate from its own level, not from one too early (DDIM,
+arXiv 2010.02502, section 4.3).
 """
 
 import tensorflow as tf

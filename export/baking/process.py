@@ -58,18 +58,10 @@ class Process:
     def step_function(self) -> Any:
         """`step` as a tf.function of step, steps and what `begin` returns."""
         first = self.begin_function.get_concrete_function().structured_outputs
-        specs = [
-            STEP,
-            STEPS,
-            *(
-                tf.TensorSpec(
-                    [None, *tensor.shape[1:]] if tensor.shape.rank else [],
-                    tensor.dtype,
-                    name.removeprefix("first_"),
-                )
-                for name, tensor in first.items()
-            ),
-        ]
+        specs = [STEP, STEPS]
+        for name, tensor in first.items():
+            shape = [None, *tensor.shape[1:]] if tensor.shape.rank else []
+            specs.append(tf.TensorSpec(shape, tensor.dtype, name.removeprefix("first_")))
         return traced(lambda *tensors: self.step(**_named(specs, tensors)), specs)
 
     @property

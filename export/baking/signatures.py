@@ -38,15 +38,10 @@ class Signatures:
 
     def processes(self) -> dict[str, Process]:
         """The loops by name; `encode` only where the sampler's steps can be taken back."""
-        processes = {
-            "sampler": self.sampler,
-            "from_noise": self.from_noise,
-            "trajectory": self.trajectory,
-            "inpaint": self.inpaint,
-        }
+        names = ["sampler", "from_noise", "trajectory", "inpaint"]
         if self.sampling.solver == "ddim" and self.sampling.eta == 0:
-            processes["encode"] = self.encode
-        return processes
+            names.append("encode")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def network(self) -> Any:
@@ -81,23 +76,19 @@ class Signatures:
     @property
     def sampler(self) -> Process:
         """seeds int64 [N], steps int64 [] → images."""
-        return self._images_process(
-            (SEEDS, STEPS), lambda seeds, _: self._start(self._noise(seeds), seeds)
-        )
+        return self._process((SEEDS, STEPS), self._begin)
 
     @property
     def from_noise(self) -> Process:
         """noise [N, H, W, C], steps int64 [] (and seeds, for fresh noise) → images."""
         inputs = (self.floats("noise"), STEPS, *([SEEDS] if self.sampling.eta else []))
-        return self._images_process(inputs, lambda noise, _, seeds=None: self._start(noise, seeds))
+        return self._process(inputs, lambda noise, _, seeds=None: self._start(noise, seeds))
 
     @property
     def trajectory(self) -> Process:
         """seeds int64 [N], steps, every int64 [] → frames uint8 [F, N, H, W, C]."""
-        process = replace(self, image_dtype="uint8")._images_process(
-            (SEEDS, STEPS, EVERY), lambda seeds, *_: self._start(self._noise(seeds), seeds)
-        )
-        return replace(process, output="frames")
+        signatures = replace(self, image_dtype="uint8")
+        return signatures._process((SEEDS, STEPS, EVERY), self._begin, output="frames")
 
     @property
     def inpaint(self) -> Process:
@@ -108,7 +99,7 @@ class Signatures:
         mask = tf.TensorSpec([None, *self.shape[:2], 1], tf.uint8, "mask")
 
         def begin(images: tf.Tensor, mask: tf.Tensor, seeds: tf.Tensor, _: tf.Tensor) -> Tensors:
-            return {**self._start(self._noise(seeds), seeds), "known": images, "mask": mask}
+            return {**self._begin(seeds), "known": images, "mask": mask}
 
         def step(known: tf.Tensor, mask: tf.Tensor, **state: Any) -> Tensors:
             image, painted = self.sampling.denoiser.normalise(self._unit(known)), mask > 0
@@ -117,9 +108,7 @@ class Signatures:
             return {**outputs, RESULT: tf.where(painted, outputs[RESULT], known)}
 
         inputs = (self.images("images"), mask, SEEDS, STEPS)
-        return self._process(
-            inputs, begin, step, self.carried, self.images(RESULT), output="inpainted"
-        )
+        return self._process(inputs, begin, step, output="inpainted")
 
     @property
     def encode(self) -> Process:
@@ -133,15 +122,9 @@ class Signatures:
             outputs = inversion_step(self.sampling, step, steps, **state)
             return {**outputs, RESULT: outputs["next_noisy"]}
 
-        return self._process(
-            (self.images("images"), STEPS),
-            begin,
-            step,
-            carried=("noisy", "image"),
-            result=self.floats(RESULT),
-            output="noise",
-            extra_steps=CORRECTIONS,
-        )
+        process = self._process((self.images("images"), STEPS), begin, step, output="noise")
+        carried, result = ("noisy", "image"), self.floats(RESULT)
+        return replace(process, carried=carried, result=result, extra_steps=CORRECTIONS)
 
     @property
     def carried(self) -> tuple[str, ...]:
@@ -161,20 +144,15 @@ class Signatures:
         """Images, or noise, in normalised units."""
         return tf.TensorSpec([None, *self.shape], tf.float32, name)
 
-    def _images_process(
-        self, inputs: tuple[tf.TensorSpec, ...], begin: Callable[..., Tensors]
-    ) -> Process:
-        return self._process(inputs, begin, self._step, self.carried, self.images(RESULT))
-
     def _process(
         self,
         inputs: tuple[tf.TensorSpec, ...],
         begin: Callable[..., Tensors],
-        step: Callable[..., Tensors],
-        *rest: Any,
-        **more: Any,
+        step: Callable[..., Tensors] | None = None,
+        output: str = "images",
     ) -> Process:
-        """A process that takes labels and guidance last, and gives them to each step."""
+        """A process to images that takes labels and guidance last, and gives them to each step."""
+        take_step = step or self._step
 
         def begin_with_conditioning(*tensors: tf.Tensor) -> Tensors:
             last = zip(self.conditioning, tensors[len(inputs) :], strict=True)
@@ -183,12 +161,14 @@ class Signatures:
         def conditioned_step(
             *, labels: tf.Tensor | None = None, guidance: tf.Tensor | None = None, **state: Any
         ) -> Tensors:
-            return step(conditioning=_conditioning(labels, guidance), **state)
+            return take_step(conditioning=_conditioning(labels, guidance), **state)
 
-        inputs_and_conditioning = (*inputs, *self.conditioning)
-        return Process(
-            inputs_and_conditioning, begin_with_conditioning, conditioned_step, *rest, **more
-        )
+        functions = begin_with_conditioning, conditioned_step
+        result = self.images(RESULT)
+        return Process((*inputs, *self.conditioning), *functions, self.carried, result, output)
+
+    def _begin(self, seeds: tf.Tensor, *_: tf.Tensor) -> Tensors:
+        return self._start(self._noise(seeds), seeds)
 
     def _noise(self, seeds: tf.Tensor, stream: tf.Tensor | None = None) -> tf.Tensor:
         stream = tf.constant(INITIAL_STREAM, tf.int64) if stream is None else stream

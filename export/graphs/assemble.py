@@ -1,12 +1,11 @@
 """The ONNX graphs of a bundle.
 
-Converting a loop as a whole leaves the weights outside of it, where onnxruntime can neither prepack
-them nor use its blocked convolutions. So one step is converted flat, and the Loop is made here by
-hand: its body owns the weights as initializers (docs/design.md has the measurements). The network
-is converted once, by itself, and joined to the step of each graph.
+One step is converted flat, and the Loop is made by hand, whose body owns the weights: outside of it
+onnxruntime can neither prepack them nor use its blocked convolutions (docs/design.md has the
+measurements). The network is converted once, by itself, and joined to the step of each graph.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,10 +70,9 @@ class OnnxExporter:
             return convert(self.signatures.noise)
         if name == "denoiser":
             specs = self.signatures.denoise.input_signature
-            outputs = ("image", "noise")
-            return self._joined(lambda s: s.denoise.python_function, specs, outputs)
+            return self._joined(lambda s: s.denoise.python_function, specs, ("image", "noise"))
         if name == "step":
-            return _with_outputs_named(self._sampler_step, {RESULT: "images"})
+            return _with_result_named(self._sampler_step, "images")
         process = self.signatures.processes()[name]
         if name not in UNROLLED:
             return looped(process, self._step(name))
@@ -138,24 +136,13 @@ def _plugged(
     first = {node.name for node in before}
     after = [node for node in around.nodes if node.name not in first]
     declared = {value.name: value for value in rest.graph.output}
-    graph = helper.make_graph(
-        [*before, *middle.nodes, *after],
-        "step",
-        inputs,
-        [declared[name] for name in outputs],
-        around.constants + middle.constants,
-    )
-    return tidy(graph)
+    nodes, constants = [*before, *middle.nodes, *after], around.constants + middle.constants
+    results = [declared[name] for name in outputs]
+    return tidy(helper.make_graph(nodes, "step", inputs, results, constants))
 
 
-def _with_outputs_named(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:
-    """The model with some of its outputs renamed."""
-    made = parts(model, "", names)
-    outputs = [renamed(value, names.get(value.name, value.name)) for value in model.graph.output]
-    inputs = model.graph.input
+def _with_result_named(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    made = parts(model, "", {RESULT: name})
+    *outputs, result = model.graph.output
+    outputs, inputs = [*outputs, renamed(result, name)], model.graph.input
     return finished(helper.make_graph(made.nodes, "step", inputs, outputs, made.constants))
-
-
-def set_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Set the model's metadata_props, which every runtime can read without the manifest."""
-    helper.set_model_props(model, dict(metadata))

@@ -1,15 +1,14 @@
 """A network's graph such that its images stay as the convolutions of onnxruntime leave them.
 
-On CPUs onnxruntime keeps channels in blocks from one convolution to the next, as long as every
-operator between them can read the blocks. Before an operator that cannot, it reorders the image,
-and after it again. A mean over channels cannot, nor can a sum or product of images that are not
+On CPUs onnxruntime keeps channels in blocks between convolutions, and reorders the image before and
+after any operator that cannot read those: a mean over channels, a sum or product of images not
 known to have one shape. So here that mean becomes a convolution, and the number of images, the only
 free size, has one name throughout.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -18,7 +17,6 @@ from onnx import helper
 from .graph import (
     add_constant,
     constants_of,
-    copied,
     drop_unused,
     graphs_of,
     inferred,
@@ -42,7 +40,7 @@ def blocked(network: onnx.ModelProto) -> onnx.ModelProto:
 
     The numbers are the same except for rounding where a mean is added up in another order.
     """
-    copy = copied(network)
+    copy = deepcopy(network)
     for improve in (_keep_first_axes, _join_convolutions, _normalise_by_convolutions):
         improve(copy.graph)
         drop_unused(copy.graph)
@@ -80,18 +78,12 @@ def declare_batch(
                 graph.value_info.append(declared)
 
 
-@dataclass(frozen=True)
 class _Known:
     """Constants, makers of values, and sizes of all axes except the first, of a graph."""
 
-    constants: Mapping[str, np.ndarray]
-    makers: Mapping[str, onnx.NodeProto]
-    sizes: Mapping[str, Sizes]
-
-
-def _known(graph: onnx.GraphProto) -> _Known:
-    makers = {name: node for node in graph.node for name in node.output}
-    return _Known(constants_of(graph), makers, _sizes(graph))
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.constants, self.sizes = constants_of(graph), _sizes(graph)
+        self.makers = {name: node for node in graph.node for name in node.output}
 
 
 def _keep_first_axes(graph: onnx.GraphProto) -> None:
@@ -148,10 +140,9 @@ def _join(
     graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto], constants: Mapping[str, np.ndarray]
 ) -> None:
     weights = [constants[node.input[1]] for node in nodes]
-    none = [np.zeros(len(kernel), kernel.dtype) for kernel in weights]
     biases = [
-        constants[node.input[2]] if len(node.input) > 2 else zeros
-        for node, zeros in zip(nodes, none, strict=True)
+        constants[node.input[2]] if len(node.input) > 2 else np.zeros(len(kernel), kernel.dtype)
+        for node, kernel in zip(nodes, weights, strict=True)
     ]
     outputs = [node.output[0] for node in nodes]
     name = f"{outputs[0]}/joined"
@@ -171,7 +162,7 @@ def _join(
 
 def _normalise_by_convolutions(graph: onnx.GraphProto) -> None:
     """Take x·f(mean of x² over the channels) by a convolution to the mean, and one from f to x."""
-    known = _known(graph)
+    known = _Known(graph)
     new: dict[str, list[onnx.NodeProto]] = {}
     for product in [node for node in graph.node if node.op_type == "Mul"]:
         for image, factor in (product.input, product.input[::-1]):
@@ -247,9 +238,8 @@ def _spread_convolution(
 
 def _replace(graph: onnx.GraphProto, new: Mapping[str, Sequence[onnx.NodeProto]]) -> None:
     """Put other nodes in the places of the nodes with these first outputs."""
-    replace_nodes(
-        graph, [other for node in graph.node for other in new.get(node.output[0], [node])]
-    )
+    nodes = [other for node in graph.node for other in new.get(node.output[0], [node])]
+    replace_nodes(graph, nodes)
 
 
 def _sizes(graph: onnx.GraphProto) -> dict[str, Sizes]:

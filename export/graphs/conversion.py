@@ -4,9 +4,8 @@
 
 1. `translation.py`: tf2onnx makes an ONNX graph of it. Layers such as GroupNormalization trace in
    forms that ONNX has one operator for (`lowering.py`), which tf2onnx is told how to convert
-   (`operators.py`); what it writes of resizing is put right (`resizing.py`).
-2. `requirements.py`: an operator that ONNX lacks or the runtime refuses is an error that names its
-   layer.
+   (`operators.py`); what it writes of resizing is put right.
+2. An operator that ONNX lacks or the runtime refuses is an error that names its layer.
 3. `tidying.py`: onnxruntime merges, folds and cancels what plain operators allow.
 4. `layout_rules.py`, with `layout.py` and `layout_products.py`: Transposes between channels first
    and channels last are put off until something needs them, so that most are never made.
@@ -24,13 +23,15 @@ The network is converted once, by itself, and then joined to the step of each gr
 `graph.py` has what all of them use. `cuda_check.py` reads finished graphs and changes none.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import onnx
 
-from .graph import BATCH, finished
+from ...runtime.checking import taken_operators
+from ...trainer.errors import InputError
+from .graph import BATCH, OPSET, finished, nodes_of
 from .naming import copy_first_outputs
-from .requirements import require_standard_operators, require_taken_operators
 from .tidying import tidied, with_fewer_transposes
 from .translation import translated
 
@@ -43,13 +44,34 @@ def convert(function: Any) -> onnx.ModelProto:
     require_taken_operators(model)
     graph = with_fewer_transposes(model).graph
     copy_first_outputs(graph)
-    _name_batch(graph)
+    for value in (*graph.input, *graph.output):
+        for dimension in value.type.tensor_type.shape.dim[:1]:
+            if not dimension.dim_value:
+                dimension.dim_param = BATCH
     return finished(graph)
 
 
-def _name_batch(graph: onnx.GraphProto) -> None:
-    """Call the free first dimension of inputs and outputs N."""
-    for value in (*graph.input, *graph.output):
-        dimensions = value.type.tensor_type.shape.dim
-        if dimensions and not dimensions[0].dim_value:
-            dimensions[0].dim_param = BATCH
+def require_standard_operators(model: onnx.ModelProto) -> None:
+    """Raise InputError for an operator that ONNX lacks, such as one that tf2onnx left as it was."""
+
+    def fits(node: onnx.NodeProto) -> bool:
+        return onnx.defs.has(node.op_type, OPSET, node.domain)
+
+    _require(model, fits, "for which ONNX has none")
+
+
+def require_taken_operators(model: onnx.ModelProto) -> None:
+    """Raise InputError for an operator that the runtime refuses, such as control flow."""
+    taken = {*taken_operators(), "Constant"}
+    _require(model, lambda node: node.op_type in taken, "which the runtime does not take")
+
+
+def _require(model: onnx.ModelProto, fits: Callable[[onnx.NodeProto], bool], why: str) -> None:
+    for node in nodes_of(model.graph):
+        if not fits(node):
+            # The first name is the model's, the last the operator's.
+            layer = "/".join(node.name.split("/")[1:-1]) or node.name
+            raise InputError(
+                f"network: its layer {layer} has the operator {node.op_type}, {why}; write that "
+                "layer with others"
+            )

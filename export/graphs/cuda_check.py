@@ -1,8 +1,6 @@
-"""What onnxruntime would run on the CPU in each step, though it is given a GPU.
+"""What onnxruntime would run on the CPU in each step, for want of a CUDA kernel for its type.
 
-Where an operator has no CUDA kernel for its type, onnxruntime runs it on the CPU and copies its
-tensors there and back. In the loop that happens in each step. Kernels may still refuse some
-attributes, which only a GPU can tell.
+Kernels may still refuse some attributes, which only a GPU can tell.
 """
 
 import math

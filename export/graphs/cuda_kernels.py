@@ -56,15 +56,11 @@ KERNELS: dict[str, frozenset[str]] = {
 }
 
 # Inputs that CUDA kernels read in the CPU's memory, by position.
+_SECOND = ("CumSum", "Expand", "OneHot", "Reshape", "Split", "Squeeze", "Tile", "TopK", "Trilu")
 HOST_INPUTS: dict[str, frozenset[int]] = {
     **{name: frozenset({1}) for name in KERNELS if name.startswith("Reduce")},
-    **dict.fromkeys(
-        ("CumSum", "Expand", "OneHot", "Reshape", "Split", "Squeeze", "Tile", "TopK", "Trilu"),
-        frozenset({1}),
-    ),
-    "Unsqueeze": frozenset({1}),
-    "ConstantOfShape": frozenset({0}),
-    "If": frozenset({0}),
+    **dict.fromkeys((*_SECOND, "Unsqueeze"), frozenset({1})),
+    **dict.fromkeys(("ConstantOfShape", "If"), frozenset({0})),
     "Loop": frozenset({0, 1}),
     "Pad": frozenset({1, 3}),
     "Range": frozenset({0, 1, 2}),

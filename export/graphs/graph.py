@@ -1,50 +1,38 @@
 """ONNX graphs in Python: read, copied, cut into parts and made into models."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import tensorflow as tf
-from onnx import TensorProto, helper, numpy_helper, shape_inference
+from onnx import helper, numpy_helper, shape_inference
 
 OPSET = 18
 BATCH = "N"
-
-DTYPES = {
-    "uint8": TensorProto.UINT8,
-    "float32": TensorProto.FLOAT,
-    "int64": TensorProto.INT64,
-    "bool": TensorProto.BOOL,
-}
 
 
 def finished(graph: onnx.GraphProto) -> onnx.ModelProto:
     """The graph as a model that plain onnxruntime reads."""
     opsets = [helper.make_opsetid("", OPSET)]
-    version = helper.find_min_ir_version_for(opsets)
-    return helper.make_model(
-        graph, opset_imports=opsets, ir_version=version, producer_name="diffkiln"
-    )
-
-
-def copied(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of the model, to change."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return copy
+    return helper.make_model_gen_version(graph, opset_imports=opsets, producer_name="diffkiln")
 
 
 def value_info(spec: tf.TensorSpec, name: str | None = None) -> onnx.ValueInfoProto:
     """Declare a tensor; a free first dimension is the batch."""
     shape = [BATCH if size is None else size for size in spec.shape]
-    return helper.make_tensor_value_info(name or str(spec.name), DTYPES[spec.dtype.name], shape)
+    return helper.make_tensor_value_info(name or str(spec.name), onnx_dtype(spec), shape)
+
+
+def onnx_dtype(spec: tf.TensorSpec) -> int:
+    """The number of a tensor's dtype in ONNX."""
+    return helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype.name))
 
 
 def renamed(value: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
     """A copy of the declaration under another name."""
-    copy = onnx.ValueInfoProto()
-    copy.CopyFrom(value)
+    copy = deepcopy(value)
     copy.name = name
     return copy
 
@@ -66,7 +54,7 @@ def nodes_of(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> None:
     """Put these nodes in the place of the graph's; they may be some of its own."""
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    copies = [deepcopy(node) for node in nodes]
     del graph.node[:]
     graph.node.extend(copies)
 
@@ -127,19 +115,14 @@ class Parts:
 
 
 def parts(
-    model: onnx.ModelProto,
-    prefix: str,
-    names: Mapping[str, str],
-    *,
-    keep: Collection[str] = (),
+    model: onnx.ModelProto, prefix: str, names: Mapping[str, str], *, keep: Collection[str] = ()
 ) -> Parts:
     """A copy of a model's nodes and constants, with `prefix` before all names not in `names`.
 
     Constants of `keep` keep their names, and are left out.
     """
     renaming = {"": "", **{name: name for name in keep}, **names}
-    graph = onnx.GraphProto()
-    graph.CopyFrom(model.graph)
+    graph = deepcopy(model.graph)
     for node in graph.node:
         node.name = prefix + node.name
         node.input[:] = [renaming.get(name, prefix + name) for name in node.input]

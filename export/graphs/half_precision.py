@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Collection
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -11,7 +12,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from ...trainer.errors import InputError
-from .graph import ancestors, copied, drop_unused
+from .graph import ancestors, drop_unused
 
 _STEPS = 20
 _FLOAT, _HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
@@ -39,7 +40,7 @@ def half_precision(network: onnx.ModelProto) -> onnx.ModelProto:
     it meets weights, or its sines and cosines: timesteps and frequencies need their digits.
     Raises InputError for weights beyond float16's range.
     """
-    copy = copied(network)
+    copy = deepcopy(network)
     full = _in_float32(copy.graph)
     _separate_constants(copy.graph, full)
     _require_half(copy.graph, full)
@@ -133,17 +134,13 @@ def _skip_round_trips(graph: onnx.GraphProto) -> None:
     """
     values = (*graph.input, *graph.value_info)
     floats = {value.name for value in values if value.type.tensor_type.elem_type == _FLOAT}
-    casts = [node for node in graph.node if node.op_type == "Cast"]
-    rounded = {
-        cast.output[0]: cast.input[0]
-        for cast in casts
-        if cast.attribute[0].i == _HALF and cast.input[0] in floats
-    }
-    restored = {
-        cast.output[0]: rounded[cast.input[0]]
-        for cast in casts
-        if cast.attribute[0].i == _FLOAT and cast.input[0] in rounded
-    }
+    rounded, restored = {}, {}
+    for cast in (node for node in graph.node if node.op_type == "Cast"):  # in topological order
+        source, to = cast.input[0], cast.attribute[0].i
+        if to == _HALF and source in floats:
+            rounded[cast.output[0]] = source
+        elif to == _FLOAT and source in rounded:
+            restored[cast.output[0]] = rounded[source]
     for node in graph.node:
         node.input[:] = [restored.get(name, name) for name in node.input]
 
@@ -176,7 +173,7 @@ def require_finite(
 
 def _all_values(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     """A session of the step with every value of its network as an output too."""
-    copy = copied(model)
+    copy = deepcopy(model)
     for node in copy.graph.node:
         # The solver around it is float32, and may divide by zero where a Where drops it.
         copy.graph.output.extend(
@@ -184,6 +181,5 @@ def _all_values(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        copy.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    content, providers = copy.SerializeToString(), ["CPUExecutionProvider"]
+    return onnxruntime.InferenceSession(content, options, providers)

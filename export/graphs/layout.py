@@ -5,6 +5,7 @@ it reads. `layout_rules` says what each operator takes as it lies.
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,8 +75,7 @@ class Layout:
 
     def add(self, like: onnx.NodeProto, inputs: list[str], outputs: list[str]) -> None:
         """Add a node with the attributes of another."""
-        node = onnx.NodeProto()
-        node.CopyFrom(like)
+        node = deepcopy(like)
         if outputs != node.output:  # which leaves the name to a Transpose that makes this output
             node.name = outputs[0]
         node.input[:], node.output[:] = inputs, outputs
@@ -85,11 +85,9 @@ class Layout:
         """Add a node of one output, and of its name."""
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **settings))
 
-    def make(
-        self, operator: str, inputs: list[str], value: str, order: Order, **settings: Any
-    ) -> None:
+    def make(self, operator: str, inputs: list[str], value: str, order: Order, **more: Any) -> None:
         """Add a node that makes `value`, lying in this order."""
-        self.append(operator, inputs, self.output(value, order), **settings)
+        self.append(operator, inputs, self.output(value, order), **more)
 
     def output(self, value: str, order: Order) -> str:
         """Name the tensor that holds a value in this order."""
@@ -139,12 +137,10 @@ class Layout:
             array = self.constants[value]
             if array.ndim > rank:
                 return None
+            if array.size == 1:
+                return value
             array = array.reshape((1,) * (rank - array.ndim) + array.shape)
-            return (
-                value
-                if array.size == 1
-                else self.constant(array.transpose(np.argsort(order)), value)
-            )
+            return self.constant(array.transpose(np.argsort(order)), value)
         stored, shape = self.lying(value), self.shapes.get(value)
         if stored.order == order:
             return stored.name
@@ -153,12 +149,11 @@ class Layout:
         # In memory, axis j is to be axis `back[j]` of the value.
         back = tuple(map(int, np.argsort(order)))
         name = f"{value}/lying{order}"
-        made = name in self._settled or self._arranged(
-            stored.name, tuple(shape[i] for i in back), back, name
-        )
-        if made:
-            self._settled.add(name)
-        return name if made else None
+        there = tuple(shape[i] for i in back)
+        if name not in self._settled and not self._arranged(stored.name, there, back, name):
+            return None
+        self._settled.add(name)
+        return name
 
     def _arranged(self, tensor: str, shape: Shape | None, order: Order, output: str) -> bool:
         """Transpose by reshaping, if all axes that change places have size 1.

@@ -1,20 +1,18 @@
 """Transposes put off until something needs them, so that most of them are never made.
 
-Images lie channels first in ONNX and channels last in Keras. Between convolutions the Transposes
-cancel; attention, which makes tokens of images, leaves some on each side, and more where its
-products want a factor the other way round. So pointwise operators, and reshaping that keeps
-channels apart from positions, take values as they lie; matrix products over channels become 1×1
-convolutions, and products of two computed tensors transpose their factors themselves.
+Images lie channels first in ONNX and channels last in Keras. Pointwise operators, and reshaping
+that keeps channels apart from positions, take values as they lie; matrix products over channels
+become 1×1 convolutions, and products of two computed tensors transpose their factors themselves.
 """
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 
 import numpy as np
 import onnx
 from onnx import helper, shape_inference
 
-from .graph import copied
 from .layout import Layout, Shape, Stored
 from .layout_products import POINTWISE, einsum, matrix_product
 
@@ -24,7 +22,7 @@ _FREE = 2**31 - 1
 
 def without_transposes(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph with its Transposes put off; one that has graphs inside stays as it is."""
-    copy = copied(model)
+    copy = deepcopy(model)
     if any(attribute.HasField("g") for node in copy.graph.node for attribute in node.attribute):
         return copy
     layout = Layout(copy.graph, shape_inference.infer_shapes(model, data_prop=True).graph)
@@ -139,8 +137,7 @@ def _along_axis(layout: Layout, node: onnx.NodeProto) -> bool:
     # Other kernels than the last axis's are slow.
     if None in inputs or (node.op_type == "Softmax" and order[axis] != rank - 1):
         return False
-    changed = onnx.NodeProto()
-    changed.CopyFrom(node)
+    changed = deepcopy(node)
     kept = [attribute for attribute in node.attribute if attribute.name != "axis"]
     del changed.attribute[:]
     changed.attribute.extend([*kept, helper.make_attribute("axis", order[axis])])

@@ -6,7 +6,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..baking.process import ALL_RESULTS, RESULT, Process
 from .conversion import convert
-from .graph import DTYPES, Parts, finished, parts, renamed, value_info
+from .graph import Parts, finished, onnx_dtype, parts, renamed, value_info
 from .tidying import tidy
 
 _TRIPS = helper.make_node("Add", ["steps", "extra_steps"], ["trips"], name="trips")
@@ -19,13 +19,9 @@ def looped(process: Process, step: onnx.ModelProto) -> onnx.ModelProto:
     carried = [f"begin/{name}" for name in process.carried]
     # Carried rather than stacked, the images of all steps but the last are dropped at once.
     blank = [] if process.gives_frames else ["blank"]
-    loop = helper.make_node(
-        "Loop",
-        ["trips", "", *carried, *blank],
-        [*(f"last/{name}" for name in process.carried), output],
-        name="loop",
-        body=_body(process, step),
-    )
+    inputs = ["trips", "", *carried, *blank]
+    outputs = [*(f"last/{name}" for name in process.carried), output]
+    loop = helper.make_node("Loop", inputs, outputs, "loop", body=_body(process, step))
     nodes = [*begin.nodes, _TRIPS, *_blank_nodes(process), loop]
     constants = begin.constants + _constant("extra_steps", process.extra_steps)
     if process.gives_frames:
@@ -60,9 +56,8 @@ def unrolled(
 def _begin(process: Process) -> Parts:
     model = convert(process.begin_function)
     inputs = {str(spec.name): str(spec.name) for spec in process.inputs}
-    outputs = {
-        value.name: f"begin/{value.name.removeprefix('first_')}" for value in model.graph.output
-    }
+    names = [value.name for value in model.graph.output]
+    outputs = {name: f"begin/{name.removeprefix('first_')}" for name in names}
     return parts(model, "begin/", {**inputs, **outputs})
 
 
@@ -70,7 +65,7 @@ def _blank_nodes(process: Process) -> list[onnx.NodeProto]:
     """Nodes to the images of no step, for the Loop to carry into the first."""
     if process.gives_frames:
         return []
-    value = helper.make_tensor("blank", DTYPES[process.result.dtype.name], [1], [0])
+    value = helper.make_tensor("blank", onnx_dtype(process.result), [1], [0])
     like = f"begin/{process.carried[0]}"
     return [
         helper.make_node("Shape", [like], ["shape"], name="shape"),
@@ -87,7 +82,7 @@ def _body(process: Process, step: onnx.ModelProto) -> onnx.GraphProto:
     outer = {"steps": "steps", **{name: f"begin/{name}" for name in others}}
     body = parts(step, "body/", outer)
     body.nodes.append(
-        helper.make_node("Identity", ["body/condition"], ["body/go_on"], name="body/go_on")
+        helper.make_node("Identity", ["body/condition"], ["body/go_on"], "body/go_on")
     )
     given = {value.name: value for value in (*step.graph.input, *step.graph.output)}
 
@@ -107,13 +102,10 @@ def _body(process: Process, step: onnx.ModelProto) -> onnx.GraphProto:
 
 def _black_unless(process: Process, result: str) -> Parts:
     black = np.zeros((), process.result.dtype.as_numpy_dtype)
-    nodes = [
-        helper.make_node("Equal", ["steps", "unrolled_steps"], ["right_steps"], name="right_steps"),
-        helper.make_node(
-            "Where", ["right_steps", result, "black"], [process.output], name="black_unless"
-        ),
-    ]
-    return Parts(nodes, [numpy_helper.from_array(black, "black")])
+    names, chosen = ["steps", "unrolled_steps"], ["right_steps", result, "black"]
+    equal = helper.make_node("Equal", names, ["right_steps"], "right_steps")
+    where = helper.make_node("Where", chosen, [process.output], "black_unless")
+    return Parts([equal, where], [numpy_helper.from_array(black, "black")])
 
 
 def _constant(name: str, number: int) -> list[onnx.TensorProto]:
@@ -124,10 +116,8 @@ def _model(process: Process, made: Parts, batch_size: int | None = None) -> onnx
     inputs = [value_info(spec) for spec in process.inputs]
     output = value_info(process.result, process.output)
     if process.gives_frames:
-        dimension = output.type.tensor_type.shape.dim
-        sizes = ["F", *(size.dim_param or size.dim_value for size in dimension)]
-        dtype = output.type.tensor_type.elem_type
-        output = helper.make_tensor_value_info(process.output, dtype, sizes)
+        frames = onnx.TensorShapeProto.Dimension(dim_param="F")
+        output.type.tensor_type.shape.dim.insert(0, frames)
     for value in (*inputs, output) if batch_size else ():
         for dimension in value.type.tensor_type.shape.dim[:1]:
             dimension.dim_value = batch_size or 0

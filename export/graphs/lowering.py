@@ -1,13 +1,10 @@
 """Keras layers in forms that ONNX has one operator for, while a network is converted.
 
-tf2onnx takes `GroupNormalization` apart into some twenty nodes between two Transposes, and nearest
-`UpSampling2D` into Tiles between two more. Inside `lowered_layers` the first leaves a marker in the
-TensorFlow graph that becomes Reshape, InstanceNormalization, Reshape in the layout of the
-convolutions around it, and the second becomes one Resize. What Keras compiles by itself, such as a
-convolution in groups, traces as its operators. The SavedModel keeps Keras's own.
-
-Keras has no hook for this, so its functions are replaced meanwhile. A replacement does what the
-original does in every thread but the one that converts.
+Inside `lowered_layers`, `GroupNormalization` leaves a marker in the TensorFlow graph that becomes
+Reshape, InstanceNormalization, Reshape in the layout of the convolutions around it, instead of some
+twenty nodes between two Transposes; nearest `UpSampling2D` becomes one Resize; and what Keras
+compiles by itself traces as its operators. The SavedModel keeps Keras's own. Keras has no hook for
+this, so its functions are replaced meanwhile, for the thread that converts alone.
 """
 
 import contextlib

@@ -42,11 +42,8 @@ def copy_first_outputs(graph: onnx.GraphProto) -> None:
     for node in nodes:
         node.input[:] = [copied.get(name, name) for name in node.input]
         node.output[:] = [copied.get(name, name) for name in node.output]
-    copies = [
-        helper.make_node("Identity", [source], [name], name)
-        for name, source in copied.items()
-        if source != name
-    ]
+    others = [(name, source) for name, source in copied.items() if source != name]
+    copies = [helper.make_node("Identity", [source], [name], name) for name, source in others]
     replace_nodes(graph, [*nodes, *copies])
 
 

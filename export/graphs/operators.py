@@ -46,9 +46,8 @@ def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
     about = json.loads(message.removeprefix(MARKER))
     # As TensorFlow knew it: tf2onnx forgets the size of what bilinear upsampling makes.
     groups, (*size, channels) = about["groups"], about["image"]
-    rank = len(size) + 2
-    to_first = [0, rank - 1, *range(1, rank - 1)]
-    to_last = [0, *range(2, rank), 1]
+    last = len(size) + 1
+    to_first, to_last = [0, last, *range(1, last)], [0, *range(2, last + 1), 1]
     ctx.remove_node(node.name)
 
     def made(operator: str, inputs: list[str], **attributes: Any) -> str:
@@ -61,11 +60,9 @@ def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
     grouped = made("Reshape", [first, constant("groups", [0, groups, -1], np.int64)])
     ones, zeros = (constant(f"all_{v}", [v] * groups, np.float32) for v in (1, 0))
     normal = made("InstanceNormalization", [grouped, ones, zeros], epsilon=about["epsilon"])
-    back = [-1, channels, *size]
-    image = made("Reshape", [normal, constant("image", back, np.int64)])
-    ctx.make_node(
-        "Transpose", [image], attr={"perm": to_last}, outputs=outputs, dtypes=dtypes, shapes=shapes
-    )
+    image = made("Reshape", [normal, constant("image", [-1, channels, *size], np.int64)])
+    kept = {"outputs": outputs, "dtypes": dtypes, "shapes": shapes}
+    ctx.make_node("Transpose", [image], attr={"perm": to_last}, **kept)
 
 
 def _convert_to_chain(chain: tuple[tuple[str, str], ...], ctx: Any, node: Any, *_: Any) -> None:

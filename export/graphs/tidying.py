@@ -30,8 +30,7 @@ def with_fewer_transposes(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with its Transposes put off, unless onnxruntime then makes more of them."""
     other = without_transposes(model)
     drop_unused(other.graph)
-    other = tidied(other)
-    return min((other, model), key=transposes_made)
+    return min((tidied(other), model), key=transposes_made)
 
 
 def transposes_made(model: onnx.ModelProto) -> int:
@@ -58,10 +57,9 @@ def _optimised(
         options.graph_optimization_level = level
         options.optimized_model_filepath = str(path)
         options.log_severity_level = 4
+        content, providers = model.SerializeToString(), ["CPUExecutionProvider"]
         try:
-            onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            onnxruntime.InferenceSession(content, options, providers)
         except InvalidProtobuf as error:  # as onnxruntime calls a full disk
             raise OSError(f"{path}: could not be written; free some space: {error}") from error
         except Exception as error:  # onnxruntime's errors have no other common base

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import onnx
 import tensorflow as tf
 from onnx import numpy_helper
@@ -18,10 +19,9 @@ from tf2onnx.optimizer import _get_optimizers, optimize_graph
 from tf2onnx.optimizer.merge_duplicated_nodes_optimizer import MergeDuplicatedNodesOptimizer
 from tf2onnx.tfonnx import process_tf_graph
 
-from .graph import OPSET, nodes_of
+from .graph import OPSET, add_constant, constants_of, inferred, nodes_of, sizes_of
 from .lowering import lowered_layers
 from .operators import KEPT_EINSUM, custom_operators
-from .resizing import correct_resizes
 
 
 class _MergeByScope(MergeDuplicatedNodesOptimizer):
@@ -48,7 +48,7 @@ def translated(function: Any) -> onnx.ModelProto:
             model = _by_tf2onnx(concrete, catch_errors=True)
     for node in nodes_of(model.graph):
         node.op_type = "Einsum" if node.op_type == KEPT_EINSUM else node.op_type
-    correct_resizes(model)
+    _correct_resizes(model)
     _fill_in(model.graph, concrete)
     return model
 
@@ -75,7 +75,7 @@ def _by_tf2onnx(concrete: Any, *, catch_errors: bool) -> onnx.ModelProto:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Have tf2onnx say nothing of operators without a conversion: `requirements` names them."""
+    """Have tf2onnx say nothing of operators without a conversion: `conversion` names them."""
     logger = logging.getLogger("tf2onnx")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -95,3 +95,35 @@ def _fill_in(graph: onnx.GraphProto, concrete: Any) -> None:
         array = values[captured.name].numpy()
         graph.initializer.append(numpy_helper.from_array(array, captured.name))
         graph.input.remove(captured)
+
+
+def _correct_resizes(model: onnx.ModelProto) -> None:
+    """Replace the deprecated mode of all Resizes, and round their scales up."""
+    for resize in (node for node in nodes_of(model.graph) if node.op_type == "Resize"):
+        # onnxruntime complains on stderr, in every host, of tf2onnx's word for the pixel at
+        # floor((x + 0.5) / scale). Half a pixel less and rounded is the same.
+        modes = {attribute.name: attribute for attribute in resize.attribute}
+        place = modes.get("coordinate_transformation_mode")
+        if place is not None and place.s == b"tf_half_pixel_for_nn":
+            place.s = b"half_pixel"
+            modes["nearest_mode"].s = b"round_prefer_ceil"
+    for node in model.graph.node:  # in order, since the size of one may follow from another's
+        if node.op_type == "Resize" and len(node.input) == 3:
+            _round_up_scales(model.graph, node)
+
+
+def _round_up_scales(graph: onnx.GraphProto, resize: onnx.NodeProto) -> None:
+    """Make the constant scales of a Resize large enough for the size that they stand for.
+
+    5/12 as a float32 takes 12 pixels to 4.99…, of which ONNX takes the floor.
+    """
+    values, factors = inferred(graph), constants_of(graph).get(resize.input[2])
+    shape = sizes_of(values[resize.input[0]]) if resize.input[0] in values else ()
+    if factors is None or factors.shape != (len(shape),):
+        return
+    sizes = np.array([size or 0 for size in shape]) * factors.astype(np.float64)
+    # Little enough to be the float32's own error, which is at most 2⁻²⁴ of it.
+    short = (np.ceil(sizes) - sizes > 0) & (np.ceil(sizes) - sizes < sizes * 2.0**-23)
+    if short.any():
+        raised = np.where(short, np.nextafter(factors, np.float32(np.inf)), factors)
+        resize.input[2] = add_constant(graph, f"{resize.name}/scales", raised)

@@ -57,13 +57,14 @@ class Certificate:
             f"  {name:50} largest {255 * d.largest:6.3f}/255   mean {255 * d.mean:8.5f}/255"
             for name, d in self.comparisons()
         ]
-        return "\n".join([*lines, *self._cuda_lines()])
-
-    def _cuda_lines(self) -> Iterator[str]:
         for name, check in self.cuda.items():
-            for fallback in check.fallbacks:
-                yield f"  {name}.onnx on CUDA: no kernel for {fallback}"
+            lines += [f"  {name}.onnx on CUDA: no kernel for {each}" for each in check.fallbacks]
             if check.noise_nodes:
-                yield f"  {name}.onnx on CUDA: the CPU draws fresh noise, copied in each step"
+                lines.append(
+                    f"  {name}.onnx on CUDA: the CPU draws fresh noise, copied in each step"
+                )
         if not any(check.fallbacks for check in self.cuda.values()):
-            yield "  All operators of the network and the steps have CUDA kernels in onnxruntime."
+            lines.append(
+                "  All operators of the network and the steps have CUDA kernels in onnxruntime."
+            )
+        return "\n".join(lines)

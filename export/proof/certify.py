@@ -4,8 +4,9 @@ Both drive the same network, over several seeds, step counts and batch sizes. On
 there a bundle.
 """
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,10 @@ def certify(
     unrolled = description["sampler"].get("unrolled") or {}
     batches = _with(BATCHES, unrolled.get("batch"))
     steps = _with(steps, unrolled.get("steps"))
-    to_reference, to_each_other = _compared(
-        _forms(bundle, graphs, description),
-        description,
-        reference,
-        _cases(batches, steps),
-        max(batches),
-    )
+    forms = list(onnx_forms(bundle, graphs, description))
+    if (bundle / "saved_model").is_dir():
+        forms += saved_model_forms(bundle, description)
+    to_reference, to_each_other = _compared(forms, description, reference, batches, steps)
     certificate = Certificate(
         SEEDS,
         tuple(steps),
@@ -91,42 +89,27 @@ def tolerances(reference: ReferenceSampler, description: Mapping[str, Any]) -> t
     return largest, largest
 
 
-def _forms(bundle: Path, graphs: Sequence[str], description: Mapping[str, Any]) -> list[Form]:
-    forms = list(onnx_forms(bundle, graphs, description))
-    if (bundle / "saved_model").is_dir():
-        forms += saved_model_forms(bundle, description)
-    return forms
-
-
 def _with(numbers: Sequence[int], another: int | None) -> list[int]:
     return sorted({*numbers, *([another] if another else [])})
-
-
-def _cases(batches: Sequence[int], steps: Sequence[int]) -> Iterator[tuple[np.ndarray, int]]:
-    for batch in batches:
-        for first in SEEDS:
-            for count in steps:
-                yield np.arange(first, first + batch, dtype=np.int64), count
 
 
 def _compared(
     forms: Sequence[Form],
     description: Mapping[str, Any],
     reference: ReferenceSampler,
-    cases: Iterator[tuple[np.ndarray, int]],
-    largest_batch: int,
+    batches: Sequence[int],
+    all_steps: Sequence[int],
 ) -> tuple[dict[str, Differences], Differences]:
     """Differences of each form from the reference, and of sampler.onnx from the SavedModel."""
     to_reference: dict[str, Differences] = {form.name: [] for form in forms}
     to_each_other: Differences = []
-    dtype, num_classes = (
-        description["image"]["dtype"],
-        len(description["model"].get("class_names", [])),
-    )
-    for seeds, steps in cases:
+    dtype = description["image"]["dtype"]
+    num_classes = len(description["model"].get("class_names", []))
+    for batch, first, steps in itertools.product(batches, SEEDS, all_steps):
+        seeds = np.arange(first, first + batch, dtype=np.int64)
         truth = Truth(reference, seeds, steps, description["image"], num_classes)
         pixels = {}
-        for form in (form for form in forms if _runs(form, seeds, steps, largest_batch)):
+        for form in (form for form in forms if _runs(form, seeds, steps, max(batches))):
             result = form.run(truth.tensors)
             pixels[form.name] = _unit(result, form.graph, reference, dtype)
             expected = _unit(truth.result(form.graph), form.graph, reference, dtype)
@@ -137,10 +120,8 @@ def _compared(
 
 
 def _runs(form: Form, seeds: np.ndarray, steps: int, largest_batch: int) -> bool:
-    if not form.takes(steps, len(seeds)):
-        return False
     first = seeds[0] == SEEDS[0] and len(seeds) == (form.batch or largest_batch)
-    return form.graph == "sampler" or bool(first)
+    return form.takes(steps, len(seeds)) and (form.graph == "sampler" or bool(first))
 
 
 def _unit(values: np.ndarray, graph: str, reference: ReferenceSampler, dtype: str) -> np.ndarray:
@@ -166,20 +147,17 @@ def _checked_for_cuda(
 ) -> dict[str, CudaCheck]:
     """The graphs that take steps; noise is drawn once, before them."""
     pixels = description["image"]["height"] * description["image"]["width"]
-    return {
-        name: check_cuda(onnx.load(bundle / f"{name}.onnx"), pixels)
-        for name in graphs
-        if name != "noise"
-    }
+    names = [name for name in graphs if name != "noise"]
+    return {name: check_cuda(onnx.load(bundle / f"{name}.onnx"), pixels) for name in names}
 
 
 def _require_parity(certificate: Certificate, precision: str) -> None:
     remedy = (
-        "Half precision is too coarse for it: export with precision=float32"
-        if precision == "float16"
-        else "Causes are weights that are not finite, a network that depends on more than its "
-        "inputs, or one that computes with fewer digits than float32 has"
+        "Causes are weights that are not finite, a network that depends on more than its inputs, "
+        "or one that computes with fewer digits than float32 has"
     )
+    if precision == "float16":
+        remedy = "Half precision is too coarse for it: export with precision=float32"
     for name, difference in certificate.comparisons():
         # Frames are uint8 whatever the images are, and rounding may fall to either side.
         least = 1 / 255 if "trajectory" in name else 0.0

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ Tensors = Mapping[str, np.ndarray]
 # Outputs of a graph by name, from at least its inputs.
 Call = Callable[[str, Tensors], Tensors]
 
-UNROLLED = ("sampler", "from_noise")
 # What each graph is compared by.
 _OUTPUTS = {
     "sampler": "images",
@@ -71,7 +71,7 @@ def onnx_forms(
 
     unrolled = description["sampler"].get("unrolled") or {}
     for name, run in _runs(call, graphs, description):
-        fixed = unrolled if name in UNROLLED else {}
+        fixed = unrolled if name in ("sampler", "from_noise") else {}
         steps = 1 if name == "denoiser" else fixed.get("steps")
         yield Form(f"{name}.onnx", name, run, steps, fixed.get("batch"))
 
@@ -96,11 +96,8 @@ def _runs(
     call: Call, graphs: Collection[str], description: Mapping[str, Any]
 ) -> Iterator[tuple[str, Callable[[Tensors], np.ndarray]]]:
     """The names of the graphs except noise, in a fixed order, with what runs each."""
-    shape = (
-        description["image"]["height"],
-        description["image"]["width"],
-        description["image"]["channels"],
-    )
+    image = description["image"]
+    shape = image["height"], image["width"], image["channels"]
 
     def with_noise(tensors: Tensors) -> Tensors:
         if "noise" in graphs:
@@ -118,11 +115,9 @@ def _runs(
             state |= {name: outputs.get(f"next_{name}", value) for name, value in state.items()}
         return outputs["images"]
 
-    def run_of(name: str) -> Callable[[Tensors], np.ndarray]:
-        if name == "step":
-            return stepwise
-        if name in ("from_noise", "denoiser"):
-            return lambda tensors: call(name, with_noise(tensors))[_OUTPUTS[name]]
-        return lambda tensors: call(name, tensors)[_OUTPUTS[name]]
+    def run(name: str, tensors: Tensors) -> np.ndarray:
+        given = with_noise(tensors) if name in ("from_noise", "denoiser") else tensors
+        return call(name, given)[_OUTPUTS[name]]
 
-    return ((name, run_of(name)) for name in _OUTPUTS if name in graphs)
+    for name in (name for name in _OUTPUTS if name in graphs):
+        yield name, stepwise if name == "step" else partial(run, name)

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from diffkiln.export.graphs.requirements import require_standard_operators
+from diffkiln.export.graphs.conversion import require_standard_operators
 from diffkiln.export.graphs.tidying import widen_channel_constants, with_fewer_transposes
 from diffkiln.trainer.errors import InputError
 
