@@ -16,7 +16,7 @@ from ..trainer.config import CONDITIONINGS, PREDICTIONS, SCHEDULES, check_signal
 from ..trainer.errors import InputError
 from ..trainer.run.directory import RunDirectory
 from .options import WEIGHTS, Baking, Model
-from .publish import check_bundle_path
+from .publish import check_bundle_path, terminate
 
 FLAGS = flags.FlagValues()
 
@@ -199,7 +199,7 @@ def _verify(bundle: Path) -> None:
 
 def _start() -> float:
     """The time; a process that is terminated must still remove its temporary folder."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, terminate)
     return time.monotonic()
 
 

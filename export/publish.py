@@ -2,6 +2,8 @@
 
 import contextlib
 import shutil
+import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,16 @@ def check_bundle_path(bundle: Path, *, overwrite: bool) -> None:
         raise InputError(f"bundle={bundle}: exists and is not a bundle; choose another path")
 
 
+# An exception that a signal raises while native code calls back is lost; this is not.
+_terminated = threading.Event()
+
+
+def terminate(*_: object) -> None:
+    """End the process with the status of SIGTERM, at the latest before a bundle is published."""
+    _terminated.set()
+    raise SystemExit(128 + signal.SIGTERM)
+
+
 @contextlib.contextmanager
 def published(bundle: Path) -> Iterator[Path]:
     """Give a temporary sibling folder to fill, which becomes the bundle at the end or is removed.
@@ -38,6 +50,8 @@ def published(bundle: Path) -> Iterator[Path]:
         with atomic(bundle) as part:
             part.mkdir()
             yield part
+            if _terminated.is_set():
+                terminate()
             if bundle.exists():
                 bundle.rename(older)
     finally:

@@ -1,8 +1,10 @@
 """A bundle is whole or absent, and says what it is."""
 
+import contextlib
 import hashlib
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from small_models import (
     small_network,
 )
 
-from diffkiln.export import export_bundle
+from diffkiln.export import export_bundle, publish
 from diffkiln.export.publish import published
 from diffkiln.trainer.errors import InputError
 
@@ -275,3 +277,13 @@ def test_dropout_does_not_reach_the_graph() -> None:
     output = keras.layers.Conv2D(3, 3, padding="same")(hidden)
     step = small_exporter(keras.Model([noisy, time], output)).graph("step")
     assert not {node.op_type for node in step.graph.node} & {"Dropout", "RandomUniform"}
+
+
+def test_a_termination_that_native_code_swallowed_still_publishes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "_terminated", threading.Event())
+    with pytest.raises(SystemExit, match="143"), publish.published(tmp_path / "b"):
+        with contextlib.suppress(SystemExit):
+            publish.terminate()
+    assert not list(tmp_path.iterdir())
