@@ -283,7 +283,10 @@ def test_a_termination_that_native_code_swallowed_still_publishes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publish, "_terminated", threading.Event())
-    with pytest.raises(SystemExit, match="143"), publish.published(tmp_path / "b"):
-        with contextlib.suppress(SystemExit):
-            publish.terminate()
+    with (
+        pytest.raises(SystemExit, match="143"),
+        publish.published(tmp_path / "b"),
+        contextlib.suppress(SystemExit),
+    ):
+        publish.terminate()
     assert not list(tmp_path.iterdir())
