@@ -60,17 +60,24 @@ _flag(str, "bundle", None, "folder to write the bundle to")
 _flag(bool, "overwrite", False, "replace an existing bundle")
 _flag(bool, "verify", False, "check an existing bundle, and write nothing")
 _flag(str, "run_dir", None, "folder of a diffkiln-train run")
-_choice("weights", None, WEIGHTS, "of --run_dir, by default latest; best by held-out loss or KID")
+_choice(
+    "weights",
+    None,
+    WEIGHTS,
+    "weights of --run_dir, by default latest; best by held-out loss or KID",
+)
 
 _flag(str, "network", None, "a .keras file, instead of --run_dir")
-_flag(list, "pixel_mean", None, "of --network: one number or one per channel, 0 to 1")
-_flag(list, "pixel_std", None, "of --network: one number or one per channel, 0 to 1")
-_choice("schedule", None, SCHEDULES, "of --network; cosine by default")
-_flag(float, "max_signal_rate", None, "of --network's cosine schedule; 0.95 by default")
-_flag(float, "min_signal_rate", None, "of --network's cosine schedule; 0.02 by default")
+_flag(list, "pixel_mean", None, "mean of --network's pixels, 0 to 1: one number or one per channel")
+_flag(list, "pixel_std", None, "their standard deviation: one number or one per channel")
+_choice("schedule", None, SCHEDULES, "noise schedule of --network; cosine by default")
+_flag(float, "max_signal_rate", None, "signal rate of a cosine schedule at t = 0; 0.95 by default")
+_flag(float, "min_signal_rate", None, "signal rate of a cosine schedule at t = 1; 0.02 by default")
 _choice("prediction", None, PREDICTIONS, "what --network puts out; noise by default")
 _choice("conditioning", None, CONDITIONINGS, "the condition that --network takes; time by default")
-_flag(str, "class_names", None, "of --network that takes labels: a text file, a class on a line")
+_flag(
+    str, "class_names", None, "text file with a class name on each line, if --network takes labels"
+)
 for _field in fields(Baking):
     _baking_flag(_field)
 

@@ -43,12 +43,16 @@ class Baking:
     solver: str = _setting("ddim", "how to take a step", SOLVERS)
     eta: float = _setting(0.0, "fresh noise of ddim, 0 to 1 (DDPM)")
     time_grid: str = _setting("linear", "where the steps lie", TIME_GRIDS)
-    clip: bool = _setting(True, "hold predicted images in the range of pixels")
-    image_dtype: str = _setting("uint8", "of images: 0 to 255, or 0.0 to 1.0", IMAGE_DTYPES)
+    clip: bool = _setting(True, "clip predicted images to the range of pixels")
+    image_dtype: str = _setting(
+        "uint8", "type of the images: 0 to 255, or 0.0 to 1.0", IMAGE_DTYPES
+    )
     graphs: Sequence[str] = _setting(
         GRAPHS, f"ONNX graphs to write, sampler among them; also {', '.join(MORE_GRAPHS)}"
     )
-    precision: str = _setting("float32", "of the networks in the ONNX graphs", PRECISIONS)
+    precision: str = _setting(
+        "float32", "number format of the networks in the ONNX graphs", PRECISIONS
+    )
     unroll_steps: int | None = _setting(None, "write this many steps out instead of a loop")
     batch_size: int | None = _setting(None, "fix the batch of --unroll_steps")
     saved_model: bool = _setting(True, "write the SavedModel, which TensorFlow and --verify read")

@@ -1,4 +1,7 @@
-"""Opens a bundle: reads its manifest, and checks that the entries fit together."""
+"""Opens a bundle: reads its manifest, and checks that the entries fit together.
+
+bundle.schema.json says what a manifest must contain, and docs/bundle.md what a bundle must.
+"""
 
 import os
 from collections.abc import Mapping
