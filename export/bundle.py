@@ -48,11 +48,11 @@ def export_bundle(
     [N, 1] or [N, 1, 1, 1]], with 1 to 4 channels, and returns float32 [N, H, W, C]. `pixel_mean`,
     `pixel_std`, `schedule`, `prediction`, `conditioning` and `class_names` say what it was trained
     as (see `Model`). The other settings say how to bake it (see `Baking`), and take precedence over
-    those in `baking`. `bundle` is a folder that is there whole or not at all.
+    those in `baking`. The folder `bundle` is written completely or not at all.
 
-    With `class_names`, the network takes labels [N] third, numbers of classes or −1 for none, and
-    the graphs take `labels` int64 [N] and `guidance` float32 [] last. The manifest holds
-    `training`, JSON values, as it is.
+    With `class_names`, the network takes labels [N] as a third input: class numbers, or −1 for no
+    class. The graphs then take `labels` int64 [N] and `guidance` float32 [] last. `training` (JSON
+    values) is copied into the manifest unchanged.
 
     Raises InputError for settings that do not fit, a network that ONNX cannot express, a `bundle`
     that exists without `overwrite`, and parity worse than the certificate's tolerance; OSError if
@@ -72,7 +72,7 @@ def write_bundle(
     overwrite: bool = False,
 ) -> Certificate:
     """Do what `export_bundle` does, with its settings as objects."""
-    # Resolved, so that a link to a bundle keeps its place and what it leads to is replaced.
+    # Resolved, so that a link stays and the bundle that it leads to is replaced.
     bundle = Path(bundle).resolve()
     check_bundle_path(bundle, overwrite=overwrite)
     signatures = baked_signatures(network, model, baking)
@@ -115,7 +115,7 @@ def baked_signatures(network: keras.Model, model: Model, baking: Baking) -> Sign
 
 
 def graph_exporter(signatures: Signatures, baking: Baking) -> OnnxExporter:
-    """What makes the ONNX graphs of a bundle from its functions."""
+    """The exporter that turns the functions of a bundle into ONNX graphs."""
     graph = convert(signatures.network)
     if baking.precision == "float16":
         graph = half_precision(graph)
@@ -141,7 +141,7 @@ def _write_graphs(
 ) -> dict[str, onnx.ModelProto]:
     """Make the graphs and write each to a sealed file; the graphs by name."""
     graphs = {name: exporter.graph(name) for name in baking.graphs}
-    # Which every runtime can read without the manifest.
+    # Every runtime can read these without the manifest.
     metadata = {f"diffkiln.{name}": json.dumps(value) for name, value in description.items()}
     onnx.helper.set_model_props(graphs["sampler"], metadata)
     if baking.precision == "float16":  # in the first step of two images

@@ -37,7 +37,7 @@ class Sampler:
             images = sampler.sample(16, steps=20, seed=0)  # uint8 [16, 64, 64, 3], seeds 0 … 15
 
     Images are [N, height, width, channels] of the bundle's dtype: uint8, or float32 in [0, 1].
-    `count` is 1 … 1,000,000 and stands for the seeds seed … seed + count - 1, at most 2**63 - 1;
+    `count` (1 to 1,000,000) draws the seeds from `seed` to `seed + count - 1`, at most 2**63 - 1;
     a list of seeds may take its place, or be passed as `seeds=` instead. `steps` is 1 … the
     bundle's max_steps, by default its default_steps.
 
@@ -302,7 +302,7 @@ class Sampler:
         labels: Labels | None = None,
         guidance: float | None = None,
     ) -> np.ndarray:
-        """Return the images with their masked parts repainted, by seeds seed … or by `seeds`.
+        """Return the images with their masked parts repainted; image i uses seed + i or seeds[i].
 
         `mask` is uint8 or bool [N, height, width, 1], or [height, width] for all images: where it
         is 0 an image stays as it is. The bundle must hold "inpaint".
@@ -326,7 +326,7 @@ class Sampler:
         return {"seeds": chosen, **rows}, numbers
 
     def _drawn(self, graph: str, rows: Rows, steps: int, numbers: Numbers) -> Iterator[np.ndarray]:
-        if self.device == "openvino":  # which takes no Loop
+        if self.device == "openvino":  # which does not support Loop
             return self._stepped(rows, steps, numbers)
         return self._engine.run_all(graph, rows, steps=steps, **numbers)
 

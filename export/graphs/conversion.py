@@ -3,8 +3,8 @@
 `convert` takes a flat function, without a loop, as far as a tidy graph:
 
 1. `translation.py`: tf2onnx makes an ONNX graph of it. Layers such as GroupNormalization trace in
-   forms that ONNX has one operator for (`lowering.py`), which tf2onnx is told how to convert
-   (`operators.py`); what it writes of resizing is put right.
+   forms that ONNX has one operator for (`lowering.py`), with conversions of our own
+   (`operators.py`); the resizing that tf2onnx writes is corrected.
 2. An operator that ONNX lacks or the runtime refuses is an error that names its layer.
 3. `tidying.py`: onnxruntime merges, folds and cancels what plain operators allow.
 4. `layout_rules.py`, with `layout.py` and `layout_products.py`: Transposes between channels first
