@@ -65,6 +65,7 @@ def test_classes(class_bundle: Path) -> None:
         assert difference(openvino.sample(5, **wanted), cpu.sample(5, **wanted)) <= 1
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_the_benchmark(tiny_bundle: Path, class_bundle: Path, tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
