@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ..bundle.bundle import Bundle
 from .feeds import denoiser_feeds, sampler_feeds
 from .profile import Node, recorded
-from .protocol import Answer, Job, Turn, serve
+from .protocol import Answer, Job, Turn
 
 Size = tuple[int, ...]
 
@@ -69,7 +69,3 @@ def _nodes(bundle: Bundle) -> tuple[list[Node], int]:
     else:
         graph, feeds, evaluations = "sampler", sampler_feeds(bundle, batch, steps), batch * steps
     return recorded(bundle.graph(graph), feeds, as_written=True), evaluations
-
-
-if __name__ == "__main__":
-    serve(prepare)

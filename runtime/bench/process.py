@@ -26,7 +26,7 @@ def _apart() -> dict[str, Any]:
 
 
 class Process:
-    """Runs a module of this package in a fresh Python, for as long as the `with` lasts.
+    """Serves a module's `prepare` in a fresh Python, for as long as the `with` lasts.
 
     `ready` is its answer to the job. Raises the DiffkilnError that the process answers with, or
     RunError if it ends in any other way.
@@ -38,7 +38,7 @@ class Process:
         started = time.perf_counter()  # the whole system's clock: the process counts from here
         self._process = subprocess.Popen(
             # -P keeps files in the current folder from replacing libraries.
-            [sys.executable, "-P", "-m", f"{__package__}.{module}"],
+            [sys.executable, "-P", "-m", f"{__package__}.protocol", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..bundle.bundle import Graph, open_bundle
 from .feeds import sampler_feeds
-from .protocol import Answer, Job, Turn, serve
+from .protocol import Answer, Job, Turn
 
 # Operators that have graphs of their own, whose operators are recorded within their time.
 CONTAINERS = ("Loop", "If", "Scan")
@@ -146,7 +146,3 @@ def _node(event: Mapping[str, Any], own_us: int) -> Node:
 def _shapes(entries: Sequence[Mapping[str, Sequence[int]]]) -> tuple[tuple[int, ...], ...]:
     """Return the shapes of entries like {"float": [1, 3, 8, 8]}."""
     return tuple(tuple(shape) for entry in entries for shape in entry.values())
-
-
-if __name__ == "__main__":
-    serve(prepare)

@@ -8,6 +8,7 @@ over if the command is killed.
 import contextlib
 import json
 import os
+import pkgutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -52,3 +53,7 @@ def milliseconds(task: Callable[[], object]) -> float:
     start = time.perf_counter()
     task()
     return 1e3 * (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    serve(pkgutil.resolve_name(f"{__package__}.{sys.argv[1]}:prepare"))

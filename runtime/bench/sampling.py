@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..device.device import PROVIDERS
 from ..device.resources import peak_bytes
-from .protocol import Answer, Job, Turn, milliseconds, serve
+from .protocol import Answer, Job, Turn, milliseconds
 
 if TYPE_CHECKING:
     from ..sampler import Sampler
@@ -103,7 +103,3 @@ VARIANTS: Mapping[str, Variant] = {
     "stepwise": Variant(("noise", "step"), _stepwise),
     "denoiser": Variant(("denoiser",), _denoiser),
 }
-
-
-if __name__ == "__main__":
-    serve(prepare)

@@ -13,7 +13,7 @@ from typing import Any
 from ...bundle.bundle import open_bundle
 from ...errors import DeviceError
 from ..machine import versions
-from ..protocol import Answer, Job, Turn, milliseconds, serve
+from ..protocol import Answer, Job, Turn, milliseconds
 
 # Widths are multiples of this, so that they can be normalised in this many groups.
 _GROUPS = 8
@@ -135,7 +135,3 @@ def _network(shape: Shape) -> Any:
         norm_num_groups=_GROUPS,
         add_attention=False,
     )
-
-
-if __name__ == "__main__":
-    serve(prepare)

@@ -11,7 +11,7 @@ from ...bundle.bundle import open_bundle
 from ...engine.conditioning import unguided
 from ...errors import BundleError, DeviceError
 from ..machine import versions
-from ..protocol import Answer, Job, Turn, milliseconds, serve
+from ..protocol import Answer, Job, Turn, milliseconds
 
 
 def prepare(job: Job) -> tuple[Answer, Turn]:
@@ -38,7 +38,3 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
 
     task()
     return {"versions": versions(["tensorflow"])}, lambda: {"ms": milliseconds(task)}
-
-
-if __name__ == "__main__":
-    serve(prepare)
