@@ -82,7 +82,7 @@ def _own_variants(bundle: Bundle, variants: Sequence[str], device: str) -> list[
     if not chosen:
         expected = f"{bundle.path} is {baked}; name that, stepwise or denoiser"
         raise bad_flag("variants", ",".join(variants), expected)
-    for graph in (graph for variant in chosen for graph in VARIANTS[variant].graphs):
+    for graph in (graph for variant in chosen for graph in VARIANTS[variant]):
         bundle.graph(graph)
     return chosen
 
