@@ -136,17 +136,13 @@ def _measure(report: Report, settings: Sequence[Setting], rounds: int) -> None:
 
 
 def _compare(report: Report, settings: Sequence[Setting], rounds: int, networks: Networks) -> None:
-    from .compare.contestants import compare, contestants
+    from .compare.contestants import compare
 
     groups = _groups(settings)
     for number, group in enumerate(groups, 1):
         _progress(f"comparison {number} of {len(groups)}")
         network = networks[group[0].bundle.path]
-        results, left_out = compare(
-            list(contestants(group, threads=report.threads, network=network)),
-            rounds=rounds,
-            multiply_adds=network["multiply_adds"],
-        )
+        results, left_out = compare(group, threads=report.threads, network=network, rounds=rounds)
         comparison = Comparison(group[0].device, group[0].steps, group[0].batch, results)
         report.comparisons.append(comparison)
         _progress("")
