@@ -1,9 +1,8 @@
 """The figures of one setting, from the times that its process measured."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from .peak import PRODUCT_MULTIPLY_ADDS
 from .plan import Setting
@@ -54,20 +53,11 @@ def measure(setting: Setting, *, threads: int | None, rounds: int, multiply_adds
     """
     with Process("sampling", setting.job(threads, compare=True)) as process:
         turns = [process.turn() for _ in range(rounds)]
-        return _row(setting, process.ready, turns, multiply_adds)
-
-
-def _row(
-    setting: Setting,
-    ready: Mapping[str, Any],
-    turns: Sequence[Mapping[str, float]],
-    multiply_adds: int,
-) -> Row:
     times = {name: tuple(turn[name] for turn in turns) for name in turns[0]}
     latencies_ms, denoiser_ms = times["ms"], times.get("denoiser_ms")
     p50_ms, p90_ms, p99_ms = percentiles(latencies_ms)
     evaluations = setting.batch * setting.steps
-    in_products = evaluations * multiply_adds / PRODUCT_MULTIPLY_ADDS[ready["device"]]
+    in_products = evaluations * multiply_adds / PRODUCT_MULTIPLY_ADDS[process.ready["device"]]
     parts = ("import_ms", "load_ms", "first_call_ms")
     return Row(
         bundle=setting.name,
@@ -81,11 +71,11 @@ def _row(
         evaluations_per_second=1e3 * evaluations / p50_ms,
         outside_network=1 - median_ratio(denoiser_ms, latencies_ms) if denoiser_ms else None,
         share_of_peak=in_products * median_ratio(times["product_ms"], latencies_ms),
-        cold_ms=sum(ready[part] for part in parts),
+        cold_ms=sum(process.ready[part] for part in parts),
         latencies_ms=latencies_ms,
         denoiser_ms=denoiser_ms,
         product_ms=times["product_ms"],
-        **{key: ready[key] for key in ("device", "provider", "peak_bytes", *parts)},
+        **{key: process.ready[key] for key in ("device", "provider", "peak_bytes", *parts)},
     )
 
 

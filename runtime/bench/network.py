@@ -38,7 +38,15 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
 
 def multiply_adds(nodes: Iterable[Node]) -> int:
     """Count the multiply-adds of convolutions and matrix products by their shapes."""
-    return sum(map(_multiply_adds, nodes))
+    total = 0
+    for node in nodes:
+        if node.operator not in COUNTS:
+            continue
+        x, w, *_ = node.inputs
+        # Means over channels, and numbers spread over them, are convolutions for the layout's sake.
+        if node.operator != "Conv" or not min(w[:2]) == max(w[2:]) == 1:
+            total += COUNTS[node.operator](x, w, node.outputs[0])
+    return total
 
 
 def levels(nodes: Iterable[Node]) -> list[tuple[int, int, int]]:
@@ -49,16 +57,6 @@ def levels(nodes: Iterable[Node]) -> list[tuple[int, int, int]]:
             _, count, height, width = node.outputs[0]
             channels[height, width] = max(count, channels.get((height, width), 0))
     return [(*size, channels[size]) for size in sorted(channels, reverse=True)]
-
-
-def _multiply_adds(node: Node) -> int:
-    if node.operator not in COUNTS:
-        return 0
-    x, w, *_ = node.inputs
-    # Means over channels, and numbers spread over them, are convolutions for the layout's sake.
-    if node.operator == "Conv" and min(w[:2]) == max(w[2:]) == 1:
-        return 0
-    return COUNTS[node.operator](x, w, node.outputs[0])
 
 
 def _nodes(bundle: Bundle) -> tuple[list[Node], int]:

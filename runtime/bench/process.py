@@ -18,13 +18,6 @@ from .protocol import GO, Answer
 _SECONDS_TO_END = 10
 
 
-def _apart() -> dict[str, Any]:
-    """Return the arguments for a process that Ctrl-C does not reach; the command ends it."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}
-
-
 class Process:
     """Serves a module's `prepare` in a fresh Python, for as long as the `with` lasts.
 
@@ -35,6 +28,10 @@ class Process:
     def __init__(self, module: str, job: Mapping[str, Any], **environment: str) -> None:
         self._module = module
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process has ended)
+        # Ctrl-C does not reach the process; the command ends it.
+        apart: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         started = time.perf_counter()  # the whole system's clock: the process counts from here
         self._process = subprocess.Popen(
             # -P keeps files in the current folder from replacing libraries.
@@ -44,7 +41,7 @@ class Process:
             stderr=self._stderr,
             encoding="utf-8",
             env={**os.environ, **environment},
-            **_apart(),
+            **apart,
         )
         self._stdin = cast("IO[str]", self._process.stdin)
         self._stdout = cast("IO[str]", self._process.stdout)
@@ -71,24 +68,18 @@ class Process:
             self._stdin.flush()
         text = self._stdout.readline()
         if not text:
-            raise RunError(self._last_words())
+            status = self._process.wait()
+            self._stderr.seek(0)
+            lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+            words = f": {lines[-1]}" if lines else ""
+            raise RunError(f"{self._module} ended with status {status} and no answer{words}")
         answer = json.loads(text)
         if "error" in answer:
-            raise self._error(answer)
+            kind = getattr(errors, answer["kind"], None)
+            if isinstance(kind, type) and issubclass(kind, DiffkilnError):
+                raise kind(answer["error"])
+            raise RunError(f"{self._module} failed: {answer['kind']}: {answer['error']}")
         return answer
-
-    def _error(self, answer: Answer) -> DiffkilnError:
-        kind = getattr(errors, answer["kind"], None)
-        if isinstance(kind, type) and issubclass(kind, DiffkilnError):
-            return kind(answer["error"])
-        return RunError(f"{self._module} failed: {answer['kind']}: {answer['error']}")
-
-    def _last_words(self) -> str:
-        status = self._process.wait()
-        self._stderr.seek(0)
-        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        words = f": {lines[-1]}" if lines else ""
-        return f"{self._module} ended with status {status} and no answer{words}"
 
     def _end(self, *, at_once: bool) -> None:
         """Kill the process, or close its input and give it time to end; wait until it is gone."""
