@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 
 from .. import errors
 from ..errors import DiffkilnError, RunError
-from .protocol import GO, Answer
+from .protocol import Answer
 
 # How long a process may take to end once its input has ended.
 _SECONDS_TO_END = 10
@@ -60,7 +60,7 @@ class Process:
 
     def turn(self) -> Answer:
         """Let the process do its work once; return its measurements."""
-        return self._ask(GO)
+        return self._ask("go")
 
     def _ask(self, line: str) -> Answer:
         with contextlib.suppress(OSError):  # it has ended, and its answer says why

@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-GO = "go"
-
 # Threads of earlier work may spin on for some 20 ms, which would slow what runs next.
 REST_SECONDS = 0.05
 

@@ -1,23 +1,18 @@
 """The benchmark's figures as text."""
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from .figures import Row
 from .report import Comparison, Profile
 
 # A column: its heading, and a cell of it.
-Column = tuple[str, Callable[[Row], str]]
+Column = tuple[str, Callable[[Row], object]]
 
 _OPERATORS_SHOWN = 10
 
-_NAMES: tuple[Column, ...] = (
-    ("bundle", lambda row: row.bundle),
-    ("device", lambda row: row.device),
-    ("variant", lambda row: row.variant),
-    ("steps", lambda row: str(row.steps)),
-    ("batch", lambda row: str(row.batch)),
-)
 _WORDS = ("bundle", "device", "variant")
+_NAMES: tuple[Column, ...] = tuple((name, attrgetter(name)) for name in (*_WORDS, "steps", "batch"))
 
 SPEED: tuple[Column, ...] = (
     ("p50 ms", lambda row: f"{row.p50_ms:.1f}"),
@@ -46,7 +41,7 @@ def table(rows: Sequence[Row], figures: Sequence[Column]) -> str:
     common = [f"{column[0]} {column[1](rows[0])}" for column in _NAMES if column not in names]
     columns = [*names, *figures]
     cells = [[heading for heading, _ in columns]]
-    cells += [[cell(row) for _, cell in columns] for row in rows]
+    cells += [[str(cell(row)) for _, cell in columns] for row in rows]
     words = [index for index, (heading, _) in enumerate(names) if heading in _WORDS]
     return "\n".join([*([", ".join(common)] if common else []), aligned(cells, left=words)])
 
