@@ -4,6 +4,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from .peak import PRODUCT_MULTIPLY_ADDS
 from .plan import Setting
 from .process import Process
@@ -55,7 +57,7 @@ def measure(setting: Setting, *, threads: int | None, rounds: int, multiply_adds
         turns = [process.turn() for _ in range(rounds)]
     times = {name: tuple(turn[name] for turn in turns) for name in turns[0]}
     latencies_ms, denoiser_ms = times["ms"], times.get("denoiser_ms")
-    p50_ms, p90_ms, p99_ms = percentiles(latencies_ms)
+    p50_ms, p90_ms, p99_ms = np.percentile(latencies_ms, (50, 90, 99)).tolist()
     evaluations = setting.batch * setting.steps
     in_products = evaluations * multiply_adds / PRODUCT_MULTIPLY_ADDS[process.ready["device"]]
     parts = ("import_ms", "load_ms", "first_call_ms")
@@ -82,13 +84,6 @@ def measure(setting: Setting, *, threads: int | None, rounds: int, multiply_adds
 def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
     """Return the median ratio of the pairs, which a change of speed between turns leaves alone."""
     return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))
-
-
-def percentiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the 50th, 90th and 99th percentile, interpolated between the two nearest values."""
-    at_least_two = values if len(values) > 1 else [*values, *values]
-    cuts = statistics.quantiles(at_least_two, n=100, method="inclusive")
-    return cuts[49], cuts[89], cuts[98]
 
 
 def peak_gigaflops(rows: Sequence[Row]) -> dict[str, float]:

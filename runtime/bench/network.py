@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from ..bundle.bundle import Bundle
 from .feeds import denoiser_feeds, sampler_feeds
 from .profile import Node, recorded
 from .protocol import Answer, Job, Turn
@@ -30,8 +29,18 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
 
     with Sampler(job["bundle"], device=job["device"], threads=job["threads"]) as sampler:
         sampler.load("sampler")
-        device = sampler.device
-        nodes, evaluations = _nodes(sampler.bundle)
+        device, bundle = sampler.device, sampler.bundle
+        batch, steps = bundle.unrolled_batch or 1, bundle.unrolled_steps or 1
+        # By itself if possible; then the batch is all that is evaluated.
+        if "denoiser" in bundle.graphs:
+            graph, feeds, evaluations = "denoiser", denoiser_feeds(bundle, batch), batch
+        else:
+            graph, feeds, evaluations = (
+                "sampler",
+                sampler_feeds(bundle, batch, steps),
+                batch * steps,
+            )
+        nodes = recorded(bundle.graph(graph), feeds, as_written=True)
     count = multiply_adds(nodes) // evaluations
     return {"device": device, "multiply_adds": count, "levels": levels(nodes)}, dict
 
@@ -57,13 +66,3 @@ def levels(nodes: Iterable[Node]) -> list[tuple[int, int, int]]:
             _, count, height, width = node.outputs[0]
             channels[height, width] = max(count, channels.get((height, width), 0))
     return [(*size, channels[size]) for size in sorted(channels, reverse=True)]
-
-
-def _nodes(bundle: Bundle) -> tuple[list[Node], int]:
-    """Run the network, by itself if possible; return its nodes, and the evaluations of an image."""
-    batch, steps = bundle.unrolled_batch or 1, bundle.unrolled_steps or 1
-    if "denoiser" in bundle.graphs:
-        graph, feeds, evaluations = "denoiser", denoiser_feeds(bundle, batch), batch
-    else:
-        graph, feeds, evaluations = "sampler", sampler_feeds(bundle, batch, steps), batch * steps
-    return recorded(bundle.graph(graph), feeds, as_written=True), evaluations

@@ -26,9 +26,8 @@ class Setting:
 
     def job(self, threads: int | None, **more: Any) -> dict[str, Any]:
         """Return the job for the process."""
-        names = ("device", "variant", "batch", "steps")
-        job = {name: getattr(self, name) for name in names}
-        return {"bundle": str(self.bundle.path.absolute()), "threads": threads, **job, **more}
+        bundle = str(self.bundle.path.absolute())
+        return {**vars(self), "bundle": bundle, "threads": threads, **more}
 
 
 def default_steps(bundles: Sequence[Bundle]) -> int:
@@ -54,7 +53,10 @@ def plan(
     """
     settings: list[Setting] = []
     left_out: list[str] = []
-    for bundle, name in zip(bundles, _names(bundles), strict=True):
+    names = [bundle.path.absolute().name for bundle in bundles]
+    if len(set(names)) < len(names):
+        names = [str(bundle.path) for bundle in bundles]
+    for bundle, name in zip(bundles, names, strict=True):
         with flag_errors():
             for number in steps:
                 checked_steps(bundle, number)
@@ -98,9 +100,3 @@ def _misfit(setting: Setting) -> str | None:
         only = bundle.unrolled_batch
         return f"no --batch_sizes={setting.batch}, since it is unrolled for batches of {only}"
     return None
-
-
-def _names(bundles: Sequence[Bundle]) -> list[str]:
-    """Return the folders' names if they differ, otherwise their paths."""
-    names = [bundle.path.absolute().name for bundle in bundles]
-    return names if len(set(names)) == len(names) else [str(bundle.path) for bundle in bundles]

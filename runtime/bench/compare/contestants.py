@@ -11,7 +11,7 @@ from importlib import util
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ...errors import DiffkilnError, LibraryError
+from ...errors import DiffkilnError
 from ..figures import median_ratio
 from ..plan import Setting
 from ..process import Process
@@ -48,8 +48,12 @@ def compare(
     with contextlib.ExitStack() as stack:
         processes: dict[str, Process] = {}
         for contestant in _contestants(settings, threads, network):
+            missing = [package for package in contestant.packages if not util.find_spec(package)]
+            if missing:
+                remedy = f"{' and '.join(missing)}: run pip install {' '.join(missing)}"
+                left_out.append(f"{contestant.name}: it needs {remedy}")
+                continue
             try:
-                _require(contestant)
                 process = Process(contestant.module, contestant.job, **contestant.environment)
             except DiffkilnError as error:
                 if not processes:
@@ -78,12 +82,6 @@ def compare(
         )
         results.append(result)
     return results, left_out
-
-
-def _require(contestant: _Contestant) -> None:
-    missing = [package for package in contestant.packages if util.find_spec(package) is None]
-    if missing:
-        raise LibraryError(f"it needs {' and '.join(missing)}: run pip install {' '.join(missing)}")
 
 
 def _contestants(
