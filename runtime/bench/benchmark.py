@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import util
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -113,12 +114,11 @@ def _networks(bundles: Sequence[Bundle], values: Mapping[str, Any]) -> tuple[Net
     """Load each bundle on each device once; return the networks, and the devices they got."""
     networks: Networks = {}
     devices = []
-    for device in values["device"]:
-        for bundle in bundles:
-            job = {"bundle": str(bundle.path), "device": device, "threads": values["threads"]}
-            with Process("network", job) as process:
-                networks[bundle.path] = process.ready
-                devices.append(process.ready["device"])
+    for device, bundle in product(values["device"], bundles):
+        job = {"bundle": str(bundle.path), "device": device, "threads": values["threads"]}
+        with Process("network", job) as process:
+            networks[bundle.path] = process.ready
+        devices.append(process.ready["device"])
     return networks, list(dict.fromkeys(devices))
 
 
@@ -145,11 +145,10 @@ def _compare(report: Report, settings: Sequence[Setting], rounds: int, networks:
         _progress(f"comparison {number} of {len(groups)}")
         network = networks[group[0].bundle.path]
         results, left_out = compare(group, threads=report.threads, network=network, rounds=rounds)
-        comparison = Comparison(*key, results)
-        report.comparisons.append(comparison)
+        report.comparisons.append(Comparison(*key, results))
         _progress("")
         report.left_out += [line for line in left_out if line not in report.left_out]
-        print(f"\n{comparison_table(comparison)}", flush=True)
+        print(f"\n{comparison_table(report.comparisons[-1])}", flush=True)
 
 
 def _profile(report: Report, settings: Sequence[Setting]) -> None:

@@ -31,17 +31,11 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
         sampler.load("sampler")
         device, bundle = sampler.device, sampler.bundle
         batch, steps = bundle.unrolled_batch or 1, bundle.unrolled_steps or 1
-        # By itself if possible; then the batch is all that is evaluated.
-        if "denoiser" in bundle.graphs:
-            graph, feeds, evaluations = "denoiser", denoiser_feeds(bundle, batch), batch
-        else:
-            graph, feeds, evaluations = (
-                "sampler",
-                sampler_feeds(bundle, batch, steps),
-                batch * steps,
-            )
+        graph, feeds = "sampler", sampler_feeds(bundle, batch, steps)
+        if "denoiser" in bundle.graphs:  # the network by itself, evaluated once
+            graph, feeds, steps = "denoiser", denoiser_feeds(bundle, batch), 1
         nodes = recorded(bundle.graph(graph), feeds, as_written=True)
-    count = multiply_adds(nodes) // evaluations
+    count = multiply_adds(nodes) // (batch * steps)
     return {"device": device, "multiply_adds": count, "levels": levels(nodes)}, dict
 
 

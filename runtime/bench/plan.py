@@ -67,7 +67,7 @@ def plan(
             for number in steps
             for batch in batches
         ]
-        misfits = [_misfit(setting) for setting in wanted]
+        misfits = list(map(_misfit, wanted))
         if all(misfits):
             raise bad_flag("bundle", bundle.path, f"{misfits[0]}; add that to the flags")
         settings += [setting for setting, misfit in zip(wanted, misfits, strict=True) if not misfit]
@@ -91,12 +91,9 @@ def _own_variants(bundle: Bundle, variants: Sequence[str], device: str) -> list[
 
 def _misfit(setting: Setting) -> str | None:
     """Say why an unrolled graph cannot do this, or None."""
-    bundle = setting.bundle
-    if setting.variant != "unrolled":
-        return None
-    if setting.steps != bundle.unrolled_steps:
-        return f"no --steps={setting.steps}, since it is unrolled for {bundle.unrolled_steps}"
-    if bundle.unrolled_batch not in (None, setting.batch):
-        only = bundle.unrolled_batch
-        return f"no --batch_sizes={setting.batch}, since it is unrolled for batches of {only}"
+    steps, batch = setting.bundle.unrolled_steps, setting.bundle.unrolled_batch
+    if setting.variant == "unrolled" and setting.steps != steps:
+        return f"no --steps={setting.steps}, since it is unrolled for {steps}"
+    if setting.variant == "unrolled" and batch not in (None, setting.batch):
+        return f"no --batch_sizes={setting.batch}, since it is unrolled for batches of {batch}"
     return None

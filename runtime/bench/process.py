@@ -18,7 +18,7 @@ from .protocol import Answer
 _SECONDS_TO_END = 10
 
 
-class Process:
+class Process(contextlib.AbstractContextManager["Process"]):
     """Serves a module's `prepare` in a fresh Python, for as long as the `with` lasts.
 
     `ready` is its answer to the job. Raises the DiffkilnError that the process answers with, or
@@ -51,9 +51,6 @@ class Process:
         except BaseException:
             self._end(at_once=True)
             raise
-
-    def __enter__(self) -> "Process":
-        return self
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._end(at_once=kind is not None)

@@ -116,10 +116,7 @@ def _nodes(events: Sequence[Mapping[str, Any]]) -> list[Node]:
 
 
 def _own_times(events: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return the µs of each event without the events inside it.
-
-    The events are in order, each container before the events inside it.
-    """
+    """Return the µs of each event without the events inside it, which come after it."""
     own = [event["dur"] for event in events]
     around: list[int] = []
     for index, event in enumerate(events):

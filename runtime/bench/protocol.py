@@ -32,8 +32,7 @@ def serve(prepare: Callable[[Job], tuple[Answer, Turn]]) -> None:
     os.dup2(2, 1)
 
     def answer(values: Answer) -> None:
-        channel.write(json.dumps(values) + "\n")
-        channel.flush()
+        print(json.dumps(values), file=channel, flush=True)
 
     with contextlib.suppress(BrokenPipeError):  # the command has ended
         try:

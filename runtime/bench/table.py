@@ -71,14 +71,9 @@ def profile_table(profile: Profile) -> str:
 def aligned(cells: Sequence[Sequence[str]], *, left: Sequence[int] = ()) -> str:
     """Return rows of cells in columns; the text of columns `left` is on the left."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = (
-        "  ".join(
-            cell.ljust(width) if index in left else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in cells
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    columns = (f"{{:{'<' if n in left else '>'}{width}}}" for n, width in enumerate(widths))
+    line_format = "  ".join(columns)
+    return "\n".join(line_format.format(*line).rstrip() for line in cells)
 
 
 def _title(of: Comparison | Profile) -> str:
