@@ -49,10 +49,7 @@ class Row:
 
 
 def measure(setting: Setting, *, threads: int | None, rounds: int, multiply_adds: int) -> Row:
-    """Measure a setting `rounds` times in a fresh process.
-
-    The network has `multiply_adds` for one image.
-    """
+    """Measure a setting, whose network has `multiply_adds` for an image, in a fresh process."""
     with Process("sampling", setting.job(threads, compare=True)) as process:
         turns = [process.turn() for _ in range(rounds)]
     times = {name: tuple(turn[name] for turn in turns) for name in turns[0]}
@@ -87,10 +84,7 @@ def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
 
 
 def peak_gigaflops(rows: Sequence[Row]) -> dict[str, float]:
-    """Return the fastest matrix product of each device, in 10⁹ operations a second.
-
-    A multiply-add counts as two operations, as usual.
-    """
+    """Return each device's fastest matrix product in 10⁹ operations/s, two for a multiply-add."""
     best_ms: dict[str, float] = {}
     for row in rows:
         best_ms[row.device] = min(*row.product_ms, best_ms.get(row.device, float("inf")))

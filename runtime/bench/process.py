@@ -46,14 +46,10 @@ class Process(contextlib.AbstractContextManager["Process"]):
         self._stdin = cast("IO[str]", self._process.stdin)
         self._stdout = cast("IO[str]", self._process.stdout)
         self.pid = self._process.pid
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.push(self)  # an exception ends the process
             self.ready = self._ask(json.dumps({**job, "started": started}))
-        except BaseException:
-            self._end(at_once=True)
-            raise
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._end(at_once=kind is not None)
+            stack.pop_all()
 
     def turn(self) -> Answer:
         """Let the process do its work once; return its measurements."""
@@ -78,9 +74,9 @@ class Process(contextlib.AbstractContextManager["Process"]):
             raise RunError(f"{self._module} failed: {answer['kind']}: {answer['error']}")
         return answer
 
-    def _end(self, *, at_once: bool) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         """Kill the process, or close its input and give it time to end; wait until it is gone."""
-        if at_once:
+        if kind is not None:
             self._process.kill()
         with contextlib.suppress(OSError):
             self._stdin.close()

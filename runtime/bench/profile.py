@@ -25,10 +25,7 @@ RUNS = 5
 
 @dataclass(frozen=True)
 class Node:
-    """One execution of an operator: its time, and the shapes of its inputs and outputs.
-
-    The time of a container is without the operators in it.
-    """
+    """One execution of an operator: its time without operators inside it, and its shapes."""
 
     operator: str
     provider: str

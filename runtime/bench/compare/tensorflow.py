@@ -1,7 +1,4 @@
-"""The process that samples from a bundle's SavedModel, in TensorFlow.
-
-Only this process imports TensorFlow; the runtime never does.
-"""
+"""The process that samples from a bundle's SavedModel, the only one that imports TensorFlow."""
 
 import importlib
 from pathlib import Path
