@@ -17,12 +17,8 @@ from ..plan import Setting
 from ..process import Process
 from ..report import Result
 
-_NAMES = {
-    "loop": "baked Loop",
-    "unrolled": "unrolled",
-    "stepwise": "stepwise",
-    "denoiser": "bare denoiser calls",
-}
+# Where a variant's own name says too little.
+_NAMES = {"loop": "baked Loop", "denoiser": "bare denoiser calls"}
 
 
 class _Contestant(NamedTuple):
@@ -38,7 +34,7 @@ class _Contestant(NamedTuple):
 def compare(
     settings: Sequence[Setting], *, threads: int | None, network: Mapping[str, Any], rounds: int
 ) -> tuple[list[Result], list[str]]:
-    """Time all ways to do what the first setting does `rounds` times, in turns, that setting first.
+    """Time all ways to do what the first setting does, `rounds` times in turns.
 
     `settings` are the baked samplers of one device, number of steps and batch size; `network` is
     what the process of that name answers. Returns the results, and a line with the reason for each
@@ -87,15 +83,16 @@ def compare(
 def _contestants(
     settings: Sequence[Setting], threads: int | None, network: Mapping[str, Any]
 ) -> Iterator[_Contestant]:
+    """Yield all ways to do what the first setting does, that setting first."""
     first = settings[0]
     job = first.job(threads, compare=False)
     for setting in settings:
-        name = _NAMES[setting.variant]
+        name = _NAMES.get(setting.variant, setting.variant)
         same = [other for other in settings if other.variant == setting.variant]
         label = name if len(same) == 1 else f"{name}, {setting.name}"
         yield _Contestant(label, "sampling", setting.job(threads, compare=False))
     for variant in ("stepwise", "denoiser"):
-        yield _Contestant(_NAMES[variant], "sampling", {**job, "variant": variant})
+        yield _Contestant(_NAMES.get(variant, variant), "sampling", {**job, "variant": variant})
     # Otherwise TensorFlow would use a GPU in a comparison on the CPU, and print a greeting.
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
     hidden = {"CUDA_VISIBLE_DEVICES": "-1"} if first.device == "cpu" else {}
