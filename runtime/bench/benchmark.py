@@ -1,7 +1,4 @@
-"""`diffkiln-bench`: what a bundle costs on this machine.
-
-A process of its own measures each setting; this one only plans, asks and reports.
-"""
+"""`diffkiln-bench`: what a bundle costs on this machine; other processes do the measuring."""
 
 import sys
 from collections.abc import Mapping, Sequence

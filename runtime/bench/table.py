@@ -33,10 +33,7 @@ START: tuple[Column, ...] = (
 
 
 def table(rows: Sequence[Row], figures: Sequence[Column]) -> str:
-    """Return the columns SPEED or START, a line for each row.
-
-    Names that are the same in every row stand once, above the table.
-    """
+    """Return the columns SPEED or START, a line for each row, below the names that all share."""
     names = [column for column in _NAMES if len(set(map(column[1], rows))) > 1]
     common = [f"{column[0]} {column[1](rows[0])}" for column in _NAMES if column not in names]
     columns = [*names, *figures]
