@@ -1,12 +1,10 @@
-"""`diffkiln-bench`: what a bundle costs on this machine.
-
-A process of its own measures each setting; this one only plans, asks and reports.
-"""
+"""`diffkiln-bench`: what a bundle costs on this machine; other processes do the measuring."""
 
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import util
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +66,7 @@ Networks = dict[Path, Mapping[str, Any]]
 
 
 def _benchmark(values: Mapping[str, Any]) -> None:
-    _require_outputs(values["json"], values["plot"])
+    _require_outputs(values)
     bundles = [open_bundle(path) for path in values["bundle"] or [shipped_bundle()]]
     if values["profile"] and "openvino" in values["device"]:
         raise bad_flag("device", "openvino", "has no operators to --profile; leave one of them out")
@@ -97,16 +95,15 @@ def _benchmark(values: Mapping[str, Any]) -> None:
         write_plot(values["plot"], report.rows, report.machine["processor"] or "")
 
 
-def _require_outputs(json_file: Path | None, plot_file: Path | None) -> None:
+def _require_outputs(values: Mapping[str, Any]) -> None:
     """Refuse an output before the time is spent, not after."""
-    if json_file is not None:
-        require_writable("json", json_file)
-    if plot_file is None:
-        return
-    require_writable("plot", plot_file)
-    if plot_file.suffix.lower() not in ENDINGS:
-        raise bad_flag("plot", plot_file, f"expected an ending of {', '.join(ENDINGS)}")
-    if util.find_spec("matplotlib") is None:
+    for name in ("json", "plot"):
+        if values[name] is not None:
+            require_writable(name, values[name])
+    plot = values["plot"]
+    if plot is not None and plot.suffix.lower() not in ENDINGS:
+        raise bad_flag("plot", plot, f"expected an ending of {', '.join(ENDINGS)}")
+    if plot is not None and util.find_spec("matplotlib") is None:
         raise LibraryError("--plot needs matplotlib: run pip install 'diffkiln[plot]'")
 
 
@@ -114,12 +111,11 @@ def _networks(bundles: Sequence[Bundle], values: Mapping[str, Any]) -> tuple[Net
     """Load each bundle on each device once; return the networks, and the devices they got."""
     networks: Networks = {}
     devices = []
-    for device in values["device"]:
-        for bundle in bundles:
-            job = {"bundle": str(bundle.path), "device": device, "threads": values["threads"]}
-            with Process("network", job) as process:
-                networks[bundle.path] = process.ready
-                devices.append(process.ready["device"])
+    for device, bundle in product(values["device"], bundles):
+        job = {"bundle": str(bundle.path), "device": device, "threads": values["threads"]}
+        with Process("network", job) as process:
+            networks[bundle.path] = process.ready
+        devices.append(process.ready["device"])
     return networks, list(dict.fromkeys(devices))
 
 
@@ -136,22 +132,20 @@ def _measure(report: Report, settings: Sequence[Setting], rounds: int) -> None:
 
 
 def _compare(report: Report, settings: Sequence[Setting], rounds: int, networks: Networks) -> None:
-    from .compare.contestants import compare, contestants
+    from .compare.contestants import compare
 
-    groups = _groups(settings)
-    for number, group in enumerate(groups, 1):
+    # In each group a Loop comes first.
+    groups: dict[tuple[str, int, int], list[Setting]] = {}
+    for setting in sorted(settings, key=lambda setting: setting.variant != "loop"):
+        groups.setdefault((setting.device, setting.steps, setting.batch), []).append(setting)
+    for number, (key, group) in enumerate(groups.items(), 1):
         _progress(f"comparison {number} of {len(groups)}")
         network = networks[group[0].bundle.path]
-        results, left_out = compare(
-            list(contestants(group, threads=report.threads, network=network)),
-            rounds=rounds,
-            multiply_adds=network["multiply_adds"],
-        )
-        comparison = Comparison(group[0].device, group[0].steps, group[0].batch, results)
-        report.comparisons.append(comparison)
+        results, left_out = compare(group, threads=report.threads, network=network, rounds=rounds)
+        report.comparisons.append(Comparison(*key, results))
         _progress("")
         report.left_out += [line for line in left_out if line not in report.left_out]
-        print(f"\n{comparison_table(comparison)}", flush=True)
+        print(f"\n{comparison_table(report.comparisons[-1])}", flush=True)
 
 
 def _profile(report: Report, settings: Sequence[Setting]) -> None:
@@ -167,14 +161,6 @@ def _progress(text: str) -> None:
     """Show a line on the terminal, if there is one: a large matrix takes minutes."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def _groups(settings: Sequence[Setting]) -> list[list[Setting]]:
-    """Group the settings by device, steps and batch; in each group a Loop comes first."""
-    groups: dict[tuple[str, int, int], list[Setting]] = {}
-    for setting in sorted(settings, key=lambda setting: setting.variant != "loop"):
-        groups.setdefault((setting.device, setting.steps, setting.batch), []).append(setting)
-    return list(groups.values())
 
 
 main = Command(

@@ -1,9 +1,10 @@
 """The figures of one setting, from the times that its process measured."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+import numpy as np
 
 from .peak import PRODUCT_MULTIPLY_ADDS
 from .plan import Setting
@@ -48,26 +49,14 @@ class Row:
 
 
 def measure(setting: Setting, *, threads: int | None, rounds: int, multiply_adds: int) -> Row:
-    """Measure a setting `rounds` times in a fresh process.
-
-    The network has `multiply_adds` for one image.
-    """
+    """Measure a setting, whose network has `multiply_adds` for an image, in a fresh process."""
     with Process("sampling", setting.job(threads, compare=True)) as process:
         turns = [process.turn() for _ in range(rounds)]
-        return _row(setting, process.ready, turns, multiply_adds)
-
-
-def _row(
-    setting: Setting,
-    ready: Mapping[str, Any],
-    turns: Sequence[Mapping[str, float]],
-    multiply_adds: int,
-) -> Row:
     times = {name: tuple(turn[name] for turn in turns) for name in turns[0]}
     latencies_ms, denoiser_ms = times["ms"], times.get("denoiser_ms")
-    p50_ms, p90_ms, p99_ms = percentiles(latencies_ms)
+    p50_ms, p90_ms, p99_ms = np.percentile(latencies_ms, (50, 90, 99)).tolist()
     evaluations = setting.batch * setting.steps
-    in_products = evaluations * multiply_adds / PRODUCT_MULTIPLY_ADDS[ready["device"]]
+    in_products = evaluations * multiply_adds / PRODUCT_MULTIPLY_ADDS[process.ready["device"]]
     parts = ("import_ms", "load_ms", "first_call_ms")
     return Row(
         bundle=setting.name,
@@ -81,11 +70,11 @@ def _row(
         evaluations_per_second=1e3 * evaluations / p50_ms,
         outside_network=1 - median_ratio(denoiser_ms, latencies_ms) if denoiser_ms else None,
         share_of_peak=in_products * median_ratio(times["product_ms"], latencies_ms),
-        cold_ms=sum(ready[part] for part in parts),
+        cold_ms=sum(process.ready[part] for part in parts),
         latencies_ms=latencies_ms,
         denoiser_ms=denoiser_ms,
         product_ms=times["product_ms"],
-        **{key: ready[key] for key in ("device", "provider", "peak_bytes", *parts)},
+        **{key: process.ready[key] for key in ("device", "provider", "peak_bytes", *parts)},
     )
 
 
@@ -94,18 +83,8 @@ def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
     return statistics.median(a / b for a, b in zip(numerators, denominators, strict=True))
 
 
-def percentiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the 50th, 90th and 99th percentile, interpolated between the two nearest values."""
-    at_least_two = values if len(values) > 1 else [*values, *values]
-    cuts = statistics.quantiles(at_least_two, n=100, method="inclusive")
-    return cuts[49], cuts[89], cuts[98]
-
-
 def peak_gigaflops(rows: Sequence[Row]) -> dict[str, float]:
-    """Return the fastest matrix product of each device, in 10⁹ operations a second.
-
-    A multiply-add counts as two operations, as usual.
-    """
+    """Return each device's fastest matrix product in 10⁹ operations/s, two for a multiply-add."""
     best_ms: dict[str, float] = {}
     for row in rows:
         best_ms[row.device] = min(*row.product_ms, best_ms.get(row.device, float("inf")))

@@ -19,12 +19,14 @@ def machine() -> dict[str, Any]:
 
     `usable_cores` are the logical cores that this process may run on.
     """
+    gpus = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
+    linux = hasattr(os, "sched_getaffinity")
     return {
         "processor": _processor(),
         "physical_cores": _physical_cores(),
         "logical_cores": os.cpu_count(),
-        "usable_cores": _usable_cores(),
-        "gpus": _gpus(),
+        "usable_cores": len(os.sched_getaffinity(0)) if linux else os.cpu_count(),
+        "gpus": [name.strip() for name in gpus if name.strip()],
         "system": platform.platform(),
         "python": platform.python_version(),
     }
@@ -45,12 +47,6 @@ def _physical_cores() -> int | None:
     return physical_cores(range(os.cpu_count() or 1)) if sys.platform == "linux" else None
 
 
-def _usable_cores() -> int | None:
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
-
-
 def _processor() -> str | None:
     if sys.platform == "darwin":
         return _output("sysctl", "-n", "machdep.cpu.brand_string") or platform.machine()
@@ -59,11 +55,6 @@ def _processor() -> str | None:
         if name := re.search(r"^model name\s*: (.+)$", cpuinfo, re.MULTILINE):
             return name[1].strip()
     return platform.processor() or platform.machine() or None
-
-
-def _gpus() -> list[str]:
-    names = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    return [line.strip() for line in names.splitlines() if line.strip()]
 
 
 def _output(program: str, *arguments: str) -> str:

@@ -3,10 +3,9 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from ..bundle.bundle import Bundle
 from .feeds import denoiser_feeds, sampler_feeds
 from .profile import Node, recorded
-from .protocol import Answer, Job, Turn, serve
+from .protocol import Answer, Job, Turn
 
 Size = tuple[int, ...]
 
@@ -30,15 +29,27 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
 
     with Sampler(job["bundle"], device=job["device"], threads=job["threads"]) as sampler:
         sampler.load("sampler")
-        device = sampler.device
-        nodes, evaluations = _nodes(sampler.bundle)
-    count = multiply_adds(nodes) // evaluations
+        device, bundle = sampler.device, sampler.bundle
+        batch, steps = bundle.unrolled_batch or 1, bundle.unrolled_steps or 1
+        graph, feeds = "sampler", sampler_feeds(bundle, batch, steps)
+        if "denoiser" in bundle.graphs:  # the network by itself, evaluated once
+            graph, feeds, steps = "denoiser", denoiser_feeds(bundle, batch), 1
+        nodes = recorded(bundle.graph(graph), feeds, as_written=True)
+    count = multiply_adds(nodes) // (batch * steps)
     return {"device": device, "multiply_adds": count, "levels": levels(nodes)}, dict
 
 
 def multiply_adds(nodes: Iterable[Node]) -> int:
     """Count the multiply-adds of convolutions and matrix products by their shapes."""
-    return sum(map(_multiply_adds, nodes))
+    total = 0
+    for node in nodes:
+        if node.operator not in COUNTS:
+            continue
+        x, w, *_ = node.inputs
+        # Means over channels, and numbers spread over them, are convolutions for the layout's sake.
+        if node.operator != "Conv" or not min(w[:2]) == max(w[2:]) == 1:
+            total += COUNTS[node.operator](x, w, node.outputs[0])
+    return total
 
 
 def levels(nodes: Iterable[Node]) -> list[tuple[int, int, int]]:
@@ -49,27 +60,3 @@ def levels(nodes: Iterable[Node]) -> list[tuple[int, int, int]]:
             _, count, height, width = node.outputs[0]
             channels[height, width] = max(count, channels.get((height, width), 0))
     return [(*size, channels[size]) for size in sorted(channels, reverse=True)]
-
-
-def _multiply_adds(node: Node) -> int:
-    if node.operator not in COUNTS:
-        return 0
-    x, w, *_ = node.inputs
-    # Means over channels, and numbers spread over them, are convolutions for the layout's sake.
-    if node.operator == "Conv" and min(w[:2]) == max(w[2:]) == 1:
-        return 0
-    return COUNTS[node.operator](x, w, node.outputs[0])
-
-
-def _nodes(bundle: Bundle) -> tuple[list[Node], int]:
-    """Run the network, by itself if possible; return its nodes, and the evaluations of an image."""
-    batch, steps = bundle.unrolled_batch or 1, bundle.unrolled_steps or 1
-    if "denoiser" in bundle.graphs:
-        graph, feeds, evaluations = "denoiser", denoiser_feeds(bundle, batch), batch
-    else:
-        graph, feeds, evaluations = "sampler", sampler_feeds(bundle, batch, steps), batch * steps
-    return recorded(bundle.graph(graph), feeds, as_written=True), evaluations
-
-
-if __name__ == "__main__":
-    serve(prepare)

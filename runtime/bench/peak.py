@@ -43,11 +43,8 @@ def matrix_product(device: str, threads: int | None) -> Callable[[], object]:
 
 
 def product_graph() -> bytes:
-    """Return an ONNX model of c = a · b, float32 [N, N] each.
-
-    It is encoded here, field by field with the numbers of onnx.proto, because the runtime does not
-    require onnx.
-    """
+    """Return an ONNX model of c = a · b, float32 [N, N] each."""
+    # Encoded with the field numbers of onnx.proto, because the runtime does not require onnx.
     node = _field(1, b"a") + _field(1, b"b") + _field(2, b"c") + _field(4, b"MatMul")
     inputs = _field(11, _matrix(b"a")) + _field(11, _matrix(b"b"))
     graph = _field(1, node) + _field(2, b"product") + inputs + _field(12, _matrix(b"c"))

@@ -26,9 +26,8 @@ class Setting:
 
     def job(self, threads: int | None, **more: Any) -> dict[str, Any]:
         """Return the job for the process."""
-        names = ("device", "variant", "batch", "steps")
-        job = {name: getattr(self, name) for name in names}
-        return {"bundle": str(self.bundle.path.absolute()), "threads": threads, **job, **more}
+        bundle = str(self.bundle.path.absolute())
+        return {**vars(self), "bundle": bundle, "threads": threads, **more}
 
 
 def default_steps(bundles: Sequence[Bundle]) -> int:
@@ -54,7 +53,10 @@ def plan(
     """
     settings: list[Setting] = []
     left_out: list[str] = []
-    for bundle, name in zip(bundles, _names(bundles), strict=True):
+    names = [bundle.path.absolute().name for bundle in bundles]
+    if len(set(names)) < len(names):
+        names = [str(bundle.path) for bundle in bundles]
+    for bundle, name in zip(bundles, names, strict=True):
         with flag_errors():
             for number in steps:
                 checked_steps(bundle, number)
@@ -65,7 +67,7 @@ def plan(
             for number in steps
             for batch in batches
         ]
-        misfits = [_misfit(setting) for setting in wanted]
+        misfits = list(map(_misfit, wanted))
         if all(misfits):
             raise bad_flag("bundle", bundle.path, f"{misfits[0]}; add that to the flags")
         settings += [setting for setting, misfit in zip(wanted, misfits, strict=True) if not misfit]
@@ -82,25 +84,16 @@ def _own_variants(bundle: Bundle, variants: Sequence[str], device: str) -> list[
     if not chosen:
         expected = f"{bundle.path} is {baked}; name that, stepwise or denoiser"
         raise bad_flag("variants", ",".join(variants), expected)
-    for graph in (graph for variant in chosen for graph in VARIANTS[variant].graphs):
+    for graph in (graph for variant in chosen for graph in VARIANTS[variant]):
         bundle.graph(graph)
     return chosen
 
 
 def _misfit(setting: Setting) -> str | None:
     """Say why an unrolled graph cannot do this, or None."""
-    bundle = setting.bundle
-    if setting.variant != "unrolled":
-        return None
-    if setting.steps != bundle.unrolled_steps:
-        return f"no --steps={setting.steps}, since it is unrolled for {bundle.unrolled_steps}"
-    if bundle.unrolled_batch not in (None, setting.batch):
-        only = bundle.unrolled_batch
-        return f"no --batch_sizes={setting.batch}, since it is unrolled for batches of {only}"
+    steps, batch = setting.bundle.unrolled_steps, setting.bundle.unrolled_batch
+    if setting.variant == "unrolled" and setting.steps != steps:
+        return f"no --steps={setting.steps}, since it is unrolled for {steps}"
+    if setting.variant == "unrolled" and batch not in (None, setting.batch):
+        return f"no --batch_sizes={setting.batch}, since it is unrolled for batches of {batch}"
     return None
-
-
-def _names(bundles: Sequence[Bundle]) -> list[str]:
-    """Return the folders' names if they differ, otherwise their paths."""
-    names = [bundle.path.absolute().name for bundle in bundles]
-    return names if len(set(names)) == len(names) else [str(bundle.path) for bundle in bundles]

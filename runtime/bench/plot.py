@@ -35,9 +35,8 @@ def write_plot(target: Path, rows: Sequence[Row], processor: str) -> None:
     panels = [panel for panel in _PANELS if len(set(map(panel[1], rows))) > 1] or _PANELS[:1]
     figure = Figure(figsize=(0.6 + 5 * len(panels), 5), layout="constrained")
     all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    for axes, (label, number, unit, other) in zip(all_axes, panels, strict=True):
-        _draw(axes, rows, number, unit, other)
-        _tidy(axes, label, sorted(set(map(number, rows))))
+    for axes, panel in zip(all_axes, panels, strict=True):
+        _draw(axes, rows, *panel)
     all_axes[0].set_ylabel("latency of a call, p50 to p90 (ms)")
     figure.suptitle(", ".join([*_common(rows), processor]), fontsize="medium")
     with atomic(target) as temporary:
@@ -49,8 +48,12 @@ def _common(rows: Sequence[Row]) -> list[str]:
     return [column[0] for column in zip(*map(_names, rows), strict=True) if len(set(column)) == 1]
 
 
-def _draw(axes: Any, rows: Sequence[Row], number: Number, unit: str, other: Number) -> None:
+def _draw(
+    axes: Any, rows: Sequence[Row], label: str, number: Number, unit: str, other: Number
+) -> None:
     """Draw a line for each kind of setting, by colour, and each other number, by marker."""
+    from matplotlib import ticker  # pyright: ignore[reportMissingImports]
+
     common = _common(rows)
     kinds = list(dict.fromkeys(map(_names, rows)))
     others = sorted(set(map(other, rows)))
@@ -70,13 +73,9 @@ def _draw(axes: Any, rows: Sequence[Row], number: Number, unit: str, other: Numb
             capsize=2,
             label=", ".join([*(name for name in kind if name not in common), unit.format(line)]),
         )
-
-
-def _tidy(axes: Any, label: str, ticks: Sequence[int]) -> None:
-    from matplotlib import ticker  # pyright: ignore[reportMissingImports]
-
     # Costs grow in proportion, which is a straight line on these axes whatever an image costs.
     axes.set(xscale="log", yscale="log", xlabel=label)
+    ticks = sorted(set(map(number, rows)))
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))

@@ -6,7 +6,7 @@ As a process it answers where the time of a sampling goes, operator by operator.
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from ..bundle.bundle import Graph, open_bundle
 from .feeds import sampler_feeds
-from .protocol import Answer, Job, Turn, serve
+from .protocol import Answer, Job, Turn
 
 # Operators that have graphs of their own, whose operators are recorded within their time.
 CONTAINERS = ("Loop", "If", "Scan")
@@ -25,10 +25,7 @@ RUNS = 5
 
 @dataclass(frozen=True)
 class Node:
-    """One execution of an operator: its time, and the shapes of its inputs and outputs.
-
-    The time of a container is without the operators in it.
-    """
+    """One execution of an operator: its time without operators inside it, and its shapes."""
 
     operator: str
     provider: str
@@ -49,7 +46,7 @@ class OperatorTime:
 
 
 def prepare(job: Job) -> tuple[Answer, Turn]:
-    """Answer with the operators of the baked sampler, the Loop's body included.
+    """Answer with the operators of the baked sampler and its Loop's body, the longest time first.
 
     The job's `bundle`, `device`, `threads`, `batch` and `steps` are as for Sampler.
     """
@@ -57,11 +54,6 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
     feeds = sampler_feeds(bundle, job["batch"], job["steps"])
     graph = bundle.graph("sampler")
     nodes = recorded(graph, feeds, device=job["device"], threads=job["threads"], runs=RUNS)
-    return {"operators": [vars(entry) for entry in operator_times(nodes)]}, dict
-
-
-def operator_times(nodes: Iterable[Node]) -> list[OperatorTime]:
-    """Add up the nodes by operator and provider, the longest time first."""
     times_us: dict[tuple[str, str], list[int]] = defaultdict(list)
     for node in nodes:
         times_us[node.operator, node.provider].append(node.time_us)
@@ -70,7 +62,7 @@ def operator_times(nodes: Iterable[Node]) -> list[OperatorTime]:
         OperatorTime(*key, len(times), sum(times) / 1e3, sum(times) / total_us)
         for key, times in times_us.items()
     ]
-    return sorted(entries, key=lambda entry: -entry.ms)
+    return {"operators": [vars(entry) for entry in sorted(entries, key=lambda it: -it.ms)]}, dict
 
 
 def recorded(
@@ -113,14 +105,15 @@ def _nodes(events: Sequence[Mapping[str, Any]]) -> list[Node]:
         and run["ts"] <= event["ts"] < _end(run)
     ]
     chosen.sort(key=lambda event: (event["ts"], -event["dur"]))
-    return list(map(_node, chosen, _own_times(chosen)))
+    nodes = []
+    for about, own_us in zip((event["args"] for event in chosen), _own_times(chosen), strict=True):
+        shapes = (_shapes(about.get(f"{side}_type_shape", ())) for side in ("input", "output"))
+        nodes.append(Node(about["op_name"], about.get("provider", ""), own_us, *shapes))
+    return nodes
 
 
 def _own_times(events: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return the µs of each event without the events inside it.
-
-    The events are in order, each container before the events inside it.
-    """
+    """Return the µs of each event without the events inside it, which come after it."""
     own = [event["dur"] for event in events]
     around: list[int] = []
     for index, event in enumerate(events):
@@ -137,16 +130,6 @@ def _end(event: Mapping[str, Any]) -> int:
     return event["ts"] + event["dur"]
 
 
-def _node(event: Mapping[str, Any], own_us: int) -> Node:
-    about = event["args"]
-    shapes = (_shapes(about.get(f"{side}_type_shape", ())) for side in ("input", "output"))
-    return Node(about["op_name"], about.get("provider", ""), own_us, *shapes)
-
-
 def _shapes(entries: Sequence[Mapping[str, Sequence[int]]]) -> tuple[tuple[int, ...], ...]:
     """Return the shapes of entries like {"float": [1, 3, 8, 8]}."""
     return tuple(tuple(shape) for entry in entries for shape in entry.values())
-
-
-if __name__ == "__main__":
-    serve(prepare)

@@ -8,12 +8,11 @@ over if the command is killed.
 import contextlib
 import json
 import os
+import pkgutil
 import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-
-GO = "go"
 
 # Threads of earlier work may spin on for some 20 ms, which would slow what runs next.
 REST_SECONDS = 0.05
@@ -33,8 +32,7 @@ def serve(prepare: Callable[[Job], tuple[Answer, Turn]]) -> None:
     os.dup2(2, 1)
 
     def answer(values: Answer) -> None:
-        channel.write(json.dumps(values) + "\n")
-        channel.flush()
+        print(json.dumps(values), file=channel, flush=True)
 
     with contextlib.suppress(BrokenPipeError):  # the command has ended
         try:
@@ -52,3 +50,7 @@ def milliseconds(task: Callable[[], object]) -> float:
     start = time.perf_counter()
     task()
     return 1e3 * (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    serve(pkgutil.resolve_name(f"{__package__}.{sys.argv[1]}:prepare"))

@@ -12,8 +12,6 @@ from .figures import Row, peak_gigaflops
 from .machine import machine, versions
 from .profile import OperatorTime
 
-FORMAT_VERSION = 1
-
 # onnxruntime-gpu is the same library under another name.
 _PACKAGES = ("diffkiln", "onnxruntime", "onnxruntime-gpu", "numpy")
 
@@ -91,7 +89,7 @@ class Report:
 def write_json(target: Path, report: Report) -> None:
     """Write every figure, whole or not at all."""
     content = {
-        "format_version": FORMAT_VERSION,
+        "format_version": 1,
         **asdict(report),
         "peak_gigaflops": peak_gigaflops(report.rows),
     }

@@ -7,16 +7,24 @@ largest matrix product. All tasks of a turn share the state of a busy machine.
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..device.device import PROVIDERS
 from ..device.resources import peak_bytes
-from .protocol import Answer, Job, Turn, milliseconds, serve
+from .feeds import denoiser_feeds
+from .peak import matrix_product
+from .protocol import Answer, Job, Turn, milliseconds
 
 if TYPE_CHECKING:
     from ..sampler import Sampler
 
-Task = Callable[[], object]
+# The graphs of each way to sample.
+VARIANTS: Mapping[str, tuple[str, ...]] = {
+    "loop": ("sampler",),
+    "unrolled": ("sampler",),
+    "stepwise": ("noise", "step"),
+    "denoiser": ("denoiser",),
+}
 
 
 def prepare(job: Job) -> tuple[Answer, Turn]:
@@ -29,13 +37,11 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
     from ..sampler import Sampler
 
     imported = time.perf_counter()
-    sampler = Sampler(
-        job["bundle"], device=job["device"], threads=job["threads"], max_batch=job["batch"]
-    )
-    variant = VARIANTS[job["variant"]]
-    sampler.load(*variant.graphs)
+    settings = {"device": job["device"], "threads": job["threads"], "max_batch": job["batch"]}
+    sampler = Sampler(job["bundle"], **settings)
+    sampler.load(*VARIANTS[job["variant"]])
     loaded = time.perf_counter()
-    task = variant.task(sampler, job["batch"], job["steps"])
+    task = _task(sampler, job)
     task()
     done = time.perf_counter()
     task()
@@ -48,62 +54,24 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
         # Before the process loads anything for comparison.
         "peak_bytes": peak_bytes(),
     }
-    tasks = {"ms": task, **(_comparisons(sampler, job) if job["compare"] else {})}
+    tasks = {"ms": task}
+    if job["compare"]:
+        tasks["product_ms"] = matrix_product(sampler.device, job["threads"])
+        if job["variant"] != "denoiser" and "denoiser" in sampler.bundle.graphs:
+            tasks["denoiser_ms"] = _task(sampler, {**job, "variant": "denoiser"})
+        for other in list(tasks.values())[1:]:
+            other()
     return about, lambda: {name: milliseconds(task) for name, task in tasks.items()}
 
 
-def _comparisons(sampler: "Sampler", job: Job) -> dict[str, Task]:
-    from .peak import matrix_product
-
-    tasks: dict[str, Task] = {"product_ms": matrix_product(sampler.device, job["threads"])}
-    if job["variant"] != "denoiser" and "denoiser" in sampler.bundle.graphs:
-        tasks["denoiser_ms"] = _denoiser(sampler, job["batch"], job["steps"])
-    for task in tasks.values():
-        task()
-    return tasks
-
-
-def _guidance(sampler: "Sampler") -> float | None:
-    """Ask for one evaluation in each step, as a model without classes makes."""
-    return 1.0 if sampler.bundle.class_names else None
-
-
-def _baked(sampler: "Sampler", batch: int, steps: int) -> Task:
-    return lambda: sampler.sample(batch, steps=steps, guidance=_guidance(sampler))
-
-
-def _stepwise(sampler: "Sampler", batch: int, steps: int) -> Task:
-    guidance = _guidance(sampler)
-    return lambda: deque(sampler.stepwise(batch, steps=steps, guidance=guidance), maxlen=0)
-
-
-def _denoiser(sampler: "Sampler", batch: int, steps: int) -> Task:
-    """Call denoiser.onnx once for each step, with nothing in between."""
-    from .feeds import denoiser_feeds
-
-    feeds = denoiser_feeds(sampler.bundle, batch)
-
-    def task() -> None:
-        for _ in range(steps):
-            sampler.run("denoiser", feeds)
-
-    return task
-
-
-class Variant(NamedTuple):
-    """A way to sample: its graphs, and a function that makes the task from batch and steps."""
-
-    graphs: tuple[str, ...]
-    task: Callable[["Sampler", int, int], Task]
-
-
-VARIANTS: Mapping[str, Variant] = {
-    "loop": Variant(("sampler",), _baked),
-    "unrolled": Variant(("sampler",), _baked),
-    "stepwise": Variant(("noise", "step"), _stepwise),
-    "denoiser": Variant(("denoiser",), _denoiser),
-}
-
-
-if __name__ == "__main__":
-    serve(prepare)
+def _task(sampler: "Sampler", job: Job) -> Callable[[], object]:
+    """Return the sampling, or for "denoiser" a call for each step with nothing in between."""
+    batch, steps = job["batch"], job["steps"]
+    # One evaluation in each step, as a model without classes makes.
+    guidance = 1.0 if sampler.bundle.class_names else None
+    if job["variant"] == "stepwise":
+        return lambda: deque(sampler.stepwise(batch, steps=steps, guidance=guidance), maxlen=0)
+    if job["variant"] == "denoiser":
+        feeds = denoiser_feeds(sampler.bundle, batch)
+        return lambda: deque((sampler.run("denoiser", feeds) for _ in range(steps)), maxlen=0)
+    return lambda: sampler.sample(batch, steps=steps, guidance=guidance)

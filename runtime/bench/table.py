@@ -1,23 +1,18 @@
 """The benchmark's figures as text."""
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from .figures import Row
 from .report import Comparison, Profile
 
 # A column: its heading, and a cell of it.
-Column = tuple[str, Callable[[Row], str]]
+Column = tuple[str, Callable[[Row], object]]
 
 _OPERATORS_SHOWN = 10
 
-_NAMES: tuple[Column, ...] = (
-    ("bundle", lambda row: row.bundle),
-    ("device", lambda row: row.device),
-    ("variant", lambda row: row.variant),
-    ("steps", lambda row: str(row.steps)),
-    ("batch", lambda row: str(row.batch)),
-)
 _WORDS = ("bundle", "device", "variant")
+_NAMES: tuple[Column, ...] = tuple((name, attrgetter(name)) for name in (*_WORDS, "steps", "batch"))
 
 SPEED: tuple[Column, ...] = (
     ("p50 ms", lambda row: f"{row.p50_ms:.1f}"),
@@ -38,15 +33,12 @@ START: tuple[Column, ...] = (
 
 
 def table(rows: Sequence[Row], figures: Sequence[Column]) -> str:
-    """Return the columns SPEED or START, a line for each row.
-
-    Names that are the same in every row stand once, above the table.
-    """
+    """Return the columns SPEED or START, a line for each row, below the names that all share."""
     names = [column for column in _NAMES if len(set(map(column[1], rows))) > 1]
     common = [f"{column[0]} {column[1](rows[0])}" for column in _NAMES if column not in names]
     columns = [*names, *figures]
     cells = [[heading for heading, _ in columns]]
-    cells += [[cell(row) for _, cell in columns] for row in rows]
+    cells += [[str(cell(row)) for _, cell in columns] for row in rows]
     words = [index for index, (heading, _) in enumerate(names) if heading in _WORDS]
     return "\n".join([*([", ".join(common)] if common else []), aligned(cells, left=words)])
 
@@ -76,14 +68,9 @@ def profile_table(profile: Profile) -> str:
 def aligned(cells: Sequence[Sequence[str]], *, left: Sequence[int] = ()) -> str:
     """Return rows of cells in columns; the text of columns `left` is on the left."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = (
-        "  ".join(
-            cell.ljust(width) if index in left else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in cells
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    columns = (f"{{:{'<' if n in left else '>'}{width}}}" for n, width in enumerate(widths))
+    line_format = "  ".join(columns)
+    return "\n".join(line_format.format(*line).rstrip() for line in cells)
 
 
 def _title(of: Comparison | Profile) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from ...bundle.bundle import open_bundle
 from ...errors import DeviceError
 from ..machine import versions
-from ..protocol import Answer, Job, Turn, milliseconds, serve
+from ..protocol import Answer, Job, Turn, milliseconds
 
 # Widths are multiples of this, so that they can be normalised in this many groups.
 _GROUPS = 8
@@ -75,17 +75,15 @@ def bundle_shape(image_shape: Sequence[int], levels: Sequence[Sequence[int]]) ->
 
 def nearest(shape: Shape, wanted: int, count: Callable[[Shape], int]) -> tuple[Shape, int]:
     """Scale the widths until `count` is about `wanted`; return the shape and its multiply-adds."""
-    tried: list[tuple[float, Shape, int]] = []
+    tried: dict[Shape, int] = {}
     scale = 1.0
     for _ in range(_TRIES):
         widths = tuple(max(1, round(width * scale / _GROUPS)) * _GROUPS for width in shape.widths)
         scaled = replace(shape, widths=widths)
-        counted = count(scaled)
-        tried.append((abs(math.log(counted / wanted)), scaled, counted))
+        tried[scaled] = count(scaled)
         # Multiply-adds grow with the square of the widths.
-        scale *= math.sqrt(wanted / counted)
-    _, best, counted = min(tried, key=lambda entry: entry[0])
-    return best, counted
+        scale *= math.sqrt(wanted / tried[scaled])
+    return min(tried.items(), key=lambda entry: abs(math.log(entry[1] / wanted)))
 
 
 def sampling(shape: Shape, *, batch: int, steps: int, device: str = "cpu") -> Callable[[], object]:
@@ -135,7 +133,3 @@ def _network(shape: Shape) -> Any:
         norm_num_groups=_GROUPS,
         add_attention=False,
     )
-
-
-if __name__ == "__main__":
-    serve(prepare)

@@ -10,7 +10,7 @@ from ...bundle.bundle import open_bundle
 from ...errors import DeviceError
 from ..feeds import denoiser_feeds
 from ..machine import versions
-from ..protocol import Answer, Job, Turn, milliseconds, serve
+from ..protocol import Answer, Job, Turn, milliseconds
 
 
 def prepare(job: Job) -> tuple[Answer, Turn]:
@@ -38,7 +38,3 @@ def infer_request(content: bytes, threads: int | None = None) -> Any:
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
     return core.compile_model(core.read_model(content), "CPU", settings).create_infer_request()
-
-
-if __name__ == "__main__":
-    serve(prepare)

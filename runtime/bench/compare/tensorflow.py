@@ -1,7 +1,4 @@
-"""The process that samples from a bundle's SavedModel, in TensorFlow.
-
-Only this process imports TensorFlow; the runtime never does.
-"""
+"""The process that samples from a bundle's SavedModel, the only one that imports TensorFlow."""
 
 import importlib
 from pathlib import Path
@@ -11,7 +8,7 @@ from ...bundle.bundle import open_bundle
 from ...engine.conditioning import unguided
 from ...errors import BundleError, DeviceError
 from ..machine import versions
-from ..protocol import Answer, Job, Turn, milliseconds, serve
+from ..protocol import Answer, Job, Turn, milliseconds
 
 
 def prepare(job: Job) -> tuple[Answer, Turn]:
@@ -38,7 +35,3 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
 
     task()
     return {"versions": versions(["tensorflow"])}, lambda: {"ms": milliseconds(task)}
-
-
-if __name__ == "__main__":
-    serve(prepare)
