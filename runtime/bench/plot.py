@@ -52,8 +52,6 @@ def _draw(
     axes: Any, rows: Sequence[Row], label: str, number: Number, unit: str, other: Number
 ) -> None:
     """Draw a line for each kind of setting, by colour, and each other number, by marker."""
-    from matplotlib import ticker  # pyright: ignore[reportMissingImports]
-
     common = _common(rows)
     kinds = list(dict.fromkeys(map(_names, rows)))
     others = sorted(set(map(other, rows)))
@@ -73,9 +71,15 @@ def _draw(
             capsize=2,
             label=", ".join([*(name for name in kind if name not in common), unit.format(line)]),
         )
+    _tidy(axes, label, sorted(set(map(number, rows))))
+
+
+def _tidy(axes: Any, label: str, ticks: Sequence[float]) -> None:
+    """Set the axes, their ticks and the legend."""
+    from matplotlib import ticker  # pyright: ignore[reportMissingImports]
+
     # Costs grow in proportion, which is a straight line on these axes whatever an image costs.
     axes.set(xscale="log", yscale="log", xlabel=label)
-    ticks = sorted(set(map(number, rows)))
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))

@@ -38,13 +38,7 @@ def train(
     keras.utils.set_random_seed(config.seed)
     trainer = Trainer(config, summary, replicas)
     checkpoints = Checkpoints(run.checkpoints, trainer)
-    # A run that ended before its first checkpoint begins again.
-    restored = exists and checkpoints.restore()
-    if exists and not restored and (resume == "must" or run.ema_weights.exists()):
-        raise InputError(
-            f"{run.checkpoints}: holds no checkpoint; expected the checkpoints of the run in "
-            f"{run.path}; restore them, or choose another --run_dir"
-        )
+    restored = exists and _restore(run, checkpoints, resume)
     earlier: list[dict[str, Any]] = []
     if config.init_from and not restored:
         trainer.begin_with(initial_weights(Path(config.init_from), config, trainer.average))
@@ -63,17 +57,38 @@ def train(
         if replicas.is_chief:
             run.make()
             run.write_config(config, summary, earlier)
-        source = config.init_from
-        begun = f"with the weights of {source}" if source else "from the beginning"
-        start = f"on from step {first_step:,}" if first_step else begun
-        print(
-            f"{summary.images:,} images of {config.image_size}×{config.image_size} "
-            f"({summary.eval_images:,} held out), {IN_WORDS[images.cache]}; "
-            f"{trainer.network.count_params():,} parameters; {config.precision}; "
-            f"{start} to step {config.train_steps:,}.{quality}",
-            flush=True,
-        )
+        begun = f"{_in_words(config, summary, images, trainer, first_step)}{quality}"
+        print(begun, flush=True)
         TrainingLoop(run, config, images, trainer, checkpoints, quality).run(first_step)
+
+
+def _in_words(
+    config: TrainConfig, summary: DataSummary, images: ImageData, trainer: Trainer, first_step: int
+) -> str:
+    source = config.init_from
+    begun = f"with the weights of {source}" if source else "from the beginning"
+    start = f"on from step {first_step:,}" if first_step else begun
+    return (
+        f"{summary.images:,} images of {config.image_size}×{config.image_size} "
+        f"({summary.eval_images:,} held out), {IN_WORDS[images.cache]}; "
+        f"{trainer.network.count_params():,} parameters; {config.precision}; "
+        f"{start} to step {config.train_steps:,}."
+    )
+
+
+def _restore(run: RunDirectory, checkpoints: Checkpoints, resume: str) -> bool:
+    """Restore the newest checkpoint of a run that exists; False before its first checkpoint.
+
+    Raises InputError for a run that has lost its checkpoints.
+    """
+    if checkpoints.restore():
+        return True
+    if resume == "must" or run.ema_weights.exists():
+        raise InputError(
+            f"{run.checkpoints}: holds no checkpoint; expected the checkpoints of the run in "
+            f"{run.path}; restore them, or choose another --run_dir"
+        )
+    return False
 
 
 def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> bool:

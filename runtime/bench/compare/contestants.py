@@ -62,22 +62,24 @@ def compare(
             # Forwards and backwards: no contestant always follows the same one.
             for name in list(processes)[:: 1 if number % 2 == 0 else -1]:
                 times[name].append(processes[name].turn()["ms"])
-    base = next(iter(times.values()))
-    wanted = network["multiply_adds"]
-    results = []
-    for name, process in processes.items():
-        own = process.ready.get("multiply_adds", wanted)
-        result = Result(
-            name=name,
-            ratio=median_ratio(times[name], base) * wanted / own,
-            p50_ms=statistics.median(times[name]),
-            latencies_ms=tuple(times[name]),
-            multiply_adds=own,
-            versions=process.ready.get("versions", {}),
-            note=process.ready.get("note", ""),
-        )
-        results.append(result)
-    return results, left_out
+    base, wanted = next(iter(times.values())), network["multiply_adds"]
+    answers = {name: process.ready for name, process in processes.items()}
+    return [_result(name, answers[name], times[name], base, wanted) for name in answers], left_out
+
+
+def _result(
+    name: str, answer: Mapping[str, Any], times: list[float], base: list[float], wanted: int
+) -> Result:
+    own = answer.get("multiply_adds", wanted)
+    return Result(
+        name=name,
+        ratio=median_ratio(times, base) * wanted / own,
+        p50_ms=statistics.median(times),
+        latencies_ms=tuple(times),
+        multiply_adds=own,
+        versions=answer.get("versions", {}),
+        note=answer.get("note", ""),
+    )
 
 
 def _contestants(
