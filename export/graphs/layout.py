@@ -158,7 +158,7 @@ class Layout:
     def _arranged(self, tensor: str, shape: Shape | None, order: Order, output: str) -> bool:
         """Transpose by reshaping, if all axes that change places have size 1.
 
-        `shape` is that of the result, whose axis i is axis `order[i]` of the tensor.
+        `shape` is the shape of the result, whose axis i is axis `order[i]` of the tensor.
         """
         if shape is None or shape.count(None) > 1:
             return False

@@ -21,7 +21,7 @@ _GUIDANCES = (1.0, 0.0, 2.5)
 class Truth:
     """What the reference makes of seeds int64 [N] in some steps.
 
-    Its photographs are pictures of the model itself. `image` is that of the manifest.
+    Its photographs are pictures that the model draws. `image` is the entry of the manifest.
     `num_classes` is 0 for a model without classes. Labels go round, with −1 among them, and the
     guidance changes with the seed.
     """
