@@ -30,8 +30,8 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 GOLDEN = Path(__file__).with_name("golden")
-# The tiny preset made smaller: few flowers to paint, and one level of blocks, since tracing a network
-# takes longer than training it.
+# The tiny preset made smaller: few flowers to paint, and one level of blocks, since a network takes
+# longer to trace than to train.
 DATA = "--data=synthetic:64"
 SIZES = ("--image_size=16", "--batch_size=8", "--widths=16")
 TINY = ("--preset=tiny", DATA, *SIZES, "--warm_up_steps=5")
