@@ -4,6 +4,7 @@ The golden bundles in tests/golden need no TensorFlow. What starts a process, tr
 marked `slow`: `make check` leaves it out, and no other test may start a process.
 """
 
+import gc
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from forked_commands import run_forked
+from forked_commands import run_command
 from hypothesis import settings
 
 # A shared machine has slow moments, which are no one's defect.
@@ -29,9 +30,11 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 GOLDEN = Path(__file__).with_name("golden")
-# To paint all 2,048 flowers would take a third of such a run's time.
+# The tiny preset made smaller: few flowers to paint, and one level of blocks, since a network takes
+# longer to trace than to train.
 DATA = "--data=synthetic:64"
-TINY = ("--preset=tiny", DATA, "--image_size=16", "--batch_size=8", "--warm_up_steps=5")
+SIZES = ("--image_size=16", "--batch_size=8", "--widths=16")
+TINY = ("--preset=tiny", DATA, *SIZES, "--warm_up_steps=5")
 
 _STARTS_A_PROCESS = ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system")
 _may_start = True
@@ -51,6 +54,12 @@ def pytest_configure() -> None:
     if worker and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what was imported, such as the million objects of TensorFlow."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -79,7 +88,7 @@ def command() -> Command:
     def run(name: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         program = Path(sys.executable).with_name(name)
         if name in ("diffkiln-train", "diffkiln-export"):
-            return run_forked(program, arguments, timeout)
+            return run_command([program, *arguments], timeout)
         return subprocess.run(
             [program, *arguments], capture_output=True, text=True, timeout=timeout, check=False
         )
@@ -114,20 +123,6 @@ def tiny_run(command: Command, made_once: MadeOnce) -> Path:
         assert result.returncode == 0, result.stderr
 
     return made_once("tiny.run", write)
-
-
-@pytest.fixture(scope="session")
-def exported(command: Command, made_once: MadeOnce, tiny_run: Path) -> Callable[..., Path]:
-    """Export `tiny_run` under a name, with these flags; the bundle."""
-
-    def export(name: str, *flags: str) -> Path:
-        def write(path: Path) -> None:
-            result = command("diffkiln-export", f"--run_dir={tiny_run}", f"--bundle={path}", *flags)
-            assert result.returncode == 0, result.stderr
-
-        return made_once(name, write)
-
-    return export
 
 
 @pytest.fixture(scope="session")
@@ -181,7 +176,7 @@ def _saved(name: str, path: Path) -> None:
     make(name, path, saved_model=True)
 
 
-SLOW_FIXTURES = {"command", "exported", "saved_bundle", "saved_class_bundle", "tiny_run"}
+SLOW_FIXTURES = {"command", "saved_bundle", "saved_class_bundle", "tiny_run"}
 
 
 @pytest.fixture

@@ -11,12 +11,11 @@ from typing import Any
 import h5py
 import numpy as np
 from conftest import TINY, Command
+from forked_commands import Running, start_command
 
 from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.presets import preset_config
 
-# One level of blocks: tracing the network takes longer than training it.
-SMALL = "--widths=16"
 # The shared run's length, and how often it writes rows and checkpoints, as settings and flags.
 STEPS = 20
 SAVED: dict[str, Any] = {
@@ -29,7 +28,7 @@ SAVED_FLAGS = tuple(f"--{name}={value}" for name, value in SAVED.items())
 
 
 def small_config(**settings: Any) -> TrainConfig:
-    """The settings of `*TINY, SMALL`, with these over them."""
+    """The settings of `TINY`, with these over them."""
     tiny = {"data": "synthetic:64", "image_size": 16, "batch_size": 8, "warm_up_steps": 5}
     return preset_config("tiny", **({**tiny, "widths": (16,)} | settings))
 
@@ -49,12 +48,10 @@ def train(command: Command, run_dir: Path, *arguments: str) -> subprocess.Comple
     return command("diffkiln-train", f"--run_dir={run_dir}", *TINY, *arguments)
 
 
-def start(run_dir: Path, *arguments: str, **settings: Any) -> subprocess.Popen[str]:
-    """A run in a process of its own that can be ended."""
+def start(run_dir: Path, *arguments: str, **settings: Any) -> Running:
+    """A run in a process of its own that can be ended; `settings` are ForkedCommand's."""
     program = Path(sys.executable).with_name("diffkiln-train")
-    flags = (f"--run_dir={run_dir}", *TINY, SMALL, *arguments)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([program, *flags], **pipes, **settings)
+    return start_command([program, f"--run_dir={run_dir}", *TINY, *arguments], **settings)
 
 
 def wait_for_rows(run_dir: Path, count: int = 1, timeout_s: float = 240) -> None:

@@ -18,9 +18,9 @@ from small_models import (
 )
 
 from diffkiln.export import export_bundle
-from diffkiln.export.options import GRAPHS, MORE_GRAPHS
 from diffkiln.export.verify import verify_bundle
 from diffkiln.trainer.config import NetworkConfig
+from diffkiln.trainer.data.synthetic.species import SPECIES
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.network.unet import build_unet
 
@@ -45,54 +45,49 @@ def feeds(labels: list[int], guidance: float) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    bundle = tmp_path_factory.mktemp("classes") / "b"
-    export_bundle(
-        network(),
-        bundle,
-        prediction="image",
-        graphs=(*GRAPHS, *MORE_GRAPHS),
-        class_names=NAMES,
-        default_guidance=1.5,
-        **PIXELS,
-    )
-    return bundle
-
-
-def test_labels_and_guidance_come_last_and_names_stand_in_the_manifest(everything: Path) -> None:
-    manifest = json.loads((everything / "bundle.json").read_text())
-    assert manifest["model"]["class_names"] == list(NAMES)
-    assert manifest["sampler"]["default_guidance"] == 1.5
+def test_labels_and_guidance_come_last_and_names_stand_in_the_manifest(
+    saved_class_bundle: Path,
+) -> None:
+    manifest = json.loads((saved_class_bundle / "bundle.json").read_text())
+    assert manifest["model"]["class_names"] == list(SPECIES)
+    assert manifest["sampler"]["default_guidance"] == 20
     for name, graph in manifest["graphs"].items():
         inputs = [(tensor["name"], tensor["dtype"], tensor["shape"]) for tensor in graph["inputs"]]
         assert (inputs[-2:] == CONDITIONING) == (name != "noise")
-    model = onnx.load(everything / "sampler.onnx")
-    known = {entry.key: entry.value for entry in model.metadata_props}
-    assert json.loads(known["diffkiln.model"])["class_names"] == list(NAMES)
+    model = onnx.load(saved_class_bundle / "sampler.onnx")
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(metadata["diffkiln.model"])["class_names"] == list(SPECIES)
 
 
-def test_each_image_shows_its_own_label(everything: Path) -> None:
-    (first,) = run_onnx(everything / "sampler.onnx", **feeds([0, 1, -1], 2.5))
-    (other,) = run_onnx(everything / "sampler.onnx", **feeds([0, 2, -1], 2.5))
-    saved = run_saved_model(everything, "serving_default", **feeds([0, 1, -1], 2.5))["images"]
+@pytest.mark.parametrize("name", ["denoiser", "trajectory"])
+def test_other_graphs_take_them_last_too(name: str) -> None:
+    graph = small_exporter(network(), class_names=NAMES).graph(name).graph
+    assert [value.name for value in graph.input][-2:] == ["labels", "guidance"]
+
+
+def test_each_image_shows_its_own_label(saved_class_bundle: Path) -> None:
+    (first,) = run_onnx(saved_class_bundle / "sampler.onnx", **feeds([0, 1, -1], 2.5))
+    (other,) = run_onnx(saved_class_bundle / "sampler.onnx", **feeds([0, 2, -1], 2.5))
+    saved = run_saved_model(saved_class_bundle, "serving_default", **feeds([0, 1, -1], 2.5))[
+        "images"
+    ]
     assert np.abs(first.astype(int) - saved).max() <= 1
     np.testing.assert_array_equal(first[[0, 2]], other[[0, 2]])
     assert (first[1] != other[1]).any()
 
 
-def test_guidance_means_nothing_without_a_label(everything: Path) -> None:
-    (none,) = run_onnx(everything / "sampler.onnx", **feeds([-1, -1, -1], 1.0))
-    (guided,) = run_onnx(everything / "sampler.onnx", **feeds([-1, -1, -1], 7.0))
+def test_guidance_means_nothing_without_a_label(saved_class_bundle: Path) -> None:
+    (none,) = run_onnx(saved_class_bundle / "sampler.onnx", **feeds([-1, -1, -1], 1.0))
+    (guided,) = run_onnx(saved_class_bundle / "sampler.onnx", **feeds([-1, -1, -1], 7.0))
     # Batches of 3 and of 6 may be summed in another order, and rounding fall to either side.
     assert np.abs(none.astype(int) - guided).max() <= 1
 
 
 @pytest.mark.parametrize(("guidance", "images"), [(1.0, 3), (0.0, 6), (2.0, 6)])
 def test_guidance_1_evaluates_each_image_once(
-    everything: Path, guidance: float, images: int
+    saved_class_bundle: Path, guidance: float, images: int
 ) -> None:
-    model = onnx.load(everything / "step.onnx")
+    model = onnx.load(saved_class_bundle / "step.onnx")
     (first, *_) = [node for node in model.graph.node if node.op_type == "Conv"]
     model.graph.output.append(onnx.ValueInfoProto(name=first.output[0]))
     session = onnxruntime.InferenceSession(
@@ -100,20 +95,20 @@ def test_guidance_1_evaluates_each_image_once(
     )
     tensors = {**feeds([0, 1, 2], guidance), "step": np.array(0)}
     del tensors["seeds"]
-    tensors["noisy"] = np.zeros((3, 8, 8, 3), np.float32)
+    tensors["noisy"] = np.zeros((3, 16, 16, 3), np.float32)
     (features,) = session.run([first.output[0]], tensors)
     assert np.asarray(features).shape[0] == images
 
 
-def test_the_weights_are_there_once(everything: Path) -> None:
-    weights = 4 * network().count_params()
+def test_the_weights_are_there_once() -> None:
+    exporter, largest = small_exporter(network(), class_names=NAMES), 4 * network().count_params()
     for name in ("sampler", "step", "encode"):
-        assert (everything / f"{name}.onnx").stat().st_size < 1.1 * weights + 40_000
+        assert exporter.graph(name).ByteSize() < 1.1 * largest + 40_000
 
 
-def test_the_certificate_can_be_made_again(everything: Path) -> None:
-    certificate = verify_bundle(everything)
-    manifest = json.loads((everything / "bundle.json").read_text())
+def test_the_certificate_can_be_made_again(saved_class_bundle: Path) -> None:
+    certificate = verify_bundle(saved_class_bundle)
+    manifest = json.loads((saved_class_bundle / "bundle.json").read_text())
     assert certificate.steps == (1, 2, 20, 50)
     assert set(certificate.to_reference) == set(manifest["certificate"]["to_reference"])
     assert certificate.onnx_to_saved_model is not None

@@ -10,7 +10,7 @@ import pytest
 from conftest import Command
 from pictures import picture, save_linked, save_pictures
 from PIL import Image
-from training_runs import SMALL, rows, same_weights, start, train, train_here, wait_for_rows
+from training_runs import rows, same_weights, start, train, train_here, wait_for_rows
 
 from diffkiln.trainer.errors import InputError
 
@@ -43,7 +43,7 @@ def test_odd_pictures_train(command: Command, tmp_path: Path) -> None:
     save_odd_pictures(tmp_path / "odd" / "deep")
     (tmp_path / "odd" / "broken.jpg").write_bytes(b"no picture")
     data = f"--data=folder:{tmp_path}/odd"
-    result = train(command, tmp_path / "r", data, SMALL, "--train_steps=3", "--log_every_steps=1")
+    result = train(command, tmp_path / "r", data, "--train_steps=3", "--log_every_steps=1")
     assert result.returncode == 0, result.stderr
     assert "12 images of 16×16 (0 held out), cached in memory" in result.stdout
     assert np.isfinite([float(row["loss"]) for row in rows(tmp_path / "r")]).all()
@@ -128,14 +128,9 @@ def test_pictures_that_vanish_end_the_run(tmp_path: Path, photos: Path) -> None:
 
 
 def test_a_full_disk_ends_the_run_in_one_line(tmp_path: Path, photos: Path) -> None:
-    resource = pytest.importorskip("resource")
+    pytest.importorskip("resource")  # which Windows lacks
     flags = (f"--data=folder:{photos}", "--cache=disk", "--train_steps=1")
-    limit = 5 * RECORD_BYTES
-    process = start(
-        tmp_path / "r",
-        *flags,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
+    process = start(tmp_path / "r", *flags, largest_file=5 * RECORD_BYTES)
     _, error = process.communicate(timeout=120)
     assert process.returncode == 1
     assert len(error.splitlines()) == 1, error

@@ -1,10 +1,10 @@
 """With the images on disk or nowhere, memory does not grow with their number."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked_commands import run_command
 from pictures import save_linked
 
 SMALL, LARGE, SIZE = 64, 2048, 256
@@ -41,13 +41,8 @@ for cache in ("none", "disk", "memory"):
 def test_memory_grows_with_the_folder_only_where_it_should(tmp_path: Path) -> None:
     for name, count in (("small", SMALL), ("large", LARGE)):
         save_linked(tmp_path / name, count, size=SIZE, detail=8)
-    result = subprocess.run(
-        [sys.executable, "-c", MEASURE, tmp_path / "small", tmp_path / "large"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    folders = (tmp_path / "small", tmp_path / "large")
+    result = run_command([sys.executable, "-c", MEASURE, *folders])
     assert result.returncode == 0, result.stderr
     shares = []
     for line in result.stdout.splitlines():

@@ -3,13 +3,13 @@
 import json
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import Command
 from pictures import picture
-from training_runs import rows, train, weights
+from training_runs import rows, same_weights, train_here
 
 from diffkiln.trainer.config import NetworkConfig, TrainConfig
 from diffkiln.trainer.data.batches import batches
@@ -155,16 +155,13 @@ def test_labels_are_dropped_as_often_as_configured() -> None:
     assert (np.asarray(kept) != np.asarray(other)).any()
 
 
-def test_a_run_with_classes_goes_on_to_the_bit(command: Command, tmp_path: Path) -> None:
-    classes = ("--num_classes=10", "--prediction=image", "--loss_weighting=velocity")
-    classes += ("--log_every_steps=2", "--kid_every_steps=4", "--kid_images=8")
-    whole = train(command, tmp_path / "whole", "--train_steps=6", *classes)
-    first = train(command, tmp_path / "parts", "--train_steps=3", *classes)
-    rest = train(command, tmp_path / "parts", "--train_steps=6", *classes)
-    assert [whole.returncode, first.returncode, rest.returncode] == [0, 0, 0], whole.stderr
-    theirs = weights(tmp_path / "whole")
-    for name, values in weights(tmp_path / "parts").items():
-        np.testing.assert_array_equal(values, theirs[name], err_msg=name)
+@pytest.mark.slow
+def test_a_run_with_classes_goes_on_to_the_bit(tmp_path: Path) -> None:
+    classes: dict[str, Any] = {"num_classes": 10, "prediction": "image", "log_every_steps": 2}
+    classes |= {"loss_weighting": "velocity", "kid_every_steps": 4, "kid_images": 8}
+    for name, steps in (("whole", 6), ("parts", 3), ("parts", 6)):
+        train_here(tmp_path / name, train_steps=steps, **classes)
+    same_weights(tmp_path / "parts", tmp_path / "whole")
     kids = {row["step"]: float(row["kid"]) for row in rows(tmp_path / "whole")}
     assert [step for step, kid in kids.items() if np.isfinite(kid)] == ["4", "6"]
     _, summary = RunDirectory(tmp_path / "whole").read_config()

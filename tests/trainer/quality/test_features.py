@@ -130,10 +130,11 @@ def test_inception_sees_what_its_file_says(inception_file: Path) -> None:
     network: Any = keras.models.load_model(inception_file, compile=False)
     resized = keras.ops.image.resize(images.astype(np.float32), (299, 299))
     expected = network(keras.applications.inception_v3.preprocess_input(np.array(resized)))
+    received = features(images)
     assert features.name == "InceptionV3"
-    assert features(images).shape == (2, 2048)
+    assert received.shape == (2, 2048)
     # A graph fuses what the other computes one by one, 48 layers deep in float32.
-    np.testing.assert_allclose(features(images), expected, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(received, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_inception_is_loaded_from_the_cache_of_keras(

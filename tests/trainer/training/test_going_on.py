@@ -40,48 +40,48 @@ pytestmark = pytest.mark.slow
 ATTENTION, CLASSES = {"attention_heads": 2}, {"num_classes": len(SPECIES)}
 
 
-def goes_on_to_the_same_weights(run_dir: Path, small_run: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends processes without a signal")
+def test_a_run_that_is_ended_again_and_again_goes_on_to_the_same_weights(
+    tmp_path: Path, small_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "r"
+    runs_out_of_room(run_dir)
+    terminated = is_ended_by_a_signal(run_dir, "SIGTERM", status=0)
+    step = re.search("Stopped by SIGTERM at step ([1-9][0-9]*);", terminated)
+    assert step, terminated
+    interrupted = is_ended_by_a_signal(run_dir, "SIGINT", status=130)
+    assert f"on from step {step[1]} to step {STEPS}" in interrupted
+    step = re.search("Stopped by SIGINT at step ([1-9][0-9]*);", interrupted)
+    assert step, interrupted
+    killed = is_ended_by_a_signal(run_dir, "SIGKILL", status=-9)
+    assert "Stopped" not in killed
     train_here(run_dir, train_steps=STEPS, **SAVED)
+    assert f"to step {STEPS}" in capsys.readouterr().out
     same_weights(run_dir, small_run)
     assert [row["step"] for row in rows(run_dir)] == [str(k + 1) for k in range(STEPS)]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends processes without a signal")
-@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 0), ("SIGINT", 130), ("SIGKILL", -9)])
-def test_a_run_that_a_signal_ended_goes_on_to_the_same_weights(
-    tmp_path: Path, small_run: Path, name: str, status: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_dir = tmp_path / "r"
+def runs_out_of_room(run_dir: Path) -> None:
+    """Start a run whose files may not grow beyond a part of a checkpoint."""
+    process = start(run_dir, f"--train_steps={STEPS}", *SAVED_FLAGS, largest_file=100_000)
+    _, errors = process.communicate(timeout=120)
+    last = errors.splitlines()[-1]
+    assert process.returncode == 1, errors
+    assert "the checkpoint of step 2 could not be written" in last
+    assert "make room, and give the same command again" in last
+    assert not list(run_dir.rglob(".*.h5"))
+
+
+def is_ended_by_a_signal(run_dir: Path, name: str, *, status: int) -> str:
+    """Train until there are some more rows, and send the signal; what the command printed."""
+    before = len(rows(run_dir))
     process = start(run_dir, f"--train_steps={STEPS}", *SAVED_FLAGS)
-    wait_for_rows(run_dir, 3)
+    wait_for_rows(run_dir, before + 2)
     process.send_signal(signal.Signals[name])
     output, errors = process.communicate(timeout=60)
     assert f"Trained {STEPS} steps" not in output  # which would be too late for the signal
     assert process.returncode == status, errors
-    stopped = re.search(f"Stopped by {name} at step ([1-9][0-9]*);", output)
-    assert bool(stopped) == (status >= 0), output
-    goes_on_to_the_same_weights(run_dir, small_run)
-    if stopped:
-        assert f"on from step {stopped[1]} to step {STEPS}" in capsys.readouterr().out
-
-
-def test_a_run_on_a_full_disk_goes_on_to_the_same_weights(tmp_path: Path, small_run: Path) -> None:
-    """No file may grow beyond a part of a checkpoint."""
-    resource = pytest.importorskip("resource")
-    run_dir, limit = tmp_path / "r", 100_000
-    process = start(
-        run_dir,
-        f"--train_steps={STEPS}",
-        *SAVED_FLAGS,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    _, error = process.communicate(timeout=120)
-    last = error.splitlines()[-1]
-    assert process.returncode == 1, error
-    assert "the checkpoint of step 2 could not be written" in last
-    assert "make room, and give the same command again" in last
-    assert not list(run_dir.rglob(".*.h5"))
-    goes_on_to_the_same_weights(run_dir, small_run)
+    return output
 
 
 def test_the_newest_checkpoints_and_the_best_are_kept(small_run: Path) -> None:

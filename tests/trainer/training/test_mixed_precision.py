@@ -1,5 +1,6 @@
 """Training in half precision: what stays float32, and what an overflow does."""
 
+import functools
 from typing import Any
 
 import keras
@@ -19,7 +20,9 @@ NO_LABELS = tf.fill([8], tf.constant(-1, tf.int64))
 DATA = DataSummary("", 8, 0, (0.45, 0.4, 0.3), (0.3, 0.25, 0.28))
 
 
+@functools.cache
 def trainer(precision: str) -> Trainer:
+    """A trainer that tests share, since what they say holds after any number of its steps."""
     keras.utils.set_random_seed(0)
     return Trainer(
         preset_config(
