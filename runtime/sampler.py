@@ -16,7 +16,8 @@ from .engine.arguments import (
     checked_steps,
 )
 from .engine.batching import TOGETHER
-from .engine.conditioning import Labels, Rows, checked_conditioning
+from .engine.binding import Feeds
+from .engine.conditioning import Labels, checked_conditioning
 from .engine.engine import Engine
 from .engine.session import SessionSettings
 from .engine.slerp import slerp
@@ -24,8 +25,6 @@ from .engine.stepwise import Progress, pieces, stepwise, stepwise_batches
 from .errors import BundleError
 from .limits import MAX_BATCH, MAX_COUNT, SEED_END, whole
 from .output.images import to_uint8
-
-Numbers = Mapping[str, float]
 
 
 class Sampler:
@@ -59,6 +58,9 @@ class Sampler:
     ValueError for an argument out of range, before it computes anything, BundleError if the bundle
     lacks the graph or the graph is damaged, DeviceError if the device cannot run it, and RunError
     if a GPU fails or memory is short.
+
+    The attribute `bundle` is the manifest: image shape and dtype, default and greatest steps,
+    graphs.
     """
 
     def __init__(
@@ -73,9 +75,9 @@ class Sampler:
     ) -> None:
         self._max_batch = None if max_batch is None else whole("max_batch", max_batch, 1, MAX_BATCH)
         chosen = shipped_bundle() if bundle is None else bundle
-        self._bundle = chosen if isinstance(chosen, Bundle) else open_bundle(chosen)
+        self.bundle = chosen if isinstance(chosen, Bundle) else open_bundle(chosen)
         settings = SessionSettings(device, threads, low_power, tf32)
-        self._engine = Engine(self._bundle, settings, max_batch=self._max_batch)
+        self._engine = Engine(self.bundle, settings, max_batch=self._max_batch)
 
     def __enter__(self) -> "Sampler":
         return self
@@ -88,11 +90,6 @@ class Sampler:
         self._engine.close()
 
     @property
-    def bundle(self) -> Bundle:
-        """The manifest: image shape and dtype, default and greatest steps, graphs."""
-        return self._bundle
-
-    @property
     def device(self) -> str:
         """Where the graphs run, "cpu", "cuda" or "openvino".
 
@@ -103,7 +100,7 @@ class Sampler:
     def load(self, *graphs: str) -> None:
         """Load graphs by name, like "sampler", now instead of at their first use."""
         for graph in graphs:
-            self._engine.inputs(graph)
+            self._engine.session(graph)
 
     def warm_up(self, batch: int) -> None:
         """Run one step of `batch` images.
@@ -130,16 +127,12 @@ class Sampler:
         progress(done, total) is called after each, counting the steps of all batches. An exception
         from it ends the sampling. The images agree with those without progress to 1/255.
         """
-        rows, numbers = self._seeded(checked_seeds(count, seeds, seed), labels, guidance)
-        if progress is None:
-            steps = checked_drawn_steps(self._bundle, steps)
-            batches = self._drawn("sampler", rows, steps, numbers)
-        else:
-            steps = checked_steps(self._bundle, steps)
-            batches = self._stepped(rows, steps, numbers, progress)
-        shape = (len(rows["seeds"]), *self._bundle.image_shape)
-        images, filled = np.empty(shape, self._bundle.image_dtype), 0
-        for batch in batches:
+        chosen = checked_seeds(count, seeds, seed)
+        check = checked_drawn_steps if progress is None else checked_steps
+        feeds = self._seeded(chosen, labels, guidance, steps=check(self.bundle, steps))
+        shape = (len(chosen), *self.bundle.image_shape)
+        images, filled = np.empty(shape, self.bundle.image_dtype), 0
+        for batch in self._drawn("sampler", feeds, progress):
             images[filled : filled + len(batch)] = batch
             filled += len(batch)
         return images
@@ -155,9 +148,8 @@ class Sampler:
         guidance: float | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield the images of the seeds, in order, some at a time; only one batch is in memory."""
-        rows, numbers = self._seeded(checked_seeds(count, seeds, seed), labels, guidance)
-        steps = checked_drawn_steps(self._bundle, steps)
-        return self._drawn("sampler", rows, steps, numbers)
+        chosen, steps = checked_seeds(count, seeds, seed), checked_drawn_steps(self.bundle, steps)
+        return self._drawn("sampler", self._seeded(chosen, labels, guidance, steps=steps))
 
     def stepwise(
         self,
@@ -174,14 +166,8 @@ class Sampler:
         `images` holds all of them each time; the last agree with `sample` to 1/255. The bundle must
         hold the graphs "noise" and "step", which do all the mathematics. Stop iterating to cancel.
         """
-        rows, numbers = self._seeded(checked_seeds(count, seeds, seed), labels, guidance)
-        steps = checked_steps(self._bundle, steps)
-        batches = pieces(rows, self._max_batch or TOGETHER)
-        runs = [stepwise(self._engine, batch, steps, numbers) for batch in batches]
-        return (
-            (step, np.concatenate([images for _, images in after]))
-            for step, after in enumerate(zip(*runs, strict=True))
-        )
+        chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self.bundle, steps)
+        return self._frames(self._seeded(chosen, labels, guidance, steps=steps))
 
     def trajectory(
         self,
@@ -199,13 +185,12 @@ class Sampler:
         A frame is the network's estimate of the finished image, after every `every`-th step counted
         back from the last. The bundle must hold "trajectory", or "noise" and "step".
         """
-        rows, numbers = self._seeded(checked_seeds(count, seeds, seed), labels, guidance)
-        steps = checked_steps(self._bundle, steps)
-        every = whole("every", every, 1, self._bundle.max_steps)
-        if "trajectory" in self._bundle.graphs and self.device != "openvino":
-            numbers = {"steps": steps, "every": every, **numbers}
-            return np.concatenate([*self._engine.run_all("trajectory", rows, **numbers)], axis=1)
-        frames = self.stepwise(seeds=rows["seeds"], steps=steps, labels=labels, guidance=guidance)
+        chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self.bundle, steps)
+        every = whole("every", every, 1, self.bundle.max_steps)
+        feeds = self._seeded(chosen, labels, guidance, steps=steps, every=every)
+        if "trajectory" in self.bundle.graphs and self.device != "openvino":
+            return np.concatenate([*self._engine.run_all("trajectory", feeds)], axis=1)
+        frames = self._frames(feeds)
         return np.stack([to_uint8(x) for step, x in frames if (steps - 1 - step) % every == 0])
 
     def interpolate(
@@ -227,14 +212,15 @@ class Sampler:
         """
         ends = [whole("seed_a", seed_a, 0, SEED_END - 1), whole("seed_b", seed_b, 0, SEED_END - 1)]
         first = np.full(whole("frames", frames, 2, MAX_COUNT), ends[0])
-        steps = checked_drawn_steps(self._bundle, steps)
-        rows, numbers = checked_conditioning(self._bundle, labels, guidance, seeds=first)
-        if self._draws_fresh_noise():
+        steps = checked_drawn_steps(self.bundle, steps)
+        shown = checked_conditioning(self.bundle, labels, guidance, seeds=first)
+        if self._engine.draws_fresh_noise():
             problem = "draws fresh noise in each step, expected a deterministic sampler"
-            raise BundleError(f"{self._bundle.path} {problem}; export the model with --eta=0")
+            raise BundleError(f"{self.bundle.path} {problem}; export the model with --eta=0")
         start, end = self._engine.run("noise", {"seeds": np.array(ends, np.int64)})[0]
-        rows = {"noise": slerp(start, end, np.linspace(0.0, 1.0, frames)), **rows}
-        return np.concatenate([*self._drawn("from_noise", rows, steps, numbers)])
+        noise = slerp(start, end, np.linspace(0.0, 1.0, frames))
+        feeds = {"noise": noise, **shown.feeds(steps=steps)}
+        return np.concatenate([*self._drawn("from_noise", feeds)])
 
     def from_noise(
         self,
@@ -250,15 +236,15 @@ class Sampler:
         A bundle with fresh noise (eta above 0) draws it for `seeds`, one for each image; other
         bundles ignore them.
         """
-        noise, steps = checked_noise(self._bundle, noise), checked_drawn_steps(self._bundle, steps)
-        rows, numbers = checked_conditioning(self._bundle, labels, guidance, count=len(noise))
-        rows = {"noise": noise, **rows}
-        if self._draws_fresh_noise():
+        noise, steps = checked_noise(self.bundle, noise), checked_drawn_steps(self.bundle, steps)
+        shown = checked_conditioning(self.bundle, labels, guidance, count=len(noise))
+        feeds = {"noise": noise, **shown.feeds(steps=steps)}
+        if self._engine.draws_fresh_noise():
             if seeds is None:
                 expected = "expected one for each image, since this bundle draws fresh noise"
                 raise ValueError(f"seeds: received none, {expected}")
-            rows["seeds"] = checked_seeds(None, seeds, 0, expected=len(noise))
-        return np.concatenate([*self._drawn("from_noise", rows, steps, numbers)])
+            feeds["seeds"] = checked_seeds(None, seeds, 0, expected=len(noise))
+        return np.concatenate([*self._drawn("from_noise", feeds)])
 
     def encode(
         self,
@@ -274,10 +260,10 @@ class Sampler:
         labels and guidance must be the same both ways. It evaluates the network 7 times as often as
         sampling does.
         """
-        images, steps = checked_images(self._bundle, images), checked_steps(self._bundle, steps)
-        rows, numbers = checked_conditioning(self._bundle, labels, guidance, count=len(images))
-        rows = {"images": images, **rows}
-        return np.concatenate([*self._engine.run_all("encode", rows, steps=steps, **numbers)])
+        images, steps = checked_images(self.bundle, images), checked_steps(self.bundle, steps)
+        shown = checked_conditioning(self.bundle, labels, guidance, count=len(images))
+        feeds = {"images": images, **shown.feeds(steps=steps)}
+        return np.concatenate([*self._engine.run_all("encode", feeds)])
 
     def reconstruct(
         self,
@@ -307,34 +293,34 @@ class Sampler:
         `mask` is uint8 or bool [N, height, width, 1], or [height, width] for all images: where it
         is 0 an image stays as it is. The bundle must hold "inpaint".
         """
-        images, steps = checked_images(self._bundle, images), checked_steps(self._bundle, steps)
-        mask, count = checked_mask(self._bundle, mask, len(images)), len(images)
+        images, steps = checked_images(self.bundle, images), checked_steps(self.bundle, steps)
+        mask, count = checked_mask(self.bundle, mask, len(images)), len(images)
         chosen = checked_seeds(count if seeds is None else None, seeds, seed, expected=count)
-        rows, numbers = checked_conditioning(self._bundle, labels, guidance, count=count)
-        rows = {"images": images, "mask": mask, "seeds": chosen, **rows}
-        return np.concatenate([*self._engine.run_all("inpaint", rows, steps=steps, **numbers)])
+        shown = checked_conditioning(self.bundle, labels, guidance, count=count)
+        feeds = {"images": images, "mask": mask, "seeds": chosen, **shown.feeds(steps=steps)}
+        return np.concatenate([*self._engine.run_all("inpaint", feeds)])
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run a graph of the bundle once: its outputs in order, for its inputs by name."""
         return self._engine.session(graph).run(feeds)
 
     def _seeded(
-        self, chosen: np.ndarray, labels: Labels | None, guidance: float | None
-    ) -> tuple[Rows, Numbers]:
-        """Return a graph's inputs for seeds: those with a row for each image, and the scalars."""
-        rows, numbers = checked_conditioning(self._bundle, labels, guidance, seeds=chosen)
-        return {"seeds": chosen, **rows}, numbers
+        self, seeds: np.ndarray, labels: Labels | None, guidance: float | None, **numbers: int
+    ) -> Feeds:
+        """Return a graph's inputs for the images of these seeds."""
+        shown = checked_conditioning(self.bundle, labels, guidance, seeds=seeds)
+        return {"seeds": seeds, **shown.feeds(**numbers)}
 
-    def _drawn(self, graph: str, rows: Rows, steps: int, numbers: Numbers) -> Iterator[np.ndarray]:
-        if self.device == "openvino":  # which does not support Loop
-            return self._stepped(rows, steps, numbers)
-        return self._engine.run_all(graph, rows, steps=steps, **numbers)
-
-    def _stepped(
-        self, rows: Rows, steps: int, numbers: Numbers, progress: Progress | None = None
+    def _drawn(
+        self, graph: str, feeds: Feeds, progress: Progress | None = None
     ) -> Iterator[np.ndarray]:
-        size = self._max_batch or TOGETHER
-        return stepwise_batches(self._engine, rows, steps, numbers, size=size, progress=progress)
+        """Yield finished images; OpenVINO, which does not support Loop, goes step by step."""
+        if progress is None and self.device != "openvino":
+            return self._engine.run_all(graph, feeds)
+        return stepwise_batches(self._engine, feeds, self._max_batch or TOGETHER, progress)
 
-    def _draws_fresh_noise(self) -> bool:
-        return "seeds" in self._engine.inputs("from_noise")
+    def _frames(self, feeds: Feeds) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (step, images) after each step, all batches together."""
+        batches = pieces(feeds, self._max_batch or TOGETHER)
+        runs = [stepwise(self._engine, batch) for batch in batches]
+        return enumerate(map(np.concatenate, zip(*runs, strict=True)))

@@ -28,7 +28,7 @@ def run_kept(
     device: str,
     feeds: Mapping[str, np.ndarray | onnxruntime.OrtValue],
     options: onnxruntime.RunOptions,
-) -> tuple[list[onnxruntime.OrtValue], np.ndarray]:
+) -> list[Any]:
     """Run once; return all outputs but the last as tensors on the device, the last as an array.
 
     `feeds` are arrays, which are copied to the device, or outputs of an earlier run, which are not.
@@ -45,7 +45,7 @@ def run_kept(
     binding.bind_output(last, "cpu")
     session.run_with_iobinding(binding, options)
     *values, images = binding.get_outputs()
-    return values, images.numpy()
+    return [*values, images.numpy()]
 
 
 class Replay:

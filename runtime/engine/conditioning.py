@@ -1,6 +1,5 @@
 """What images show, for models with classes: the label of each image, and the guidance."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +24,11 @@ class Conditioning(NamedTuple):
 
     rows: Rows
     numbers: Mapping[str, float]
+
+    def feeds(self, **further: float) -> Rows:
+        """Return all of them, and `further` numbers, as arrays that a graph takes."""
+        numbers = {**self.numbers, **further}
+        return {**self.rows, **{name: scalar(number) for name, number in numbers.items()}}
 
 
 def checked_conditioning(
@@ -73,7 +77,8 @@ def class_number(bundle: Bundle, label: Any) -> int:
         import difflib  # only here, so that correct labels need not wait for it
 
         near = difflib.get_close_matches(label, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the first are {_listed(names)}"
+        first = ", ".join(map(repr, names[:_NAMED])) + (", …" if len(names) > _NAMED else "")
+        hint = f"did you mean {near[0]!r}?" if near else f"the first are {first}"
         raise ValueError(f"labels: {label!r} is none of the bundle's {len(names)} classes; {hint}")
     whole = isinstance(label, int | np.integer) and not isinstance(label, bool)
     if not whole or not NO_LABEL <= label < len(names):
@@ -84,18 +89,21 @@ def class_number(bundle: Bundle, label: Any) -> int:
     return int(label)
 
 
-def unguided(bundle: Bundle, batch: int) -> dict[str, np.ndarray]:
+def unguided(bundle: Bundle, batch: int) -> Rows:
     """Return the inputs that ask for one evaluation of an image in each step, if there are any."""
-    guidance = 1.0 if bundle.class_names else None
-    rows, numbers = checked_conditioning(bundle, None, guidance, count=batch)
-    return {**rows, **{name: np.array(x, np.float32) for name, x in numbers.items()}}
+    return checked_conditioning(bundle, None, None, count=batch).feeds()
+
+
+def scalar(number: float) -> np.ndarray:
+    """Return a number as graphs take it: int as int64 [], float as float32 []."""
+    return np.array(number, np.float32 if isinstance(number, float) else np.int64)
 
 
 def _checked_guidance(guidance: Any) -> float:
     number = isinstance(guidance, int | float | np.integer | np.floating)
     if not number or isinstance(guidance, bool) or not 0 <= guidance <= MAX_GUIDANCE:
         raise ValueError(f"guidance={guidance!r}: expected a number from 0 to {MAX_GUIDANCE:g}")
-    return math.fabs(float(guidance))  # -0.0 becomes 0.0
+    return abs(float(guidance))  # -0.0 becomes 0.0
 
 
 def _numbers(bundle: Bundle, labels: Labels, count: int) -> np.ndarray:
@@ -108,7 +116,3 @@ def _numbers(bundle: Bundle, labels: Labels, count: int) -> np.ndarray:
             f"labels: received {len(listed)}, expected {count}, one for each image, or one for all"
         )
     return np.array(listed, np.int64)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:_NAMED])) + (", …" if len(names) > _NAMED else "")

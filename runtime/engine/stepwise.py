@@ -4,65 +4,55 @@ All mathematics is in the graphs. The tensors that one step hands to the next st
 memory, and only their order says which is which.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .conditioning import Rows
-from .engine import Engine, scalar
+from .binding import Feeds
+from .conditioning import scalar
+from .engine import Engine, count_of, part
+from .session import Session
 
 Progress = Callable[[int, int], object]
 
 
-def stepwise(
-    engine: Engine, rows: Rows, steps: int, numbers: Mapping[str, float]
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (step, images) after each step 0 … steps - 1 of one batch.
+def stepwise(engine: Engine, feeds: Feeds) -> Iterator[np.ndarray]:
+    """Yield the images of one batch after each step.
 
-    `rows` holds "seeds" int64 [N], "noise" float32 [N, H, W, C], or both: then the seeds are only
-    for fresh noise. It also holds the step's other inputs with a row for each image; `numbers`
-    holds its scalars.
+    `feeds` are the inputs of sampler.onnx, or of from_noise.onnx: there seeds are only for fresh
+    noise.
     """
-    noise = rows.get("noise")
+    noise = feeds.get("noise")
     if noise is None:
-        noise = engine.run("noise", {"seeds": rows["seeds"]})[0]
-    scalars = {name: scalar(number) for name, number in {"steps": steps, **numbers}.items()}
-    inputs = {**rows, **scalars, "noisy": noise}
+        (noise,) = engine.run("noise", {"seeds": feeds["seeds"]})
+    inputs = {**feeds, "noisy": noise}
+    names = engine.session("step").inputs[1:]
     # In the graph's order. A solver's memory of earlier steps begins with zeros.
-    state = {name: inputs.get(name, np.zeros_like(noise)) for name in engine.inputs("step")[1:]}
-    carried = [name for name in state if name not in scalars and name != "labels"]
-    for step in range(steps):
-        values, images = engine.run_kept("step", {"step": scalar(step), **state})
+    state = {name: inputs.get(name, np.zeros_like(noise)) for name in names}
+    carried = [name for name, value in state.items() if value.ndim and name != "labels"]
+    for step in range(int(feeds["steps"])):
+        *values, images = engine.run("step", {"step": scalar(step), **state}, Session.run_kept)
         state |= dict(zip(carried, values, strict=True))
-        yield step, images
+        yield images
 
 
 def stepwise_batches(
-    engine: Engine,
-    rows: Rows,
-    steps: int,
-    numbers: Mapping[str, float],
-    *,
-    size: int,
-    progress: Progress | None = None,
+    engine: Engine, feeds: Feeds, size: int, progress: Progress | None
 ) -> Iterator[np.ndarray]:
     """Yield the finished images, at most `size` at a time.
 
     progress(done, total) is called after each step of each batch.
     """
-    batches = pieces(rows, size)
+    batches, steps = pieces(feeds, size), int(feeds["steps"])
     for number, batch in enumerate(batches):
-        for step, images in stepwise(engine, batch, steps, numbers):
+        for step, images in enumerate(stepwise(engine, batch), 1):
             if progress is not None:
-                progress(number * steps + step + 1, len(batches) * steps)
-            if step == steps - 1:
+                progress(number * steps + step, len(batches) * steps)
+            if step == steps:
                 yield images
 
 
-def pieces(rows: Rows, size: int) -> list[Rows]:
-    """Cut the rows of all arrays into pieces of at most `size` rows."""
-    count = len(next(iter(rows.values())))
-    return [
-        {name: array[start : start + size] for name, array in rows.items()}
-        for start in range(0, count, size)
-    ]
+def pieces(feeds: Feeds, size: int) -> list[Feeds]:
+    """Cut the inputs of all images into pieces for at most `size` images."""
+    count = count_of(feeds)
+    return [part(feeds, np.arange(count)[start : start + size]) for start in range(0, count, size)]
