@@ -8,7 +8,6 @@ import numpy as np
 from .bundle.bundle import Bundle, open_bundle, shipped_bundle
 from .engine.arguments import (
     Seeds,
-    checked_drawn_steps,
     checked_images,
     checked_mask,
     checked_noise,
@@ -128,8 +127,8 @@ class Sampler:
         from it ends the sampling. The images agree with those without progress to 1/255.
         """
         chosen = checked_seeds(count, seeds, seed)
-        check = checked_drawn_steps if progress is None else checked_steps
-        feeds = self._seeded(chosen, labels, guidance, steps=check(self.bundle, steps))
+        steps = checked_steps(self.bundle, steps, baked=progress is None)
+        feeds = self._seeded(chosen, labels, guidance, steps=steps)
         shape = (len(chosen), *self.bundle.image_shape)
         images, filled = np.empty(shape, self.bundle.image_dtype), 0
         for batch in self._drawn("sampler", feeds, progress):
@@ -148,7 +147,10 @@ class Sampler:
         guidance: float | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield the images of the seeds, in order, some at a time; only one batch is in memory."""
-        chosen, steps = checked_seeds(count, seeds, seed), checked_drawn_steps(self.bundle, steps)
+        chosen, steps = (
+            checked_seeds(count, seeds, seed),
+            checked_steps(self.bundle, steps, baked=True),
+        )
         return self._drawn("sampler", self._seeded(chosen, labels, guidance, steps=steps))
 
     def stepwise(
@@ -212,7 +214,7 @@ class Sampler:
         """
         ends = [whole("seed_a", seed_a, 0, SEED_END - 1), whole("seed_b", seed_b, 0, SEED_END - 1)]
         first = np.full(whole("frames", frames, 2, MAX_COUNT), ends[0])
-        steps = checked_drawn_steps(self.bundle, steps)
+        steps = checked_steps(self.bundle, steps, baked=True)
         shown = checked_conditioning(self.bundle, labels, guidance, seeds=first)
         if self._engine.draws_fresh_noise():
             problem = "draws fresh noise in each step, expected a deterministic sampler"
@@ -236,7 +238,10 @@ class Sampler:
         A bundle with fresh noise (eta above 0) draws it for `seeds`, one for each image; other
         bundles ignore them.
         """
-        noise, steps = checked_noise(self.bundle, noise), checked_drawn_steps(self.bundle, steps)
+        noise, steps = (
+            checked_noise(self.bundle, noise),
+            checked_steps(self.bundle, steps, baked=True),
+        )
         shown = checked_conditioning(self.bundle, labels, guidance, count=len(noise))
         feeds = {"noise": noise, **shown.feeds(steps=steps)}
         if self._engine.draws_fresh_noise():

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..bundle.bundle import Bundle
-from ..limits import MAX_GUIDANCE
+from ..limits import MAX_GUIDANCE, whole
 
 Label = int | str
 Labels = Label | Sequence[Label] | np.ndarray
@@ -80,13 +80,13 @@ def class_number(bundle: Bundle, label: Any) -> int:
         first = ", ".join(map(repr, names[:_NAMED])) + (", …" if len(names) > _NAMED else "")
         hint = f"did you mean {near[0]!r}?" if near else f"the first are {first}"
         raise ValueError(f"labels: {label!r} is none of the bundle's {len(names)} classes; {hint}")
-    whole = isinstance(label, int | np.integer) and not isinstance(label, bool)
-    if not whole or not NO_LABEL <= label < len(names):
+    try:
+        return whole("labels", label, NO_LABEL, len(names) - 1)
+    except ValueError as error:
         raise ValueError(
             f"labels: {label!r} is no class, expected a name, or a whole number from -1 (none) to "
             f"{len(names) - 1}"
-        )
-    return int(label)
+        ) from error
 
 
 def unguided(bundle: Bundle, batch: int) -> Rows:
