@@ -15,8 +15,7 @@ from .engine.arguments import (
     checked_steps,
 )
 from .engine.batching import TOGETHER
-from .engine.binding import Feeds
-from .engine.conditioning import Labels, checked_conditioning
+from .engine.conditioning import Feeds, Labels, checked_conditioning
 from .engine.engine import Engine
 from .engine.session import SessionSettings
 from .engine.slerp import slerp
@@ -90,10 +89,7 @@ class Sampler:
 
     @property
     def device(self) -> str:
-        """Where the graphs run, "cpu", "cuda" or "openvino".
-
-        It is final once the first graph has been loaded.
-        """
+        """Where graphs run, "cpu", "cuda" or "openvino"; final once the first has been loaded."""
         return self._engine.device
 
     def load(self, *graphs: str) -> None:

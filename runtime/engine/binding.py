@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .conditioning import Feeds
 from .library import onnxruntime
 
 # NumPy's names of the types that inputs and outputs of a bundle have.
@@ -20,7 +21,6 @@ MAX_SHAPES = 8
 
 _NOT_CAPTURED = "-1"  # onnxruntime's number for a run that is neither captured nor replayed
 
-Feeds = Mapping[str, np.ndarray]
 Tensors = dict[str, onnxruntime.OrtValue]
 
 

@@ -10,7 +10,7 @@ from ..limits import MAX_GUIDANCE, whole
 
 Label = int | str
 Labels = Label | Sequence[Label] | np.ndarray
-Rows = Mapping[str, np.ndarray]
+Feeds = Mapping[str, np.ndarray]
 
 NO_LABEL = -1
 _NAMED = 5
@@ -22,10 +22,10 @@ class Conditioning(NamedTuple):
     Both are empty for a model without classes.
     """
 
-    rows: Rows
+    rows: Feeds
     numbers: Mapping[str, float]
 
-    def feeds(self, **further: float) -> Rows:
+    def feeds(self, **further: float) -> Feeds:
         """Return all of them, and `further` numbers, as arrays that a graph takes."""
         numbers = {**self.numbers, **further}
         return {**self.rows, **{name: scalar(number) for name, number in numbers.items()}}
@@ -89,7 +89,7 @@ def class_number(bundle: Bundle, label: Any) -> int:
         ) from error
 
 
-def unguided(bundle: Bundle, batch: int) -> Rows:
+def unguided(bundle: Bundle, batch: int) -> Feeds:
     """Return the inputs that ask for one evaluation of an image in each step, if there are any."""
     return checked_conditioning(bundle, None, None, count=batch).feeds()
 
@@ -108,7 +108,7 @@ def _checked_guidance(guidance: Any) -> float:
 
 def _numbers(bundle: Bundle, labels: Labels, count: int) -> np.ndarray:
     """Return the numbers of classes, int64 [count]."""
-    if isinstance(labels, str) or np.ndim(labels) == 0:
+    if np.ndim(labels) == 0:
         return np.full(count, class_number(bundle, labels), np.int64)
     listed = [class_number(bundle, label) for label in labels]  # pyright: ignore
     if len(listed) != count:

@@ -12,7 +12,7 @@ from ..bundle.bundle import Bundle
 from ..device.device import usable_device
 from ..errors import BundleError, MemoryShortError, RunError
 from .batching import BatchSize
-from .binding import Feeds
+from .conditioning import Feeds
 from .session import Session, SessionSettings, create_session
 
 # The graphs that a bundle may have without a Loop, for one number of steps and perhaps of images.

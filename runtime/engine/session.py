@@ -15,7 +15,8 @@ from ..device.providers import providers
 from ..device.resources import default_threads
 from ..errors import BundleError, DeviceError
 from ..limits import MAX_THREADS, whole
-from .binding import DTYPES, Feeds, Replay, run_kept
+from .binding import DTYPES, Replay, run_kept
+from .conditioning import Feeds
 from .library import in_one_line, onnxruntime, run_error
 
 # What a session logs below this severity also reaches the caller as an exception.
@@ -53,8 +54,7 @@ class SessionSettings:
             raise DeviceError(f"device={self.device!r}: expected one of {', '.join(DEVICES)}")
         if self.threads is not None:
             whole("threads", self.threads, 1, MAX_THREADS)
-        for name in ("low_power", "tf32"):
-            value = getattr(self, name)
+        for name, value in (("low_power", self.low_power), ("tf32", self.tf32)):
             if value not in (True, False):
                 raise ValueError(f"{name}={value!r}: expected True or False")
 
@@ -135,9 +135,15 @@ def create_session(
     device = usable_device(settings.device) if like is None else like.device
     if device in ("cpu", "openvino"):
         return _load(graph, settings, device)
+    # For each convolution in float16, cuDNN complains once of an algorithm that onnxruntime then
+    # does without. That goes to the log of the process, whose level a session does not set.
+    onnxruntime.set_default_logger_severity(ONLY_FATAL)
     try:
-        return _cuda_session(graph, settings, replay=replay)
+        return _load(graph, settings, "cuda", replay=replay)
     except DeviceError as error:
+        if replay:
+            log_once("INFO", f"{graph.file.name} is run without replay: {error}")
+            return create_session(graph, settings, like=like)
         cpu_instead(device, str(error))  # which raises for "cuda", the device of `like`
         return _load(graph, settings, "cpu")
 
@@ -155,29 +161,15 @@ def session_options(threads: int | None, *, low_power: bool = False) -> onnxrunt
 
 
 def open_session(
-    content: bytes,
-    options: onnxruntime.SessionOptions,
-    device: str,
-    *,
-    tf32: bool = False,
-    replay: bool = False,
+    content: bytes, options: onnxruntime.SessionOptions, device: str, **choices: bool
 ) -> onnxruntime.InferenceSession:
-    """Load an ONNX model on "cpu", "cuda" or "openvino"; onnxruntime's errors pass through."""
-    chosen = providers(device, threads=options.intra_op_num_threads, tf32=tf32, replay=replay)
+    """Load an ONNX model on "cpu", "cuda" or "openvino", with the `choices` of `providers`.
+
+    onnxruntime's errors pass through.
+    """
+    chosen = providers(device, threads=options.intra_op_num_threads, **choices)
     # onnxruntime's own fallback would print on stdout and hide the reason.
     return onnxruntime.InferenceSession(content, options, providers=chosen, enable_fallback=0)
-
-
-def _cuda_session(graph: Graph, settings: SessionSettings, *, replay: bool) -> Session:
-    # For each convolution in float16, cuDNN complains once of an algorithm that onnxruntime then
-    # does without. That goes to the log of the process, whose level a session does not set.
-    onnxruntime.set_default_logger_severity(ONLY_FATAL)
-    if replay:
-        try:
-            return _load(graph, settings, "cuda", replay=True)
-        except DeviceError as error:
-            log_once("INFO", f"{graph.file.name} is run without replay: {error}")
-    return _load(graph, settings, "cuda")
 
 
 def _load(graph: Graph, settings: SessionSettings, device: str, *, replay: bool = False) -> Session:

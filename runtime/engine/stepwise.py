@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .binding import Feeds
-from .conditioning import scalar
+from .conditioning import Feeds, scalar
 from .engine import Engine, count_of, part
 from .session import Session
 

@@ -112,6 +112,5 @@ def _read_settings(path: Path) -> dict[str, Any] | None:
 def _is_whole(path: Path) -> bool:
     """Whether a PNG has its end, which a copy or a crash of the machine may have cut off."""
     with path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - len(_PNG_END)))
+        file.seek(max(0, path.stat().st_size - len(_PNG_END)))
         return file.read() == _PNG_END
