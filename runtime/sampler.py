@@ -14,12 +14,11 @@ from .engine.arguments import (
     checked_seeds,
     checked_steps,
 )
-from .engine.batching import TOGETHER
 from .engine.conditioning import Feeds, Labels, checked_conditioning
 from .engine.engine import Engine
 from .engine.session import SessionSettings
 from .engine.slerp import slerp
-from .engine.stepwise import Progress, pieces, stepwise, stepwise_batches
+from .engine.stepwise import Progress, stepwise, stepwise_batches
 from .errors import BundleError
 from .limits import MAX_BATCH, MAX_COUNT, SEED_END, whole
 from .output.images import to_uint8
@@ -47,18 +46,14 @@ class Sampler:
     Arguments: `bundle`, a folder or the result of open_bundle, by default the flowers bundled with
     diffkiln, which have the graph "sampler" only; `device`, "auto" (CUDA where it works, otherwise
     the CPU, with the reason in the log "diffkiln.runtime"), "cpu", "cuda" or "openvino", which
-    samples step by step;
-    `threads`, 1 … 1024, by default the number of physical cores; `max_batch`, 1 … 4096, the most
-    images computed at once, by default chosen by measuring; `low_power` and `tf32` as in
-    SessionSettings.
+    samples step by step; `threads`, 1 … 1024, by default the number of physical cores; `max_batch`,
+    1 … 4096, the most images computed at once, by default chosen by measuring; `low_power` and
+    `tf32` as in SessionSettings. The opened bundle is the attribute `bundle`.
 
     A graph is loaded at its first use. Several threads may share one sampler. Every method raises
     ValueError for an argument out of range, before it computes anything, BundleError if the bundle
     lacks the graph or the graph is damaged, DeviceError if the device cannot run it, and RunError
     if a GPU fails or memory is short.
-
-    The attribute `bundle` is the manifest: image shape and dtype, default and greatest steps,
-    graphs.
     """
 
     def __init__(
@@ -71,11 +66,10 @@ class Sampler:
         low_power: bool = False,
         tf32: bool = False,
     ) -> None:
-        self._max_batch = None if max_batch is None else whole("max_batch", max_batch, 1, MAX_BATCH)
+        settings = SessionSettings(device, threads, max_batch, low_power, tf32)
         chosen = shipped_bundle() if bundle is None else bundle
         self.bundle = chosen if isinstance(chosen, Bundle) else open_bundle(chosen)
-        settings = SessionSettings(device, threads, low_power, tf32)
-        self._engine = Engine(self.bundle, settings, max_batch=self._max_batch)
+        self._engine = Engine(self.bundle, settings)
 
     def __enter__(self) -> "Sampler":
         return self
@@ -165,7 +159,8 @@ class Sampler:
         hold the graphs "noise" and "step", which do all the mathematics. Stop iterating to cancel.
         """
         chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self.bundle, steps)
-        return self._frames(self._seeded(chosen, labels, guidance, steps=steps))
+        feeds = self._seeded(chosen, labels, guidance, steps=steps)
+        return enumerate(stepwise(self._engine, feeds))
 
     def trajectory(
         self,
@@ -188,7 +183,7 @@ class Sampler:
         feeds = self._seeded(chosen, labels, guidance, steps=steps, every=every)
         if "trajectory" in self.bundle.graphs and self.device != "openvino":
             return np.concatenate([*self._engine.run_all("trajectory", feeds)], axis=1)
-        frames = self._frames(feeds)
+        frames = enumerate(stepwise(self._engine, feeds))
         return np.stack([to_uint8(x) for step, x in frames if (steps - 1 - step) % every == 0])
 
     def interpolate(
@@ -318,10 +313,4 @@ class Sampler:
         """Yield finished images; OpenVINO, which does not support Loop, goes step by step."""
         if progress is None and self.device != "openvino":
             return self._engine.run_all(graph, feeds)
-        return stepwise_batches(self._engine, feeds, self._max_batch or TOGETHER, progress)
-
-    def _frames(self, feeds: Feeds) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (step, images) after each step, all batches together."""
-        batches = pieces(feeds, self._max_batch or TOGETHER)
-        runs = [stepwise(self._engine, batch) for batch in batches]
-        return enumerate(map(np.concatenate, zip(*runs, strict=True)))
+        return stepwise_batches(self._engine, feeds, progress)

@@ -13,7 +13,6 @@ Labels = Label | Sequence[Label] | np.ndarray
 Feeds = Mapping[str, np.ndarray]
 
 NO_LABEL = -1
-_NAMED = 5
 
 
 class Conditioning(NamedTuple):
@@ -49,12 +48,11 @@ def checked_conditioning(
     if not bundle.class_names:
         for name, value in (("labels", labels), ("guidance", guidance)):
             if value is not None:
-                raise ValueError(
-                    f"{name}={value!r}: the model of {bundle.path} knows no classes; leave it out"
-                )
+                problem = f"the model of {bundle.path} knows no classes; leave it out"
+                raise ValueError(f"{name}={value!r}: {problem}")
         return Conditioning({}, {})
     if labels is not None:
-        numbers = _numbers(bundle, labels, count if seeds is None else len(seeds))
+        numbers = _class_numbers(bundle, labels, count if seeds is None else len(seeds))
     else:
         numbers = np.full(count, NO_LABEL) if seeds is None else seeds % len(bundle.class_names)
     if guidance is None:
@@ -77,7 +75,7 @@ def class_number(bundle: Bundle, label: Any) -> int:
         import difflib  # only here, so that correct labels need not wait for it
 
         near = difflib.get_close_matches(label, names, n=1)
-        first = ", ".join(map(repr, names[:_NAMED])) + (", …" if len(names) > _NAMED else "")
+        first = ", ".join(map(repr, names[:5])) + (", …" if len(names) > 5 else "")
         hint = f"did you mean {near[0]!r}?" if near else f"the first are {first}"
         raise ValueError(f"labels: {label!r} is none of the bundle's {len(names)} classes; {hint}")
     try:
@@ -106,7 +104,7 @@ def _checked_guidance(guidance: Any) -> float:
     return abs(float(guidance))  # -0.0 becomes 0.0
 
 
-def _numbers(bundle: Bundle, labels: Labels, count: int) -> np.ndarray:
+def _class_numbers(bundle: Bundle, labels: Labels, count: int) -> np.ndarray:
     """Return the numbers of classes, int64 [count]."""
     if np.ndim(labels) == 0:
         return np.full(count, class_number(bundle, labels), np.int64)

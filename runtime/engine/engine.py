@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,20 +22,22 @@ _WITHOUT_LOOP = ("step", "denoiser")
 
 
 class Engine:
-    """The sessions of one bundle on one `device`; several threads may share it.
+    """The sessions of one bundle on one device; several threads may share it.
 
-    With `max_batch` None each graph finds its own batch size by measuring.
+    Without `max_batch` in the settings, each graph finds its own batch size by measuring.
     """
 
-    def __init__(self, bundle: Bundle, settings: SessionSettings, *, max_batch: int | None) -> None:
-        self.bundle = bundle
-        self._settings, self._max_batch = settings, max_batch
-        # For "auto" it is final once the first graph has been loaded.
-        self.device = usable_device(settings.device).replace("auto", "cuda")
-        self._first: Session | None = None
+    def __init__(self, bundle: Bundle, settings: SessionSettings) -> None:
+        self.bundle, self.settings = bundle, settings
+        self._device = usable_device(settings.device)
         self._sessions: dict[str, Session] | None = {}
         self._sizes: dict[str, BatchSize] = {}
         self._lock = threading.Lock()
+
+    @property
+    def device(self) -> str:
+        """Where graphs run, "cpu", "cuda" or "openvino"; final once the first has been loaded."""
+        return "cuda" if self._device == "auto" else self._device
 
     def close(self) -> None:
         """Drop the sessions; a run that has begun still ends normally."""
@@ -82,7 +83,8 @@ class Engine:
         fixed = self.bundle.unrolled_batch if graph in _UNROLLED else None
         draws_noise = graph == "sampler" and self._replays_without_noise()
         graph = "from_noise" if draws_noise else graph
-        sizes = self._sizes.setdefault(graph, BatchSize(self.device, fixed or self._max_batch))
+        asked = fixed or self.settings.max_batch
+        sizes = self._sizes.setdefault(graph, BatchSize(self.device, asked))
         count, start = count_of(feeds), 0
         while start < count:
             size = sizes.next(count - start)
@@ -115,16 +117,13 @@ class Engine:
         graph = self.bundle.graph(name)
         # CUDA has no kernels for the noise, which is copied to the GPU once in any case.
         if name == "noise" or (self.device == "openvino" and name not in _WITHOUT_LOOP):
-            return create_session(graph, replace(self._settings, device="cpu"))
+            return create_session(graph, self.settings, "cpu")
         # With classes, guidance decides how many rows the network gets: a size that may change.
-        replay = (
-            name == "from_noise"
-            and self.bundle.unrolled_steps is not None
-            and not self.bundle.class_names
-        )
-        session = create_session(graph, self._settings, like=self._first, replay=replay)
+        fixed = self.bundle.unrolled_steps is not None and not self.bundle.class_names
+        replay = fixed and name == "from_noise"
+        session = create_session(graph, self.settings, self._device, replay=replay)
         # The first session decides; another that cannot follow it to CUDA is an error.
-        self._first, self.device = self._first or session, session.device
+        self._device = session.device
         return session
 
     def _replays_without_noise(self) -> bool:

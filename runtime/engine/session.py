@@ -8,13 +8,13 @@ import numpy as np
 
 from ..background import Background
 from ..bundle.bundle import Graph
-from ..checking import Signature
+from ..checking import Port, Signature
 from ..device.device import DEVICES, cpu_instead, log_once, require_device, usable_device
 from ..device.placement import described, misplaced, placements
 from ..device.providers import providers
 from ..device.resources import default_threads
 from ..errors import BundleError, DeviceError
-from ..limits import MAX_THREADS, whole
+from ..limits import MAX_BATCH, MAX_THREADS, whole
 from .binding import DTYPES, Replay, run_kept
 from .conditioning import Feeds
 from .library import in_one_line, onnxruntime, run_error
@@ -36,16 +36,17 @@ class SessionSettings:
     """How graphs run: what a caller chooses.
 
     `device` is "auto", "cpu", "cuda" or "openvino"; `threads` is 1 … 1024, or None for the physical
-    cores that this process may use; with `low_power` threads sleep at once while they wait, which
-    leaves the processor to others and takes a little longer; with `tf32` a GPU rounds to 10 bits
-    for speed.
+    cores that this process may use; `max_batch` is 1 … 4096 images at once, or None; with
+    `low_power` threads sleep at once while they wait, which leaves the processor to others and
+    takes a little longer; with `tf32` a GPU rounds to 10 bits for speed.
 
-    Raises DeviceError for another device, ValueError for threads out of range or a flag that is
+    Raises DeviceError for another device, ValueError for a number out of range or a flag that is
     not a bool.
     """
 
     device: str = "auto"
     threads: int | None = None
+    max_batch: int | None = None
     low_power: bool = False
     tf32: bool = False
 
@@ -54,6 +55,8 @@ class SessionSettings:
             raise DeviceError(f"device={self.device!r}: expected one of {', '.join(DEVICES)}")
         if self.threads is not None:
             whole("threads", self.threads, 1, MAX_THREADS)
+        if self.max_batch is not None:
+            whole("max_batch", self.max_batch, 1, MAX_BATCH)
         for name, value in (("low_power", self.low_power), ("tf32", self.tf32)):
             if value not in (True, False):
                 raise ValueError(f"{name}={value!r}: expected True or False")
@@ -122,17 +125,17 @@ class Session:
 
 
 def create_session(
-    graph: Graph, settings: SessionSettings, *, like: Session | None = None, replay: bool = False
+    graph: Graph, settings: SessionSettings, device: str | None = None, *, replay: bool = False
 ) -> Session:
     """Load a graph: for "auto" on CUDA if possible, otherwise on the CPU.
 
-    `like` is another session of the same bundle: this one must get the same device. `replay` is for
-    a graph without control flow: CUDA captures and replays its kernels if onnxruntime can do that.
+    `device` overrules that of the settings. `replay` is for a graph without control flow: CUDA
+    captures and replays its kernels if onnxruntime can do that.
 
     Raises BundleError if the graph is damaged or differs from the manifest, DeviceError with the
     reason if it does not get its device, or if "cuda" would leave some of its nodes to the CPU.
     """
-    device = usable_device(settings.device) if like is None else like.device
+    device = device or usable_device(settings.device)
     if device in ("cpu", "openvino"):
         return _load(graph, settings, device)
     # For each convolution in float16, cuDNN complains once of an algorithm that onnxruntime then
@@ -143,8 +146,8 @@ def create_session(
     except DeviceError as error:
         if replay:
             log_once("INFO", f"{graph.file.name} is run without replay: {error}")
-            return create_session(graph, settings, like=like)
-        cpu_instead(device, str(error))  # which raises for "cuda", the device of `like`
+            return create_session(graph, settings, device)
+        cpu_instead(device, str(error))  # which raises for "cuda"
         return _load(graph, settings, "cpu")
 
 
@@ -186,7 +189,7 @@ def _load(graph: Graph, settings: SessionSettings, device: str, *, replay: bool 
     # Only onnxruntime's fallback would read it again; it is as large as the file.
     session._model_bytes = None
     require_device(device, session.get_providers())
-    graph.require(Signature.of(_ports(session.get_inputs()), _ports(session.get_outputs())))
+    graph.require(Signature(_ports(session.get_inputs()), _ports(session.get_outputs())))
     if device == "cuda" and (nodes := misplaced(placements(session))):
         problem = described(nodes, graph.file.name)
         if settings.device == "cuda":
@@ -196,9 +199,8 @@ def _load(graph: Graph, settings: SessionSettings, device: str, *, replay: bool 
     return Session(session, device, replay=replay)
 
 
-def _ports(entries: Iterable[Any]) -> list[dict[str, Any]]:
-    """Describe inputs or outputs as the manifest does."""
-    return [
-        {"name": entry.name, "dtype": DTYPES.get(entry.type, entry.type), "shape": entry.shape}
+def _ports(entries: Iterable[Any]) -> tuple[Port, ...]:
+    return tuple(
+        Port(entry.name, DTYPES.get(entry.type, entry.type), tuple(entry.shape))
         for entry in entries
-    ]
+    )

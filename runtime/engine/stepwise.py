@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from .batching import TOGETHER
 from .conditioning import Feeds, scalar
 from .engine import Engine, count_of, part
 from .session import Session
@@ -16,11 +17,38 @@ Progress = Callable[[int, int], object]
 
 
 def stepwise(engine: Engine, feeds: Feeds) -> Iterator[np.ndarray]:
-    """Yield the images of one batch after each step.
+    """Yield all images after each step, which their batches take one after the other.
 
     `feeds` are the inputs of sampler.onnx, or of from_noise.onnx: there seeds are only for fresh
     noise.
     """
+    batches = [_steps(engine, batch) for batch in _batches(engine, feeds)]
+    return map(np.concatenate, zip(*batches, strict=True))
+
+
+def stepwise_batches(
+    engine: Engine, feeds: Feeds, progress: Progress | None
+) -> Iterator[np.ndarray]:
+    """Yield the finished images, one batch at a time, for inputs as in `stepwise`.
+
+    progress(done, total) is called after each step of each batch.
+    """
+    batches, steps = _batches(engine, feeds), int(feeds["steps"])
+    for number, batch in enumerate(batches):
+        for step, images in enumerate(_steps(engine, batch), 1):
+            if progress is not None:
+                progress(number * steps + step, len(batches) * steps)
+            if step == steps:
+                yield images
+
+
+def _batches(engine: Engine, feeds: Feeds) -> list[Feeds]:
+    rows, size = np.arange(count_of(feeds)), engine.settings.max_batch or TOGETHER
+    return [part(feeds, rows[start : start + size]) for start in range(0, len(rows), size)]
+
+
+def _steps(engine: Engine, feeds: Feeds) -> Iterator[np.ndarray]:
+    """Yield the images of one batch after each step."""
     noise = feeds.get("noise")
     if noise is None:
         (noise,) = engine.run("noise", {"seeds": feeds["seeds"]})
@@ -33,25 +61,3 @@ def stepwise(engine: Engine, feeds: Feeds) -> Iterator[np.ndarray]:
         *values, images = engine.run("step", {"step": scalar(step), **state}, Session.run_kept)
         state |= dict(zip(carried, values, strict=True))
         yield images
-
-
-def stepwise_batches(
-    engine: Engine, feeds: Feeds, size: int, progress: Progress | None
-) -> Iterator[np.ndarray]:
-    """Yield the finished images, at most `size` at a time.
-
-    progress(done, total) is called after each step of each batch.
-    """
-    batches, steps = pieces(feeds, size), int(feeds["steps"])
-    for number, batch in enumerate(batches):
-        for step, images in enumerate(stepwise(engine, batch), 1):
-            if progress is not None:
-                progress(number * steps + step, len(batches) * steps)
-            if step == steps:
-                yield images
-
-
-def pieces(feeds: Feeds, size: int) -> list[Feeds]:
-    """Cut the inputs of all images into pieces for at most `size` images."""
-    count = count_of(feeds)
-    return [part(feeds, np.arange(count)[start : start + size]) for start in range(0, count, size)]

@@ -99,14 +99,11 @@ def png_name(number: int) -> str:
 def _read_settings(path: Path) -> dict[str, Any] | None:
     """Return the settings of a folder that was begun, None for another."""
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        return {**json.loads(path.read_text(encoding="utf-8"))}
     except FileNotFoundError:
         return None
-    except ValueError:
-        settings = None
-    if not isinstance(settings, dict):
-        raise ValueError(f"its {path.name} is damaged; choose another path")  # noqa: TRY004
-    return settings
+    except (TypeError, ValueError) as error:  # TypeError if it is no object
+        raise ValueError(f"its {path.name} is damaged; choose another path") from error
 
 
 def _is_whole(path: Path) -> bool:
