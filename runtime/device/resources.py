@@ -6,6 +6,7 @@ that the process may not use. Linux alone shows these limits. Elsewhere the func
 do not know. `root` is the folder that holds proc and sys.
 """
 
+import contextlib
 import math
 import os
 import sys
@@ -69,10 +70,12 @@ def available_bytes(root: Path = ROOT) -> int | None:
 
     The system and the container both set limits; the smaller one counts.
     """
-    groups = root / _GROUPS
-    limits = [_kernel_bytes(root / "proc/meminfo", "MemAvailable:")]
-    limits += [_left_bytes(groups / limit, groups / used) for limit, used in _MEMORY_LIMITS]
-    return min((limit for limit in limits if limit is not None), default=None)
+    groups, available = root / _GROUPS, _kernel_bytes(root / "proc/meminfo", "MemAvailable:")
+    limits = [] if available is None else [available]
+    for limit, used in _MEMORY_LIMITS:
+        with contextlib.suppress(ValueError):  # "max", or no such file
+            limits.append(max(0, int(_read(groups / limit)) - int(_read(groups / used))))
+    return min(limits, default=None)
 
 
 def _cpu_limits(root: Path) -> Iterator[float]:
@@ -109,13 +112,6 @@ def _kernel_bytes(file: Path, name: str) -> int | None:
     """Return the kilobytes beside `name` in one of Linux's tables, as bytes."""
     kilobytes = (line.split()[1] for line in _read(file).splitlines() if line.startswith(name))
     return next((1024 * int(number) for number in kilobytes), None)
-
-
-def _left_bytes(limit: Path, used: Path) -> int | None:
-    try:
-        return max(0, int(_read(limit)) - int(_read(used)))
-    except ValueError:  # "max", or no such file
-        return None
 
 
 def _read(file: Path) -> str:

@@ -38,10 +38,8 @@ def _listed(seeds: Any, seed: int) -> np.ndarray:
     if whole("seed", seed, 0, SEED_END - 1):
         raise ValueError(f"seed={seed}: expected none beside a list of seeds")
     if listed.ndim != 1 or listed.dtype.kind not in "iu" or not 1 <= len(listed) <= MAX_COUNT:
-        raise ValueError(
-            f"seeds: received {listed.dtype}{list(listed.shape)}, expected a list of 1 to "
-            f"{MAX_COUNT} whole numbers"
-        )
+        expected = f"a list of 1 to {MAX_COUNT} whole numbers"
+        raise ValueError(f"seeds: received {listed.dtype}{list(listed.shape)}, expected {expected}")
     for end in (listed.min(), listed.max()):
         whole("seeds", end, 0, SEED_END - 1)
     return listed.astype(np.int64)

@@ -20,6 +20,8 @@ _UNROLLED = ("sampler", "from_noise")
 # The graphs that never have a Loop, which onnxruntime's OpenVINO does not support.
 _WITHOUT_LOOP = ("step", "denoiser")
 
+Way = Callable[[Session, Mapping[str, Any]], list[Any]]
+
 
 class Engine:
     """The sessions of one bundle on one device; several threads may share it.
@@ -53,12 +55,7 @@ class Engine:
                 self._sessions[graph] = self._load(graph)
             return self._sessions[graph]
 
-    def run(
-        self,
-        name: str,
-        feeds: Mapping[str, Any],
-        way: Callable[[Session, Mapping[str, Any]], list[Any]] = Session.run,
-    ) -> list[Any]:
+    def run(self, name: str, feeds: Mapping[str, Any], way: Way = Session.run) -> list[Any]:
         """Run a graph once in one of a Session's ways: its outputs in order, for inputs by name.
 
         The inputs are checked, so the graph is at fault if that fails: a BundleError. But a GPU may
