@@ -67,8 +67,8 @@ class Sampler:
         tf32: bool = False,
     ) -> None:
         settings = SessionSettings(device, threads, max_batch, low_power, tf32)
-        chosen = shipped_bundle() if bundle is None else bundle
-        self.bundle = chosen if isinstance(chosen, Bundle) else open_bundle(chosen)
+        source = shipped_bundle() if bundle is None else bundle
+        self.bundle = source if isinstance(source, Bundle) else open_bundle(source)
         self._engine = Engine(self.bundle, settings)
 
     def __enter__(self) -> "Sampler":
@@ -116,14 +116,14 @@ class Sampler:
         progress(done, total) is called after each, counting the steps of all batches. An exception
         from it ends the sampling. The images agree with those without progress to 1/255.
         """
-        chosen = checked_seeds(count, seeds, seed)
+        seeds = checked_seeds(count, seeds, seed)
         steps = checked_steps(self.bundle, steps, baked=progress is None)
-        feeds = self._seeded(chosen, labels, guidance, steps=steps)
-        shape = (len(chosen), *self.bundle.image_shape)
-        images, filled = np.empty(shape, self.bundle.image_dtype), 0
+        feeds = self._seeded(seeds, labels, guidance, steps=steps)
+        shape = (len(seeds), *self.bundle.image_shape)
+        images, start = np.empty(shape, self.bundle.image_dtype), 0
         for batch in self._drawn("sampler", feeds, progress):
-            images[filled : filled + len(batch)] = batch
-            filled += len(batch)
+            images[start : start + len(batch)] = batch
+            start += len(batch)
         return images
 
     def batches(
@@ -137,11 +137,9 @@ class Sampler:
         guidance: float | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield the images of the seeds, in order, some at a time; only one batch is in memory."""
-        chosen, steps = (
-            checked_seeds(count, seeds, seed),
-            checked_steps(self.bundle, steps, baked=True),
-        )
-        return self._drawn("sampler", self._seeded(chosen, labels, guidance, steps=steps))
+        seeds = checked_seeds(count, seeds, seed)
+        steps = checked_steps(self.bundle, steps, baked=True)
+        return self._drawn("sampler", self._seeded(seeds, labels, guidance, steps=steps))
 
     def stepwise(
         self,
@@ -158,8 +156,8 @@ class Sampler:
         `images` holds all of them each time; the last agree with `sample` to 1/255. The bundle must
         hold the graphs "noise" and "step", which do all the mathematics. Stop iterating to cancel.
         """
-        chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self.bundle, steps)
-        feeds = self._seeded(chosen, labels, guidance, steps=steps)
+        seeds, steps = checked_seeds(count, seeds, seed), checked_steps(self.bundle, steps)
+        feeds = self._seeded(seeds, labels, guidance, steps=steps)
         return enumerate(stepwise(self._engine, feeds))
 
     def trajectory(
@@ -178,9 +176,9 @@ class Sampler:
         A frame is the network's estimate of the finished image, after every `every`-th step counted
         back from the last. The bundle must hold "trajectory", or "noise" and "step".
         """
-        chosen, steps = checked_seeds(count, seeds, seed), checked_steps(self.bundle, steps)
+        seeds, steps = checked_seeds(count, seeds, seed), checked_steps(self.bundle, steps)
         every = whole("every", every, 1, self.bundle.max_steps)
-        feeds = self._seeded(chosen, labels, guidance, steps=steps, every=every)
+        feeds = self._seeded(seeds, labels, guidance, steps=steps, every=every)
         if "trajectory" in self.bundle.graphs and self.device != "openvino":
             return np.concatenate([*self._engine.run_all("trajectory", feeds)], axis=1)
         frames = enumerate(stepwise(self._engine, feeds))
@@ -206,13 +204,13 @@ class Sampler:
         ends = [whole("seed_a", seed_a, 0, SEED_END - 1), whole("seed_b", seed_b, 0, SEED_END - 1)]
         first = np.full(whole("frames", frames, 2, MAX_COUNT), ends[0])
         steps = checked_steps(self.bundle, steps, baked=True)
-        shown = checked_conditioning(self.bundle, labels, guidance, seeds=first)
+        conditioning = checked_conditioning(self.bundle, labels, guidance, seeds=first)
         if self._engine.draws_fresh_noise():
             problem = "draws fresh noise in each step, expected a deterministic sampler"
             raise BundleError(f"{self.bundle.path} {problem}; export the model with --eta=0")
         start, end = self._engine.run("noise", {"seeds": np.array(ends, np.int64)})[0]
         noise = slerp(start, end, np.linspace(0.0, 1.0, frames))
-        feeds = {"noise": noise, **shown.feeds(steps=steps)}
+        feeds = {"noise": noise, **conditioning.feeds(steps=steps)}
         return np.concatenate([*self._drawn("from_noise", feeds)])
 
     def from_noise(
@@ -229,12 +227,10 @@ class Sampler:
         A bundle with fresh noise (eta above 0) draws it for `seeds`, one for each image; other
         bundles ignore them.
         """
-        noise, steps = (
-            checked_noise(self.bundle, noise),
-            checked_steps(self.bundle, steps, baked=True),
-        )
-        shown = checked_conditioning(self.bundle, labels, guidance, count=len(noise))
-        feeds = {"noise": noise, **shown.feeds(steps=steps)}
+        noise = checked_noise(self.bundle, noise)
+        steps = checked_steps(self.bundle, steps, baked=True)
+        conditioning = checked_conditioning(self.bundle, labels, guidance, count=len(noise))
+        feeds = {"noise": noise, **conditioning.feeds(steps=steps)}
         if self._engine.draws_fresh_noise():
             if seeds is None:
                 expected = "expected one for each image, since this bundle draws fresh noise"
@@ -257,8 +253,8 @@ class Sampler:
         sampling does.
         """
         images, steps = checked_images(self.bundle, images), checked_steps(self.bundle, steps)
-        shown = checked_conditioning(self.bundle, labels, guidance, count=len(images))
-        feeds = {"images": images, **shown.feeds(steps=steps)}
+        conditioning = checked_conditioning(self.bundle, labels, guidance, count=len(images))
+        feeds = {"images": images, **conditioning.feeds(steps=steps)}
         return np.concatenate([*self._engine.run_all("encode", feeds)])
 
     def reconstruct(
@@ -291,9 +287,9 @@ class Sampler:
         """
         images, steps = checked_images(self.bundle, images), checked_steps(self.bundle, steps)
         mask, count = checked_mask(self.bundle, mask, len(images)), len(images)
-        chosen = checked_seeds(count if seeds is None else None, seeds, seed, expected=count)
-        shown = checked_conditioning(self.bundle, labels, guidance, count=count)
-        feeds = {"images": images, "mask": mask, "seeds": chosen, **shown.feeds(steps=steps)}
+        seeds = checked_seeds(count if seeds is None else None, seeds, seed, expected=count)
+        conditioning = checked_conditioning(self.bundle, labels, guidance, count=count)
+        feeds = {"images": images, "mask": mask, "seeds": seeds, **conditioning.feeds(steps=steps)}
         return np.concatenate([*self._engine.run_all("inpaint", feeds)])
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -304,8 +300,8 @@ class Sampler:
         self, seeds: np.ndarray, labels: Labels | None, guidance: float | None, **numbers: int
     ) -> Feeds:
         """Return a graph's inputs for the images of these seeds."""
-        shown = checked_conditioning(self.bundle, labels, guidance, seeds=seeds)
-        return {"seeds": seeds, **shown.feeds(**numbers)}
+        conditioning = checked_conditioning(self.bundle, labels, guidance, seeds=seeds)
+        return {"seeds": seeds, **conditioning.feeds(**numbers)}
 
     def _drawn(
         self, graph: str, feeds: Feeds, progress: Progress | None = None

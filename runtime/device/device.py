@@ -28,7 +28,7 @@ _OLDEST_CAPABILITY = {13: (7, 5)}
 def usable_device(device: str) -> str:
     """Return `device`, or "cpu" for "auto" if something keeps CUDA from being used.
 
-    Raises DeviceError for another of DEVICES that is unavailable.
+    Raises DeviceError if another device is unavailable.
     """
     if device == "cpu":
         return device

@@ -25,12 +25,12 @@ def checked_seeds(
         number = whole("count", count, 1, MAX_COUNT)
         first = whole("seed", seed, 0, SEED_END - number)
         # Not arange(first, first + number): the end may be 2**63, one more than int64 holds.
-        chosen = np.arange(number, dtype=np.int64) + np.int64(first)
+        numbers = np.arange(number, dtype=np.int64) + np.int64(first)
     else:
-        chosen = _listed(count if seeds is None else seeds, seed)
-    if expected not in (None, len(chosen)):
-        raise ValueError(f"seeds: received {len(chosen)}, expected {expected}, one for each image")
-    return chosen
+        numbers = _listed(count if seeds is None else seeds, seed)
+    if expected not in (None, len(numbers)):
+        raise ValueError(f"seeds: received {len(numbers)}, expected {expected}, one for each image")
+    return numbers
 
 
 def _listed(seeds: Any, seed: int) -> np.ndarray:
@@ -52,14 +52,14 @@ def checked_steps(bundle: Bundle, steps: int | None, *, baked: bool = False) -> 
     """
     unrolled = bundle.unrolled_steps if baked else None
     default = unrolled or bundle.default_steps
-    chosen = whole("steps", default if steps is None else steps, 1, MAX_STEPS)
-    if chosen > bundle.max_steps:
+    steps = whole("steps", default if steps is None else steps, 1, MAX_STEPS)
+    if steps > bundle.max_steps:
         raise ValueError(
-            f"steps={chosen}: expected at most {bundle.max_steps}, the most of {bundle.path}"
+            f"steps={steps}: expected at most {bundle.max_steps}, the most of {bundle.path}"
         )
-    if unrolled not in (None, chosen):
-        raise ValueError(f"steps={chosen}: this bundle is unrolled for {unrolled} steps only")
-    return chosen
+    if unrolled not in (None, steps):
+        raise ValueError(f"steps={steps}: this bundle is unrolled for {unrolled} steps only")
+    return steps
 
 
 def checked_images(bundle: Bundle, images: Any) -> np.ndarray:

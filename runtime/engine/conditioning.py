@@ -25,7 +25,7 @@ class Conditioning(NamedTuple):
     numbers: Mapping[str, float]
 
     def feeds(self, **further: float) -> Feeds:
-        """Return all of them, and `further` numbers, as arrays that a graph takes."""
+        """Return both, with `further` numbers, as a graph's inputs by name."""
         numbers = {**self.numbers, **further}
         return {**self.rows, **{name: scalar(number) for name, number in numbers.items()}}
 

@@ -56,11 +56,11 @@ class Engine:
             return self._sessions[graph]
 
     def run(self, name: str, feeds: Mapping[str, Any], way: Way = Session.run) -> list[Any]:
-        """Run a graph once in one of a Session's ways: its outputs in order, for inputs by name.
+        """Run a graph once, in one of a Session's ways: its outputs in order, for inputs by name.
 
-        The inputs are checked, so the graph is at fault if that fails: a BundleError. But a GPU may
-        fail for other reasons, and memory may be short anywhere. Outputs of other shapes than the
-        manifest's are a BundleError too.
+        The inputs are checked, so a failure is the graph's, a BundleError, like outputs of other
+        shapes than the manifest says. But a GPU may fail for other reasons, and memory may be short
+        anywhere.
         """
         session, graph = self.session(name), self.bundle.graph(name)
         try:
@@ -85,7 +85,7 @@ class Engine:
         count, start = count_of(feeds), 0
         while start < count:
             size = sizes.next(count - start)
-            # Beyond the last image, a graph for a fixed number gets that one again.
+            # A graph for a fixed number of images gets the last one again, and that is dropped.
             batch = part(feeds, np.arange(start, start + (fixed or size)))
             began = time.perf_counter()
             if draws_noise:
@@ -143,7 +143,7 @@ def count_of(feeds: Feeds) -> int:
 
 
 def part(feeds: Feeds, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the inputs for these rows int64 [M]; those beyond the last are the last again."""
+    """Return the inputs of the images `rows` int64 [M]; a row beyond the last repeats the last."""
     return {
         name: array.take(rows, axis=0, mode="clip") if array.ndim else array
         for name, array in feeds.items()

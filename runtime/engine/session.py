@@ -170,9 +170,9 @@ def open_session(
 
     onnxruntime's errors pass through.
     """
-    chosen = providers(device, threads=options.intra_op_num_threads, **choices)
+    preferences = providers(device, threads=options.intra_op_num_threads, **choices)
     # onnxruntime's own fallback would print on stdout and hide the reason.
-    return onnxruntime.InferenceSession(content, options, providers=chosen, enable_fallback=0)
+    return onnxruntime.InferenceSession(content, options, providers=preferences, enable_fallback=0)
 
 
 def _load(graph: Graph, settings: SessionSettings, device: str, *, replay: bool = False) -> Session:
