@@ -201,6 +201,6 @@ def _load(graph: Graph, settings: SessionSettings, device: str, *, replay: bool 
 
 def _ports(entries: Iterable[Any]) -> tuple[Port, ...]:
     return tuple(
-        Port(entry.name, DTYPES.get(entry.type, entry.type), tuple(entry.shape))
+        Port(entry.name, str(DTYPES.get(entry.type, entry.type)), tuple(entry.shape))
         for entry in entries
     )
