@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from ..config import TrainConfig
 from ..streams import FLIP, stream_seed
@@ -24,11 +22,7 @@ Batch = tuple[tf.Tensor, tf.Tensor]
 
 
 def batches(
-    images: Images | NDArray[np.uint8],
-    config: TrainConfig,
-    *,
-    first_step: int,
-    shard: tuple[int, int] = (0, 1),
+    images: Images, config: TrainConfig, *, first_step: int, shard: tuple[int, int] = (0, 1)
 ) -> Iterator[Batch]:
     """Yield the batches of steps `first_step`, `first_step` + 1, …, of images flipped at random.
 
@@ -36,24 +30,22 @@ def batches(
     batch may span two epochs, so no image is left out. A shard (index, count) is rows index·B/count
     to (index + 1)·B/count of each batch, and reads no others. Raises what `Images.take` raises.
     """
-    store = images if isinstance(images, Images) else Images.of(images)
     first, end = ((shard[0] + k) * config.batch_size // shard[1] for k in (0, 1))
-    choice = _choice(len(store), config, rows=slice(first, end))
+    choice = _choice(len(images), config, rows=slice(first, end))
 
     def batch(step: int) -> Batch:
         with tf.device("cpu"):
             index, flip = (part.numpy() for part in choice(tf.constant(step, tf.int64)))
-            chosen = store.take(index)
-            chosen[flip] = chosen[flip, :, ::-1]
-            return tf.constant(chosen), tf.constant(store.labels[index])
+            pixels = images.take(index)
+            pixels[flip] = pixels[flip, :, ::-1]
+            return tf.constant(pixels), tf.constant(images.labels[index])
 
     return _ahead(batch, first_step)
 
 
 def _choice(count: int, config: TrainConfig, *, rows: slice) -> Callable[[tf.Tensor], Any]:
     """A function from a step int64 [] to the images int64 [n] and flips bool [n] of some rows."""
-    batch_size = config.batch_size
-    shape = [rows.stop - rows.start]
+    batch_size, shape = config.batch_size, [rows.stop - rows.start]
     seed, last = tf.constant(config.seed, tf.int64), tf.constant(count - 1, tf.int64)
 
     @tf.function(autograph=False)

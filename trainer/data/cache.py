@@ -40,10 +40,7 @@ class MemoryCache:
     def read(self, indices: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Fill rows of `images` [n, S, S, 3] by `indices` [n]; bool [n] says which it had."""
         written = self._written[indices]
-        if written.all():
-            images[:] = self._images[indices]
-        else:
-            images[written] = self._images[indices[written]]
+        images[written] = self._images[indices[written]]
         return written
 
     def write(self, index: int, image: NDArray[np.uint8]) -> None:
@@ -133,14 +130,6 @@ class Images:
         self.labels = np.full(count, -1, np.int64) if labels is None else labels
         self._count, self._cache, self._decode = count, cache, decode
         self._pool = ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="decode")
-
-    @classmethod
-    def of(cls, images: NDArray[np.uint8]) -> "Images":
-        """Images uint8 [n, S, S, 3] that are already in memory."""
-        cache = MemoryCache(len(images), images.shape[1])
-        for index, image in enumerate(images):
-            cache.write(index, image)
-        return cls(len(images), images.shape[1], cache=cache, decode=lambda index: images[index])
 
     def __len__(self) -> int:
         return self._count

@@ -26,14 +26,19 @@ class Listing:
     """The pictures of a folder, in the order of their relative POSIX paths.
 
     A picture in a subfolder belongs to the class of the subfolder's name, other pictures to none.
-    `fingerprint` follows from the paths and sizes of the files. `state` follows from the time of
+    `fingerprint` follows from the paths and sizes of the files. `identity` follows from the time of
     their last change too, so that a cache does not outlive a change.
     """
 
     folder: Path
     names: tuple[str, ...]
     fingerprint: str
-    state: str
+    identity: str
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The number of pictures to train on, and none to hold out."""
+        return len(self.names), 0
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -58,20 +63,18 @@ def list_folder(folder: Path) -> Listing:
     if not folder.is_dir():
         fault = "is not a folder" if folder.exists() else "does not exist"
         expected = "expected a folder of JPEG or PNG files; check it"
-        raise InputError(f"{_quoted(folder)} {fault}; {expected}")
+        raise InputError(f"{str(folder)!r} {fault}; {expected}")
     lost: list[OSError] = []
     names = sorted(_files(folder, lost))
     for error in lost:
-        _LOGGER.warning("%s cannot be listed (%s)", _quoted(error.filename), error.strerror)
-    if not names and lost:
-        raise InputError(
-            f"{_quoted(folder)} holds {len(lost)} folders and none can be listed (the first: "
-            f"{lost[0]}); {_NEEDED}; {_REPLACE}"
-        )
+        _LOGGER.warning("%r cannot be listed (%s)", str(error.filename), error.strerror)
     if not names:
-        raise InputError(f"{_quoted(folder)} holds no picture; {_NEEDED}; add some or pass another")
-    fingerprint, state = _digests(folder, names)
-    return Listing(folder, tuple(names), fingerprint, state)
+        fault, remedy = "no picture", "add some or pass another"
+        if lost:
+            fault = f"{len(lost)} folders and none can be listed (the first: {lost[0]})"
+            remedy = _REPLACE
+        raise InputError(f"{str(folder)!r} holds {fault}; {_NEEDED}; {remedy}")
+    return Listing(folder, tuple(names), *_digests(folder, names))
 
 
 def _files(folder: Path, lost: list[OSError]) -> Iterator[str]:
@@ -93,8 +96,8 @@ def _files(folder: Path, lost: list[OSError]) -> Iterator[str]:
 
 
 def _digests(folder: Path, names: Iterable[str]) -> tuple[str, str]:
-    """The fingerprint and the state of the files."""
-    sizes, state = hashlib.sha256(), hashlib.sha256()
+    """The fingerprint and the identity of the files."""
+    sizes, identity = hashlib.sha256(), hashlib.sha256()
     for name in names:
         try:
             status = os.stat(f"{folder}/{name}")  # noqa: PTH116, for the same reason
@@ -103,8 +106,8 @@ def _digests(folder: Path, names: Iterable[str]) -> tuple[str, str]:
             size = changed = 0
         line = name.encode("utf-8", "surrogateescape") + b"\0%d\0" % size
         sizes.update(line)
-        state.update(line + b"%d\0" % changed)
-    return f"files-{sizes.hexdigest()}", state.hexdigest()
+        identity.update(line + b"%d\0" % changed)
+    return f"files-{sizes.hexdigest()}", identity.hexdigest()
 
 
 class Pictures:
@@ -124,11 +127,10 @@ class Pictures:
 
     def read(self, index: int) -> NDArray[np.uint8]:
         """Picture `index`, or the next readable one, uint8 [image_size, image_size, 3]."""
-        count, labels = len(self._listing.names), self._labels
-        places = [*range(index, count), *range(index)]
-        if labels is not None:
-            places = [place for place in places if labels[place] == labels[index]]
-        return self.first_readable(places)
+        places = np.roll(np.arange(len(self._listing.names)), -index)
+        if self._labels is not None:
+            places = places[self._labels[places] == self._labels[index]]
+        return self.first_readable(places.tolist())
 
     def first_readable(self, places: Sequence[int]) -> NDArray[np.uint8]:
         """The first picture that can be read; warns once of each before it.
@@ -143,7 +145,7 @@ class Pictures:
         count = len(self._listing.names)
         tried = f" of the {len(places):,} tried" if len(places) < count else ""
         raise InputError(
-            f"{_quoted(self._listing.folder)} holds {count} pictures and none{tried} can be read "
+            f"{str(self._listing.folder)!r} holds {count} pictures and none{tried} can be read "
             f"(the first: {self._unreadable[places[0]]}); {_NEEDED}; {_REPLACE}"
         )
 
@@ -162,8 +164,3 @@ class Pictures:
             self._named.update(unnamed)
         for index in unnamed:
             _LOGGER.warning("%s (the next picture takes its place)", self._unreadable[index])
-
-
-def _quoted(path: Path | str) -> str:
-    """Return the path quoted, so that a name with a line break stays on one line."""
-    return repr(str(path))

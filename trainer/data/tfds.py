@@ -84,10 +84,9 @@ def find_builder(name: str, data_dir: str | None) -> Any:
     except (ValueError, ImportError, OSError, AttributeError) as error:
         # DatasetNotFoundError and malformed names are ValueErrors.
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
-        hint = (
-            f"; did you mean tfds:{near[0]}?" if near else "; see the tensorflow-datasets catalog"
-        )
-        raise InputError(f"data=tfds:{name}: not a known tensorflow-datasets name{hint}") from error
+        hint = f"did you mean tfds:{near[0]}?" if near else "see the tensorflow-datasets catalog"
+        problem = "not a known tensorflow-datasets name"
+        raise InputError(f"data=tfds:{name}: {problem}; {hint}") from error
 
 
 def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any:
@@ -118,8 +117,8 @@ def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any
 def _paths_of(folder: Path) -> set[Path]:
     """The data set's folder, the downloads beside it, all that is in them, and their parent."""
     roots = (folder, folder.parent / "downloads")
-    paths = {path for root in roots if root.exists() for path in (root, *root.rglob("*"))}
-    return paths | {path for path in (folder.parent,) if path.exists()}
+    paths = {folder.parent, *roots, *(path for root in roots for path in root.rglob("*"))}
+    return {path for path in paths if path.exists()}
 
 
 def clear_partial_download(folder: Path, before: set[Path]) -> None:
