@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 
 from .canvas import Floats, colours, darken, grid, mix, ramp
 from .species import PALETTES, SPECIES, Species
@@ -51,9 +52,7 @@ class _Bloom:
         return mix(canvas, colour, np.clip(depth * (1 / self.pixel) + 0.5, 0, 1))
 
 
-def paint_flower(
-    canvas: Floats, pose: Pose, *, species: str, random: np.random.Generator
-) -> Floats:
+def paint_flower(canvas: Floats, pose: Pose, *, species: str, random: Generator) -> Floats:
     """Return the canvas [3, side, side] with a flower of that species and its shadow on it."""
     palettes, counts = PALETTES[species], SPECIES[species].petal_counts
     palette = colours(palettes[random.integers(len(palettes))])
@@ -76,7 +75,7 @@ def _polar(pose: Pose, side: int) -> tuple[Floats, Floats, Floats, float]:
     return np.hypot(flat, steep), angle, light, 2 / (side * pose.radius)
 
 
-def _paint_petals(canvas: Floats, bloom: _Bloom, layer: int, random: np.random.Generator) -> Floats:
+def _paint_petals(canvas: Floats, bloom: _Bloom, layer: int, random: Generator) -> Floats:
     """Paint one ring of petals and, if it is not the first, its shadow on the one beneath."""
     species, count = bloom.species, bloom.petal_count
     # Half a petal of turn shows the layer beneath; a little chance keeps it alive.
