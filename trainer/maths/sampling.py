@@ -9,7 +9,8 @@ from ..config import SOLVERS, TIME_GRIDS
 from ..errors import InputError, check_choice
 from .diffusion import Denoiser, noise_between, to_uint8
 from .guidance import Conditioning
-from .solvers import Estimate, Rates, Solver, Stage, State, solver_named
+from .schedules import Rates
+from .solvers import Estimate, Solver, Stage, State, solver_named
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,7 @@ class Sampling:
         at = Stage(*around, first=tf.equal(step, 0), last=tf.equal(step + 1, steps))
         if hold:
             image = hold(image)
-            signal, noise = at.current
-            noise = noise_between(noisy, image, signal_rate=signal, noise_rate=noise)
+            noise = noise_between(noisy, image, at.current)
         own = {name: state[name] for name in self._solver.carried}
         settings = {"eta": self.eta, "fresh_noise": fresh_noise} if self.eta else {}
         noisy, own = self._solver.update(at, Estimate(noisy, image, noise), own, **settings)
@@ -88,4 +88,4 @@ class Sampling:
     def rates(self, step: tf.Tensor, steps: tf.Tensor) -> Rates:
         """Rates at t_k; k = 0 … steps and `steps` are int64 []."""
         schedule = self.denoiser.schedule
-        return Rates(*schedule.rates(schedule.grid_time(step, steps, self.time_grid)))
+        return schedule.rates(schedule.grid_time(step, steps, self.time_grid))

@@ -53,11 +53,10 @@ def losses(
     """
     image = denoiser.normalise(tf.cast(images, tf.float32) / 255)
     times = denoiser.schedule.training_time(uniform)
-    signal_rate, noise_rate = denoiser.schedule.rates(times[:, None, None, None])
-    rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
-    noisy = add_noise(image, epsilon, **rates)
-    target = training_target(config.prediction, image, epsilon, **rates)
+    rates = denoiser.schedule.rates(times[:, None, None, None])
+    noisy = add_noise(image, epsilon, rates)
+    target = training_target(config.prediction, image, epsilon, rates)
     inputs = [noisy, times] if config.num_classes is None else [noisy, times, labels]
     error = tf.reduce_mean(tf.square(network(inputs, training=True) - target), [1, 2, 3])
-    weight = loss_weight(config.loss_weighting, config.prediction, **rates)
+    weight = loss_weight(config.loss_weighting, config.prediction, rates)
     return error * weight[:, 0, 0, 0], times
