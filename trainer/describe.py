@@ -93,8 +93,8 @@ def _memory(network: keras.Model, config: TrainConfig) -> Iterator[str]:
     values = sum(level.values for level in levels(network)) * config.batch_size * size
     kept = network.count_params() * _BYTES_PER_PARAMETER
     yield (
-        f"memory    {_megabytes(kept)} for weights, gradients, average and Adam's moments; "
-        f"up to {_megabytes(values)} for what {config.batch_size} images leave in the network"
+        f"memory    {kept / 1e6:,.0f} MB for weights, gradients, average and Adam's moments; "
+        f"up to {values / 1e6:,.0f} MB for what {config.batch_size} images leave in the network"
     )
 
 
@@ -127,9 +127,8 @@ def _place(config: TrainConfig) -> str:
         return devices[0]
     if config.distribute == "mirrored":
         return ", ".join(devices)
-    cluster = cluster_from_environment()
-    workers = cluster.workers
-    place = f"worker {cluster.index} in {len(workers)} ({', '.join(workers)})"
+    workers, index = cluster_from_environment()
+    place = f"worker {index} in {len(workers)} ({', '.join(workers)})"
     return f"{', '.join(devices)} of {place}"
 
 
@@ -146,7 +145,3 @@ def _state(run_dir: Path, config: TrainConfig, resume: str, network: keras.Model
         return f"{run_dir} would go on from {Path(newest).name}"
     begun = f", with the weights of {config.init_from}" if config.init_from else ""
     return f"{run_dir} would begin{begun}"
-
-
-def _megabytes(count: float) -> str:
-    return f"{count / 1e6:,.0f} MB"

@@ -7,6 +7,7 @@ samples/*.png     preview grids;  metrics.csv and logs/ the numbers
 cache/            decoded images of --cache=disk, which may be removed at any time between commands
 """
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -199,11 +200,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def package_versions(packages: Iterable[str]) -> dict[str, str | None]:
     """The installed version of each package, None for one that is not installed."""
-    return {name: _version(name) for name in packages}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    versions: dict[str, str | None] = dict.fromkeys(packages)
+    for name in versions:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions

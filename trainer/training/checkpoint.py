@@ -54,10 +54,10 @@ class Checkpoints:
         for file in earlier:
             file.unlink()
 
-    def restore(self) -> bool:
-        """Load the newest readable checkpoint; False if there is none at all.
+    def restore(self, *, required: bool = False) -> bool:
+        """Load the newest readable checkpoint; False if there is none and none is `required`.
 
-        Raises InputError if none of the checkpoints fits.
+        Raises InputError if none of the checkpoints fits, or a required one is missing.
         """
         reasons = []
         paths = [index.with_suffix("") for index in self._folder.glob("step-*.index")]
@@ -76,5 +76,10 @@ class Checkpoints:
             raise InputError(
                 f"cannot be resumed: {', '.join(reasons)}; expected a checkpoint of this run's "
                 "settings; restore one, or choose another --run_dir"
+            )
+        if required:
+            raise InputError(
+                f"{self._folder}: holds no checkpoint; expected the checkpoints of the run in "
+                f"{self._folder.parent}; restore them, or choose another --run_dir"
             )
         return False

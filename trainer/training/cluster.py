@@ -4,8 +4,7 @@ import json
 import os
 import socket
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import InputError
 
@@ -16,25 +15,11 @@ _JOBS = ("chief", "worker")
 _RETRY_S = 0.1
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """The addresses `host:port` of all workers, the chief's first, and the index of this process.
-
-    Raises InputError for a malformed or repeated address.
-    """
+class Cluster(NamedTuple):
+    """The addresses `host:port` of all workers, the chief's first, and this process's index."""
 
     workers: tuple[str, ...]
     index: int
-
-    def __post_init__(self) -> None:
-        for address in self.workers:
-            host, _, port = address.rpartition(":")
-            if not (host and port.isdecimal() and 0 < int(port) < 2**16):
-                raise InputError(f"TF_CONFIG: worker {address!r}: expected host:port")
-        if len(set(self.workers)) < len(self.workers):
-            raise InputError(
-                f"TF_CONFIG: {', '.join(self.workers)}: expected another address for each worker"
-            )
 
 
 def cluster_from_environment() -> Cluster:
@@ -67,15 +52,25 @@ def cluster_from_environment() -> Cluster:
             f"TF_CONFIG: task {kind} {index!r}: expected an index from 0 to {len(own) - 1}, of "
             f"the addresses of {kind}"
         )
-    chiefs = addresses.get("chief", ())
-    place = index if kind == "chief" else len(chiefs) + index
-    return Cluster(chiefs + addresses.get("worker", ()), place)
+    workers = tuple(address for job in _JOBS for address in addresses.get(job, ()))
+    _check_addresses(workers)
+    return Cluster(workers, workers.index(own[index]))
 
 
-def _addresses(value: Any) -> tuple[str, ...]:
+def _addresses(value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(address, str) for address in value):
         raise TypeError(f"{value!r} is no list of addresses")
-    return tuple(value)
+    return value
+
+
+def _check_addresses(workers: tuple[str, ...]) -> None:
+    for address in workers:
+        host, _, port = address.rpartition(":")
+        if not (host and port.isdecimal() and 0 < int(port) < 2**16):
+            raise InputError(f"TF_CONFIG: worker {address!r}: expected host:port")
+    if len(set(workers)) < len(workers):
+        expected = "expected another address for each worker"
+        raise InputError(f"TF_CONFIG: {', '.join(workers)}: {expected}")
 
 
 def wait_for_workers(cluster: Cluster, *, timeout_s: float) -> None:
@@ -84,9 +79,9 @@ def wait_for_workers(cluster: Cluster, *, timeout_s: float) -> None:
     Meanwhile this worker listens on its own. Raises InputError if that address is taken, and
     ConnectionError with the workers that do not answer in `timeout_s` seconds.
     """
-    deadline = time.monotonic() + timeout_s
-    silent = [address for address in cluster.workers if address != cluster.workers[cluster.index]]
-    with _listening(cluster.workers[cluster.index]):
+    deadline, own = time.monotonic() + timeout_s, cluster.workers[cluster.index]
+    silent = [address for address in cluster.workers if address != own]
+    with _listening(own):
         while silent := [address for address in silent if not _answers(address)]:
             if time.monotonic() > deadline:
                 raise ConnectionError(

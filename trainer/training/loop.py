@@ -25,21 +25,21 @@ from .checkpoint import Checkpoints
 from .step import Trainer
 
 _EVAL_BATCH = 64
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[str]]:
     """A list to which a SIGTERM or SIGINT adds its name, so that a loop can end between steps."""
     received: list[str] = []
-    before = [
-        signal.signal(number, lambda number, _: received.append(signal.Signals(number).name))
-        for number in _STOPPING
-    ]
+
+    def receive(number: int, _: object) -> None:
+        received.append(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield received
     finally:
-        for number, handler in zip(_STOPPING, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 

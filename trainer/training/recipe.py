@@ -24,8 +24,7 @@ def loss_weight(weighting: str, prediction: str, rates: Rates) -> tf.Tensor:
     The squared errors of ε, v and x_0 are one error on three scales: the error of x_0 is
     noise²/signal² times the error of ε, and noise² times the error of v. `uniform` leaves each
     scale. `velocity` converts each to the error of v. `min_snr` converts each to
-    min(signal²/noise², 5) times the error of x_0 (arXiv 2303.09556). Raises InputError for another
-    name.
+    min(signal²/noise², 5) times the error of x_0 (arXiv 2303.09556). InputError for another name.
     """
     check_choice("loss_weighting", weighting, LOSS_WEIGHTINGS)
     ones, signal, noise = tf.ones_like(rates.signal), *map(tf.square, rates)

@@ -38,17 +38,17 @@ def train(
     keras.utils.set_random_seed(config.seed)
     trainer = Trainer(config, summary, replicas)
     checkpoints = Checkpoints(run.checkpoints, trainer)
-    restored = exists and _restore(run, checkpoints, resume)
+    # A run that has averaged weights but no checkpoint has lost it.
+    required = resume == "must" or run.ema_weights.exists()
+    restored = exists and checkpoints.restore(required=required)
     earlier: list[dict[str, Any]] = []
     if config.init_from and not restored:
         trainer.begin_with(initial_weights(Path(config.init_from), config, trainer.average))
         earlier = earlier_runs(Path(config.init_from))
     first_step = int(trainer.step)
     if first_step > config.train_steps:
-        raise InputError(
-            f"train_steps={config.train_steps}: the run is at step {first_step} already; give a "
-            "larger number to go on"
-        )
+        problem = f"the run is at step {first_step} already; give a larger number to go on"
+        raise InputError(f"train_steps={config.train_steps}: {problem}")
     quality = Quality(config, images, trainer.denoiser)
     with replicas.naming_lost_workers():
         # Paths may differ from machine to machine.
@@ -57,8 +57,7 @@ def train(
         if replicas.is_chief:
             run.make()
             run.write_config(config, summary, earlier)
-        begun = f"{_in_words(config, summary, images, trainer, first_step)}{quality}"
-        print(begun, flush=True)
+        print(f"{_in_words(config, summary, images, trainer, first_step)}{quality}", flush=True)
         TrainingLoop(run, config, images, trainer, checkpoints, quality).run(first_step)
 
 
@@ -74,21 +73,6 @@ def _in_words(
         f"{trainer.network.count_params():,} parameters; {config.precision}; "
         f"{start} to step {config.train_steps:,}."
     )
-
-
-def _restore(run: RunDirectory, checkpoints: Checkpoints, resume: str) -> bool:
-    """Restore the newest checkpoint of a run that exists; False before its first checkpoint.
-
-    Raises InputError for a run that has lost its checkpoints.
-    """
-    if checkpoints.restore():
-        return True
-    if resume == "must" or run.ema_weights.exists():
-        raise InputError(
-            f"{run.checkpoints}: holds no checkpoint; expected the checkpoints of the run in "
-            f"{run.path}; restore them, or choose another --run_dir"
-        )
-    return False
 
 
 def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> bool:
