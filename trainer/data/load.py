@@ -67,10 +67,8 @@ def pixel_statistics(
     mean = weights @ levels
     std = np.sqrt((weights * (levels - mean[:, None]) ** 2).sum(axis=1))
     if std.min() < 1e-3:
-        raise InputError(
-            f"the images' channels have standard deviations {std.round(5).tolist()}: expected "
-            "pictures that differ from one flat colour"
-        )
+        received = f"the images' channels have standard deviations {std.round(5).tolist()}"
+        raise InputError(f"{received}: expected pictures that differ from one flat colour")
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
@@ -95,10 +93,10 @@ def load_images(
         return _of_folder(source, config, cache, path)
     train, held_out, fingerprint = decode_all(source, config.image_size, path)
     if not len(train):
-        raise InputError(
-            f"data={config.data}: no image is left to train on; expected split="
-            f"{config.split} to hold images that eval_split={config.eval_split} does not"
+        expected = (
+            f"split={config.split} to hold images that eval_split={config.eval_split} does not"
         )
+        raise InputError(f"data={config.data}: no image is left to train on; expected {expected}")
     class_names = source.class_names if config.num_classes else ()
     if class_names:
         labels = np.concatenate([train.labels, held_out.labels])
@@ -153,10 +151,8 @@ def _source(config: TrainConfig, *, download: bool) -> Listing | OrderedImages:
         remedy = "each in a folder of its own" if kind == "folder" else "or leave it out"
         raise InputError(f"{received} no classes; expected pictures of classes, {remedy}")
     listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    raise InputError(
-        f"{received} {len(names)} classes ({listed}); give num_classes={len(names)}, or leave it "
-        "out"
-    )
+    remedy = f"give num_classes={len(names)}, or leave it out"
+    raise InputError(f"{received} {len(names)} classes ({listed}); {remedy}")
 
 
 def _synthetic(count: int, config: TrainConfig) -> OrderedImages:

@@ -92,10 +92,8 @@ def _written(examples: Examples, image_size: int, cache: Cache) -> Images:
 def _images(labels: list[int], image_size: int, cache: Cache) -> Images:
     def damaged(index: int) -> NDArray[np.uint8]:
         place = cache.path.parent if isinstance(cache, DiskCache) else "memory"
-        raise InputError(
-            f"{place}: image {index} of the cache is damaged; remove the folder and give the same "
-            "command again"
-        )
+        remedy = "remove the folder and give the same command again"
+        raise InputError(f"{place}: image {index} of the cache is damaged; {remedy}")
 
     numbers = np.array(labels, np.int64)
     return Images(len(labels), image_size, cache=cache, decode=damaged, labels=numbers)

@@ -59,10 +59,8 @@ def _split(name: str, builder: Any, split: str) -> tuple[int, Iterable[dict]]:
         count = builder.info.splits[split].num_examples
         examples = builder.as_dataset(split=split)
     except (ValueError, KeyError, AssertionError) as error:
-        raise InputError(
-            f"split={split}: not a split of tfds:{name}, expected one or a combination of "
-            f"{', '.join(builder.info.splits)}"
-        ) from error
+        expected = f"expected one or a combination of {', '.join(builder.info.splits)}"
+        raise InputError(f"split={split}: not a split of tfds:{name}, {expected}") from error
     if count < 1:
         raise InputError(f"split={split}: holds no image of tfds:{name}; choose a larger slice")
     return count, examples
@@ -95,10 +93,10 @@ def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any
         return builder
     place = data_dir or builder.data_path
     if not download:
-        raise InputError(
-            f"data=tfds:{name}: not prepared under {place}; give its place with --data_dir, "
-            "or add --download to download and prepare it there"
+        remedy = (
+            "give its place with --data_dir, or add --download to download and prepare it there"
         )
+        raise InputError(f"data=tfds:{name}: not prepared under {place}; {remedy}")
     folder = next(p for p in Path(builder.data_path).parents if p.name == builder.name)
     before = _paths_of(folder)
     try:

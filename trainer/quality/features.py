@@ -117,10 +117,8 @@ def flower_network(content: bytes | None = None) -> FeatureExtractor:
         content = Path(__file__).with_name(FLOWER_FILE).read_bytes()
     fingerprint = hashlib.sha256(content).hexdigest()
     if fingerprint != FLOWER_SHA256:
-        received, expected = fingerprint[:12], f"expected {FLOWER_SHA256[:12]}…"
-        raise InputError(
-            f"{FLOWER_FILE}: has SHA-256 {received}…, {expected}; install diffkiln again"
-        )
+        received = f"has SHA-256 {fingerprint[:12]}…, expected {FLOWER_SHA256[:12]}…"
+        raise InputError(f"{FLOWER_FILE}: {received}; install diffkiln again")
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         weights = {name: file[name].astype(np.float32) for name in file.files}
     return FeatureExtractor("flower network", fingerprint, lambda images: features(images, weights))

@@ -95,10 +95,8 @@ class RunDirectory:
             with tempfile.TemporaryFile(dir=self.path):
                 pass
         except OSError as error:
-            raise InputError(
-                f"run_dir={self.path}: cannot be written to ({error.strerror}); "
-                "choose another folder"
-            ) from error
+            problem = f"cannot be written to ({error.strerror}); choose another folder"
+            raise InputError(f"run_dir={self.path}: {problem}") from error
 
     def write_config(
         self, config: TrainConfig, data: DataSummary, earlier: Sequence[Mapping[str, Any]] = ()
@@ -129,9 +127,8 @@ class RunDirectory:
         try:
             return Best(**_read_json(self.best))
         except TypeError as error:
-            raise InputError(
-                f"{self.best}: not as diffkiln-train writes it ({error}); remove the file"
-            ) from error
+            problem = f"not as diffkiln-train writes it ({error}); remove the file"
+            raise InputError(f"{self.best}: {problem}") from error
 
     def read_step(self) -> int:
         """The step of the averaged weights, 0 if there are none or they do not say."""
@@ -153,10 +150,8 @@ class RunDirectory:
         content = _read_json(self.config)
         version = content.get("schema_version")
         if version != SCHEMA_VERSION:
-            raise InputError(
-                f"{self.config}: schema_version is {version}, expected {SCHEMA_VERSION}; "
-                "use the version of diffkiln that trained it"
-            )
+            expected = f"expected {SCHEMA_VERSION}; use the version of diffkiln that trained it"
+            raise InputError(f"{self.config}: schema_version is {version}, {expected}")
         try:
             data = dict(content["data"])
             for name in ("pixel_mean", "pixel_std"):
@@ -166,9 +161,8 @@ class RunDirectory:
         except InputError as error:
             raise InputError(f"{self.config}: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"{self.config}: not as diffkiln-train writes it ({error!r}); restore the file"
-            ) from error
+            problem = f"not as diffkiln-train writes it ({error!r}); restore the file"
+            raise InputError(f"{self.config}: {problem}") from error
 
 
 def write_step(weights: Path, step: int) -> None:
@@ -188,9 +182,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise InputError(
-            f"{path.parent}: holds no config.json; expected the --run_dir of diffkiln-train"
-        ) from error
+        expected = "expected the --run_dir of diffkiln-train"
+        raise InputError(f"{path.parent}: holds no config.json; {expected}") from error
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}); restore the file") from error
     if not isinstance(content, dict):

@@ -29,10 +29,8 @@ def load_network(path: Path, config: NetworkConfig) -> keras.Model:
             network.load_weights(path)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{path}: does not hold the weights of this run's network ({reason}); "
-            "restore the file, or train again"
-        ) from error
+        problem = f"does not hold the weights of this run's network ({reason})"
+        raise InputError(f"{path}: {problem}; restore the file, or train again") from error
     return network
 
 
@@ -47,10 +45,9 @@ def initial_weights(source: Path, config: TrainConfig, network: keras.Model) -> 
     elif (source / "config.json").is_file():
         weights = _of_run(source, config, network)
     else:
-        raise InputError(
-            f"init_from={source}: holds neither config.json nor bundle.json; expected a run of "
-            "diffkiln-train or a bundle"
-        )
+        problem = "holds neither config.json nor bundle.json"
+        expected = "expected a run of diffkiln-train or a bundle"
+        raise InputError(f"init_from={source}: {problem}; {expected}")
     shapes = [tuple(variable.shape) for variable in network.weights]
     numbers = sum(values.size for values in weights)
     received = f"its network has {len(weights)} weights of {numbers:,} numbers"
@@ -84,10 +81,9 @@ def _of_bundle(source: Path, config: TrainConfig) -> list[np.ndarray]:
         weights = [reader.get_tensor(name) for name in names]
     except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"init_from={source}: cannot be read as a bundle ({reason}); expected one that "
-            "diffkiln-export wrote, with its saved_model"
-        ) from error
+        problem = f"init_from={source}: cannot be read as a bundle ({reason})"
+        expected = "expected one that diffkiln-export wrote, with its saved_model"
+        raise InputError(f"{problem}; {expected}") from error
     _require_prediction(source, prediction, config)
     _require(conditioning == "time", source, f"its conditioning is {conditioning}", "time")
     return weights
@@ -100,7 +96,5 @@ def _require_prediction(source: Path, prediction: Any, config: TrainConfig) -> N
 
 def _require(fits: bool, source: Path, received: str, expected: object) -> None:
     if not fits:
-        raise InputError(
-            f"init_from={source}: {received}, expected {expected}; give the same settings of the "
-            "network, or another folder"
-        )
+        remedy = "give the same settings of the network, or another folder"
+        raise InputError(f"init_from={source}: {received}, expected {expected}; {remedy}")

@@ -29,10 +29,8 @@ def cluster_from_environment() -> Cluster:
     """
     text = os.environ.get("TF_CONFIG")
     if not text:
-        raise InputError(
-            f"distribute=multi_worker: TF_CONFIG is not set; {_EXPECTED}, another index for each "
-            "worker"
-        )
+        expected = f"{_EXPECTED}, another index for each worker"
+        raise InputError(f"distribute=multi_worker: TF_CONFIG is not set; {expected}")
     try:
         content = json.loads(text)
         jobs, task = content["cluster"], content["task"]
@@ -42,16 +40,12 @@ def cluster_from_environment() -> Cluster:
         raise InputError(f"TF_CONFIG={text}: cannot be read ({error!r}); {_EXPECTED}") from error
     unknown = sorted(set(addresses) - set(_JOBS)) or ([] if kind in addresses else [kind])
     if unknown:
-        raise InputError(
-            f"TF_CONFIG: {', '.join(unknown)}: no such job; expected {' or '.join(_JOBS)}, and "
-            "the task's job in the cluster"
-        )
+        expected = f"expected {' or '.join(_JOBS)}, and the task's job in the cluster"
+        raise InputError(f"TF_CONFIG: {', '.join(unknown)}: no such job; {expected}")
     own = addresses[kind]
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(own):
-        raise InputError(
-            f"TF_CONFIG: task {kind} {index!r}: expected an index from 0 to {len(own) - 1}, of "
-            f"the addresses of {kind}"
-        )
+        expected = f"expected an index from 0 to {len(own) - 1}, of the addresses of {kind}"
+        raise InputError(f"TF_CONFIG: task {kind} {index!r}: {expected}")
     workers = tuple(address for job in _JOBS for address in addresses.get(job, ()))
     _check_addresses(workers)
     return Cluster(workers, workers.index(own[index]))
@@ -97,10 +91,9 @@ def _listening(address: str) -> socket.socket:
         # The same addresses that TensorFlow's server listens on.
         return socket.create_server(("", port), backlog=128)
     except OSError as error:
-        raise InputError(
-            f"TF_CONFIG: cannot listen on port {port} of {address} ({error.strerror}); choose "
-            "another port, or end the process that has it"
-        ) from error
+        problem = f"cannot listen on port {port} of {address} ({error.strerror})"
+        remedy = "choose another port, or end the process that has it"
+        raise InputError(f"TF_CONFIG: {problem}; {remedy}") from error
 
 
 def _answers(address: str) -> bool:

@@ -49,10 +49,8 @@ class Replicas:
     def check_batch(self, batch_size: int) -> None:
         """Raise InputError for a batch that the replicas cannot share equally."""
         if batch_size % self.count:
-            raise InputError(
-                f"batch_size={batch_size}: expected a multiple of {self.count}, the number of "
-                "replicas that share a batch"
-            )
+            expected = f"a multiple of {self.count}, the number of replicas that share a batch"
+            raise InputError(f"batch_size={batch_size}: expected {expected}")
 
     def run(self, step: Callable[..., Any], *arguments: Any) -> Any:
         """Call `step` on every replica, and return the result of the first one here."""

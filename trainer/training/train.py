@@ -77,24 +77,20 @@ def _in_words(
 
 def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> bool:
     """Whether a run of these settings exists; raises InputError for a folder that is unusable."""
-    if run.is_new:
-        if resume == "must":
-            raise InputError(f"run_dir={run.path}: nothing to resume; expected an existing run")
+    if run.is_new and resume != "must":
         return False
-    if not run.config.exists():
-        raise InputError(
-            f"run_dir={run.path}: exists and is not a run of diffkiln-train (no config.json); "
-            "choose a new folder"
-        )
-    if resume == "never":
-        raise InputError(f"run_dir={run.path}: holds a run already; choose a new folder")
-    differences = run.read_config()[0].differences(config)
-    if differences:
-        raise InputError(
-            f"run_dir={run.path}: holds a run of other settings ({'; '.join(differences)}); "
-            "give the same settings to go on, or choose a new folder"
-        )
-    return True
+    if run.is_new:
+        problem = "nothing to resume; expected an existing run"
+    elif not run.config.exists():
+        problem = "exists and is not a run of diffkiln-train (no config.json); choose a new folder"
+    elif resume == "never":
+        problem = "holds a run already; choose a new folder"
+    elif differences := "; ".join(run.read_config()[0].differences(config)):
+        remedy = "give the same settings to go on, or choose a new folder"
+        problem = f"holds a run of other settings ({differences}); {remedy}"
+    else:
+        return True
+    raise InputError(f"run_dir={run.path}: {problem}")
 
 
 def _same_data(run: RunDirectory, config: TrainConfig, images: ImageData) -> DataSummary:
