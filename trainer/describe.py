@@ -71,8 +71,8 @@ def describe(
 ) -> str:
     """The network as a table, the memory it needs, and what `train` would do."""
     network = build_unet(config.network, dtype=config.precision)
-    plan, run = _plan(config, download), _state(run_dir, config, resume, network)
-    return "\n".join([*_table(network), "", *_memory(network, config), *plan, f"run       {run}"])
+    run = f"run       {_state(run_dir, config, resume, network)}"
+    return "\n".join([*_table(network), "", *_plan(network, config, download), run])
 
 
 def _table(network: keras.Model) -> Iterator[str]:
@@ -88,7 +88,7 @@ def _line(*cells: str | int) -> str:
     return "{:>9}{:>10}{:>14}{:>13}{:>17}".format(*texts)
 
 
-def _memory(network: keras.Model, config: TrainConfig) -> Iterator[str]:
+def _plan(network: keras.Model, config: TrainConfig, download: bool) -> Iterator[str]:
     size = 4 if config.precision == "float32" else 2
     values = sum(level.values for level in levels(network)) * config.batch_size * size
     kept = network.count_params() * _BYTES_PER_PARAMETER
@@ -96,9 +96,6 @@ def _memory(network: keras.Model, config: TrainConfig) -> Iterator[str]:
         f"memory    {kept / 1e6:,.0f} MB for weights, gradients, average and Adam's moments; "
         f"up to {values / 1e6:,.0f} MB for what {config.batch_size} images leave in the network"
     )
-
-
-def _plan(config: TrainConfig, download: bool) -> Iterator[str]:
     images = config.train_steps * config.batch_size
     split = f", {config.split}" if config.split else ""
     held_out = f", {config.eval_split} held out" if config.eval_split else ""

@@ -52,8 +52,7 @@ class TrainConfig:
     """The settings of a run; `diffkiln-train --help` says what each one does.
 
     A default is what older versions did before the setting existed, so it must never change:
-    `from_json` relies on it. Raises InputError, which names the setting, its value and what was
-    expected.
+    `from_json` relies on it. Raises InputError, which names the setting and what it may be.
     """
 
     preset: str
@@ -156,8 +155,7 @@ class TrainConfig:
     def from_json(cls, settings: dict[str, Any]) -> "TrainConfig":
         """The settings that `to_json` wrote, in this version or an older one.
 
-        Settings that older versions lacked get their defaults. Raises InputError for unknown names
-        and for other missing ones.
+        Raises InputError for unknown names, and for missing ones that have no default.
         """
         defaults = {each.name: each.default for each in fields(cls)}
         required = {name for name, default in defaults.items() if default is MISSING}

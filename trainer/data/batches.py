@@ -1,7 +1,6 @@
 """Batches of images to train on, in an order that a run can pick up at any step.
 
-The images of step k depend on the seed and k alone, so a run that stopped goes on with exactly the
-images that it would have seen.
+The images of step k depend on the seed and k alone, so a run that stopped goes on as if it had not.
 """
 
 import itertools
@@ -57,9 +56,8 @@ def _choice(count: int, config: TrainConfig, *, rows: slice) -> Callable[[tf.Ten
         index = tf.raw_ops.RandomIndexShuffle(
             index=position % count, seed=key, max_index=tf.fill(shape, last), rounds=4
         )
-        coins = tf.random.stateless_uniform(
-            [batch_size, 1, 1, 1], stream_seed(config.seed, FLIP, step)
-        )
+        flip_seed = stream_seed(config.seed, FLIP, step)
+        coins = tf.random.stateless_uniform([batch_size, 1, 1, 1], flip_seed)
         return index, coins[rows, 0, 0, 0] < 0.5
 
     return choice

@@ -28,10 +28,7 @@ _CHECK_BYTES = len(_WHOLE) + 4
 
 
 class MemoryCache:
-    """Keeps up to `count` images in memory, which they take only once they are written.
-
-    All threads of a process may use it at once.
-    """
+    """Keeps up to `count` images in memory, which they take once written; threads may share it."""
 
     def __init__(self, count: int, image_size: int) -> None:
         self._images = np.empty((count, image_size, image_size, 3), np.uint8)
@@ -54,7 +51,7 @@ class DiskCache:
 
     A record that a crash, a full disk or a loss of power left unfinished fails its check, and
     counts as missing. In a memory map, a full disk would end the process with SIGBUS; reads and
-    writes raise an error instead. All threads of a process may use it at once.
+    writes raise an error instead. Threads may share it.
     """
 
     def __init__(self, path: Path, image_size: int) -> None:

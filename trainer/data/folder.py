@@ -113,14 +113,13 @@ def _digests(folder: Path, names: Iterable[str]) -> tuple[str, str]:
 class Pictures:
     """The pictures of a listing by number; all threads of a process may read at once.
 
-    The next picture takes the place of one that cannot be read (with `labels`, the next of its
-    class), so the images of a step do not depend on what was read before.
+    The next picture takes the place of one that cannot be read (`by_class`, the next of its class),
+    so the images of a step do not depend on what was read before.
     """
 
-    def __init__(
-        self, listing: Listing, image_size: int, *, labels: NDArray[np.int64] | None = None
-    ) -> None:
-        self._listing, self._image_size, self._labels = listing, image_size, labels
+    def __init__(self, listing: Listing, image_size: int, *, by_class: bool = False) -> None:
+        self._listing, self._image_size = listing, image_size
+        self._labels = listing.labels if by_class else None
         self._unreadable: dict[int, str] = {}
         self._named: set[int] = set()
         self._lock = threading.Lock()
@@ -133,10 +132,7 @@ class Pictures:
         return self.first_readable(places.tolist())
 
     def first_readable(self, places: Sequence[int]) -> NDArray[np.uint8]:
-        """The first picture that can be read; warns once of each before it.
-
-        Raises InputError if there is none.
-        """
+        """The first readable picture; warns once of each before it. InputError if there is none."""
         for number, place in enumerate(places):
             image = self._decoded(place)
             if image is not None:

@@ -27,8 +27,7 @@ _SAMPLE = 1024
 class ImageData:
     """Images to train on, and held-out images, of which there may be none.
 
-    `sample` numbers the images of `train` that the statistics are taken from, None for all. `cache`
-    is the kind in use.
+    Statistics are taken from images `sample` of `train`, None for all. `cache` is the kind in use.
     """
 
     train: Images
@@ -56,8 +55,7 @@ def pixel_statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of images [n, S, S, 3], where level 255 is 1.
 
-    They are exact, from counts of the levels, whatever the order and size of the portions. Raises
-    InputError for a flat colour.
+    They are exact, whatever the order and size of the portions. InputError for a flat colour.
     """
     counts = np.zeros((3, 256))
     for images in portions:
@@ -119,10 +117,8 @@ def planned_cache(config: TrainConfig, *, download: bool = False) -> str:
 
 def _of_folder(listing: Listing, config: TrainConfig, cache: str, path: Path | None) -> ImageData:
     count, size = len(listing.names), config.image_size
-    labels, class_names = None, ()
-    if config.num_classes:
-        labels, class_names = listing.labels, listing.class_names
-    pictures = Pictures(listing, size, labels=labels)
+    labels, names = (listing.labels, listing.class_names) if config.num_classes else (None, ())
+    pictures = Pictures(listing, size, by_class=bool(names))
     sample = np.sort(np.random.default_rng(config.seed).permutation(count)[:_SAMPLE])
     pictures.first_readable(sample.tolist())
     if path:
@@ -131,7 +127,7 @@ def _of_folder(listing: Listing, config: TrainConfig, cache: str, path: Path | N
         store = MemoryCache(count, size) if cache == "memory" else None
     images = Images(count, size, cache=store, decode=pictures.read, labels=labels)
     none = Images(0, size, cache=None, decode=pictures.read)
-    return ImageData(images, none, listing.fingerprint, sample, cache, class_names)
+    return ImageData(images, none, listing.fingerprint, sample, cache, names)
 
 
 def _source(config: TrainConfig, *, download: bool) -> Listing | OrderedImages:

@@ -93,10 +93,8 @@ def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any
         return builder
     place = data_dir or builder.data_path
     if not download:
-        remedy = (
-            "give its place with --data_dir, or add --download to download and prepare it there"
-        )
-        raise InputError(f"data=tfds:{name}: not prepared under {place}; {remedy}")
+        problem = f"data=tfds:{name}: not prepared under {place}; give its place with --data_dir"
+        raise InputError(f"{problem}, or add --download to download and prepare it there")
     folder = next(p for p in Path(builder.data_path).parents if p.name == builder.name)
     before = _paths_of(folder)
     try:
@@ -120,10 +118,7 @@ def _paths_of(folder: Path) -> set[Path]:
 
 
 def clear_partial_download(folder: Path, before: set[Path]) -> None:
-    """Remove unfinished files and empty folders of a data set that did not exist `before`.
-
-    Whole files are kept for the next try.
-    """
+    """Remove unfinished files and empty folders that did not exist `before`; whole files stay."""
     for path in sorted(_paths_of(folder) - before, reverse=True):
         if path.is_dir():
             with contextlib.suppress(OSError):  # not empty

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from ..config import SOLVERS, TIME_GRIDS
+from ..config import TIME_GRIDS
 from ..errors import InputError, check_choice
 from .diffusion import Denoiser, noise_between, to_uint8
 from .guidance import Conditioning
@@ -26,9 +26,8 @@ class Sampling:
     time_grid: str = "linear"
 
     def __post_init__(self) -> None:
-        check_choice("solver", self.solver, SOLVERS)
         check_choice("time_grid", self.time_grid, TIME_GRIDS)
-        if self.eta and not self._solver.stochastic:
+        if not self._solver.stochastic and self.eta:
             raise InputError(f"eta={self.eta:g}: {self.solver} draws no noise; expected 0")
 
     @property

@@ -48,8 +48,7 @@ class DataSummary:
 class Best:
     """The saved step whose averaged weights have the lowest `measure`.
 
-    The measure is `eval_loss`, the loss on held-out images, or `kid`, by the features of
-    `extractor`.
+    The measure is `eval_loss`, on held-out images, or `kid`, by the features of `extractor`.
     """
 
     step: int
@@ -103,8 +102,7 @@ class RunDirectory:
     ) -> None:
         """Write config.json, whole or not at all.
 
-        The package versions and the `earlier` runs (records of lineage.py) keep the values with
-        which the run began.
+        Package versions and `earlier` runs (records of lineage.py) stay those of the run's start.
         """
         before = _read_json(self.config) if self.config.exists() else {}
         content = {

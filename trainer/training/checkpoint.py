@@ -23,11 +23,9 @@ class Checkpoints:
         self._folder = folder
         parts = ("network", "average", "optimizer", "step")
         self._checkpoint = tf.train.Checkpoint(**{name: getattr(trainer, name) for name in parts})
+        keep = trainer.config.keep_checkpoints
         self._manager = tf.train.CheckpointManager(
-            self._checkpoint,
-            str(folder),
-            max_to_keep=trainer.config.keep_checkpoints,
-            checkpoint_name="step",
+            self._checkpoint, str(folder), max_to_keep=keep, checkpoint_name="step"
         )
         self._trainer = trainer
 
@@ -59,22 +57,20 @@ class Checkpoints:
 
         Raises InputError if none of the checkpoints fits, or a required one is missing.
         """
-        reasons = []
+        faults = []
         paths = [index.with_suffix("") for index in self._folder.glob("step-*.index")]
         for path in sorted(paths, key=lambda path: -int(path.name.removeprefix("step-"))):
             try:
                 self._checkpoint.restore(str(path)).assert_consumed()
             except (ValueError, AssertionError, IndexError, tf.errors.OpError) as error:
-                reasons.append(f"{path} ({first_line(error)})")
+                faults.append(f"{path} ({first_line(error)})")
                 continue
-            if reasons:
-                logger.warning(
-                    "cannot be read, going on from %s: %s", path.name, ", ".join(reasons)
-                )
+            if faults:
+                logger.warning("cannot be read, going on from %s: %s", path.name, ", ".join(faults))
             return True
-        if reasons:
+        if faults:
             raise InputError(
-                f"cannot be resumed: {', '.join(reasons)}; expected a checkpoint of this run's "
+                f"cannot be resumed: {', '.join(faults)}; expected a checkpoint of this run's "
                 "settings; restore one, or choose another --run_dir"
             )
         if required:

@@ -23,10 +23,7 @@ def draw(
 
 
 def hide_labels(
-    labels: tf.Tensor,
-    step: tf.Tensor,
-    config: TrainConfig,
-    rows: Callable[[tf.Tensor], tf.Tensor],
+    labels: tf.Tensor, step: tf.Tensor, config: TrainConfig, rows: Callable[..., tf.Tensor]
 ) -> tf.Tensor:
     """Labels int64 [n] of a replica's `rows`, −1 for a share of `config.label_dropout`.
 
@@ -48,8 +45,7 @@ def losses(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The weighted mean squared error of each prediction, and its time, both float32 [N].
 
-    Images are uint8 [N, S, S, C], labels int64 [N], epsilon float32 [N, S, S, C] and uniform
-    float32 [N].
+    Images are uint8 [N, S, S, C], labels int64 [N], epsilon and uniform float32, as `draw` makes.
     """
     image = denoiser.normalise(tf.cast(images, tf.float32) / 255)
     times = denoiser.schedule.training_time(uniform)

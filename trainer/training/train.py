@@ -57,13 +57,12 @@ def train(
         if replicas.is_chief:
             run.make()
             run.write_config(config, summary, earlier)
-        print(f"{_in_words(config, summary, images, trainer, first_step)}{quality}", flush=True)
-        TrainingLoop(run, config, images, trainer, checkpoints, quality).run(first_step)
+        print(f"{_in_words(trainer, images, summary)}{quality}", flush=True)
+        TrainingLoop(run, images, trainer, checkpoints, quality).run()
 
 
-def _in_words(
-    config: TrainConfig, summary: DataSummary, images: ImageData, trainer: Trainer, first_step: int
-) -> str:
+def _in_words(trainer: Trainer, images: ImageData, summary: DataSummary) -> str:
+    config, first_step = trainer.config, int(trainer.step)
     source = config.init_from
     begun = f"with the weights of {source}" if source else "from the beginning"
     start = f"on from step {first_step:,}" if first_step else begun

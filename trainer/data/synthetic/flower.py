@@ -22,8 +22,7 @@ _SEED_COUNT = 55
 class Pose:
     """Where a flower stands in a frame of [-1, 1], how it leans and where light comes from.
 
-    Angles are in radians, clockwise from the right since y points down; tilt in (0, 1] is the
-    foreshortening across tilt_angle.
+    Angles are in radians, clockwise from the right; tilt in (0, 1] foreshortens across tilt_angle.
     """
 
     x: float
