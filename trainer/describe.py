@@ -124,8 +124,8 @@ def _place(config: TrainConfig) -> str:
         return devices[0]
     if config.distribute == "mirrored":
         return ", ".join(devices)
-    workers, index = cluster_from_environment()
-    place = f"worker {index} in {len(workers)} ({', '.join(workers)})"
+    cluster = cluster_from_environment()
+    place = f"worker {cluster.index} in {len(cluster.workers)} ({', '.join(cluster.workers)})"
     return f"{', '.join(devices)} of {place}"
 
 

@@ -38,9 +38,9 @@ def setting(default: Any = MISSING, **metadata: Any) -> Any:
 def check_settings(config: Any) -> None:
     """Check the choices and bounds of all fields; None passes where it is the default."""
     for each in fields(config):
-        value = getattr(config, each.name)
-        if value is None and each.default is None:
+        if each.default is None and getattr(config, each.name) is None:
             continue
+        value = getattr(config, each.name)
         if "choices" in each.metadata:
             check_choice(each.name, value, each.metadata["choices"])
         if "bounds" in each.metadata:

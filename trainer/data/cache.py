@@ -28,7 +28,7 @@ _CHECK_BYTES = len(_WHOLE) + 4
 
 
 class MemoryCache:
-    """Keeps up to `count` images in memory, which they take once written; threads may share it."""
+    """Keeps up to `count` images; each takes memory once it is written. Threads may share it."""
 
     def __init__(self, count: int, image_size: int) -> None:
         self._images = np.empty((count, image_size, image_size, 3), np.uint8)

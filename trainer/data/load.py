@@ -27,7 +27,7 @@ _SAMPLE = 1024
 class ImageData:
     """Images to train on, and held-out images, of which there may be none.
 
-    Statistics are taken from images `sample` of `train`, None for all. `cache` is the kind in use.
+    `sample` are the images of `train` for the statistics, None for all; `cache` is the kind used.
     """
 
     train: Images
@@ -55,7 +55,7 @@ def pixel_statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of images [n, S, S, 3], where level 255 is 1.
 
-    They are exact, whatever the order and size of the portions. InputError for a flat colour.
+    Exact, whatever the order and size of the portions. Raises InputError for a flat colour.
     """
     counts = np.zeros((3, 256))
     for images in portions:
@@ -91,10 +91,8 @@ def load_images(
         return _of_folder(source, config, cache, path)
     train, held_out, fingerprint = decode_all(source, config.image_size, path)
     if not len(train):
-        expected = (
-            f"split={config.split} to hold images that eval_split={config.eval_split} does not"
-        )
-        raise InputError(f"data={config.data}: no image is left to train on; expected {expected}")
+        split = f"split={config.split} to hold images that eval_split={config.eval_split} does not"
+        raise InputError(f"data={config.data}: no image is left to train on; expected {split}")
     class_names = source.class_names if config.num_classes else ()
     if class_names:
         labels = np.concatenate([train.labels, held_out.labels])
@@ -131,7 +129,7 @@ def _of_folder(listing: Listing, config: TrainConfig, cache: str, path: Path | N
 
 
 def _source(config: TrainConfig, *, download: bool) -> Listing | OrderedImages:
-    """The data of a run; raises InputError if it has not the classes that `config` expects."""
+    """The data of a run; raises InputError if it lacks the classes that `config` expects."""
     kind, _, name = config.data.partition(":")
     if kind == "folder":
         source = list_folder(Path(name))

@@ -89,7 +89,7 @@ class Quality:
 def reference_images(images: ImageData, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """At most `count` held-out images from all over the set, or training images without them.
 
-    Images uint8 [n, S, S, C] and labels int64 [n], −1 for none. InputError for fewer than two.
+    Images uint8 [n, S, S, C] and labels int64 [n], −1 for none. Raises InputError for fewer than 2.
     """
     source = images.held_out if len(images.held_out) > 1 else images.train
     if len(source) < 2:

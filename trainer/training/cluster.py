@@ -4,7 +4,8 @@ import json
 import os
 import socket
 import time
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from ..errors import InputError
 
@@ -15,7 +16,8 @@ _JOBS = ("chief", "worker")
 _RETRY_S = 0.1
 
 
-class Cluster(NamedTuple):
+@dataclass(frozen=True)
+class Cluster:
     """The addresses `host:port` of all workers, the chief's first, and this process's index."""
 
     workers: tuple[str, ...]

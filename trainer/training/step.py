@@ -48,6 +48,7 @@ class Trainer:
         settings = {"jit_compile": compiled, "autograph": False}
         self._gradient = tf.function(self._gradient_of, **settings)
         self._update = tf.function(self._update_with, **settings)
+        self.evaluate = tf.function(self._evaluate, reduce_retracing=True, autograph=False)
 
     def begin_with(self, weights: list[np.ndarray]) -> None:
         """Give network and average these weights, in the order of their variables."""
@@ -113,8 +114,7 @@ class Trainer:
         decay = ema_decay((self.step + 1) * size, batch_size=size, half_life_images=half_life)
         update_ema(self.average.trainable_variables, self.network.trainable_variables, decay)
 
-    @tf.function(reduce_retracing=True, autograph=False)
-    def evaluate(self, images: tf.Tensor, labels: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    def _evaluate(self, images: tf.Tensor, labels: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         """The averaged network's loss on batch `number`, float32 [].
 
         Noise and times are the same in every run, so that runs compare; times cover their range.

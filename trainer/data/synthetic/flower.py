@@ -36,7 +36,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class _Bloom:
-    """A flower in its own plane, arrays [side, side]; `pixel` is the size of a canvas's pixel."""
+    """A flower in its own plane, arrays [side, side]; `pixel` is one pixel of the canvas."""
 
     species: Species
     palette: list[Floats]

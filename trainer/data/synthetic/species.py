@@ -68,4 +68,4 @@ anemone    e8506a c01e48 fff0ee 1c1022 524060
 anemone    fffaff e4dcf2 b8a8dc 14122a 46426e
 """
 _ROWS = [row.split(maxsplit=1) for row in _COLOURS.strip().splitlines()]
-PALETTES = {name: [colours for of, colours in _ROWS if of == name] for name in SPECIES}
+PALETTES = {name: [colours for key, colours in _ROWS if key == name] for name in SPECIES}
