@@ -18,10 +18,7 @@ _PORTION_BYTES = 2**24
 _MEMORY_SHARE = 4
 # Assumed if the system does not say how much memory there is.
 _USUAL_MEMORY_BYTES = 8 * 2**30
-_CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 # A hole in a file reads as zeros, so the check of a whole record begins with another byte.
 _WHOLE = b"\1"
 _CHECK_BYTES = len(_WHOLE) + 4
@@ -172,7 +169,7 @@ def machine_memory_bytes() -> int:
     limits = [_USUAL_MEMORY_BYTES]
     if hasattr(os, "sysconf"):
         limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in _CGROUP_LIMITS:
+    for path in map(Path, _CGROUP_LIMITS):
         text = path.read_text().strip() if path.is_file() else ""
         if text.isdecimal():
             limits.append(int(text))

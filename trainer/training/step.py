@@ -35,9 +35,9 @@ class Trainer:
             self.optimizer.build(self.network.trainable_variables)
         self.step = tf.Variable(tf.constant(0, tf.int64), trainable=False, name="step")
         schedule = make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate)
-        pixels, classes = (data.pixel_mean, data.pixel_std), config.num_classes
+        pixels = data.pixel_mean, data.pixel_std
         self.denoiser = Denoiser(
-            self.average, schedule, config.prediction, *pixels, num_classes=classes
+            self.average, schedule, config.prediction, *pixels, num_classes=config.num_classes
         )
         self.metrics = StepMetrics(skips_overflow=config.precision == "mixed_float16")
         compiled = config.jit_compile
