@@ -44,8 +44,7 @@ def run_command(
     logging.getLogger("diffkiln").addHandler(handler)
     logging.getLogger().addHandler(logging.NullHandler())
     try:
-        if stray := flag_values(sys.argv)[1:]:
-            raise InputError(f"{stray[0]}: expected only flags, written --flag=value; see --help")  # noqa: TRY301
+        _refuse_stray(flag_values(sys.argv)[1:])
         settings = check()
     except (flags.Error, InputError) as error:
         return _fail(program, _as_flag(error, flag_values), USAGE_STATUS)
@@ -60,6 +59,11 @@ def run_command(
     except KeyboardInterrupt:
         return _fail(program, "interrupted", INTERRUPTED_STATUS)
     return 0
+
+
+def _refuse_stray(arguments: list[str]) -> None:
+    if arguments:
+        raise InputError(f"{arguments[0]}: expected only flags, written --flag=value; see --help")
 
 
 def _flags_help(flag_values: flags.FlagValues) -> str:
