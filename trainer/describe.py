@@ -90,11 +90,11 @@ def _line(*cells: str | int) -> str:
 
 def _plan(network: keras.Model, config: TrainConfig, download: bool) -> Iterator[str]:
     size = 4 if config.precision == "float32" else 2
-    values = sum(level.values for level in levels(network)) * config.batch_size * size
-    kept = network.count_params() * _BYTES_PER_PARAMETER
+    values_mb = sum(level.values for level in levels(network)) * config.batch_size * size / 1e6
+    state_mb = network.count_params() * _BYTES_PER_PARAMETER / 1e6
     yield (
-        f"memory    {kept / 1e6:,.0f} MB for weights, gradients, average and Adam's moments; "
-        f"up to {values / 1e6:,.0f} MB for what {config.batch_size} images leave in the network"
+        f"memory    {state_mb:,.0f} MB for weights, gradients, average and Adam's moments; "
+        f"up to {values_mb:,.0f} MB for what {config.batch_size} images leave in the network"
     )
     images = config.train_steps * config.batch_size
     split = f", {config.split}" if config.split else ""
@@ -118,8 +118,8 @@ def _plan(network: keras.Model, config: TrainConfig, download: bool) -> Iterator
 
 
 def _place(config: TrainConfig) -> str:
-    found = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("CPU")
-    devices = [device.name.removeprefix("/physical_device:") for device in found]
+    hardware = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("CPU")
+    devices = [device.name.removeprefix("/physical_device:") for device in hardware]
     if config.distribute == "none":
         return devices[0]
     if config.distribute == "mirrored":

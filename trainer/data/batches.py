@@ -72,10 +72,10 @@ def _ahead(batch: Callable[[int], Batch], first_step: int) -> Iterator[Batch]:
     pool = ThreadPoolExecutor(2, thread_name_prefix="batch")
     steps = itertools.count(first_step)
     try:
-        waiting = deque(pool.submit(batch, step) for step in itertools.islice(steps, BATCHES_AHEAD))
+        queue = deque(pool.submit(batch, step) for step in itertools.islice(steps, BATCHES_AHEAD))
         for step in steps:
-            ready = waiting.popleft().result()
-            waiting.append(pool.submit(batch, step))
+            ready = queue.popleft().result()
+            queue.append(pool.submit(batch, step))
             yield ready
     finally:
         pool.shutdown(cancel_futures=True)

@@ -64,23 +64,23 @@ def list_folder(folder: Path) -> Listing:
         fault = "is not a folder" if folder.exists() else "does not exist"
         expected = "expected a folder of JPEG or PNG files; check it"
         raise InputError(f"{str(folder)!r} {fault}; {expected}")
-    lost: list[OSError] = []
-    names = sorted(_files(folder, lost))
-    for error in lost:
+    errors: list[OSError] = []
+    names = sorted(_files(folder, errors))
+    for error in errors:
         _LOGGER.warning("%r cannot be listed (%s)", str(error.filename), error.strerror)
     if not names:
         fault, remedy = "no picture", "add some or pass another"
-        if lost:
-            fault = f"{len(lost)} folders and none can be listed (the first: {lost[0]})"
+        if errors:
+            fault = f"{len(errors)} folders and none can be listed (the first: {errors[0]})"
             remedy = _REPLACE
         raise InputError(f"{str(folder)!r} holds {fault}; {_NEEDED}; {remedy}")
     return Listing(folder, tuple(names), *_digests(folder, names))
 
 
-def _files(folder: Path, lost: list[OSError]) -> Iterator[str]:
-    """Yield the picture files below folder, and append the errors of folders to `lost`."""
+def _files(folder: Path, errors: list[OSError]) -> Iterator[str]:
+    """Yield the picture files below folder, and append the errors of folders to `errors`."""
     seen: set[tuple[int, int]] = set()
-    for parent, folders, names in os.walk(folder, onerror=lost.append, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=errors.append, followlinks=True):
         status = Path(parent).stat()
         # A link may lead back to a folder above it.
         if (status.st_dev, status.st_ino) in seen:

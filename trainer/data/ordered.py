@@ -102,14 +102,14 @@ def _images(labels: list[int], image_size: int, cache: Cache) -> Images:
 def without_copies(examples: Examples, held_out: Iterable[NDArray[np.uint8]]) -> Examples:
     """Yield the examples whose image is not, pixel for pixel, among the held-out ones."""
     digests = {_digest(image) for image in held_out}
-    left_out = 0
+    copies = 0
     for image, label in examples:
         if digests and _digest(image) in digests:
-            left_out += 1
+            copies += 1
         else:
             yield image, label
-    if left_out:
-        logger.warning("left out %d images that are held out too", left_out)
+    if copies:
+        logger.warning("left out %d images that are held out too", copies)
 
 
 def _digest(image: NDArray[np.uint8]) -> bytes:

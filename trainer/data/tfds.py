@@ -38,10 +38,10 @@ def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedIma
         return square_rgb(image, config.image_size), int(example[label]) if label else -1
 
     def squares(examples: Iterable[dict]) -> Examples:
-        waiting = iter(examples)
+        remaining = iter(examples)
         with ThreadPoolExecutor() as pool:
             # In portions, which limit how many decoded photographs wait.
-            while portion := list(itertools.islice(waiting, _PORTION)):
+            while portion := list(itertools.islice(remaining, _PORTION)):
                 yield from pool.map(square, portion)
 
     return OrderedImages(

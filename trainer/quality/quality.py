@@ -95,5 +95,5 @@ def reference_images(images: ImageData, count: int) -> tuple[NDArray[np.uint8], 
     if len(source) < 2:
         problem = f"the data has {len(source)} image, and KID compares with at least 2"
         raise InputError(f"kid_every_steps: {problem}; leave the flag out, or give more images")
-    chosen = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(np.int64)
-    return source.take(chosen), source.labels[chosen]
+    indices = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(np.int64)
+    return source.take(indices), source.labels[indices]

@@ -29,15 +29,15 @@ class MetricsLog:
 
     def __init__(self, run: RunDirectory, *, first_step: int) -> None:
         self._path = run.metrics
-        before = []
+        rows = []
         if self._path.exists():
             # Rows that a run wrote after the checkpoint from which it goes on are dropped.
             with self._path.open(newline="") as file:
-                before = [row for row in csv.DictReader(file) if _is_row_until(row, first_step)]
+                rows = [row for row in csv.DictReader(file) if _is_row_until(row, first_step)]
         with replacing(self._path) as part, part.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, restval="nan")
             writer.writeheader()
-            writer.writerows(before)
+            writer.writerows(rows)
         self._writer = tf.summary.create_file_writer(str(run.logs))
 
     def write(self, row: Mapping[str, float]) -> None:

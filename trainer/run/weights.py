@@ -65,8 +65,8 @@ def _of_run(source: Path, config: TrainConfig, network: keras.Model) -> list[np.
     lacking = (each for each in ("attention_heads", "num_classes") if not getattr(its, each))
     fitting = replace(its, **{name: getattr(config, name) for name in ("image_size", *lacking)})
     _require(fitting == config.network, source, f"it was trained as {its}", config.network)
-    trained = load_network(run.ema_weights, its).weights
-    values = {variable.path: variable.numpy() for variable in trained}
+    variables = load_network(run.ema_weights, its).weights
+    values = {variable.path: variable.numpy() for variable in variables}
     return [values.get(variable.path, variable.numpy()) for variable in network.weights]
 
 
