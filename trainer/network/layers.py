@@ -108,8 +108,9 @@ class LabelEmbedding(layers.Layer):
         super().__init__(**kwargs)
         self.num_classes, self.size = num_classes, size
 
-    def build(self, _: tuple) -> None:
+    def build(self, input_shape: tuple) -> None:
         """Create the table; its last row is for label −1."""
+        del input_shape
         self.table = self.add_weight(
             shape=(self.num_classes + 1, self.size), initializer="zeros", name="table"
         )

@@ -34,10 +34,9 @@ class Checkpoints:
         try:
             self._manager.save(checkpoint_number=int(self._trainer.step))
         except tf.errors.OpError as error:
-            raise OSError(
-                f"{self._folder}: the checkpoint of step {int(self._trainer.step)} could not be "
-                f"written ({first_line(error)}); make room, and give the same command again"
-            ) from error
+            problem = f"the checkpoint of step {int(self._trainer.step)} could not be written"
+            remedy = "make room, and give the same command again"
+            raise OSError(f"{self._folder}: {problem} ({first_line(error)}); {remedy}") from error
 
     def keep_newest_as_best(self) -> None:
         """Copy the newest checkpoint to `best/step-N`, where it is kept when newer ones follow."""
