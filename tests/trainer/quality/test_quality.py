@@ -33,7 +33,10 @@ KID = {"kid_every_steps": 4, "kid_images": 8}
 
 def flowers(train: int, evaluation: int) -> ImageData:
     images = synthetic_flowers(train + evaluation, image_size=16, seed=0)
-    return ImageData(Images.of(images[:train]), Images.of(images[train:]), "")
+    parts = (images[:train], images[train:])
+    return ImageData(
+        *(Images(len(part), 16, cache=None, decode=part.__getitem__) for part in parts), ""
+    )
 
 
 def quality(**settings: int) -> Quality:
