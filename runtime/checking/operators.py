@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from . import GraphError
-from .facts import Call, Fact, require
+from .facts import Call, Fact
 from .limits import MAX_RANK
 from .sizes import (
     Rows,
@@ -22,7 +22,9 @@ from .sizes import (
     degree,
     divided,
     is_exact,
+    is_size,
     product,
+    require,
     total,
 )
 from .tensors import DTYPES
@@ -49,7 +51,7 @@ def infer(call: Call) -> list[Fact]:
         facts = [fact for fact in call.inputs if fact]
         constant = all(fact.constant for fact in facts)
         positive = call.kind == "Max" and any(map(_is_positive, facts))
-        made = zip(dtypes, shapes, values(call, dtypes, shapes), strict=True)
+        made = zip(dtypes, shapes, values(call, dtype, shapes), strict=True)
         return [Fact(*each, constant, positive) for each in made]
     except GraphError:
         raise
@@ -134,7 +136,7 @@ def _reshape(call: Call) -> Shape:
         sizes = [fact.shape[k] if _is(size, 0) else size for k, size in enumerate(sizes)]
     unknown = [k for k, size in enumerate(sizes) if size is None or _is(size, -1)]
     known = _without(sizes, unknown)
-    if len(unknown) > 1 or any(count(size) < 0 for size in known):
+    if len(unknown) > 1 or not all(map(is_size, known)):
         raise call.unfit("into a shape that is not computed of shapes and constants")
     elements, needed = product(fact.shape), product(known)
     if unknown:
@@ -146,10 +148,7 @@ def _reshape(call: Call) -> Shape:
 
 def _squeeze(call: Call) -> Shape:
     shape = call.input().shape
-    axes = _axes(call, len(shape), 1)
-    if axes is None:
-        axes = [axis for axis, size in enumerate(shape) if _is(size, 1)]
-    return _without(shape, axes)
+    return _without(shape, _axes(call, len(shape), 1))
 
 
 def _unsqueeze(call: Call) -> Shape:
@@ -204,23 +203,18 @@ def _sliced(size: Size, start: Size | None, end: Size | None, step: Size | None)
     """How many of `size` elements are taken, or a bound on it."""
     fixed = [x for x in (size, start, end, step) if isinstance(x, int)]
     if len(fixed) == 4:
-        return len(range(fixed[0])[fixed[1] : fixed[2] : fixed[3] or 1])
-    if not _is(step, 1) or start is None or end is None:
-        return bound(size)
-    to_end = count(end) >= _END
-    if _is(start, 0) and to_end:
-        return size
-    if _is(start, 0) and count(end) >= 0:
-        most = end
-    elif count(start) < 0:
-        # The last ones, as many as that.
-        most = Rows(-count(start), degree(start), is_exact(start) and to_end)
-    else:
-        return bound(size)
+        return len(range(fixed[0])[fixed[1] : fixed[2] : fixed[3]])
+    most: Size = bound(size)
+    if _is(step, 1) and start is not None and end is not None:
+        to_end = count(end) >= _END
+        if _is(start, 0) and count(end) >= 0:
+            most = size if to_end else end
+        elif count(start) < 0:
+            # The last ones, as many as that.
+            most = -start if to_end else bound(-start)
     # Either is a bound on the smaller one.
     fewer = min(size, most, key=lambda each: (count(each), degree(each)))
-    exact = is_exact(most) and is_exact(fewer) and degree(most) == degree(size)
-    return fewer if exact else bound(fewer)
+    return fewer if is_exact(most) and degree(most) == degree(size) else bound(fewer)
 
 
 def _gather_nd(call: Call) -> Shape:

@@ -1,6 +1,7 @@
 """Sizes of tensors before a graph is run, some of which grow with the number of images.
 
 A size is an int, or `Rows` if it depends on the number of images or only a bound on it is known.
+What is not defined here raises a ValueError or a TypeError, so nothing is followed by mistake.
 """
 
 from collections.abc import Iterable
@@ -12,8 +13,7 @@ from typing import Any
 class Rows:
     """A size of N images: at most `most` times N to the power of `degree`, and `most` for one.
 
-    `exact` tells a size from an upper bound. Only what is defined here can be computed with one:
-    Python raises a TypeError for the rest, and so nothing is followed by mistake.
+    `exact` tells a size from an upper bound.
     """
 
     most: int
@@ -23,16 +23,10 @@ class Rows:
     def __bool__(self) -> bool:
         raise TypeError("a size of N images is neither true nor false")
 
-    def __add__(self, other: "Size") -> "Size":
-        return total((self, other)) if is_count(self) and is_count(other) else NotImplemented
-
     def __mul__(self, other: "Size") -> "Size":
-        return product((self, other)) if is_count(self) and is_count(other) else NotImplemented
+        return product((self, other)) if is_size(self) and is_size(other) else NotImplemented
 
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __sub__(self, other: "Size") -> "Size":
-        return self if type(other) is int and other == 0 else NotImplemented
+    __rmul__ = __mul__
 
     def __neg__(self) -> "Rows":
         return Rows(-self.most, self.degree, self.exact)
@@ -44,6 +38,12 @@ class Rows:
 
 Size = int | Rows
 Shape = tuple[Size, ...]
+
+
+def require(fits: bool) -> None:
+    """ValueError unless a node fits."""
+    if not fits:
+        raise ValueError
 
 
 def count(size: Size) -> int:
@@ -61,14 +61,14 @@ def is_exact(size: Any) -> bool:
     return size.exact if isinstance(size, Rows) else True
 
 
+def is_size(number: Any) -> bool:
+    """Whether a number is a size: a whole one that is not negative."""
+    return (isinstance(number, Rows) or type(number) is int) and count(number) >= 0
+
+
 def bound(size: Size) -> Rows:
     """The same size as an upper bound."""
     return Rows(count(size), degree(size), exact=False)
-
-
-def is_count(size: Any) -> bool:
-    """Whether it is a whole number that is not negative."""
-    return (isinstance(size, Rows) or type(size) is int) and count(size) >= 0
 
 
 def product(sizes: Iterable[Size]) -> Size:
@@ -92,26 +92,14 @@ def total(sizes: Iterable[Size]) -> Size:
     return _size(sum(map(count, kept)), max(degrees, default=0), exact)
 
 
-def maximum(a: Size, b: Size) -> Size:
-    """The larger size for every N, which is at least 1."""
-    if type(a) is int and type(b) is int:
-        return max(a, b)
-    low, high = sorted((a, b), key=degree)
-    exact = (
-        is_exact(a) and is_exact(b) and (degree(low) == degree(high) or count(low) <= count(high))
-    )
-    return _size(max(count(a), count(b)), degree(high), exact)
-
-
 def broadcast_size(a: Size, b: Size) -> Size:
-    """The size along an axis that two tensors have when they are broadcast."""
-    if type(a) is int and a == 1:
-        return b
-    if type(b) is int and b == 1:
+    """The size along an axis of two tensors that are broadcast; ValueError unless they fit."""
+    if a is b or (type(b) is int and b == 1):
         return a
-    if a != b and type(a) is type(b) is int:
-        raise ValueError(f"sizes of {a} and {b} cannot be broadcast")
-    return maximum(a, b)
+    if a == b or (type(a) is int and a == 1):
+        return b
+    require(isinstance(a, Rows) or isinstance(b, Rows))
+    return Rows(max(count(a), count(b)), max(degree(a), degree(b)), exact=False)
 
 
 def broadcast(shapes: Iterable[Shape]) -> Shape:
@@ -126,10 +114,9 @@ def broadcast(shapes: Iterable[Shape]) -> Shape:
 
 
 def divided(whole: Size, part: Size) -> Size:
-    """How often a part goes into a whole, rounded up; a bound unless both are exact and it fits."""
+    """How often a part goes into a whole, rounded up; exact only if it fits."""
     power = degree(whole) - degree(part)
-    if count(part) <= 0 or power < 0 or not is_exact(part):
-        return bound(whole)
+    require(power >= 0 and is_exact(part))
     quotient, rest = divmod(count(whole), count(part))
     return _size(quotient + (rest > 0), power, is_exact(whole) and not rest)
 
