@@ -24,10 +24,8 @@ from .tensors import DTYPES, checked_array
 
 OPSET = 18
 
-# The field that holds an attribute's value, by AttributeProto.AttributeType, and its value if the
-# field is not there.
+# The field that holds an attribute's value, by AttributeProto.AttributeType.
 _FIELDS = dict(enumerate(("f", "i", "s", "t", "g", "floats", "ints", "strings"), start=1))
-_DEFAULTS = {"f": 0.0, "i": 0, "s": b""}
 
 Facts = dict[str, Fact]
 
@@ -247,7 +245,7 @@ def _attributes(kind: str, attributes: Sequence[Message]) -> Iterator[tuple[str,
                 raise GraphError(
                     f"has a node {kind} whose attribute {name!r} of type {type_} holds {other}"
                 )
-        yield name, _value(kind, name, field, attribute.get(field, _DEFAULTS.get(field)))
+        yield name, _value(kind, name, field, attribute.get(field))
 
 
 def _value(kind: str, name: str, field: str, value: Any) -> Any:

@@ -22,8 +22,8 @@ _ONE = np.array(1, object)
 def values(call: Call, dtype: np.dtype, shapes: Sequence[Shape]) -> Sequence[np.ndarray | None]:
     """The numbers of each output, None for one whose numbers are not followed."""
     unknown = [None] * len(shapes)
-    is_whole = dtype.kind in "iu" and call.kind in _RULES
-    if not is_whole or not all(map(_is_small, shapes)):
+    is_followed = dtype.kind in "iu" and call.kind in _RULES
+    if not is_followed or not all(map(_is_small, shapes)):
         return unknown
     try:
         computed = _RULES[call.kind](call, *(fact and fact.values for fact in call.inputs))
