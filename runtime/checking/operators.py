@@ -5,6 +5,7 @@ is not here. Shapes are at most what onnxruntime makes (`sizes`); a shape that d
 that only a run will show is refused.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -45,14 +46,15 @@ def infer(call: Call) -> list[Fact]:
         rule = RULES[call.kind](call)
         shapes = rule if isinstance(rule, list) else [rule]
         require(call.outputs <= len(shapes) and all(len(shape) <= MAX_RANK for shape in shapes))
+        require(all(map(is_size, itertools.chain.from_iterable(shapes))))
         shapes = shapes[: call.outputs]
         dtype = _dtype(call)
         dtypes = [dtype, *[_INT64 if call.kind == "TopK" else dtype] * (len(shapes) - 1)]
         facts = [fact for fact in call.inputs if fact]
         constant = all(fact.constant for fact in facts)
         positive = call.kind == "Max" and any(map(_is_positive, facts))
-        made = zip(dtypes, shapes, values(call, dtype, shapes), strict=True)
-        return [Fact(*each, constant, positive) for each in made]
+        outputs = zip(dtypes, shapes, values(call, dtype, shapes), strict=True)
+        return [Fact(*output, constant, positive) for output in outputs]
     except GraphError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -86,7 +88,8 @@ def _quotient(call: Call) -> Shape:
 def _is_positive(fact: Fact) -> bool:
     if fact.positive or fact.values is None:
         return fact.positive
-    return all(x is not None and count(x) >= 1 for x in fact.values.flat)
+    # A size of N images may only be a bound, and then be 0.
+    return all(type(x) is int and x >= 1 for x in fact.values.flat)
 
 
 def _axes(call: Call, rank: int, position: int) -> list[int] | None:
@@ -148,7 +151,9 @@ def _reshape(call: Call) -> Shape:
 
 def _squeeze(call: Call) -> Shape:
     shape = call.input().shape
-    return _without(shape, _axes(call, len(shape), 1))
+    axes = _axes(call, len(shape), 1) or []
+    require(len(axes) > 0 and all(count(shape[axis]) == 1 for axis in axes))
+    return _without(shape, axes)
 
 
 def _unsqueeze(call: Call) -> Shape:

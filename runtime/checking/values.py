@@ -5,7 +5,6 @@ exporters write sizes. Any other number is None, not known, and so is what does 
 """
 
 from collections.abc import Callable, Sequence
-from operator import index
 from typing import Any
 
 import numpy as np
@@ -28,10 +27,8 @@ def values(call: Call, dtype: np.dtype, shapes: Sequence[Shape]) -> Sequence[np.
     try:
         computed = _RULES[call.kind](call, *(fact and fact.values for fact in call.inputs))
         arrays = computed if isinstance(computed, list) else [computed]
-        return [
-            _fitting(np.asarray(array, object).reshape(shape), dtype)
-            for array, shape in zip(arrays, shapes, strict=True)
-        ]
+        pairs = zip(arrays, shapes, strict=True)
+        return [_fitting(array, dtype, shape) for array, shape in pairs]
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return unknown
 
@@ -41,7 +38,7 @@ def _is_small(shape: Shape) -> bool:
     return isinstance(elements, int) and elements <= FEW
 
 
-def _fitting(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _fitting(numbers: Any, dtype: np.dtype, shape: Any) -> np.ndarray:
     """Those that are followed and that the type holds."""
     limits = np.iinfo(dtype)
 
@@ -49,7 +46,8 @@ def _fitting(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
         is_followed = type(number) is int or isinstance(number, Rows)
         return number if is_followed and limits.min <= count(number) <= limits.max else None
 
-    return np.asarray(np.frompyfunc(fitting, 1, 1)(numbers), object)
+    array = np.asarray(numbers, object).reshape(shape)
+    return np.asarray(np.frompyfunc(fitting, 1, 1)(array), object)
 
 
 def listed_sizes(call: Call) -> Shape:
@@ -60,8 +58,9 @@ def listed_sizes(call: Call) -> Shape:
 def _sliced(
     _call: Call, numbers: Any, start: Any, end: Any, _axes: Any = None, step: Any = _ONE
 ) -> np.ndarray:
-    require(numbers.ndim == 1)
-    return numbers[slice(*(index(number.item()) for number in (start, end, step)))]
+    limits = [number.item() for number in (start, end, step)]
+    require(numbers.ndim == 1 and all(type(limit) is int for limit in limits))
+    return numbers[slice(*limits)]
 
 
 _RULES: dict[str, Rule] = {
