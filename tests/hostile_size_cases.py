@@ -351,6 +351,24 @@ _TABLE: list[tuple[str, Change, str]] = [
         "whose result grows faster than the number of images",
     ),
     (
+        "size that a slice may lack",
+        at_first(
+            make("Concat", ["seeds", "seeds"], ["x"], axis=0),
+            make("Unsqueeze", ["steps", "axis"], ["k"]),
+            make("Slice", ["x", "axis", "k"], ["y"]),
+            make("Shape", ["seeds"], ["n"]),
+            make("Slice", ["y", "axis", "n"], ["z"]),
+            make("Shape", ["z"], ["rows"]),
+            make("Concat", ["rows", "rest"], ["evil_shape"], axis=0),
+            make("Tile", ["seeds", "times"], ["many"]),
+            make("Reshape", ["many", "evil_shape"], ["evil"]),
+            axis=whole(0),
+            rest=whole(-1),
+            times=whole(100),
+        ),
+        "Reshape into a shape that is not computed of shapes and constants",
+    ),
+    (
         "size by seed",
         filled(make("Mul", ["seeds", "k"], ["evil_shape"]), k=whole(2**30)),
         "input 0 (is not computed|has the shape)",
@@ -467,6 +485,19 @@ _TABLE: list[tuple[str, Change, str]] = [
     (
         "remainder by the seeds",
         at_first(make("Mod", ["one", "seeds"], ["evil"]), one=whole(1)),
+        DIVIDES,
+    ),
+    (
+        "remainder by the size of a slice",
+        at_first(
+            make("Sub", ["steps", "one"], ["less"]),
+            make("Unsqueeze", ["less", "axis"], ["k"]),
+            make("Slice", ["seeds", "axis", "k"], ["x"]),
+            make("Shape", ["x"], ["n"]),
+            make("Mod", ["seeds", "n"], ["evil"]),
+            one=np.int64(1),
+            axis=whole(0),
+        ),
         DIVIDES,
     ),
     (

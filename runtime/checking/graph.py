@@ -73,7 +73,7 @@ class _Walk:
         """GraphError unless the graph could be run, and makes what its signature says."""
         facts: Facts = {}
         for port in self._signature.inputs:
-            sizes = (size if isinstance(size, int) else Rows(1) for size in port.shape)
+            sizes = (size if isinstance(size, int) else Rows(1, 1) for size in port.shape)
             _define(facts, port.name, Fact(np.dtype(port.dtype), tuple(sizes)))
         self._trips = facts.keys() & {"steps"}
         outputs = self._graph(graph, facts)

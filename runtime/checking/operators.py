@@ -20,12 +20,13 @@ from .sizes import (
     bound,
     broadcast,
     count,
-    degree,
     divided,
     is_exact,
     is_size,
+    least,
     product,
     require,
+    smaller,
     total,
 )
 from .tensors import DTYPES
@@ -88,7 +89,7 @@ def _quotient(call: Call) -> Shape:
 def _is_positive(fact: Fact) -> bool:
     if fact.positive or fact.values is None:
         return fact.positive
-    # A size of N images may only be a bound, and then be 0.
+    # A number of images that is multiplied may overflow to 0.
     return all(type(x) is int and x >= 1 for x in fact.values.flat)
 
 
@@ -139,7 +140,8 @@ def _reshape(call: Call) -> Shape:
         sizes = [fact.shape[k] if _is(size, 0) else size for k, size in enumerate(sizes)]
     unknown = [k for k, size in enumerate(sizes) if size is None or _is(size, -1)]
     known = _without(sizes, unknown)
-    if len(unknown) > 1 or not all(map(is_size, known)):
+    # In place of a size that is 0 when the graph is run, onnxruntime takes another.
+    if len(unknown) > 1 or any(isinstance(size, Rows) and size.least < 1 for size in known):
         raise call.unfit("into a shape that is not computed of shapes and constants")
     elements, needed = product(fact.shape), product(known)
     if unknown:
@@ -189,7 +191,8 @@ def _split(call: Call) -> list[Shape]:
         parts = call.sizes(1)
     else:
         number = call.whole("num_outputs", call.outputs, call.outputs, call.outputs)
-        parts = [divided(shape[axis], number)] * number
+        part = divided(shape[axis], number)
+        parts = [part if is_exact(part) else bound(part)] * number
     return [_replaced(shape, axis, part) for part in parts]
 
 
@@ -209,17 +212,14 @@ def _sliced(size: Size, start: Size | None, end: Size | None, step: Size | None)
     fixed = [x for x in (size, start, end, step) if isinstance(x, int)]
     if len(fixed) == 4:
         return len(range(fixed[0])[fixed[1] : fixed[2] : fixed[3]])
-    most: Size = bound(size)
     if _is(step, 1) and start is not None and end is not None:
-        to_end = count(end) >= _END
-        if _is(start, 0) and count(end) >= 0:
-            most = size if to_end else end
-        elif count(start) < 0:
+        to_end = least(end) >= _END
+        if _is(start, 0) and least(end) >= 0:
+            return size if to_end else smaller(size, end)
+        if count(start) < 0 and is_exact(start):
             # The last ones, as many as that.
-            most = -start if to_end else bound(-start)
-    # Either is a bound on the smaller one.
-    fewer = min(size, most, key=lambda each: (count(each), degree(each)))
-    return fewer if is_exact(most) and degree(most) == degree(size) else bound(fewer)
+            return smaller(size, -start if to_end else bound(-start))
+    return bound(size)
 
 
 def _gather_nd(call: Call) -> Shape:

@@ -11,14 +11,14 @@ from typing import Any
 
 @dataclass(slots=True)
 class Rows:
-    """A size of N images: at most `most` times N to the power of `degree`, and `most` for one.
+    """A size of N images: from `least` to `most` times N to the power of `degree`.
 
-    `exact` tells a size from an upper bound.
+    Like an int, it is exact if both are the same.
     """
 
+    least: int
     most: int
     degree: int = 1
-    exact: bool = True
 
     def __bool__(self) -> bool:
         raise TypeError("a size of N images is neither true nor false")
@@ -28,8 +28,11 @@ class Rows:
 
     __rmul__ = __mul__
 
+    def __rsub__(self, other: int) -> "Size":
+        return NotImplemented if self.degree else _size(other - self.most, other - self.least, 0)
+
     def __neg__(self) -> "Rows":
-        return Rows(-self.most, self.degree, self.exact)
+        return Rows(-self.most, -self.least, self.degree)
 
     def __repr__(self) -> str:
         factor = "" if self.most == 1 and self.degree else self.most
@@ -56,40 +59,54 @@ def degree(size: Size) -> int:
     return size.degree if isinstance(size, Rows) else 0
 
 
-def is_exact(size: Any) -> bool:
+def least(size: Size) -> int:
+    """The smallest that a size may be for one image."""
+    return size.least if isinstance(size, Rows) else size
+
+
+def is_exact(size: Size) -> bool:
     """Whether it is more than an upper bound."""
-    return size.exact if isinstance(size, Rows) else True
+    return least(size) == count(size)
 
 
 def is_size(number: Any) -> bool:
     """Whether a number is a size: a whole one that is not negative."""
-    return (isinstance(number, Rows) or type(number) is int) and count(number) >= 0
+    return (isinstance(number, Rows) or type(number) is int) and least(number) >= 0
 
 
-def bound(size: Size) -> Rows:
+def bound(size: Size) -> Size:
     """The same size as an upper bound."""
-    return Rows(count(size), degree(size), exact=False)
+    return _size(0, count(size), degree(size))
 
 
 def product(sizes: Iterable[Size]) -> Size:
     """How many elements a shape has."""
-    most, power, exact = 1, 0, True
+    fewest, most, power = 1, 1, 0
     for size in sizes:
         if isinstance(size, Rows):
+            fewest *= size.least
             most *= size.most
             power += size.degree
-            exact &= size.exact
         else:
+            fewest *= size
             most *= size
-    return _size(most, power, exact)
+    return _size(fewest, most, power)
 
 
 def total(sizes: Iterable[Size]) -> Size:
-    """The sum of sizes, exact only if all grow alike."""
-    kept = [size for size in sizes if isinstance(size, Rows) or size]
-    degrees = {degree(size) for size in kept}
-    exact = len(degrees) < 2 and all(map(is_exact, kept))
-    return _size(sum(map(count, kept)), max(degrees, default=0), exact)
+    """The sum of sizes, a bound unless all grow alike."""
+    summands = [size for size in sizes if isinstance(size, Rows) or size]
+    power = max(map(degree, summands), default=0)
+    fewest = sum(least(size) for size in summands if degree(size) == power)
+    return _size(fewest, sum(map(count, summands)), power)
+
+
+def smaller(a: Size, b: Size) -> Size:
+    """The smaller one of two sizes; a bound unless both grow alike."""
+    # Either is a bound on the smaller one.
+    fewer = min(a, b, key=lambda size: (count(size), degree(size)))
+    fewest = min(least(a), least(b)) if degree(a) == degree(b) else 0
+    return _size(fewest, count(fewer), degree(fewer))
 
 
 def broadcast_size(a: Size, b: Size) -> Size:
@@ -99,7 +116,7 @@ def broadcast_size(a: Size, b: Size) -> Size:
     if a == b or (type(a) is int and a == 1):
         return b
     require(isinstance(a, Rows) or isinstance(b, Rows))
-    return Rows(max(count(a), count(b)), max(degree(a), degree(b)), exact=False)
+    return _size(0, max(count(a), count(b)), max(degree(a), degree(b)))
 
 
 def broadcast(shapes: Iterable[Shape]) -> Shape:
@@ -114,12 +131,11 @@ def broadcast(shapes: Iterable[Shape]) -> Shape:
 
 
 def divided(whole: Size, part: Size) -> Size:
-    """How often a part goes into a whole, rounded up; exact only if it fits."""
+    """How often a part, which may not be 0, goes into a whole, rounded up."""
     power = degree(whole) - degree(part)
-    require(power >= 0 and is_exact(part))
-    quotient, rest = divmod(count(whole), count(part))
-    return _size(quotient + (rest > 0), power, is_exact(whole) and not rest)
+    require(power >= 0 and least(part) >= 1)
+    return _size(least(whole) // count(part), -(-count(whole) // least(part)), power)
 
 
-def _size(most: int, power: int, exact: bool) -> Size:
-    return most if not power and exact else Rows(most, power, exact)
+def _size(fewest: int, most: int, power: int) -> Size:
+    return most if fewest == most and (most == 0 or not power) else Rows(fewest, most, power)

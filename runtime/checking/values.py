@@ -2,6 +2,7 @@
 
 They are whole numbers and sizes of N images (`Rows`), and the operators are those with which
 exporters write sizes. Any other number is None, not known, and so is what does not fit its type.
+A truth value that only a run will show is a size from 0 to 1.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,10 +11,7 @@ from typing import Any
 import numpy as np
 
 from .facts import FEW, Call
-from .sizes import Rows, Shape, count, product, require
-
-# Gets the numbers of the inputs as well, None for those of an input that are not followed.
-Rule = Callable[..., Any]
+from .sizes import Rows, Shape, count, least, product, require
 
 _ONE = np.array(1, object)
 
@@ -21,7 +19,8 @@ _ONE = np.array(1, object)
 def values(call: Call, dtype: np.dtype, shapes: Sequence[Shape]) -> Sequence[np.ndarray | None]:
     """The numbers of each output, None for one whose numbers are not followed."""
     unknown = [None] * len(shapes)
-    is_followed = dtype.kind in "iu" and call.kind in _RULES
+    # In a smaller type, the number of images may overflow.
+    is_followed = dtype.kind in "iu" and dtype.itemsize >= 4 and call.kind in _RULES
     if not is_followed or not all(map(_is_small, shapes)):
         return unknown
     try:
@@ -42,17 +41,22 @@ def _fitting(numbers: Any, dtype: np.dtype, shape: Any) -> np.ndarray:
     """Those that are followed and that the type holds."""
     limits = np.iinfo(dtype)
 
-    def fitting(number: Any) -> Any:
+    def fits(number: Any) -> bool:
         is_followed = type(number) is int or isinstance(number, Rows)
-        return number if is_followed and limits.min <= count(number) <= limits.max else None
+        return is_followed and limits.min <= least(number) and count(number) <= limits.max
 
     array = np.asarray(numbers, object).reshape(shape)
-    return np.asarray(np.frompyfunc(fitting, 1, 1)(array), object)
+    return np.asarray(np.where(np.frompyfunc(fits, 1, 1)(array), array, None), object)
 
 
 def listed_sizes(call: Call) -> Shape:
     """The sizes that a node Shape lists."""
     return call.input().shape[call.whole("start", 0) : call.whole("end", FEW)]
+
+
+def _cast(call: Call, numbers: Any) -> Any:
+    fact = call.input()
+    return np.full(fact.shape, Rows(0, 1, 0)) if fact.dtype.kind == "b" else numbers
 
 
 def _sliced(
@@ -63,13 +67,15 @@ def _sliced(
     return numbers[slice(*limits)]
 
 
-_RULES: dict[str, Rule] = {
+# Each takes a node and the numbers of its inputs, None for an input that is not followed.
+_RULES: dict[str, Callable[..., Any]] = {
     "Add": lambda _, a, b: np.add(a, b),
     "Sub": lambda _, a, b: np.subtract(a, b),
     "Mul": lambda _, a, b: np.multiply(a, b),
     "Mod": lambda call, a, b: None if call.whole("fmod", 0) else np.mod(a, b),
     "Neg": lambda _, a: np.negative(a),
     "ReduceProd": lambda _, a, *__: a.prod(),
+    "Cast": _cast,
     "Concat": lambda call, *parts: np.concatenate(parts, call.whole("axis", 0)),
     "Gather": lambda call, a, places: np.take(a, places.astype(int), call.whole("axis", 0)),
     "Shape": lambda call, _: listed_sizes(call),
@@ -77,6 +83,6 @@ _RULES: dict[str, Rule] = {
     "Slice": _sliced,
     "Split": lambda call, a, sizes: np.split(a, np.cumsum(sizes)[:-1], call.whole("axis", 0)),
     **dict.fromkeys(
-        ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"), lambda _, a, *__: a
+        ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"), lambda _, a, *__: a
     ),
 }

@@ -37,12 +37,8 @@ def _fixed(sizes: Sequence[Size]) -> list[int]:
     return fixed
 
 
-# Along one axis: the stride of a window, its extent, and what is added to the ends of the axis.
-_Window = tuple[int, int, int]
-
-
-def _windows(call: Call, kernel: Sequence[Size]) -> list[_Window]:
-    """How a window of the size `kernel` slides, by axis."""
+def _windows(call: Call, kernel: Sequence[Size]) -> list[tuple[int, int, int]]:
+    """By axis: the stride and extent of a window, and what is added to the ends of the axis."""
     rank, sizes = len(kernel), _fixed(kernel)
     # Exporters that know the sizes of images write the margins themselves.
     require(min(sizes) >= 1 and call.attributes.get("auto_pad", "NOTSET") == "NOTSET")
@@ -58,14 +54,10 @@ def _windows(call: Call, kernel: Sequence[Size]) -> list[_Window]:
 def _slid(call: Call, kernel: Sequence[Size]) -> list[int]:
     """The size of what a window makes that slides over the input."""
     up = call.whole("ceil_mode", 0, 0, 1)
-
-    def slid(size: int, window: _Window) -> int:
-        stride, extent, margin = window
-        room = size + margin - extent
-        require(room >= 0)
-        return 1 + (room + up * (stride - 1)) // stride
-
-    return list(map(slid, _fixed(call.input().shape[2:]), _windows(call, kernel)))
+    axes = zip(_fixed(call.input().shape[2:]), _windows(call, kernel), strict=True)
+    rooms = [(size + margin - extent, stride) for size, (stride, extent, margin) in axes]
+    require(all(room >= 0 for room, _ in rooms))
+    return [1 + (room + up * (stride - 1)) // stride for room, stride in rooms]
 
 
 def _weights(call: Call) -> tuple[list[int], int]:
@@ -87,13 +79,9 @@ def _transposed_convolution(call: Call) -> Shape:
     shape, (weights, group) = call.input().shape, _weights(call)
     require(weights[0] == shape[1] and not {"output_padding", "output_shape"} & {*call.attributes})
 
-    def spread(size: int, window: _Window) -> int:
-        stride, extent, margin = window
-        pixels = (size - 1) * stride + extent - margin
-        require(pixels >= 1)
-        return pixels
-
-    sizes = map(spread, _fixed(shape[2:]), _windows(call, weights[2:]))
+    axes = zip(_fixed(shape[2:]), _windows(call, weights[2:]), strict=True)
+    sizes = [(size - 1) * stride + extent - margin for size, (stride, extent, margin) in axes]
+    require(min(sizes) >= 1)
     return (shape[0], weights[1] * group, *sizes)
 
 
