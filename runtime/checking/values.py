@@ -41,12 +41,12 @@ def _fitting(numbers: Any, dtype: np.dtype, shape: Any) -> np.ndarray:
     """Those that are followed and that the type holds."""
     limits = np.iinfo(dtype)
 
-    def fits(number: Any) -> bool:
-        is_followed = type(number) is int or isinstance(number, Rows)
-        return is_followed and limits.min <= least(number) and count(number) <= limits.max
+    def fitting(number: Any) -> Any:
+        fits = type(number) in (int, Rows) and least(number) >= limits.min
+        return number if fits and count(number) <= limits.max else None
 
     array = np.asarray(numbers, object).reshape(shape)
-    return np.asarray(np.where(np.frompyfunc(fits, 1, 1)(array), array, None), object)
+    return np.asarray(np.frompyfunc(fitting, 1, 1)(array), object)
 
 
 def listed_sizes(call: Call) -> Shape:
@@ -55,8 +55,8 @@ def listed_sizes(call: Call) -> Shape:
 
 
 def _cast(call: Call, numbers: Any) -> Any:
-    fact = call.input()
-    return np.full(fact.shape, Rows(0, 1, 0)) if fact.dtype.kind == "b" else numbers
+    dtype, shape, *_ = call.input()
+    return np.full(shape, Rows(0, 1, 0)) if dtype.kind == "b" else numbers  # type: ignore[arg-type]
 
 
 def _sliced(

@@ -15,7 +15,7 @@ from diffkiln.runtime import open_bundle
 from diffkiln.runtime.checking import GraphError, Port, Signature, check
 from diffkiln.runtime.checking.facts import Fact
 from diffkiln.runtime.checking.operators import RULES
-from diffkiln.runtime.checking.sizes import count, degree, is_exact
+from diffkiln.runtime.checking.sizes import count, degree, is_exact, least
 from diffkiln.runtime.engine.binding import DTYPES
 
 FLOAT = TensorProto.FLOAT
@@ -44,8 +44,8 @@ def run(model: ModelProto, names: list[str], images: int) -> dict[str, np.ndarra
 
 def require_size(size: Any, found: int, images: int, about: Any) -> None:
     """A size, or a number that sizes are computed from, is what it was said to be."""
-    most = count(size) * images ** degree(size)
-    assert found == most if is_exact(size) else found <= most, about
+    rows = images ** degree(size)
+    assert least(size) * rows <= found <= count(size) * rows, about
 
 
 def require_agreement(fact: Fact, made: np.ndarray, name: str, images: int) -> None:
