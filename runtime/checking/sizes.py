@@ -65,7 +65,7 @@ def least(size: Size) -> int:
 
 
 def is_exact(size: Size) -> bool:
-    """Whether it is more than an upper bound."""
+    """Whether the number of images alone decides it."""
     return least(size) == count(size)
 
 
@@ -138,4 +138,4 @@ def divided(whole: Size, part: Size) -> Size:
 
 
 def _size(fewest: int, most: int, power: int) -> Size:
-    return most if fewest == most and (most == 0 or not power) else Rows(fewest, most, power)
+    return most if fewest == most and not power else Rows(fewest, most, power)
