@@ -59,9 +59,9 @@ def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> No
     graph.node.extend(copies)
 
 
-def inferred(graph: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
+def inferred(graph: onnx.GraphProto, *, data_prop: bool = False) -> dict[str, onnx.ValueInfoProto]:
     """Inputs, values and outputs by name, with the shapes that ONNX infers."""
-    model = shape_inference.infer_shapes(finished(graph)).graph
+    model = shape_inference.infer_shapes(finished(graph), data_prop=data_prop).graph
     return {value.name: value for value in (*model.input, *model.value_info, *model.output)}
 
 
