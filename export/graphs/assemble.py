@@ -15,7 +15,7 @@ from onnx import helper
 
 from ..baking.process import RESULT, Tensors, traced
 from ..baking.signatures import Signatures
-from .blocked import blocked, convolved, declare_batch
+from .blocked import blocked, declare_batch
 from .conversion import convert
 from .graph import BATCH, ancestors, finished, parts, renamed, value_info
 from .loops import looped, unrolled
@@ -60,7 +60,7 @@ class OnnxExporter:
             batch = onnx.TensorShapeProto.Dimension(dim_param=EVALUATIONS)
         elif self.batch_size:
             batch = onnx.TensorShapeProto.Dimension(dim_value=self.batch_size)
-        declare_batch(model, _NETWORK, convolved(self._network), batch)
+        declare_batch(model, _NETWORK, self._network, batch)
         canonical(model)
         onnx.checker.check_model(model, full_check=True)
         return model
