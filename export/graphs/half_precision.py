@@ -11,7 +11,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from ...trainer.errors import InputError
-from .graph import ancestors, drop_unused, runner, step_outputs
+from .graph import add_constant, ancestors, constants_of, drop_unused, runner, step_outputs
 
 _STEPS = 20
 _FLOAT, _HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
@@ -98,17 +98,12 @@ def _of_condition(graph: onnx.GraphProto) -> set[str]:
 
 def _separate_constants(graph: onnx.GraphProto, full: Collection[str]) -> None:
     """Give the nodes in float32 their own copies of constants that others take, too."""
+    constants = constants_of(graph)
     in_half = {name for node in graph.node if node.name not in full for name in node.input}
-    shared = {value.name: value for value in graph.initializer if value.name in in_half}
-    copies = {}
-    for node in graph.node:
-        if node.name in full:
-            taken = {name: f"{name}/float32" for name in node.input if name in shared}
-            node.input[:] = [taken.get(name, name) for name in node.input]
-            copies |= taken
-    for name, own in copies.items():
-        graph.initializer.add().CopyFrom(shared[name])
-        graph.initializer[-1].name = own
+    for node in (node for node in graph.node if node.name in full):
+        for place, name in enumerate(node.input):
+            if name in constants and name in in_half:
+                node.input[place] = add_constant(graph, f"{name}/float32", constants[name])
 
 
 def _require_half(graph: onnx.GraphProto, full: Collection[str]) -> None:
@@ -157,9 +152,8 @@ def require_finite(
     # The solver around the network is float32, and may divide by zero where a Where drops it.
     inner = [onnx.ValueInfoProto(name=name) for name in values if name.startswith("network")]
     copy.graph.output.extend(inner)
-    guidance, steps = np.array(2.0, np.float32), np.array(_STEPS)
-    tensors = {"noisy": noise, "seeds": seeds, "labels": labels}
-    tensors |= {"guidance": guidance, "steps": steps}
+    tensors = {"noisy": noise, "seeds": seeds, "labels": labels, "steps": np.array(_STEPS)}
+    tensors["guidance"] = np.array(2.0, np.float32)
     for k, outputs in enumerate(step_outputs(runner(copy.SerializeToString()), tensors)):
         for name, value in outputs.items():
             if value.dtype.kind == "f" and not np.isfinite(value).all():

@@ -50,17 +50,17 @@ def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
     to_first, to_last = [0, last, *range(1, last)], [0, *range(2, last + 1), 1]
     ctx.remove_node(node.name)
 
-    def made(operator: str, inputs: list[str], **attributes: Any) -> str:
+    def output(operator: str, inputs: list[str], **attributes: Any) -> str:
         return ctx.make_node(operator, inputs, attr=attributes, dtypes=dtypes).output[0]
 
     def constant(name: str, values: Any, dtype: Any) -> str:
         return ctx.make_const(f"{node.name}/{name}", np.array(values, dtype)).output[0]
 
-    first = made("Transpose", [source], perm=to_first)
-    grouped = made("Reshape", [first, constant("groups", [0, groups, -1], np.int64)])
+    first = output("Transpose", [source], perm=to_first)
+    grouped = output("Reshape", [first, constant("groups", [0, groups, -1], np.int64)])
     ones, zeros = (constant(f"all_{v}", [v] * groups, np.float32) for v in (1, 0))
-    normal = made("InstanceNormalization", [grouped, ones, zeros], epsilon=about["epsilon"])
-    image = made("Reshape", [normal, constant("image", [-1, channels, *size], np.int64)])
+    normal = output("InstanceNormalization", [grouped, ones, zeros], epsilon=about["epsilon"])
+    image = output("Reshape", [normal, constant("image", [-1, channels, *size], np.int64)])
     kept = {"outputs": outputs, "dtypes": dtypes, "shapes": shapes}
     ctx.make_node("Transpose", [image], attr={"perm": to_last}, **kept)
 
@@ -83,9 +83,9 @@ def _convert_einsum(ctx: Any, node: Any, *_: Any) -> None:
     """
     inputs, equation, outputs = list(node.input), node.get_attr("equation").s, node.output
     dtypes, shapes, last = node.output_dtypes, node.output_shapes, node.inputs[-1]
-    taken, _, made = equation.decode().partition("->")
-    image, _, weights = taken.partition(",")
-    dense = len(weights) == 2 and image[-1:] + made[-1:] == weights and image[:-1] == made[:-1]
+    terms, _, result = equation.decode().partition("->")
+    image, _, weights = terms.partition(",")
+    dense = len(weights) == 2 and image[-1:] + result[-1:] == weights and image[:-1] == result[:-1]
     letters = [*image.replace("...", ""), weights[-1:]]
     dense = dense and len(set(letters)) == len(letters)  # none twice, as on a diagonal
     kind, attributes = KEPT_EINSUM, {"equation": equation}
