@@ -26,12 +26,8 @@ def finished(graph: onnx.GraphProto) -> onnx.ModelProto:
 def value_info(spec: tf.TensorSpec, name: str | None = None) -> onnx.ValueInfoProto:
     """Declare a tensor; a free first dimension is the batch."""
     shape = [BATCH if size is None else size for size in spec.shape]
-    return helper.make_tensor_value_info(name or str(spec.name), onnx_dtype(spec), shape)
-
-
-def onnx_dtype(spec: tf.TensorSpec) -> int:
-    """The number of a tensor's dtype in ONNX."""
-    return helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype.name))
+    dtype = helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype.name))
+    return helper.make_tensor_value_info(name or str(spec.name), dtype, shape)
 
 
 def renamed(value: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:

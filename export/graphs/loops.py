@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..baking.process import ALL_RESULTS, RESULT, Process
 from .conversion import convert
-from .graph import finished, onnx_dtype, parts, renamed, value_info
+from .graph import finished, parts, renamed, value_info
 from .tidying import tidy
 
 _TRIPS = helper.make_node("Add", ["steps", "extra_steps"], ["trips"], name="trips")
@@ -70,8 +70,8 @@ def _blank_nodes(process: Process) -> list[onnx.NodeProto]:
     """Nodes to the images of no step, for the Loop to carry into the first."""
     if process.gives_frames:
         return []
-    value = helper.make_tensor("blank", onnx_dtype(process.result), [1], [0])
-    like = f"begin/{process.carried[0]}"
+    dtype = value_info(process.result).type.tensor_type.elem_type
+    value, like = helper.make_tensor("blank", dtype, [1], [0]), f"begin/{process.carried[0]}"
     return [
         helper.make_node("Shape", [like], ["shape"], name="shape"),
         helper.make_node("ConstantOfShape", ["shape"], ["blank"], name="blank", value=value),

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 
 from ...trainer.errors import InputError
-from ..graphs.cuda_check import CudaCheck, check_cuda
+from ..graphs.cuda_check import check_cuda
 from .certificate import ONNX, SAVED_MODEL, Certificate, Difference
 from .forms import Form, onnx_forms, saved_model_forms
 from .reference import ReferenceSampler
@@ -50,12 +50,15 @@ def certify(
     forms only on the first seed with the largest batch.
     """
     unrolled = description["sampler"].get("unrolled") or {}
-    batches = _with(BATCHES, unrolled.get("batch"))
-    steps = _with(steps, unrolled.get("steps"))
+    batches = sorted({*BATCHES, unrolled.get("batch") or BATCHES[0]})
+    steps = sorted({*steps, unrolled.get("steps") or steps[0]})
     forms = list(onnx_forms(bundle, graphs, description))
     if (bundle / "saved_model").is_dir():
         forms += saved_model_forms(bundle, description)
     to_reference, to_each_other = _compared(forms, description, reference, batches, steps)
+    pixels = description["image"]["height"] * description["image"]["width"]
+    # Noise is drawn once, before the steps.
+    files = {name: bundle / f"{name}.onnx" for name in graphs if name != "noise"}
     certificate = Certificate(
         SEEDS,
         tuple(steps),
@@ -63,7 +66,7 @@ def certify(
         *tolerances(reference, description),
         {name: _difference(apart) for name, apart in to_reference.items()},
         _difference(to_each_other) if to_each_other else None,
-        _checked_for_cuda(bundle, graphs, description),
+        {name: check_cuda(onnx.load(file), pixels) for name, file in files.items()},
     )
     _require_parity(certificate, description["model"]["precision"])
     return certificate
@@ -89,10 +92,6 @@ def tolerances(reference: ReferenceSampler, description: Mapping[str, Any]) -> t
     return largest, largest
 
 
-def _with(numbers: Sequence[int], another: int | None) -> list[int]:
-    return sorted({*numbers, *([another] if another else [])})
-
-
 def _compared(
     forms: Sequence[Form],
     description: Mapping[str, Any],
@@ -103,16 +102,14 @@ def _compared(
     """Differences of each form from the reference, and of sampler.onnx from the SavedModel."""
     to_reference: dict[str, Differences] = {form.name: [] for form in forms}
     to_each_other: Differences = []
-    dtype = description["image"]["dtype"]
     num_classes = len(description["model"].get("class_names", []))
     for batch, first, steps in itertools.product(batches, SEEDS, all_steps):
         seeds = np.arange(first, first + batch, dtype=np.int64)
         truth = Truth(reference, seeds, steps, description["image"], num_classes)
         pixels = {}
         for form in (form for form in forms if _runs(form, seeds, steps, max(batches))):
-            result = form.run(truth.tensors)
-            pixels[form.name] = _unit(result, form.graph, reference, dtype)
-            expected = _unit(truth.result(form.graph), form.graph, reference, dtype)
+            pixels[form.name] = truth.pixels(form.graph, form.run(truth.tensors))
+            expected = truth.pixels(form.graph, truth.result(form.graph))
             to_reference[form.name].append(np.abs(pixels[form.name] - expected))
         if ONNX in pixels and SAVED_MODEL in pixels:
             to_each_other.append(np.abs(pixels[ONNX] - pixels[SAVED_MODEL]))
@@ -124,31 +121,10 @@ def _runs(form: Form, seeds: np.ndarray, steps: int, largest_batch: int) -> bool
     return form.takes(steps, len(seeds)) and (form.graph == "sampler" or bool(first))
 
 
-def _unit(values: np.ndarray, graph: str, reference: ReferenceSampler, dtype: str) -> np.ndarray:
-    """Pixels in [0, 1], float64 [n], rounded where images of `dtype` are; noise in their units."""
-    if graph == "encode":
-        return (np.asarray(values, np.float64) * np.asarray(reference.pixel_std)).ravel()
-    if graph == "denoiser":
-        values = reference.pixels(values)
-    if values.dtype == np.uint8:
-        return values.ravel() / 255
-    rounded = dtype == "uint8" or graph == "trajectory"
-    return (np.round(values * 255.0) / 255 if rounded else values).ravel()
-
-
 def _difference(differences: Differences) -> Difference:
     # A NaN would pass every comparison with a limit.
     apart = np.nan_to_num(np.concatenate(differences), nan=np.inf)
     return Difference(float(apart.max()), float(apart.mean()))
-
-
-def _checked_for_cuda(
-    bundle: Path, graphs: Sequence[str], description: Mapping[str, Any]
-) -> dict[str, CudaCheck]:
-    """The graphs that take steps; noise is drawn once, before them."""
-    pixels = description["image"]["height"] * description["image"]["width"]
-    names = [name for name in graphs if name != "noise"]
-    return {name: check_cuda(onnx.load(bundle / f"{name}.onnx"), pixels) for name in names}
 
 
 def _require_parity(certificate: Certificate, precision: str) -> None:
