@@ -18,7 +18,6 @@ from ..trainer.maths.diffusion import Denoiser
 from ..trainer.maths.sampling import Sampling
 from ..trainer.maths.schedules import CosineSchedule
 from .baking.network import adapted, image_shape
-from .baking.saved_model import write_saved_model
 from .baking.signatures import Signatures
 from .graphs.assemble import OnnxExporter
 from .graphs.conversion import convert
@@ -27,7 +26,7 @@ from .manifest import essentials, write_manifest
 from .options import Baking, Model, Settings, settings_as_objects
 from .proof.certificate import Certificate
 from .proof.certify import certify
-from .proof.reference import ReferenceSampler, guided, reference_of
+from .proof.reference import guided, reference_of
 from .proof.reference_noise import reference_noise
 from .publish import check_bundle_path, published
 from .verify import open_all
@@ -84,8 +83,12 @@ def write_bundle(
         function = signatures.network
         if baking.saved_model:
             calling = signatures.with_network(lambda inputs: function(*inputs)["prediction"])
-            write_saved_model(calling, network, folder / "saved_model")
-        reference = _reference(description, function)
+            _write_saved_model(calling, network, folder / "saved_model")
+
+        def predict(*inputs: np.ndarray) -> np.ndarray:
+            return function(*map(tf.constant, inputs))["prediction"].numpy()
+
+        reference = reference_of(description, guided(predict) if model.class_names else predict)
         certificate = certify(folder, baking.graphs, description, reference)
         write_manifest(folder, description, graphs, certificate, training)
         _require_openable(folder)
@@ -154,14 +157,25 @@ def _write_graphs(
     return graphs
 
 
-def _reference(description: Mapping[str, Any], function: Any) -> ReferenceSampler:
-    """The float64 sampler that drives the network."""
+class _Weights(tf.Module):
+    """The variables alone: a tracked Keras model would store its layers' Python side as well."""
 
-    def network(*inputs: np.ndarray) -> np.ndarray:
-        return function(*map(tf.constant, inputs))["prediction"].numpy()
+    def __init__(self, network: keras.Model) -> None:
+        super().__init__()
+        self.weights = [variable.value for variable in network.variables]
 
-    call = guided(network) if "class_names" in description["model"] else network
-    return reference_of(description, call)
+
+def _write_saved_model(signatures: Signatures, network: keras.Model, folder: Path) -> None:
+    """Write `serving_default` (the sampler), `denoise` and the other loops by their names."""
+    functions = {name: process.function for name, process in signatures.processes().items()}
+    functions["serving_default"] = functions.pop("sampler")
+    functions["denoise"] = signatures.denoise
+    # Nobody trains a sampler, and writing its functions with their gradients takes much longer.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    try:
+        tf.saved_model.save(_Weights(network), str(folder), functions, options)
+    except tf.errors.OpError as error:  # a full disk among others
+        raise OSError(error.message) from error
 
 
 def _require_openable(folder: Path) -> None:

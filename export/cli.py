@@ -71,10 +71,9 @@ for _field in fields(Baking):
     _kind = _field.metadata["choices"] or _field.type
     _flag(_field.name, _kind, _default, _field.metadata["help"])
 
-Task = Callable[[], None]
 
-
-def _check() -> Task:
+def _check() -> Callable[[], None]:
+    """What the flags say to do."""
     bundle = Path(require_flag(FLAGS, "bundle"))
     if FLAGS.verify:
         for name in FLAGS:
@@ -155,7 +154,7 @@ def _write(bundle: Path, export: Callable[[], Any]) -> None:
     # A process that is terminated must still remove its temporary folder.
     signal.signal(signal.SIGTERM, terminate)
     start = time.monotonic()
-    _print_parity(export())
+    print(export().table())
     print(f"Wrote {bundle} in {time.monotonic() - start:.0f} s. Next: ", end="")
     print(f"diffkiln-sample --bundle={shlex.quote(str(bundle))} --out=flowers.png")
 
@@ -190,13 +189,8 @@ def _export_network(
 def _verify(bundle: Path) -> None:
     with quiet_native_import():
         from .verify import verify_bundle
-    _print_parity(verify_bundle(bundle))
+    print(verify_bundle(bundle).table())
     print(f"{bundle} is what its manifest says.")
-
-
-def _print_parity(certificate: Any) -> None:
-    print(f"Parity over seeds {list(certificate.seeds)}, steps {list(certificate.steps)}:")
-    print(certificate.table())
 
 
 def main() -> int:

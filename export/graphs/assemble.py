@@ -51,11 +51,7 @@ class OnnxExporter:
         model = self._make(name)
         model.graph.name = name
         # Guidance makes one or two evaluations of each image.
-        batch = onnx.TensorShapeProto.Dimension(dim_param=BATCH)
-        if self.signatures.conditioning:
-            batch = onnx.TensorShapeProto.Dimension(dim_param=EVALUATIONS)
-        elif self.batch_size:
-            batch = onnx.TensorShapeProto.Dimension(dim_value=self.batch_size)
+        batch = EVALUATIONS if self.signatures.conditioning else self.batch_size or BATCH
         declare_batch(model, _NETWORK, self._network, batch)
         canonical(model)
         onnx.checker.check_model(model, full_check=True)

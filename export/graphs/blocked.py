@@ -20,7 +20,6 @@ from .graph import (
     drop_unused,
     graphs_of,
     inferred,
-    renamed,
     replace_nodes,
     sizes_of,
 )
@@ -48,10 +47,7 @@ def blocked(network: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def declare_batch(
-    model: onnx.ModelProto,
-    prefix: str,
-    network: onnx.ModelProto,
-    batch: onnx.TensorShapeProto.Dimension,
+    model: onnx.ModelProto, prefix: str, network: onnx.ModelProto, batch: str | int
 ) -> None:
     """Declare what a network's convolutions make of its batch, in a model that has it at `prefix`.
 
@@ -59,16 +55,17 @@ def declare_batch(
     of it has one batch.
     """
     values, sizes = inferred(network.graph), _sizes(network.graph)
-    first_axes = {name: values[name].type.tensor_type.shape.dim[0].dim_param for name in sizes}
-    own_batch = first_axes[network.graph.input[0].name]
-    convolutions = {node.output[0] for node in network.graph.node if node.op_type == "Conv"}
+    types = {name: values[name].type.tensor_type for name in sizes}
+    own_batch = types[network.graph.input[0].name].shape.dim[0].dim_param
+    outputs = {node.output[0] for node in network.graph.node if node.op_type == "Conv"}
+    images = {n for n in outputs & set(types) if types[n].shape.dim[0].dim_param == own_batch}
     for graph in graphs_of(model.graph):
         for node in graph.node:
             name = node.output[0].partition(prefix)[2]
-            if name in convolutions and first_axes.get(name) == own_batch:
-                declared = renamed(values[name], node.output[0])
-                declared.type.tensor_type.shape.dim[0].CopyFrom(batch)
-                graph.value_info.append(declared)
+            if name in images:
+                shape, dtype = [batch, *sizes[name]], types[name].elem_type
+                image = helper.make_tensor_value_info(node.output[0], dtype, shape)
+                graph.value_info.append(image)
 
 
 class _Facts:

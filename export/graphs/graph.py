@@ -23,9 +23,11 @@ def finished(graph: onnx.GraphProto) -> onnx.ModelProto:
     return helper.make_model_gen_version(graph, opset_imports=opsets, producer_name="diffkiln")
 
 
-def value_info(spec: tf.TensorSpec, name: str | None = None) -> onnx.ValueInfoProto:
+def value_info(
+    spec: tf.TensorSpec, name: str | None = None, batch: str | int = BATCH
+) -> onnx.ValueInfoProto:
     """Declare a tensor; a free first dimension is the batch."""
-    shape = [BATCH if size is None else size for size in spec.shape]
+    shape = [batch if size is None else size for size in spec.shape]
     dtype = helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype.name))
     return helper.make_tensor_value_info(name or str(spec.name), dtype, shape)
 
@@ -132,7 +134,7 @@ def parts(
 ) -> onnx.GraphProto:
     """A model's nodes and constants alone, with `prefix` before all names not in `names`.
 
-    Constants of `keep` keep their names, and are left out.
+    What is in `keep` keeps its name; constants among it are left out.
     """
     renaming = {"": "", **{name: name for name in keep}, **names}
     constants = [value for value in model.graph.initializer if value.name not in keep]

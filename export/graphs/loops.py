@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ..baking.process import ALL_RESULTS, RESULT, Process
 from .conversion import convert
-from .graph import finished, parts, renamed, value_info
+from .graph import BATCH, finished, parts, renamed, value_info
 from .tidying import tidy
 
 _TRIPS = helper.make_node("Add", ["steps", "extra_steps"], ["trips"], name="trips")
@@ -27,8 +27,8 @@ def looped(process: Process, step: onnx.ModelProto) -> onnx.ModelProto:
     graph.node.extend([_TRIPS, *_blank_nodes(process), loop])
     graph.initializer.append(_number("extra_steps", process.extra_steps))
     if process.gives_frames:
-        names = {name: name for name in (ALL_RESULTS, "every", process.output)}
-        graph.MergeFrom(parts(convert(process.select_function), "select/", names))
+        ends = (ALL_RESULTS, "every", process.output)
+        graph.MergeFrom(parts(convert(process.select_function), "select/", {}, keep=ends))
     return _model(process, graph)
 
 
@@ -55,15 +55,14 @@ def unrolled(
     where = helper.make_node("Where", [*equal.output, *choices], [process.output], "black_unless")
     graph.node.extend([equal, where])
     graph.initializer.append(_number("black", 0, process.result.dtype.as_numpy_dtype))
-    return tidy(_model(process, graph, batch_size).graph)
+    return tidy(_model(process, graph, batch_size or BATCH).graph)
 
 
 def _begin(process: Process) -> onnx.GraphProto:
     model = convert(process.begin_function)
-    inputs = {str(spec.name): str(spec.name) for spec in process.inputs}
-    names = [value.name for value in model.graph.output]
-    outputs = {name: f"begin/{name.removeprefix('first_')}" for name in names}
-    return parts(model, "begin/", {**inputs, **outputs})
+    inputs, outputs = model.graph.input, model.graph.output
+    names = {value.name: f"begin/{value.name.removeprefix('first_')}" for value in outputs}
+    return parts(model, "begin/", names, keep=[value.name for value in inputs])
 
 
 def _blank_nodes(process: Process) -> list[onnx.NodeProto]:
@@ -107,15 +106,10 @@ def _number(name: str, number: int, dtype: Any = np.int64) -> onnx.TensorProto:
     return numpy_helper.from_array(np.array(number, dtype), name)
 
 
-def _model(
-    process: Process, graph: onnx.GraphProto, batch_size: int | None = None
-) -> onnx.ModelProto:
-    inputs = [value_info(spec) for spec in process.inputs]
-    output = value_info(process.result, process.output)
+def _model(process: Process, graph: onnx.GraphProto, batch: str | int = BATCH) -> onnx.ModelProto:
+    inputs = [value_info(spec, batch=batch) for spec in process.inputs]
+    output = value_info(process.result, process.output, batch)
     if process.gives_frames:
         frames = onnx.TensorShapeProto.Dimension(dim_param="F")
         output.type.tensor_type.shape.dim.insert(0, frames)
-    for value in (*inputs, output) if batch_size else ():
-        for dimension in value.type.tensor_type.shape.dim[:1]:
-            dimension.dim_value = batch_size or 0
     return finished(helper.make_graph(graph.node, "graph", inputs, [output], graph.initializer))

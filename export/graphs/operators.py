@@ -37,18 +37,17 @@ def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
     of the convolutions.
     """
     message = node.get_attr("message").s.decode()
-    source, outputs = node.input[0], node.output
-    dtypes, shapes = node.output_dtypes, node.output_shapes
+    source, dtypes = node.input[0], node.output_dtypes
+    ends = {"outputs": node.output, "dtypes": dtypes, "shapes": node.output_shapes}
+    ctx.remove_node(node.name)
     if not message.startswith(MARKER):
-        ctx.remove_node(node.name)
-        ctx.make_node("Identity", [source], outputs=outputs, dtypes=dtypes, shapes=shapes)
+        ctx.make_node("Identity", [source], **ends)
         return
     about = json.loads(message.removeprefix(MARKER))
     # As TensorFlow knew it: tf2onnx forgets the size of what bilinear upsampling makes.
     groups, (*size, channels) = about["groups"], about["image"]
     last = len(size) + 1
     to_first, to_last = [0, last, *range(1, last)], [0, *range(2, last + 1), 1]
-    ctx.remove_node(node.name)
 
     def output(operator: str, inputs: list[str], **attributes: Any) -> str:
         return ctx.make_node(operator, inputs, attr=attributes, dtypes=dtypes).output[0]
@@ -61,8 +60,7 @@ def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
     ones, zeros = (constant(f"all_{v}", [v] * groups, np.float32) for v in (1, 0))
     normal = output("InstanceNormalization", [grouped, ones, zeros], epsilon=about["epsilon"])
     image = output("Reshape", [normal, constant("image", [-1, channels, *size], np.int64)])
-    kept = {"outputs": outputs, "dtypes": dtypes, "shapes": shapes}
-    ctx.make_node("Transpose", [image], attr={"perm": to_last}, **kept)
+    ctx.make_node("Transpose", [image], attr={"perm": to_last}, **ends)
 
 
 def _convert_to_chain(chain: tuple[tuple[str, str], ...], ctx: Any, node: Any, *_: Any) -> None:

@@ -52,8 +52,9 @@ class Certificate:
             yield f"{ONNX} to {SAVED_MODEL}", self.onnx_to_saved_model
 
     def table(self) -> str:
-        """The comparisons as lines of text."""
-        lines = [
+        """The comparisons as lines of text, below a title."""
+        lines = [f"Parity over seeds {list(self.seeds)}, steps {list(self.steps)}:"]
+        lines += [
             f"  {name:50} largest {255 * d.largest:6.3f}/255   mean {255 * d.mean:8.5f}/255"
             for name, d in self.comparisons()
         ]

@@ -41,10 +41,6 @@ class Form:
     steps: int | None = None
     batch: int | None = None
 
-    def takes(self, steps: int, batch: int) -> bool:
-        """Whether it can run this number of steps on this many images."""
-        return self.steps in (None, steps) and self.batch in (None, batch)
-
 
 def onnx_forms(
     bundle: Path, graphs: Collection[str], description: Mapping[str, Any]
