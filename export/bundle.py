@@ -24,8 +24,7 @@ from .graphs.conversion import convert
 from .graphs.half_precision import half_precision, require_finite
 from .manifest import essentials, write_manifest
 from .options import Baking, Model, Settings, settings_as_objects
-from .proof.certificate import Certificate
-from .proof.certify import certify
+from .proof.certify import Certificate, certify
 from .proof.reference import guided, reference_of
 from .proof.reference_noise import reference_noise
 from .publish import check_bundle_path, published
@@ -147,7 +146,7 @@ def _write_graphs(
     # Every runtime can read these without the manifest.
     metadata = {f"diffkiln.{name}": json.dumps(value) for name, value in description.items()}
     onnx.helper.set_model_props(graphs["sampler"], metadata)
-    if baking.precision == "float16":  # in the first step of two images
+    if baking.precision == "float16":  # over the steps of two images
         seeds, model = np.array([0, 1], np.int64), exporter.signatures
         noise = reference_noise(seeds.tolist(), model.shape).astype(np.float32)
         labels = seeds % (model.sampling.denoiser.num_classes or 1)
@@ -157,14 +156,6 @@ def _write_graphs(
     return graphs
 
 
-class _Weights(tf.Module):
-    """The variables alone: a tracked Keras model would store its layers' Python side as well."""
-
-    def __init__(self, network: keras.Model) -> None:
-        super().__init__()
-        self.weights = [variable.value for variable in network.variables]
-
-
 def _write_saved_model(signatures: Signatures, network: keras.Model, folder: Path) -> None:
     """Write `serving_default` (the sampler), `denoise` and the other loops by their names."""
     functions = {name: process.function for name, process in signatures.processes().items()}
@@ -172,8 +163,11 @@ def _write_saved_model(signatures: Signatures, network: keras.Model, folder: Pat
     functions["denoise"] = signatures.denoise
     # Nobody trains a sampler, and writing its functions with their gradients takes much longer.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    # The variables alone: a tracked Keras model would store its layers' Python side as well.
+    tracked: Any = tf.Module()
+    tracked.weights = [variable.value for variable in network.variables]
     try:
-        tf.saved_model.save(_Weights(network), str(folder), functions, options)
+        tf.saved_model.save(tracked, str(folder), functions, options)
     except tf.errors.OpError as error:  # a full disk among others
         raise OSError(error.message) from error
 

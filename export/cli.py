@@ -93,7 +93,11 @@ def _check() -> Callable[[], None]:
     baking = Baking(**settings)
     check_bundle_path(bundle, overwrite=FLAGS.overwrite)
     if FLAGS.run_dir is not None:
-        _refuse_network_flags()
+        for name in (name for name in _OF_NETWORK if FLAGS[name].present):
+            raise InputError(
+                f"--{name}={FLAGS[name].value}: config.json of the run says it; leave it out, or "
+                "give --network instead of --run_dir"
+            )
         return partial(_write, bundle, partial(_export_run, Path(FLAGS.run_dir), bundle, baking))
     if FLAGS["weights"].present:
         raise InputError(
@@ -104,15 +108,6 @@ def _check() -> Callable[[], None]:
     return partial(
         _write, bundle, partial(_export_network, network, bundle, model, schedule, baking)
     )
-
-
-def _refuse_network_flags() -> None:
-    for name in _OF_NETWORK:
-        if FLAGS[name].present:
-            raise InputError(
-                f"--{name}={FLAGS[name].value}: config.json of the run says it; leave it out, or "
-                "give --network instead of --run_dir"
-            )
 
 
 def _model() -> Model:

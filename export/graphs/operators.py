@@ -12,7 +12,6 @@ KEPT_EINSUM = "KeptEinsum"
 # How the message of a CheckNumerics begins that stands for a group normalization.
 MARKER = "diffkiln group normalization "
 
-
 # An operator as two others, each of the result of the one before ("x") and the number 1.
 _CHAINS = {
     "Erfc": (("Erf", "x"), ("Sub", "1x")),  # of the exact GELU

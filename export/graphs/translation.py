@@ -41,7 +41,7 @@ def translated(function: Any) -> onnx.ModelProto:
     """
     logger = logging.getLogger("tf2onnx")
     with lowered_layers(), contextlib.ExitStack() as stack:
-        # It says which operators it has no conversion of, and `conversion` raises for them.
+        # It would log the operators that it cannot convert, which `conversion` names.
         stack.callback(logger.setLevel, logger.level)
         logger.setLevel(logging.CRITICAL)
         concrete = function.get_concrete_function()
