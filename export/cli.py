@@ -15,7 +15,7 @@ from ..trainer.command import quiet_native_import, require_flag, run_command
 from ..trainer.config import CONDITIONINGS, PREDICTIONS, SCHEDULES, check_signal_rates
 from ..trainer.errors import InputError
 from ..trainer.run.directory import RunDirectory
-from .options import WEIGHTS, Baking, Model
+from .options import GRAPHS, WEIGHTS, Baking, Model
 from .publish import check_bundle_path, terminate
 
 FLAGS = flags.FlagValues()
@@ -67,7 +67,7 @@ _OF_NETWORK: dict[str, tuple[Any, Any, str]] = {
 for _name, _definition in _OF_NETWORK.items():
     _flag(_name, *_definition)
 for _field in fields(Baking):
-    _default = list(_field.default) if _field.name == "graphs" else _field.default
+    _default: Any = list(GRAPHS) if _field.name == "graphs" else _field.default
     _kind = _field.metadata["choices"] or _field.type
     _flag(_field.name, _kind, _default, _field.metadata["help"])
 
@@ -76,11 +76,9 @@ def _check() -> Callable[[], None]:
     """What the flags say to do."""
     bundle = Path(require_flag(FLAGS, "bundle"))
     if FLAGS.verify:
-        for name in FLAGS:
-            if FLAGS[name].present and name not in ("bundle", "verify"):
-                raise InputError(
-                    f"--{name}: cannot be combined with --verify; leave one of them out"
-                )
+        others = (name for name in FLAGS if name not in ("bundle", "verify"))
+        for name in (name for name in others if FLAGS[name].present):
+            raise InputError(f"--{name}: cannot be combined with --verify; leave one of them out")
         return partial(_verify, bundle)
     if FLAGS.run_dir is None and FLAGS.network is None:
         raise InputError(
@@ -112,9 +110,9 @@ def _check() -> Callable[[], None]:
 
 def _model() -> Model:
     """What the flags say of --network, without its schedule."""
-    pixels = [_numbers(name, require_flag(FLAGS, name)) for name in ("pixel_mean", "pixel_std")]
+    mean, std = (_numbers(name, require_flag(FLAGS, name)) for name in ("pixel_mean", "pixel_std"))
     names = () if FLAGS.class_names is None else _lines(Path(FLAGS.class_names))
-    return Model(*pixels, None, FLAGS.prediction, FLAGS.conditioning, names)
+    return Model(mean, std, None, FLAGS.prediction, FLAGS.conditioning, names)
 
 
 def _signal_rates() -> tuple[float, float]:

@@ -7,6 +7,7 @@ nodes arbitrarily: all by the hashes of names and by where Python's objects lie 
 import re
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import onnx
 from onnx import helper
@@ -59,7 +60,7 @@ def canonical(model: onnx.ModelProto) -> None:
     for graph in graphs_of(model.graph):
         for values in (graph.initializer, graph.value_info):
             declared = {value.name: value for value in values}
-            used = [declared[name] for name in names if name in declared]
+            used: list[Any] = [declared[name] for name in names if name in declared]
             del values[:]
             values.extend(used)
             for value in values:

@@ -87,13 +87,11 @@ class Certificate:
         for name, check in self.cuda.items():
             lines += [f"  {name}.onnx on CUDA: no kernel for {each}" for each in check.fallbacks]
             if check.noise_nodes:
-                lines.append(
-                    f"  {name}.onnx on CUDA: the CPU draws fresh noise, copied in each step"
-                )
+                lines += [f"  {name}.onnx on CUDA: the CPU draws fresh noise, copied in each step"]
         if not any(check.fallbacks for check in self.cuda.values()):
-            lines.append(
+            lines += [
                 "  All operators of the network and the steps have CUDA kernels in onnxruntime."
-            )
+            ]
         return "\n".join(lines)
 
 
