@@ -68,8 +68,8 @@ def test_labels_and_guidance_come_last_and_names_stand_in_the_manifest(everythin
         inputs = [(tensor["name"], tensor["dtype"], tensor["shape"]) for tensor in graph["inputs"]]
         assert (inputs[-2:] == CONDITIONING) == (name != "noise")
     model = onnx.load(everything / "sampler.onnx")
-    known = {entry.key: entry.value for entry in model.metadata_props}
-    assert json.loads(known["diffkiln.model"])["class_names"] == list(NAMES)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(properties["diffkiln.model"])["class_names"] == list(NAMES)
 
 
 def test_each_image_shows_its_own_label(everything: Path) -> None:
