@@ -13,8 +13,7 @@ from ..runtime.bundle.manifest import MANIFEST
 from ..runtime.errors import BundleError
 from ..trainer.errors import InputError
 from .manifest import describe_file
-from .proof.certificate import Certificate
-from .proof.certify import VERIFY_STEPS, certify
+from .proof.certify import VERIFY_STEPS, Certificate, certify
 from .proof.reference import Network, ReferenceConditioning, reference_of
 
 
