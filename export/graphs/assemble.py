@@ -50,8 +50,9 @@ class OnnxExporter:
         """The graph of this name, of `options.GRAPHS`, as a checked model of opset 18."""
         model = self._make(name)
         model.graph.name = name
+        batch = self.batch_size if name in UNROLLED and self.batch_size else BATCH
         # Guidance makes one or two evaluations of each image.
-        batch = EVALUATIONS if self.signatures.conditioning else self.batch_size or BATCH
+        batch = EVALUATIONS if self.signatures.conditioning else batch
         declare_batch(model, _NETWORK, self._network, batch)
         canonical(model)
         onnx.checker.check_model(model, full_check=True)
