@@ -31,16 +31,15 @@ def velocity_error(
         rows = np.arange(start, min(start + TOGETHER, count))
         image = denoiser.normalise(tf.cast(images[rows // TIMES], tf.float32) / 255)
         noise, time = tf.gather(noises, rows), tf.gather(times, rows)
-        signal_rate, noise_rate = denoiser.schedule.rates(time[:, None, None, None])
-        rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
+        rates = denoiser.schedule.rates(time[:, None, None, None])
         conditioning = None
         if labels is not None:
             conditioning = conditioning_for(
                 denoiser, tf.constant(labels[rows // TIMES]), guidance=1.0
             )
-        predicted = unclipped(add_noise(image, noise, **rates), time, conditioning)
+        predicted = unclipped(add_noise(image, noise, rates), time, conditioning)
         velocity, target = (
-            training_target("velocity", *pair, **rates) for pair in (predicted, (image, noise))
+            training_target("velocity", *pair, rates) for pair in (predicted, (image, noise))
         )
         total += float(tf.reduce_sum(tf.reduce_mean(tf.square(velocity - target), axis=[1, 2, 3])))
     return total / count

@@ -83,7 +83,7 @@ def folded(network: keras.Model) -> dict[str, np.ndarray]:
 
 def scaled(weights: dict[str, np.ndarray], images: np.ndarray) -> dict[str, np.ndarray]:
     """Scale the last layer so that x·x/d has a mean of 1 for features x: KID's kernel cubes it."""
-    factor = 1 / np.sqrt(np.mean(np.square(features(images, weights))))
+    factor = 1 / np.sqrt(np.mean(np.square(features(tf.constant(images), weights).numpy())))
     last = len(WIDTHS) - 1
     change = {f"{name}_{last}": weights[f"{name}_{last}"] * factor for name in ("kernel", "bias")}
     return {name: values.astype(np.float16) for name, values in {**weights, **change}.items()}

@@ -131,7 +131,7 @@ def main(_: list[str]) -> None:
         run.write_config(config, images.summary())
         checkpoints = Checkpoints(run.checkpoints, trainer)
         quality = Quality(config, images, trainer.denoiser)
-        loop = TrainingLoop(run, config, images, trainer, checkpoints, quality)
+        loop = TrainingLoop(run, images, trainer, checkpoints, quality)
         print(f"{FLAGS.preset}, {FLAGS.precision}, batch {config.batch_size}")
         turns = {
             "this loop itself": our_turns(loop, config, images.train),

@@ -15,19 +15,10 @@ if TYPE_CHECKING:
     from .bundle import export_bundle
     from .run import export_run
 
-__all__ = [
-    "Baking",
-    "CosineSchedule",
-    "ddpm_cosine",
-    "ddpm_linear",
-    "export_bundle",
-    "export_run",
-]
+__all__ = ["Baking", "CosineSchedule", "ddpm_cosine", "ddpm_linear", "export_bundle", "export_run"]
 
 _HOMES = {
-    "CosineSchedule": "..trainer.maths.schedules",
-    "ddpm_cosine": "..trainer.maths.schedules",
-    "ddpm_linear": "..trainer.maths.schedules",
+    **dict.fromkeys(("CosineSchedule", "ddpm_cosine", "ddpm_linear"), "..trainer.maths.schedules"),
     "export_bundle": ".bundle",
     "export_run": ".run",
 }

@@ -18,16 +18,14 @@ from ..trainer.maths.diffusion import Denoiser
 from ..trainer.maths.sampling import Sampling
 from ..trainer.maths.schedules import CosineSchedule
 from .baking.network import adapted, image_shape
-from .baking.saved_model import write_saved_model
 from .baking.signatures import Signatures
 from .graphs.assemble import OnnxExporter
 from .graphs.conversion import convert
 from .graphs.half_precision import half_precision, require_finite
 from .manifest import essentials, write_manifest
 from .options import Baking, Model, Settings, settings_as_objects
-from .proof.certificate import Certificate
-from .proof.certify import certify
-from .proof.reference import ReferenceSampler, guided, reference_of
+from .proof.certify import Certificate, certify
+from .proof.reference import guided, reference_of
 from .proof.reference_noise import reference_noise
 from .publish import check_bundle_path, published
 from .verify import open_all
@@ -84,8 +82,12 @@ def write_bundle(
         function = signatures.network
         if baking.saved_model:
             calling = signatures.with_network(lambda inputs: function(*inputs)["prediction"])
-            write_saved_model(calling, network, folder / "saved_model")
-        reference = _reference(description, function)
+            _write_saved_model(calling, network, folder / "saved_model")
+
+        def predict(*inputs: np.ndarray) -> np.ndarray:
+            return function(*map(tf.constant, inputs))["prediction"].numpy()
+
+        reference = reference_of(description, guided(predict) if model.class_names else predict)
         certificate = certify(folder, baking.graphs, description, reference)
         write_manifest(folder, description, graphs, certificate, training)
         _require_openable(folder)
@@ -144,7 +146,7 @@ def _write_graphs(
     # Every runtime can read these without the manifest.
     metadata = {f"diffkiln.{name}": json.dumps(value) for name, value in description.items()}
     onnx.helper.set_model_props(graphs["sampler"], metadata)
-    if baking.precision == "float16":  # in the first step of two images
+    if baking.precision == "float16":  # over the steps of two images
         seeds, model = np.array([0, 1], np.int64), exporter.signatures
         noise = reference_noise(seeds.tolist(), model.shape).astype(np.float32)
         labels = seeds % (model.sampling.denoiser.num_classes or 1)
@@ -154,14 +156,20 @@ def _write_graphs(
     return graphs
 
 
-def _reference(description: Mapping[str, Any], function: Any) -> ReferenceSampler:
-    """The float64 sampler that drives the network."""
-
-    def network(*inputs: np.ndarray) -> np.ndarray:
-        return function(*map(tf.constant, inputs))["prediction"].numpy()
-
-    call = guided(network) if "class_names" in description["model"] else network
-    return reference_of(description, call)
+def _write_saved_model(signatures: Signatures, network: keras.Model, folder: Path) -> None:
+    """Write `serving_default` (the sampler), `denoise` and the other loops by their names."""
+    functions = {name: process.function for name, process in signatures.processes().items()}
+    functions["serving_default"] = functions.pop("sampler")
+    functions["denoise"] = signatures.denoise
+    # Nobody trains a sampler, and writing its functions with their gradients takes much longer.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    # The variables alone: a tracked Keras model would store its layers' Python side as well.
+    tracked: Any = tf.Module()
+    tracked.weights = [variable.value for variable in network.variables]
+    try:
+        tf.saved_model.save(tracked, str(folder), functions, options)
+    except tf.errors.OpError as error:  # a full disk among others
+        raise OSError(error.message) from error
 
 
 def _require_openable(folder: Path) -> None:

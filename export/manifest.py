@@ -15,7 +15,7 @@ from ..trainer.run.directory import package_versions
 from .baking.noise import NOISE_VERSION
 from .baking.signatures import Signatures
 from .options import Baking
-from .proof.certificate import Certificate
+from .proof.certify import Certificate
 from .proof.reference_noise import reference_noise, reference_words
 
 DEFAULT_STEPS = 20

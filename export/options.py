@@ -130,17 +130,13 @@ class Model:
         object.__setattr__(self, "class_names", tuple(self.class_names))
         check_choice("prediction", self.prediction, PREDICTIONS)
         check_choice("conditioning", self.conditioning, CONDITIONINGS)
-        names = self.class_names
-        distinct = len(set(names)) == len(names) <= MOST_CLASSES
-        if not distinct or not all(map(_is_class_name, names)):
+        names, most = self.class_names, MOST_NAME_CHARACTERS
+        fits = all(0 < len(name.strip()) <= most and name.isprintable() for name in names)
+        if not fits or len(set(names)) != len(names) or len(names) > MOST_CLASSES:
             raise InputError(
                 f"class_names: got {len(names)} names, expected at most {MOST_CLASSES} different "
-                f"ones, each of 1 to {MOST_NAME_CHARACTERS} characters on one line"
+                f"ones, each of 1 to {most} characters on one line"
             )
-
-
-def _is_class_name(name: str) -> bool:
-    return 0 < len(name.strip()) <= MOST_NAME_CHARACTERS and name.isprintable()
 
 
 class BakingSettings(TypedDict, total=False):

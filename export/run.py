@@ -13,7 +13,7 @@ from ..trainer.run.lineage import training_record
 from ..trainer.run.weights import load_network
 from .bundle import write_bundle
 from .options import WEIGHTS, Baking, BakingSettings, Model
-from .proof.certificate import Certificate
+from .proof.certify import Certificate
 
 
 def export_run(

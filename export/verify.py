@@ -10,11 +10,11 @@ import tensorflow as tf
 from ..runtime.bundle.bundle import open_bundle
 from ..runtime.bundle.files import located
 from ..runtime.bundle.manifest import MANIFEST
+from ..runtime.engine.session import SessionSettings, create_session
 from ..runtime.errors import BundleError
 from ..trainer.errors import InputError
 from .manifest import describe_file
-from .proof.certificate import Certificate
-from .proof.certify import VERIFY_STEPS, certify
+from .proof.certify import VERIFY_STEPS, Certificate, certify
 from .proof.reference import Network, ReferenceConditioning, reference_of
 
 
@@ -58,7 +58,7 @@ def open_all(bundle: Path) -> tuple[str, ...]:
     try:
         opened = open_bundle(bundle)
         for name in sorted(opened.graphs):
-            opened.graph(name).content()
+            create_session(opened.graph(name), SessionSettings("cpu"))
         files = json.loads((bundle / MANIFEST).read_bytes())["files"]
         for name, record in files.items():
             path = located(bundle, name)

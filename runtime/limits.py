@@ -3,8 +3,6 @@
 import operator
 from typing import Any
 
-import numpy as np
-
 MAX_COUNT = 1_000_000
 MAX_BATCH = 4096
 MAX_THREADS = 1024
@@ -22,7 +20,7 @@ def whole(name: str, value: Any, minimum: int, maximum: int) -> int:
     NumPy's integers are accepted; a bool is not, since it is hardly ever meant.
     """
     try:
-        number = None if isinstance(value, bool | np.bool_) else operator.index(value)
+        number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = None
     if number is None or not minimum <= number <= maximum:

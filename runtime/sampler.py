@@ -8,24 +8,20 @@ import numpy as np
 from .bundle.bundle import Bundle, open_bundle, shipped_bundle
 from .engine.arguments import (
     Seeds,
-    checked_drawn_steps,
     checked_images,
     checked_mask,
     checked_noise,
     checked_seeds,
     checked_steps,
 )
-from .engine.batching import TOGETHER
-from .engine.conditioning import Labels, Rows, checked_conditioning
+from .engine.conditioning import Feeds, Labels, checked_conditioning
 from .engine.engine import Engine
 from .engine.session import SessionSettings
 from .engine.slerp import slerp
-from .engine.stepwise import Progress, pieces, stepwise, stepwise_batches
+from .engine.stepwise import Progress, stepwise, stepwise_batches
 from .errors import BundleError
 from .limits import MAX_BATCH, MAX_COUNT, SEED_END, whole
 from .output.images import to_uint8
-
-Numbers = Mapping[str, float]
 
 
 class Sampler:
@@ -50,10 +46,9 @@ class Sampler:
     Arguments: `bundle`, a folder or the result of open_bundle, by default the flowers bundled with
     diffkiln, which have the graph "sampler" only; `device`, "auto" (CUDA where it works, otherwise
     the CPU, with the reason in the log "diffkiln.runtime"), "cpu", "cuda" or "openvino", which
-    samples step by step;
-    `threads`, 1 … 1024, by default the number of physical cores; `max_batch`, 1 … 4096, the most
-    images computed at once, by default chosen by measuring; `low_power` and `tf32` as in
-    SessionSettings.
+    samples step by step; `threads`, 1 … 1024, by default the number of physical cores; `max_batch`,
+    1 … 4096, the most images computed at once, by default chosen by measuring; `low_power` and
+    `tf32` as in SessionSettings. The opened bundle is the attribute `bundle`.
 
     A graph is loaded at its first use. Several threads may share one sampler. Every method raises
     ValueError for an argument out of range, before it computes anything, BundleError if the bundle
@@ -71,11 +66,10 @@ class Sampler:
         low_power: bool = False,
         tf32: bool = False,
     ) -> None:
-        self._max_batch = None if max_batch is None else whole("max_batch", max_batch, 1, MAX_BATCH)
-        chosen = shipped_bundle() if bundle is None else bundle
-        self._bundle = chosen if isinstance(chosen, Bundle) else open_bundle(chosen)
-        settings = SessionSettings(device, threads, low_power, tf32)
-        self._engine = Engine(self._bundle, settings, max_batch=self._max_batch)
+        settings = SessionSettings(device, threads, max_batch, low_power, tf32)
+        source = shipped_bundle() if bundle is None else bundle
+        self.bundle = source if isinstance(source, Bundle) else open_bundle(source)
+        self._engine = Engine(self.bundle, settings)
 
     def __enter__(self) -> "Sampler":
         return self
@@ -88,22 +82,14 @@ class Sampler:
         self._engine.close()
 
     @property
-    def bundle(self) -> Bundle:
-        """The manifest: image shape and dtype, default and greatest steps, graphs."""
-        return self._bundle
-
-    @property
     def device(self) -> str:
-        """Where the graphs run, "cpu", "cuda" or "openvino".
-
-        It is final once the first graph has been loaded.
-        """
+        """Where graphs run, "cpu", "cuda" or "openvino"; final once the first has been loaded."""
         return self._engine.device
 
     def load(self, *graphs: str) -> None:
         """Load graphs by name, like "sampler", now instead of at their first use."""
         for graph in graphs:
-            self._engine.inputs(graph)
+            self._engine.session(graph)
 
     def warm_up(self, batch: int) -> None:
         """Run one step of `batch` images.
@@ -130,18 +116,14 @@ class Sampler:
         progress(done, total) is called after each, counting the steps of all batches. An exception
         from it ends the sampling. The images agree with those without progress to 1/255.
         """
-        rows, numbers = self._seeded(checked_seeds(count, seeds, seed), labels, guidance)
-        if progress is None:
-            steps = checked_drawn_steps(self._bundle, steps)
-            batches = self._drawn("sampler", rows, steps, numbers)
-        else:
-            steps = checked_steps(self._bundle, steps)
-            batches = self._stepped(rows, steps, numbers, progress)
-        shape = (len(rows["seeds"]), *self._bundle.image_shape)
-        images, filled = np.empty(shape, self._bundle.image_dtype), 0
-        for batch in batches:
-            images[filled : filled + len(batch)] = batch
-            filled += len(batch)
+        seeds = checked_seeds(count, seeds, seed)
+        steps = checked_steps(self.bundle, steps, baked=progress is None)
+        feeds = self._seeded(seeds, labels, guidance, steps=steps)
+        shape = (len(seeds), *self.bundle.image_shape)
+        images, start = np.empty(shape, self.bundle.image_dtype), 0
+        for batch in self._drawn("sampler", feeds, progress):
+            images[start : start + len(batch)] = batch
+            start += len(batch)
         return images
 
     def batches(
@@ -155,9 +137,9 @@ class Sampler:
         guidance: float | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield the images of the seeds, in order, some at a time; only one batch is in memory."""
-        rows, numbers = self._seeded(checked_seeds(count, seeds, seed), labels, guidance)
-        steps = checked_drawn_steps(self._bundle, steps)
-        return self._drawn("sampler", rows, steps, numbers)
+        seeds = checked_seeds(count, seeds, seed)
+        steps = checked_steps(self.bundle, steps, baked=True)
+        return self._drawn("sampler", self._seeded(seeds, labels, guidance, steps=steps))
 
     def stepwise(
         self,
@@ -174,14 +156,9 @@ class Sampler:
         `images` holds all of them each time; the last agree with `sample` to 1/255. The bundle must
         hold the graphs "noise" and "step", which do all the mathematics. Stop iterating to cancel.
         """
-        rows, numbers = self._seeded(checked_seeds(count, seeds, seed), labels, guidance)
-        steps = checked_steps(self._bundle, steps)
-        batches = pieces(rows, self._max_batch or TOGETHER)
-        runs = [stepwise(self._engine, batch, steps, numbers) for batch in batches]
-        return (
-            (step, np.concatenate([images for _, images in after]))
-            for step, after in enumerate(zip(*runs, strict=True))
-        )
+        seeds, steps = checked_seeds(count, seeds, seed), checked_steps(self.bundle, steps)
+        feeds = self._seeded(seeds, labels, guidance, steps=steps)
+        return enumerate(stepwise(self._engine, feeds))
 
     def trajectory(
         self,
@@ -199,13 +176,12 @@ class Sampler:
         A frame is the network's estimate of the finished image, after every `every`-th step counted
         back from the last. The bundle must hold "trajectory", or "noise" and "step".
         """
-        rows, numbers = self._seeded(checked_seeds(count, seeds, seed), labels, guidance)
-        steps = checked_steps(self._bundle, steps)
-        every = whole("every", every, 1, self._bundle.max_steps)
-        if "trajectory" in self._bundle.graphs and self.device != "openvino":
-            numbers = {"steps": steps, "every": every, **numbers}
-            return np.concatenate([*self._engine.run_all("trajectory", rows, **numbers)], axis=1)
-        frames = self.stepwise(seeds=rows["seeds"], steps=steps, labels=labels, guidance=guidance)
+        seeds, steps = checked_seeds(count, seeds, seed), checked_steps(self.bundle, steps)
+        every = whole("every", every, 1, self.bundle.max_steps)
+        feeds = self._seeded(seeds, labels, guidance, steps=steps, every=every)
+        if "trajectory" in self.bundle.graphs and self.device != "openvino":
+            return np.concatenate([*self._engine.run_all("trajectory", feeds)], axis=1)
+        frames = enumerate(stepwise(self._engine, feeds))
         return np.stack([to_uint8(x) for step, x in frames if (steps - 1 - step) % every == 0])
 
     def interpolate(
@@ -227,14 +203,15 @@ class Sampler:
         """
         ends = [whole("seed_a", seed_a, 0, SEED_END - 1), whole("seed_b", seed_b, 0, SEED_END - 1)]
         first = np.full(whole("frames", frames, 2, MAX_COUNT), ends[0])
-        steps = checked_drawn_steps(self._bundle, steps)
-        rows, numbers = checked_conditioning(self._bundle, labels, guidance, seeds=first)
-        if self._draws_fresh_noise():
+        steps = checked_steps(self.bundle, steps, baked=True)
+        conditioning = checked_conditioning(self.bundle, labels, guidance, seeds=first)
+        if self._engine.draws_fresh_noise():
             problem = "draws fresh noise in each step, expected a deterministic sampler"
-            raise BundleError(f"{self._bundle.path} {problem}; export the model with --eta=0")
+            raise BundleError(f"{self.bundle.path} {problem}; export the model with --eta=0")
         start, end = self._engine.run("noise", {"seeds": np.array(ends, np.int64)})[0]
-        rows = {"noise": slerp(start, end, np.linspace(0.0, 1.0, frames)), **rows}
-        return np.concatenate([*self._drawn("from_noise", rows, steps, numbers)])
+        noise = slerp(start, end, np.linspace(0.0, 1.0, frames))
+        feeds = {"noise": noise, **conditioning.feeds(steps=steps)}
+        return np.concatenate([*self._drawn("from_noise", feeds)])
 
     def from_noise(
         self,
@@ -250,15 +227,16 @@ class Sampler:
         A bundle with fresh noise (eta above 0) draws it for `seeds`, one for each image; other
         bundles ignore them.
         """
-        noise, steps = checked_noise(self._bundle, noise), checked_drawn_steps(self._bundle, steps)
-        rows, numbers = checked_conditioning(self._bundle, labels, guidance, count=len(noise))
-        rows = {"noise": noise, **rows}
-        if self._draws_fresh_noise():
+        noise = checked_noise(self.bundle, noise)
+        steps = checked_steps(self.bundle, steps, baked=True)
+        conditioning = checked_conditioning(self.bundle, labels, guidance, count=len(noise))
+        feeds = {"noise": noise, **conditioning.feeds(steps=steps)}
+        if self._engine.draws_fresh_noise():
             if seeds is None:
                 expected = "expected one for each image, since this bundle draws fresh noise"
                 raise ValueError(f"seeds: received none, {expected}")
-            rows["seeds"] = checked_seeds(None, seeds, 0, expected=len(noise))
-        return np.concatenate([*self._drawn("from_noise", rows, steps, numbers)])
+            feeds["seeds"] = checked_seeds(None, seeds, 0, expected=len(noise))
+        return np.concatenate([*self._drawn("from_noise", feeds)])
 
     def encode(
         self,
@@ -274,10 +252,10 @@ class Sampler:
         labels and guidance must be the same both ways. It evaluates the network 7 times as often as
         sampling does.
         """
-        images, steps = checked_images(self._bundle, images), checked_steps(self._bundle, steps)
-        rows, numbers = checked_conditioning(self._bundle, labels, guidance, count=len(images))
-        rows = {"images": images, **rows}
-        return np.concatenate([*self._engine.run_all("encode", rows, steps=steps, **numbers)])
+        images, steps = checked_images(self.bundle, images), checked_steps(self.bundle, steps)
+        conditioning = checked_conditioning(self.bundle, labels, guidance, count=len(images))
+        feeds = {"images": images, **conditioning.feeds(steps=steps)}
+        return np.concatenate([*self._engine.run_all("encode", feeds)])
 
     def reconstruct(
         self,
@@ -307,34 +285,28 @@ class Sampler:
         `mask` is uint8 or bool [N, height, width, 1], or [height, width] for all images: where it
         is 0 an image stays as it is. The bundle must hold "inpaint".
         """
-        images, steps = checked_images(self._bundle, images), checked_steps(self._bundle, steps)
-        mask, count = checked_mask(self._bundle, mask, len(images)), len(images)
-        chosen = checked_seeds(count if seeds is None else None, seeds, seed, expected=count)
-        rows, numbers = checked_conditioning(self._bundle, labels, guidance, count=count)
-        rows = {"images": images, "mask": mask, "seeds": chosen, **rows}
-        return np.concatenate([*self._engine.run_all("inpaint", rows, steps=steps, **numbers)])
+        images, steps = checked_images(self.bundle, images), checked_steps(self.bundle, steps)
+        mask, count = checked_mask(self.bundle, mask, len(images)), len(images)
+        seeds = checked_seeds(count if seeds is None else None, seeds, seed, expected=count)
+        conditioning = checked_conditioning(self.bundle, labels, guidance, count=count)
+        feeds = {"images": images, "mask": mask, "seeds": seeds, **conditioning.feeds(steps=steps)}
+        return np.concatenate([*self._engine.run_all("inpaint", feeds)])
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run a graph of the bundle once: its outputs in order, for its inputs by name."""
         return self._engine.session(graph).run(feeds)
 
     def _seeded(
-        self, chosen: np.ndarray, labels: Labels | None, guidance: float | None
-    ) -> tuple[Rows, Numbers]:
-        """Return a graph's inputs for seeds: those with a row for each image, and the scalars."""
-        rows, numbers = checked_conditioning(self._bundle, labels, guidance, seeds=chosen)
-        return {"seeds": chosen, **rows}, numbers
+        self, seeds: np.ndarray, labels: Labels | None, guidance: float | None, **numbers: int
+    ) -> Feeds:
+        """Return a graph's inputs for the images of these seeds."""
+        conditioning = checked_conditioning(self.bundle, labels, guidance, seeds=seeds)
+        return {"seeds": seeds, **conditioning.feeds(**numbers)}
 
-    def _drawn(self, graph: str, rows: Rows, steps: int, numbers: Numbers) -> Iterator[np.ndarray]:
-        if self.device == "openvino":  # which does not support Loop
-            return self._stepped(rows, steps, numbers)
-        return self._engine.run_all(graph, rows, steps=steps, **numbers)
-
-    def _stepped(
-        self, rows: Rows, steps: int, numbers: Numbers, progress: Progress | None = None
+    def _drawn(
+        self, graph: str, feeds: Feeds, progress: Progress | None = None
     ) -> Iterator[np.ndarray]:
-        size = self._max_batch or TOGETHER
-        return stepwise_batches(self._engine, rows, steps, numbers, size=size, progress=progress)
-
-    def _draws_fresh_noise(self) -> bool:
-        return "seeds" in self._engine.inputs("from_noise")
+        """Yield finished images; OpenVINO, which does not support Loop, goes step by step."""
+        if progress is None and self.device != "openvino":
+            return self._engine.run_all(graph, feeds)
+        return stepwise_batches(self._engine, feeds, progress)

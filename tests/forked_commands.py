@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 # All of what trainer and exporter import that starts no threads, which a fork would not copy.
 _PRELOADED = ["diffkiln.trainer.training.train", "tensorflow_datasets", "tf2onnx"]
@@ -78,21 +79,21 @@ class ForkedCommand:
 Running = ForkedCommand | subprocess.Popen[str]
 
 
-def start_command(command: Sequence[str | Path], **settings: object) -> Running:
+def start_command(command: Sequence[str | Path], **settings: Any) -> Running:
     """Start a command, whose output `communicate` returns; `settings` are ForkedCommand's."""
     if _CAN_FORK:
         return ForkedCommand(command, **settings)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, text=True, **pipes, **settings)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **pipes, **settings)
 
 
 def run_command(
-    command: Sequence[str | Path], timeout: float = 300, **settings: object
+    command: Sequence[str | Path], timeout: float = 300, **settings: Any
 ) -> subprocess.CompletedProcess[str]:
     """What `subprocess.run` of a command would give, its output as text."""
     process = start_command(command, **settings)
     try:
-        output = process.communicate(timeout)
+        output = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()

@@ -157,7 +157,7 @@ def operators(*names: str) -> list[tuple[str, Change, str]]:
     ]
 
 
-UNKNOWN = "of which input 0 is not computed of shapes and constants"
+UNKNOWN = r"of which input \d is not computed of shapes and constants"
 CONSTANTS = r"comes to [\d.]+e[+]\d+ bytes of constants"
 TENSORS = r"comes to [\d.]+e[+]\d+ bytes of tensors for one image"
 DIVIDES = "divides whole numbers by what is not known to be above zero"
@@ -179,13 +179,13 @@ _TABLE: list[tuple[str, Change, str]] = [
             filled(
                 make(kind, ["side", "others"], ["evil_shape"]), side=whole(2**11), others=others
             ),
-            CONSTANTS,
+            pattern,
         )
-        for kind, others in (
-            ("Add", whole(0, 0, 0)),
-            ("Max", whole(1, 1, 1)),
-            ("Mul", whole(1, 1, 1)),
-            ("Sub", whole(0, 0, 0)),
+        for kind, others, pattern in (
+            ("Add", whole(0, 0, 0), CONSTANTS),
+            ("Max", whole(1, 1, 1), UNKNOWN),
+            ("Mul", whole(1, 1, 1), CONSTANTS),
+            ("Sub", whole(0, 0, 0), CONSTANTS),
         )
     ),
     (
@@ -196,14 +196,14 @@ _TABLE: list[tuple[str, Change, str]] = [
             side=whole(2**11),
             other=whole(1),
         ),
-        CONSTANTS,
+        UNKNOWN,
     ),
     (
         "size that Expand repeats",
         filled(
             make("Expand", ["side", "thrice"], ["evil_shape"]), side=whole(2**11), thrice=whole(3)
         ),
-        CONSTANTS,
+        UNKNOWN,
     ),
     (
         "size of -1 as a whole number without sign",
@@ -236,7 +236,7 @@ _TABLE: list[tuple[str, Change, str]] = [
             make("Cast", ["up"], ["evil_shape"], to=INT64),
             little=np.full(8, 20.01, np.float32),
         ),
-        CONSTANTS,
+        UNKNOWN,
     ),
     (
         "size of one by very little",
@@ -247,7 +247,7 @@ _TABLE: list[tuple[str, Change, str]] = [
             little=np.array([1e-5], np.float32),
             one=ones(1),
         ),
-        CONSTANTS,
+        UNKNOWN,
     ),
     (
         "size of what rounding leaves",
@@ -261,7 +261,7 @@ _TABLE: list[tuple[str, Change, str]] = [
             one=np.array([1], np.float32),
             most=np.array([2**33], np.float32),
         ),
-        CONSTANTS,
+        UNKNOWN,
     ),
     (
         "range of very small steps",
@@ -272,7 +272,7 @@ _TABLE: list[tuple[str, Change, str]] = [
             zero=np.float32(0),
             one=np.float32(1),
         ),
-        CONSTANTS,
+        UNKNOWN,
     ),
     (
         "enlargement by computed scales",
@@ -283,7 +283,7 @@ _TABLE: list[tuple[str, Change, str]] = [
             each=ones(4),
             times=np.array([31], np.float32),
         ),
-        CONSTANTS,
+        UNKNOWN,
     ),
     ("one large constant", filled(evil_shape=whole(2**27)), CONSTANTS),
     (
@@ -351,6 +351,24 @@ _TABLE: list[tuple[str, Change, str]] = [
         "whose result grows faster than the number of images",
     ),
     (
+        "size that a slice may lack",
+        at_first(
+            make("Concat", ["seeds", "seeds"], ["x"], axis=0),
+            make("Unsqueeze", ["steps", "axis"], ["k"]),
+            make("Slice", ["x", "axis", "k"], ["y"]),
+            make("Shape", ["seeds"], ["n"]),
+            make("Slice", ["y", "axis", "n"], ["z"]),
+            make("Shape", ["z"], ["rows"]),
+            make("Concat", ["rows", "rest"], ["evil_shape"], axis=0),
+            make("Tile", ["seeds", "times"], ["many"]),
+            make("Reshape", ["many", "evil_shape"], ["evil"]),
+            axis=whole(0),
+            rest=whole(-1),
+            times=whole(100),
+        ),
+        "Reshape into a shape that is not computed of shapes and constants",
+    ),
+    (
         "size by seed",
         filled(make("Mul", ["seeds", "k"], ["evil_shape"]), k=whole(2**30)),
         "input 0 (is not computed|has the shape)",
@@ -400,7 +418,7 @@ _TABLE: list[tuple[str, Change, str]] = [
             given="xx",
             axis=whole(0),
         ),
-        "input 1 is not computed of shapes and constants",
+        UNKNOWN,
     ),
     (
         "loop that changes the type",
@@ -467,6 +485,19 @@ _TABLE: list[tuple[str, Change, str]] = [
     (
         "remainder by the seeds",
         at_first(make("Mod", ["one", "seeds"], ["evil"]), one=whole(1)),
+        DIVIDES,
+    ),
+    (
+        "remainder by the size of a slice",
+        at_first(
+            make("Sub", ["steps", "one"], ["less"]),
+            make("Unsqueeze", ["less", "axis"], ["k"]),
+            make("Slice", ["seeds", "axis", "k"], ["x"]),
+            make("Shape", ["x"], ["n"]),
+            make("Mod", ["seeds", "n"], ["evil"]),
+            one=np.int64(1),
+            axis=whole(0),
+        ),
         DIVIDES,
     ),
     (

@@ -26,7 +26,6 @@ Run the same command again to resume where it stopped. The preset supplies all s
 leave out. The run's config.json lists them all, and --describe summarises them without training.
 """
 
-
 # Help for each setting except `widths`; `TrainConfig` has the types and the choices.
 _SETTINGS = {
     "data": "tfds:NAME, folder:PATH (JPEG and PNG, any depth), synthetic or synthetic:COUNT",
@@ -74,8 +73,6 @@ _DEFINE = {
     float: flags.DEFINE_float,
     bool: flags.DEFINE_bool,
 }
-
-
 _RESUME = ("auto", "never", "must")
 
 

@@ -71,8 +71,8 @@ def describe(
 ) -> str:
     """The network as a table, the memory it needs, and what `train` would do."""
     network = build_unet(config.network, dtype=config.precision)
-    plan, run = _plan(config, download), _state(run_dir, config, resume, network)
-    return "\n".join([*_table(network), "", *_memory(network, config), *plan, f"run       {run}"])
+    run = f"run       {_state(run_dir, config, resume, network)}"
+    return "\n".join([*_table(network), "", *_plan(network, config, download), run])
 
 
 def _table(network: keras.Model) -> Iterator[str]:
@@ -88,17 +88,14 @@ def _line(*cells: str | int) -> str:
     return "{:>9}{:>10}{:>14}{:>13}{:>17}".format(*texts)
 
 
-def _memory(network: keras.Model, config: TrainConfig) -> Iterator[str]:
+def _plan(network: keras.Model, config: TrainConfig, download: bool) -> Iterator[str]:
     size = 4 if config.precision == "float32" else 2
-    values = sum(level.values for level in levels(network)) * config.batch_size * size
-    kept = network.count_params() * _BYTES_PER_PARAMETER
+    values_mb = sum(level.values for level in levels(network)) * config.batch_size * size / 1e6
+    state_mb = network.count_params() * _BYTES_PER_PARAMETER / 1e6
     yield (
-        f"memory    {_megabytes(kept)} for weights, gradients, average and Adam's moments; "
-        f"up to {_megabytes(values)} for what {config.batch_size} images leave in the network"
+        f"memory    {state_mb:,.0f} MB for weights, gradients, average and Adam's moments; "
+        f"up to {values_mb:,.0f} MB for what {config.batch_size} images leave in the network"
     )
-
-
-def _plan(config: TrainConfig, download: bool) -> Iterator[str]:
     images = config.train_steps * config.batch_size
     split = f", {config.split}" if config.split else ""
     held_out = f", {config.eval_split} held out" if config.eval_split else ""
@@ -121,15 +118,14 @@ def _plan(config: TrainConfig, download: bool) -> Iterator[str]:
 
 
 def _place(config: TrainConfig) -> str:
-    found = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("CPU")
-    devices = [device.name.removeprefix("/physical_device:") for device in found]
+    hardware = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("CPU")
+    devices = [device.name.removeprefix("/physical_device:") for device in hardware]
     if config.distribute == "none":
         return devices[0]
     if config.distribute == "mirrored":
         return ", ".join(devices)
     cluster = cluster_from_environment()
-    workers = cluster.workers
-    place = f"worker {cluster.index} in {len(workers)} ({', '.join(workers)})"
+    place = f"worker {cluster.index} in {len(cluster.workers)} ({', '.join(cluster.workers)})"
     return f"{', '.join(devices)} of {place}"
 
 
@@ -146,7 +142,3 @@ def _state(run_dir: Path, config: TrainConfig, resume: str, network: keras.Model
         return f"{run_dir} would go on from {Path(newest).name}"
     begun = f", with the weights of {config.init_from}" if config.init_from else ""
     return f"{run_dir} would begin{begun}"
-
-
-def _megabytes(count: float) -> str:
-    return f"{count / 1e6:,.0f} MB"

@@ -15,9 +15,4 @@ def first_line(error: Exception) -> str:
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Raise InputError for a value that is none of the choices."""
     if value not in choices:
-        raise unknown_choice(name, value, choices)
-
-
-def unknown_choice(name: str, value: str, choices: Sequence[str]) -> InputError:
-    """The error for a value that is none of the choices, to raise where no name matched."""
-    return InputError(f"{name}={value}: expected one of {', '.join(choices)}")
+        raise InputError(f"{name}={value}: expected one of {', '.join(choices)}")

@@ -59,10 +59,10 @@ def preset_config(preset: str, **settings: Any) -> TrainConfig:
     Raises InputError for an unknown preset and for wrong settings.
     """
     check_choice("preset", preset, tuple(PRESETS))
-    chosen = {name: value for name, value in settings.items() if value is not None}
+    changes = {name: value for name, value in settings.items() if value is not None}
     for name in ("max_signal_rate", "min_signal_rate"):
-        if name in chosen and chosen.get("schedule", "cosine") != "cosine":
-            problem = f"only the cosine schedule has it, not {chosen['schedule']}; leave it out"
-            raise InputError(f"{name}={chosen[name]}: {problem}")
-    defaults = _SPLITS.get(chosen.get("data", ""), {})
-    return TrainConfig(preset=preset, **{**_COMMON, **PRESETS[preset], **defaults, **chosen})
+        if name in changes and changes.get("schedule", "cosine") != "cosine":
+            problem = f"only the cosine schedule has it, not {changes['schedule']}; leave it out"
+            raise InputError(f"{name}={changes[name]}: {problem}")
+    defaults = _SPLITS.get(changes.get("data", ""), {})
+    return TrainConfig(preset=preset, **{**_COMMON, **PRESETS[preset], **defaults, **changes})

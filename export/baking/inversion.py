@@ -9,14 +9,13 @@ import tensorflow as tf
 
 from ...trainer.maths.guidance import Conditioning
 from ...trainer.maths.sampling import Sampling
+from .process import Tensors
 
 # Evaluations of the last step after the first. More of them restore the photograph better and make
 # the noise less like noise: with 4, 8 and 16 in all, 20 steps of a flower model restored
 # photographs to a mean of 6.7, 4.0 and 2.9 levels of 255, from noise of standard deviation 0.96,
 # 1.12 and 1.23.
 CORRECTIONS = 7
-
-Tensors = dict[str, tf.Tensor]
 
 
 def begin_inversion(sampling: Sampling, original: tf.Tensor, steps: tf.Tensor) -> Tensors:

@@ -27,11 +27,12 @@ def threefry(
     Twenty rounds (Salmon et al., 2011), with a key injected after every fourth. They compute in
     int32, since no runtime adds uint32; sums and products wrap.
     """
-    schedule = (key[0], key[1], _xor(_xor(tf.constant(PARITY), key[0]), key[1]))
+    xor = tf.bitwise.bitwise_xor
+    schedule = (key[0], key[1], xor(xor(tf.constant(PARITY), key[0]), key[1]))
     a, b = counter[0] + key[0], counter[1] + key[1]
     for round_index in range(20):
         a = a + b
-        b = _xor(_rotate(b, ROTATIONS[round_index % 8]), a)
+        b = xor(_rotate(b, ROTATIONS[round_index % 8]), a)
         if round_index % 4 == 3:
             injection = round_index // 4 + 1
             a = a + schedule[injection % 3]
@@ -62,10 +63,6 @@ def gaussian_noise(
 
 def _low_word(x: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.bitwise.bitwise_and(x, tf.constant(2**32 - 1, tf.int64)), tf.int32)
-
-
-def _xor(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    return tf.bitwise.bitwise_xor(x, y)
 
 
 def _rotate(x: tf.Tensor, bits: int) -> tf.Tensor:

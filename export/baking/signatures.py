@@ -99,13 +99,13 @@ class Signatures:
         mask = tf.TensorSpec([None, *self.shape[:2], 1], tf.uint8, "mask")
 
         def begin(images: tf.Tensor, mask: tf.Tensor, seeds: tf.Tensor, _: tf.Tensor) -> Tensors:
-            return {**self._begin(seeds), "known": images, "mask": mask}
+            return {**self._begin(seeds), "photographs": images, "mask": mask}
 
-        def step(known: tf.Tensor, mask: tf.Tensor, **state: Any) -> Tensors:
-            image, painted = self.sampling.denoiser.normalise(self._unit(known)), mask > 0
+        def step(photographs: tf.Tensor, mask: tf.Tensor, **state: Any) -> Tensors:
+            image, painted = self.sampling.denoiser.normalise(self._unit(photographs)), mask > 0
             outputs = self._step(hold=lambda drawn: tf.where(painted, drawn, image), **state)
             # The pixels themselves, which normalising and back would change.
-            return {**outputs, RESULT: tf.where(painted, outputs[RESULT], known)}
+            return {**outputs, RESULT: tf.where(painted, outputs[RESULT], photographs)}
 
         inputs = (self.images("images"), mask, SEEDS, STEPS)
         return self._process(inputs, begin, step, output="inpainted")

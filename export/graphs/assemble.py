@@ -15,7 +15,7 @@ from onnx import helper
 
 from ..baking.process import RESULT, Tensors, traced
 from ..baking.signatures import Signatures
-from .blocked import blocked, convolved, declare_batch
+from .blocked import blocked, declare_batch
 from .conversion import convert
 from .graph import BATCH, ancestors, finished, parts, renamed, value_info
 from .loops import looped, unrolled
@@ -30,10 +30,6 @@ _NETWORK = "network/"
 
 # The free dimension inside of the network where classes are.
 EVALUATIONS = "evaluations"
-
-
-def _socket(name: str) -> str:
-    return f"network_{name}"
 
 
 @dataclass(frozen=True)
@@ -54,13 +50,10 @@ class OnnxExporter:
         """The graph of this name, of `options.GRAPHS`, as a checked model of opset 18."""
         model = self._make(name)
         model.graph.name = name
+        batch = self.batch_size if name in UNROLLED and self.batch_size else BATCH
         # Guidance makes one or two evaluations of each image.
-        batch = onnx.TensorShapeProto.Dimension(dim_param=BATCH)
-        if self.signatures.conditioning:
-            batch = onnx.TensorShapeProto.Dimension(dim_param=EVALUATIONS)
-        elif self.batch_size:
-            batch = onnx.TensorShapeProto.Dimension(dim_value=self.batch_size)
-        declare_batch(model, _NETWORK, convolved(self._network), batch)
+        batch = EVALUATIONS if self.signatures.conditioning else batch
+        declare_batch(model, _NETWORK, self._network, batch)
         canonical(model)
         onnx.checker.check_model(model, full_check=True)
         return model
@@ -74,15 +67,19 @@ class OnnxExporter:
         if name == "step":
             return _with_result_named(self._sampler_step, "images")
         process = self.signatures.processes()[name]
-        if name not in UNROLLED:
-            return looped(process, self._step(name))
-        if self.unroll_steps is None:
-            return looped(process, self._sampler_step)
-        return unrolled(process, self._sampler_step, self.unroll_steps, self.batch_size)
+        step = self._sampler_step if name in UNROLLED else self._step(name)
+        if name in UNROLLED and self.unroll_steps:
+            return unrolled(process, step, self.unroll_steps, self.batch_size)
+        return looped(process, step)
 
     @cached_property
     def _network(self) -> onnx.ModelProto:
         return blocked(self.network)
+
+    @cached_property
+    def _sockets(self) -> dict[str, str]:
+        """The outputs, of a graph without the network, that are the inputs of the network."""
+        return {value.name: f"network_{value.name}" for value in self.network.graph.input}
 
     @cached_property
     def _sampler_step(self) -> onnx.ModelProto:
@@ -105,44 +102,33 @@ class OnnxExporter:
         prediction = self.signatures.floats(_PREDICTION)
 
         def socketed(*tensors: tf.Tensor) -> Tensors:
-            *given, predicted = tensors
-            socket: list[tf.Tensor] = []
+            *inputs, predicted = tensors
+            sockets: list[tf.Tensor] = []
 
             def network(inputs: list[tf.Tensor]) -> tf.Tensor:
-                socket.extend(inputs)
+                sockets.extend(inputs)
                 return predicted
 
             names = [str(spec.name) for spec in specs]
             call = function(self.signatures.with_network(network))
-            made = call(**dict(zip(names, given, strict=True)))
-            taken = [_socket(value.name) for value in self.network.graph.input]
-            return {**made, **dict(zip(taken, map(tf.identity, socket), strict=True))}
+            results = call(**dict(zip(names, inputs, strict=True)))
+            ends = zip(self._sockets.values(), map(tf.identity, sockets), strict=True)
+            return {**results, **dict(ends)}
 
-        rest = convert(traced(socketed, [*specs, prediction]))
-        return _plugged(rest, self._network, [value_info(spec) for spec in specs], outputs)
-
-
-def _plugged(
-    rest: onnx.ModelProto,
-    network: onnx.ModelProto,
-    inputs: Sequence[onnx.ValueInfoProto],
-    outputs: Sequence[str],
-) -> onnx.ModelProto:
-    """The nodes before the network, the network, and the nodes after it, as one graph."""
-    around = parts(rest, "", {})
-    taken = {value.name: _socket(value.name) for value in network.graph.input}
-    middle = parts(network, _NETWORK, {**taken, "prediction": _PREDICTION})
-    before = ancestors(around.nodes, taken.values())
-    first = {node.name for node in before}
-    after = [node for node in around.nodes if node.name not in first]
-    declared = {value.name: value for value in rest.graph.output}
-    nodes, constants = [*before, *middle.nodes, *after], around.constants + middle.constants
-    results = [declared[name] for name in outputs]
-    return tidy(helper.make_graph(nodes, "step", inputs, results, constants))
+        rest = convert(traced(socketed, [*specs, prediction])).graph
+        # The nodes before the network, the network, and the nodes after it.
+        middle = parts(self._network, _NETWORK, {**self._sockets, "prediction": _PREDICTION})
+        before = ancestors(rest.node, self._sockets.values())
+        first = {node.name for node in before}
+        after = [node for node in rest.node if node.name not in first]
+        nodes, constants = [*before, *middle.node, *after], [*rest.initializer, *middle.initializer]
+        values = {value.name: value for value in rest.output}
+        inputs, results = [value_info(spec) for spec in specs], [values[name] for name in outputs]
+        return tidy(helper.make_graph(nodes, "step", inputs, results, constants))
 
 
 def _with_result_named(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    made = parts(model, "", {RESULT: name})
-    *outputs, result = model.graph.output
-    outputs, inputs = [*outputs, renamed(result, name)], model.graph.input
-    return finished(helper.make_graph(made.nodes, "step", inputs, outputs, made.constants))
+    graph = parts(model, "", {RESULT: name})
+    *others, result = model.graph.output
+    results, inputs = [*others, renamed(result, name)], model.graph.input
+    return finished(helper.make_graph(graph.node, "step", inputs, results, graph.initializer))

@@ -20,7 +20,6 @@ from .graph import (
     drop_unused,
     graphs_of,
     inferred,
-    renamed,
     replace_nodes,
     sizes_of,
 )
@@ -47,43 +46,38 @@ def blocked(network: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def convolved(network: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
-    """The results of the convolutions whose batch is the network's, declared by name."""
-    batch = network.graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    values, sizes = inferred(network.graph), _sizes(network.graph)
-    return {
-        name: values[name]
-        for name in (node.output[0] for node in network.graph.node if node.op_type == "Conv")
-        if name in sizes and values[name].type.tensor_type.shape.dim[0].dim_param == batch
-    }
-
-
 def declare_batch(
-    model: onnx.ModelProto,
-    prefix: str,
-    images: Mapping[str, onnx.ValueInfoProto],
-    batch: onnx.TensorShapeProto.Dimension,
+    model: onnx.ModelProto, prefix: str, network: onnx.ModelProto, batch: str | int
 ) -> None:
-    """Declare the shapes of `images`, from `convolved`, in a model that holds them after `prefix`.
+    """Declare what a network's convolutions make of its batch, in a model that has it at `prefix`.
 
     Inside a Loop, and behind the choice of one evaluation or two, onnxruntime cannot see that all
     of it has one batch.
     """
+    values, sizes = inferred(network.graph), _sizes(network.graph)
+    types = {name: values[name].type.tensor_type for name in sizes}
+    own_batch = types[network.graph.input[0].name].shape.dim[0].dim_param
+    outputs = {node.output[0] for node in network.graph.node if node.op_type == "Conv"}
+    images = {n for n in outputs & set(types) if types[n].shape.dim[0].dim_param == own_batch}
     for graph in graphs_of(model.graph):
         for node in graph.node:
-            image = images.get(node.output[0].partition(prefix)[2])
-            if image is not None:
-                declared = renamed(image, node.output[0])
-                declared.type.tensor_type.shape.dim[0].CopyFrom(batch)
-                graph.value_info.append(declared)
+            name = node.output[0].partition(prefix)[2]
+            if name in images:
+                shape, dtype = [batch, *sizes[name]], types[name].elem_type
+                image = helper.make_tensor_value_info(node.output[0], dtype, shape)
+                graph.value_info.append(image)
 
 
-class _Known:
-    """Constants, makers of values, and sizes of all axes except the first, of a graph."""
+class _Facts:
+    """Constants, makers of values, and sizes of all axes except the first, of a graph.
+
+    `numbers` are the constants of one number, and the name of an input that is left out.
+    """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.constants, self.sizes = constants_of(graph), _sizes(graph)
         self.makers = {name: node for node in graph.node for name in node.output}
+        self.numbers = {"", *(name for name, value in self.constants.items() if value.size == 1)}
 
 
 def _keep_first_axes(graph: onnx.GraphProto) -> None:
@@ -162,54 +156,52 @@ def _join(
 
 def _normalise_by_convolutions(graph: onnx.GraphProto) -> None:
     """Take x·f(mean of x² over the channels) by a convolution to the mean, and one from f to x."""
-    known = _Known(graph)
+    facts = _Facts(graph)
     new: dict[str, list[onnx.NodeProto]] = {}
     for product in [node for node in graph.node if node.op_type == "Mul"]:
         for image, factor in (product.input, product.input[::-1]):
-            chain = _from_mean_square(known, image, factor)
-            channels, *size = known.sizes.get(image) or (0,)
+            chain = _from_mean_square(facts, image, factor)
+            channels, *size = facts.sizes.get(image) or (0,)
             if not chain or channels < _LEAST_CHANNELS or channels % _CHANNELS_MULTIPLE:
                 continue
-            if known.sizes.get(factor) == (1, *size):
-                new |= _mean_convolution(graph, chain, channels, known)
+            if facts.sizes.get(factor) == (1, *size):
+                new |= _mean_convolution(graph, chain, channels, facts)
                 new |= _spread_convolution(graph, product, image, factor, channels)
                 break
     _replace(graph, new)
 
 
-def _from_mean_square(known: _Known, image: str, factor: str) -> list[onnx.NodeProto]:
+def _from_mean_square(facts: _Facts, image: str, factor: str) -> list[onnx.NodeProto]:
     """The nodes from the mean of the squares of an image's channels to a factor; [] if it is none.
 
     Between are operators of one value and single numbers.
     """
-    chain: list[onnx.NodeProto] = []
-    while factor in known.makers:
-        node = known.makers[factor]
-        chain.insert(0, node)
-        if node.op_type == "ReduceMean":
-            return chain if _is_mean_square(known, node, image) else []
-        sizes = {name: known.constants[name].size for name in node.input if name in known.constants}
-        others = [name for name in node.input if name and sizes.get(name) != 1]
-        if node.op_type not in _OF_ONE_VALUE or len(others) != 1:
-            return []
-        factor = others[0]
-    return []
+    node = facts.makers.get(factor)
+    if node is None:
+        return []
+    if node.op_type == "ReduceMean":
+        return [node] if _is_mean_square(facts, node, image) else []
+    others = [name for name in node.input if name not in facts.numbers]
+    if node.op_type not in _OF_ONE_VALUE or len(others) != 1:
+        return []
+    chain = _from_mean_square(facts, image, others[0])
+    return [*chain, node] if chain else []
 
 
-def _is_mean_square(known: _Known, mean: onnx.NodeProto, image: str) -> bool:
-    square = known.makers.get(mean.input[0])
-    axes = known.constants.get(mean.input[1]) if len(mean.input) > 1 else None
+def _is_mean_square(facts: _Facts, mean: onnx.NodeProto, image: str) -> bool:
+    square = facts.makers.get(mean.input[0])
+    axes = facts.constants.get(mean.input[1]) if len(mean.input) > 1 else None
     dropped = [a for a in mean.attribute if a.name == "keepdims" and not a.i]
     if square is None or axes is None or axes.tolist() != [1] or dropped:
         return False
     if square.op_type == "Pow":
-        exponent = known.constants.get(square.input[1])
+        exponent = facts.constants.get(square.input[1])
         return square.input[0] == image and exponent is not None and exponent.tolist() == 2
     return square.op_type == "Mul" and list(square.input) == [image, image]
 
 
 def _mean_convolution(
-    graph: onnx.GraphProto, chain: Sequence[onnx.NodeProto], channels: int, known: _Known
+    graph: onnx.GraphProto, chain: Sequence[onnx.NodeProto], channels: int, facts: _Facts
 ) -> dict[str, list[onnx.NodeProto]]:
     """The convolution in the place of a chain's mean, and of the number added to it next."""
     mean, *others = chain
@@ -217,7 +209,7 @@ def _mean_convolution(
     kernel = np.full((1, channels, 1, 1), 1 / channels, np.float32)
     inputs = [mean.input[0], add_constant(graph, f"mean{channels}/weights", kernel)]
     if others and others[0].op_type == "Add":
-        constants = known.constants
+        constants = facts.constants
         (number,) = [constants[name] for name in others[0].input if name in constants]
         inputs.append(add_constant(graph, f"{output}/bias", number.reshape(1)))
         output = others[0].output[0]
@@ -245,5 +237,5 @@ def _replace(graph: onnx.GraphProto, new: Mapping[str, Sequence[onnx.NodeProto]]
 def _sizes(graph: onnx.GraphProto) -> dict[str, Sizes]:
     """The sizes of all axes except the first, of each value of which they are known."""
     shapes = {name: sizes_of(value) for name, value in inferred(graph).items()}
-    known = {name: shape for name, shape in shapes.items() if shape and None not in shape[1:]}
-    return {name: tuple(size or 0 for size in shape[1:]) for name, shape in known.items()}
+    whole = {name: shape for name, shape in shapes.items() if shape and None not in shape[1:]}
+    return {name: tuple(size or 0 for size in shape[1:]) for name, shape in whole.items()}

@@ -41,7 +41,8 @@ def convert(function: Any) -> onnx.ModelProto:
     model = translated(function)
     require_standard_operators(model)
     model = tidied(model)
-    require_taken_operators(model)
+    operators = {*taken_operators(), "Constant"}  # without control flow, for one
+    _require(model, lambda node: node.op_type in operators, "which the runtime does not take")
     graph = with_fewer_transposes(model).graph
     copy_first_outputs(graph)
     for value in (*graph.input, *graph.output):
@@ -53,17 +54,8 @@ def convert(function: Any) -> onnx.ModelProto:
 
 def require_standard_operators(model: onnx.ModelProto) -> None:
     """Raise InputError for an operator that ONNX lacks, such as one that tf2onnx left as it was."""
-
-    def fits(node: onnx.NodeProto) -> bool:
-        return onnx.defs.has(node.op_type, OPSET, node.domain)
-
-    _require(model, fits, "for which ONNX has none")
-
-
-def require_taken_operators(model: onnx.ModelProto) -> None:
-    """Raise InputError for an operator that the runtime refuses, such as control flow."""
-    taken = {*taken_operators(), "Constant"}
-    _require(model, lambda node: node.op_type in taken, "which the runtime does not take")
+    has = onnx.defs.has
+    _require(model, lambda n: has(n.op_type, OPSET, n.domain), "for which ONNX has none")
 
 
 def _require(model: onnx.ModelProto, fits: Callable[[onnx.NodeProto], bool], why: str) -> None:

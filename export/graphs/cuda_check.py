@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, shape_inference
 
 from ...runtime.device.placement import NOISE_SCOPE
 from .cuda_kernels import HOST_INPUTS, HOST_OUTPUTS, KERNELS
+from .graph import graphs_of
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,10 @@ def check_cuda(model: onnx.ModelProto, pixels: int) -> CudaCheck:
     `pixels` is height × width of an image.
     """
     graph = shape_inference.infer_shapes(model, data_prop=True).graph
-    bodies = [body for node in graph.node for body in _bodies(node)]
-    found = [fallback for body in bodies or [graph] for fallback in _of_graph(body, pixels)]
-    fallbacks = tuple(fallback for fallback in found if NOISE_SCOPE not in fallback.node)
-    return CudaCheck(fallbacks, len(found) - len(fallbacks))
-
-
-def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    return (attribute.g for attribute in node.attribute if attribute.HasField("g"))
+    _, *bodies = graphs_of(graph)
+    everything = [fallback for body in bodies or [graph] for fallback in _of_graph(body, pixels)]
+    fallbacks = tuple(fallback for fallback in everything if NOISE_SCOPE not in fallback.node)
+    return CudaCheck(fallbacks, len(everything) - len(fallbacks))
 
 
 def _of_graph(graph: onnx.GraphProto, pixels: int) -> Iterator[Fallback]:
@@ -67,10 +64,7 @@ def _of_graph(graph: onnx.GraphProto, pixels: int) -> Iterator[Fallback]:
         typed = helper.make_tensor_type_proto(value.data_type, value.dims)
         values[value.name] = typed.tensor_type
     on_gpu, wanted_there = _on_gpu(graph, values)
-    for node in graph.node:
-        if _has_kernel(node, values):
-            yield from (found for body in _bodies(node) for found in _of_graph(body, pixels))
-            continue
+    for node in (node for node in graph.node if not _has_kernel(node, values)):
         tensors = [values[name] for name in (*node.input, *node.output) if name in values]
         yield Fallback(
             node.name,
@@ -105,8 +99,8 @@ def _dtype(node: onnx.NodeProto, values: Mapping[str, onnx.TypeProto.Tensor]) ->
     """The type of a node's data, in ONNX's name."""
     name = node.input[1 if node.op_type == "Where" else 0] if node.input else node.output[0]
     # A tensor of the outer graph, of which a body reads only the steps and the seeds.
-    known = values[name].elem_type if name in values else TensorProto.INT64
-    return TensorProto.DataType.Name(known).lower()
+    dtype = values[name].elem_type if name in values else TensorProto.INT64
+    return TensorProto.DataType.Name(dtype).lower()
 
 
 def _numbers(tensor: onnx.TypeProto.Tensor) -> float:

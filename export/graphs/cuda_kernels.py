@@ -14,23 +14,22 @@ _WIDE = _FLOATS | {"int32", "int64", "uint32", "uint64"}
 _OPERATORS = (
     (
         _FLOATS,
-        (
-            "ArgMax ArgMin AveragePool BatchNormalization Ceil Conv ConvTranspose Cos DepthToSpace "
-            "Dropout Einsum Elu Erf Exp Floor GRU Gemm GlobalAveragePool GlobalMaxPool HardSigmoid "
-            "HardSwish InstanceNormalization IsNaN LRN LSTM LayerNormalization LeakyRelu Log "
-            "LogSoftmax MatMul MaxPool PRelu RNN Reciprocal ReduceLogSum ReduceLogSumExp "
-            "ReduceSumSquare Relu Round Selu Sigmoid Sin Softmax Softplus Softsign SpaceToDepth "
-            "Sqrt Sum Tanh ThresholdedRelu"
-        ),
+        """
+        ArgMax ArgMin AveragePool BatchNormalization Ceil Conv ConvTranspose Cos DepthToSpace
+        Dropout Einsum Elu Erf Exp Floor GRU Gemm GlobalAveragePool GlobalMaxPool HardSigmoid
+        HardSwish InstanceNormalization IsNaN LRN LSTM LayerNormalization LeakyRelu Log LogSoftmax
+        MatMul MaxPool PRelu RNN Reciprocal ReduceLogSum ReduceLogSumExp ReduceSumSquare Relu Round
+        Selu Sigmoid Sin Softmax Softplus Softsign SpaceToDepth Sqrt Sum Tanh ThresholdedRelu
+        """,
     ),
     (_NUMBERS, "Abs Add Div Mul Shrink Sign Sub"),
     (
         _NUMBERS | {"bool"},
-        (
-            "Cast Compress Concat ConstantOfShape Expand Flatten Gather GatherElements Identity If "
-            "Loop Reshape Scan ScatterElements ScatterND Shape Size Slice Split Squeeze Transpose "
-            "Trilu Unsqueeze"
-        ),
+        """
+        Cast Compress Concat ConstantOfShape Expand Flatten Gather GatherElements Identity If Loop
+        Reshape Scan ScatterElements ScatterND Shape Size Slice Split Squeeze Transpose Trilu
+        Unsqueeze
+        """,
     ),
     (_WIDE, "CumSum Greater GreaterOrEqual Less LessOrEqual Max Min Mod"),
     (_WIDE | {"bool"}, "Equal"),

@@ -1,16 +1,20 @@
-"""ONNX graphs in Python: read, copied, cut into parts and made into models."""
+"""ONNX graphs in Python: read, copied, cut into parts, made into models and run."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
+import onnxruntime
 import tensorflow as tf
 from onnx import helper, numpy_helper, shape_inference
 
 OPSET = 18
 BATCH = "N"
+
+Tensors = Mapping[str, np.ndarray]
+# From at least a graph's inputs, by name, to its outputs.
+Call = Callable[[Tensors], Tensors]
 
 
 def finished(graph: onnx.GraphProto) -> onnx.ModelProto:
@@ -19,15 +23,13 @@ def finished(graph: onnx.GraphProto) -> onnx.ModelProto:
     return helper.make_model_gen_version(graph, opset_imports=opsets, producer_name="diffkiln")
 
 
-def value_info(spec: tf.TensorSpec, name: str | None = None) -> onnx.ValueInfoProto:
+def value_info(
+    spec: tf.TensorSpec, name: str | None = None, batch: str | int = BATCH
+) -> onnx.ValueInfoProto:
     """Declare a tensor; a free first dimension is the batch."""
-    shape = [BATCH if size is None else size for size in spec.shape]
-    return helper.make_tensor_value_info(name or str(spec.name), onnx_dtype(spec), shape)
-
-
-def onnx_dtype(spec: tf.TensorSpec) -> int:
-    """The number of a tensor's dtype in ONNX."""
-    return helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype.name))
+    shape = [batch if size is None else size for size in spec.shape]
+    dtype = helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype.name))
+    return helper.make_tensor_value_info(name or str(spec.name), dtype, shape)
 
 
 def renamed(value: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
@@ -59,9 +61,9 @@ def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> No
     graph.node.extend(copies)
 
 
-def inferred(graph: onnx.GraphProto) -> dict[str, onnx.ValueInfoProto]:
+def inferred(graph: onnx.GraphProto, *, data_prop: bool = False) -> dict[str, onnx.ValueInfoProto]:
     """Inputs, values and outputs by name, with the shapes that ONNX infers."""
-    model = shape_inference.infer_shapes(finished(graph)).graph
+    model = shape_inference.infer_shapes(finished(graph), data_prop=data_prop).graph
     return {value.name: value for value in (*model.input, *model.value_info, *model.output)}
 
 
@@ -80,6 +82,30 @@ def add_constant(graph: onnx.GraphProto, name: str, values: np.ndarray) -> str:
     if all(value.name != name for value in graph.initializer):
         graph.initializer.append(numpy_helper.from_array(values, name))
     return name
+
+
+def runner(model: bytes | str) -> Call:
+    """A model of this content, or in the file of this path, as a function on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
+    inputs = [value.name for value in session.get_inputs()]
+    outputs = [value.name for value in session.get_outputs()]
+
+    def run(tensors: Tensors) -> Tensors:
+        values = session.run(outputs, {name: tensors[name] for name in inputs})
+        return dict(zip(outputs, map(np.asarray, values), strict=True))
+
+    return run
+
+
+def step_outputs(step: Call, tensors: Tensors) -> Iterator[Tensors]:
+    """What a sampler's step returns in each of `steps` steps, from `noisy` and its other inputs."""
+    state = {**tensors, "previous_image": np.zeros_like(tensors["noisy"])}
+    for k in range(int(tensors["steps"])):
+        outputs = step({**state, "step": np.array(k)})
+        yield outputs
+        state |= {name: outputs.get(f"next_{name}", value) for name, value in state.items()}
 
 
 def ancestors(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
@@ -103,31 +129,20 @@ def drop_unused(graph: onnx.GraphProto) -> None:
     graph.initializer.extend(constants)
 
 
-@dataclass
-class Parts:
-    """Nodes in the order they run, with the constants they use."""
-
-    nodes: list[onnx.NodeProto]
-    constants: list[onnx.TensorProto]
-
-    def __add__(self, other: "Parts") -> "Parts":
-        return Parts(self.nodes + other.nodes, self.constants + other.constants)
-
-
 def parts(
     model: onnx.ModelProto, prefix: str, names: Mapping[str, str], *, keep: Collection[str] = ()
-) -> Parts:
-    """A copy of a model's nodes and constants, with `prefix` before all names not in `names`.
+) -> onnx.GraphProto:
+    """A model's nodes and constants alone, with `prefix` before all names not in `names`.
 
-    Constants of `keep` keep their names, and are left out.
+    What is in `keep` keeps its name; constants among it are left out.
     """
     renaming = {"": "", **{name: name for name in keep}, **names}
-    graph = deepcopy(model.graph)
+    constants = [value for value in model.graph.initializer if value.name not in keep]
+    graph = onnx.GraphProto(node=model.graph.node, initializer=constants)
     for node in graph.node:
         node.name = prefix + node.name
         node.input[:] = [renaming.get(name, prefix + name) for name in node.input]
         node.output[:] = [renaming.get(name, prefix + name) for name in node.output]
-    constants = [value for value in graph.initializer if value.name not in keep]
-    for constant in constants:
+    for constant in graph.initializer:
         constant.name = renaming.get(constant.name, prefix + constant.name)
-    return Parts(list(graph.node), constants)
+    return graph

@@ -6,13 +6,12 @@ from copy import deepcopy
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from ...trainer.errors import InputError
-from .graph import ancestors, drop_unused
+from .graph import add_constant, ancestors, constants_of, drop_unused, runner, step_outputs
 
 _STEPS = 20
 _FLOAT, _HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
@@ -99,17 +98,12 @@ def _of_condition(graph: onnx.GraphProto) -> set[str]:
 
 def _separate_constants(graph: onnx.GraphProto, full: Collection[str]) -> None:
     """Give the nodes in float32 their own copies of constants that others take, too."""
+    constants = constants_of(graph)
     in_half = {name for node in graph.node if node.name not in full for name in node.input}
-    shared = {value.name: value for value in graph.initializer if value.name in in_half}
-    copies = {}
-    for node in graph.node:
-        if node.name in full:
-            taken = {name: f"{name}/float32" for name in node.input if name in shared}
-            node.input[:] = [taken.get(name, name) for name in node.input]
-            copies |= taken
-    for name, own in copies.items():
-        graph.initializer.add().CopyFrom(shared[name])
-        graph.initializer[-1].name = own
+    for node in (node for node in graph.node if node.name in full):
+        for place, name in enumerate(node.input):
+            if name in constants and name in in_half:
+                node.input[place] = add_constant(graph, f"{name}/float32", constants[name])
 
 
 def _require_half(graph: onnx.GraphProto, full: Collection[str]) -> None:
@@ -153,33 +147,17 @@ def require_finite(
     It runs 20 steps from noise float32 [N, H, W, C], with guidance where there are classes. An
     overflow need not reach the pictures: a softmax or a clip hides it there, and makes them wrong.
     """
-    session = _all_values(step)
-    names = [output.name for output in session.get_outputs()]
-    state = {"noisy": noise, "previous_image": np.zeros_like(noise), "seeds": seeds}
-    state |= {"labels": labels, "guidance": np.array(2.0, np.float32)}
-    wanted = [value.name for value in session.get_inputs()]
-    for k in range(_STEPS):
-        feeds = {"step": np.array(k), "steps": np.array(_STEPS), **state}
-        values = session.run(names, {name: feeds[name] for name in wanted})
-        made = dict(zip(names, map(np.asarray, values), strict=True))
-        for name, value in made.items():
+    copy = deepcopy(step)
+    values = [name for node in copy.graph.node for name in node.output]
+    # The solver around the network is float32, and may divide by zero where a Where drops it.
+    inner = [onnx.ValueInfoProto(name=name) for name in values if name.startswith("network")]
+    copy.graph.output.extend(inner)
+    tensors = {"noisy": noise, "seeds": seeds, "labels": labels, "steps": np.array(_STEPS)}
+    tensors["guidance"] = np.array(2.0, np.float32)
+    for k, outputs in enumerate(step_outputs(runner(copy.SerializeToString()), tensors)):
+        for name, value in outputs.items():
             if value.dtype.kind == "f" and not np.isfinite(value).all():
                 raise InputError(
                     f"precision=float16: the network's value {name} leaves the range of float16 in "
                     f"step {k} of {_STEPS}; nothing was written. Export with precision=float32"
                 )
-        state |= {name: made.get(f"next_{name}", state[name]) for name in state}
-
-
-def _all_values(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """A session of the step with every value of its network as an output too."""
-    copy = deepcopy(model)
-    for node in copy.graph.node:
-        # The solver around it is float32, and may divide by zero where a Where drops it.
-        copy.graph.output.extend(
-            onnx.ValueInfoProto(name=name) for name in node.output if name.startswith("network")
-        )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    content, providers = copy.SerializeToString(), ["CPUExecutionProvider"]
-    return onnxruntime.InferenceSession(content, options, providers)

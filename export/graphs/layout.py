@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from .graph import constants_of, sizes_of
+from .graph import constants_of, inferred, sizes_of
 
 Shape = tuple[int | None, ...]
 Order = tuple[int, ...]
@@ -31,24 +31,19 @@ class Stored:
         """Whether it lies otherwise than it reads."""
         return self.order != tuple(range(len(self.order)))
 
-    @property
-    def channels_first(self) -> bool:
-        """Whether an image or tokens [N, …, C] lie as [N, C, …]."""
-        rank = len(self.order)
-        return rank in (3, 4) and self.order == (0, *range(2, rank), 1)
-
 
 class Layout:
     """The values of a graph, and the new nodes that make them.
 
     `shapes` are the sizes of each value as it reads, None where free; `rows` has matrices that hold
-    another value's last axis as their rows, and that value.
+    another value's last axis as their rows, and that value; `stored` has the values that lie in
+    tensors of other names.
     """
 
-    def __init__(self, graph: onnx.GraphProto, inferred: onnx.GraphProto) -> None:
+    def __init__(self, graph: onnx.GraphProto) -> None:
         self.constants = constants_of(graph)
         self.shapes: dict[str, Shape] = {n: value.shape for n, value in self.constants.items()}
-        for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        for value in inferred(graph, data_prop=True).values():
             if value.type.tensor_type.HasField("shape"):
                 self.shapes[value.name] = sizes_of(value)
         self.takers: dict[str, list[onnx.NodeProto]] = {}
@@ -58,32 +53,34 @@ class Layout:
         self.rows: dict[str, str] = {}
         self.nodes: list[onnx.NodeProto] = []
         self.new_constants: list[onnx.TensorProto] = []
-        self._stored: dict[str, Stored] = {}
+        self.stored: dict[str, Stored] = {}
         self._settled: set[str] = set()
 
     def lying(self, value: str) -> Stored:
         """How a value lies."""
         if value in self.rows:
             self.settled(value)
-        rank = len(self.shapes.get(value, ()))
-        return self._stored.get(value, Stored(value, tuple(range(rank))))
+        return self.stored.get(value, Stored(value, (*range(len(self.shapes.get(value, ()))),)))
 
     def moved(self, values: Sequence[str]) -> list[Stored]:
         """The values that do not lie as they read, as they lie."""
-        known = (self._stored[value] for value in values if value in self._stored)
-        return [stored for stored in known if stored.moved]
+        return [self.stored[v] for v in values if v in self.stored and self.stored[v].moved]
 
-    def add(self, like: onnx.NodeProto, inputs: list[str], outputs: list[str]) -> None:
-        """Add a node with the attributes of another."""
+    def add(
+        self, like: onnx.NodeProto, inputs: Sequence[str], outputs: Sequence[str]
+    ) -> onnx.NodeProto:
+        """Add a node with the attributes of another, and return it."""
         node = deepcopy(like)
         if outputs != node.output:  # which leaves the name to a Transpose that makes this output
             node.name = outputs[0]
         node.input[:], node.output[:] = inputs, outputs
         self.nodes.append(node)
+        return node
 
     def append(self, operator: str, inputs: list[str], output: str, **settings: Any) -> None:
         """Add a node of one output, and of its name."""
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **settings))
+        self._settled.add(output)
 
     def make(self, operator: str, inputs: list[str], value: str, order: Order, **more: Any) -> None:
         """Add a node that makes `value`, lying in this order."""
@@ -92,11 +89,9 @@ class Layout:
     def output(self, value: str, order: Order) -> str:
         """Name the tensor that holds a value in this order."""
         stored = Stored(f"{value}/stored", order)
-        return self.keep(value, stored) if stored.moved else value
-
-    def keep(self, value: str, stored: Stored) -> str:
-        """Remember how a value lies; the name of its tensor."""
-        self._stored[value] = stored
+        if not stored.moved:
+            return value
+        self.stored[value] = stored
         return stored.name
 
     def constant(self, values: np.ndarray, like: str) -> str:
@@ -111,7 +106,7 @@ class Layout:
 
     def settled(self, value: str) -> str:
         """The name of a tensor that holds a value as it reads; makes it if there is none yet."""
-        stored = self._stored.get(value)
+        stored = self.stored.get(value)
         if value in self._settled or (stored is None and value not in self.rows):
             return value
         if stored is None:
@@ -120,9 +115,8 @@ class Layout:
             self.append("Reshape", [self.settled(source), target], value)
         elif not stored.moved:
             return stored.name
-        elif not self._arranged(stored.name, self.shapes.get(value), stored.order, value):
+        elif not self._arranged(stored.name, self.shapes.get(value, ()), stored.order, value):
             self.append("Transpose", [stored.name], value, perm=stored.order)
-        self._settled.add(value)
         return value
 
     def lying_in(self, value: str, order: Order) -> str | None:
@@ -141,28 +135,24 @@ class Layout:
                 return value
             array = array.reshape((1,) * (rank - array.ndim) + array.shape)
             return self.constant(array.transpose(np.argsort(order)), value)
-        stored, shape = self.lying(value), self.shapes.get(value)
+        stored, shape = self.lying(value), self.shapes.get(value, ())
         if stored.order == order:
             return stored.name
-        if shape is None or len(shape) != rank or stored.moved:
+        if len(shape) != rank or stored.moved:
             return None
         # In memory, axis j is to be axis `back[j]` of the value.
         back = tuple(map(int, np.argsort(order)))
-        name = f"{value}/lying{order}"
-        there = tuple(shape[i] for i in back)
-        if name not in self._settled and not self._arranged(stored.name, there, back, name):
-            return None
-        self._settled.add(name)
-        return name
+        name, there = f"{value}/lying{order}", tuple(shape[i] for i in back)
+        exists = name in self._settled or self._arranged(stored.name, there, back, name)
+        return name if exists else None
 
-    def _arranged(self, tensor: str, shape: Shape | None, order: Order, output: str) -> bool:
+    def _arranged(self, tensor: str, shape: Shape, order: Order, output: str) -> bool:
         """Transpose by reshaping, if all axes that change places have size 1.
 
-        `shape` is the shape of the result, whose axis i is axis `order[i]` of the tensor.
+        `shape`, () if unknown, is the result's, whose axis i is axis `order[i]` of the tensor.
         """
-        if shape is None or shape.count(None) > 1:
-            return False
         large = [order[i] for i, size in enumerate(shape) if size != 1]
-        if large == sorted(large):
-            self.append("Reshape", [tensor, self.target(shape, output)], output)
-        return large == sorted(large)
+        if not shape or shape.count(None) > 1 or large != sorted(large):
+            return False
+        self.append("Reshape", [tensor, self.target(shape, output)], output)
+        return True

@@ -1,8 +1,10 @@
 """Matrix products of values as they lie, for `layout_rules`."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 import onnx
 
 from .layout import Layout
@@ -38,15 +40,13 @@ def matrix_product(layout: Layout, node: onnx.NodeProto) -> bool:
         value = layout.rows[value]
         layout.shapes[value] = (*layout.shapes[source][:-1], weights.shape[1])
     stored = layout.lying(source)
-    if not stored.channels_first:
-        layout.append("MatMul", [layout.settled(source), right], value)
-        return True
-    if len(stored.order) == 3:
-        turned = layout.constant(weights.T, value)
-        layout.make("MatMul", [turned, stored.name], value, stored.order)
-    else:
+    if stored.order == (0, 2, 1):  # tokens with channels first
+        layout.make("MatMul", [layout.constant(weights.T, value), stored.name], value, stored.order)
+    elif stored.order == (0, 2, 3, 1):  # images
         kernel = layout.constant(weights.T[:, :, None, None], value)
         layout.make("Conv", [stored.name, kernel], value, stored.order, kernel_shape=[1, 1])
+    else:
+        layout.append("MatMul", [layout.settled(source), right], value)
     return True
 
 
@@ -61,35 +61,34 @@ def _summed(layout: Layout, node: onnx.NodeProto, equation: str) -> bool:
     Its factors are transposed as it needs them, which onnxruntime does inside of the product. The
     result has its positions behind its channels where those came from such a factor.
     """
-    taken, _, made = equation.replace(" ", "").partition("->")
-    factors = taken.split(",")
-    values = [*node.input, node.output[0]]
-    if len(factors) != 2 or not all(map(partial(_has_axes, layout), values, [*factors, made])):
+    terms, _, axes = equation.replace(" ", "").partition("->")
+    factors, value = terms.split(","), node.output[0]
+    values = [*node.input, value]
+    if len(factors) != 2 or not all(map(partial(_has_axes, layout), values, [*factors, axes])):
         return False
-    first, second = (set(factor) for factor in factors)
-    batch = [[letter] for letter in made if letter in first & second]
-    over = [letter for letter in factors[0] if letter in second and letter not in made]
-    if first ^ second != set(made) - (first & second) or not over:
+    both = set(factors[0]) & set(factors[1])
+    batch = [letter for letter in axes if letter in both]
+    over = "".join(letter for letter in factors[0] if letter in both and letter not in axes)
+    if set(terms) - {",", *over} != set(axes) or not over:
         return False
     lying = [_letters(layout, *pair) for pair in zip(node.input, factors, strict=True)]
-    own = [[x for x in letters if x in made and [x] not in batch] for letters in lying]
+    own = ["".join(letter for letter in letters if letter not in both) for letters in lying]
     if not all(own):
         return False
-    rows, columns = (0, 1) if made[-1] in second else (1, 0)
-    if lying[columns][-1] != made[-1] and not _is_reduced(layout, node.output[0]):
+    rows, columns = (0, 1) if axes[-1] in factors[1] else (1, 0)
+    if lying[columns][-1] != axes[-1] and not _is_reduced(layout, value):
         rows, columns = columns, rows
-    value = node.output[0]
     left, right = (
         _grouped(layout, node.input[side], factors[side], [*batch, *matrix], f"{value}/{side}")
         for side, matrix in ((rows, (own[rows], over)), (columns, (over, own[columns])))
     )
-    result = [*(letter for (letter,) in batch), *own[rows], *own[columns]]
-    order = tuple(map(result.index, made))
+    result = "".join((*batch, own[rows], own[columns]))
+    order = tuple(map(result.index, axes))
     if len(result) == len(batch) + 2:
         layout.make("MatMul", [left, right], value, order)
         return True
     layout.append("MatMul", [left, right], f"{value}/product")
-    sizes = dict(zip(made, layout.shapes[value], strict=True))
+    sizes = dict(zip(axes, layout.shapes[value], strict=True))
     target = layout.target([sizes[letter] for letter in result], value)
     layout.make("Reshape", [f"{value}/product", target], value, order)
     return True
@@ -108,26 +107,26 @@ def _is_reduced(layout: Layout, value: str) -> bool:
 def _has_axes(layout: Layout, value: str, letters: str) -> bool:
     """Whether a value has exactly these axes, all different, at most one of them of free size."""
     shape = layout.shapes.get(value)
-    known = shape is not None and shape.count(None) <= 1
-    return known and len(set(letters)) == len(letters) == len(shape or ())
+    if shape is None or shape.count(None) > 1:
+        return False
+    return len(set(letters)) == len(letters) == len(shape)
 
 
-def _letters(layout: Layout, value: str, axes: str) -> list[str]:
+def _letters(layout: Layout, value: str, axes: str) -> str:
     """The axes of a value as it lies."""
-    order = layout.lying(value).order
-    return [axes[order.index(axis)] for axis in range(len(order))]
+    return "".join(axes[i] for i in np.argsort(layout.lying(value).order))
 
 
-def _grouped(layout: Layout, value: str, axes: str, groups: list[list[str]], output: str) -> str:
+def _grouped(layout: Layout, value: str, axes: str, groups: Sequence[str], output: str) -> str:
     """The name of a tensor that holds a value with one axis for each group of its axes.
 
     A Transpose comes last, next to the product, which takes it in.
     """
     name, lying = layout.lying(value).name, _letters(layout, value, axes)
     together = sorted(groups, key=lambda group: lying.index(group[0]))
-    wanted = [letter for group in together for letter in group]
-    if wanted != lying:
-        layout.append("Transpose", [name], f"{output}/apart", perm=[*map(lying.index, wanted)])
+    apart = "".join(together)
+    if apart != lying:
+        layout.append("Transpose", [name], f"{output}/apart", perm=[*map(lying.index, apart)])
         name = f"{output}/apart"
     if len(groups) < len(axes):
         sizes = dict(zip(axes, layout.shapes[value], strict=True))

@@ -11,7 +11,7 @@ from copy import deepcopy
 
 import numpy as np
 import onnx
-from onnx import helper, shape_inference
+from onnx import helper
 
 from .layout import Layout, Shape, Stored
 from .layout_products import POINTWISE, einsum, matrix_product
@@ -25,7 +25,7 @@ def without_transposes(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = deepcopy(model)
     if any(attribute.HasField("g") for node in copy.graph.node for attribute in node.attribute):
         return copy
-    layout = Layout(copy.graph, shape_inference.infer_shapes(model, data_prop=True).graph)
+    layout = Layout(copy.graph)
     for node in copy.graph.node:
         rule = _RULES.get(node.op_type)
         if not (rule and rule(layout, node)):
@@ -47,7 +47,7 @@ def _transpose(layout: Layout, node: onnx.NodeProto) -> bool:
     backwards = range(len(source.order))[::-1]
     permutation = node.attribute[0].ints if node.attribute else backwards
     order = tuple(source.order[axis] for axis in permutation)
-    layout.keep(node.output[0], Stored(source.name, order))
+    layout.stored[node.output[0]] = Stored(source.name, order)
     return True
 
 
@@ -73,45 +73,34 @@ def _reshape(layout: Layout, node: onnx.NodeProto) -> bool:
         layout.rows[value] = source
         return True
     stored, groups = layout.lying(source), _groups(before, after)
-    if groups is None:
+    if not groups:
         return False
-    placed = []
-    for axes, becoming in groups:
-        places = [stored.order[axis] for axis in axes]
-        if places != list(range(places[0], places[0] + len(places))):
-            return False
-        placed.append((places[0], becoming))
-    lying = [axis for _, becoming in sorted(placed) for axis in becoming]
+    placed = sorted(([stored.order[axis] for axis in axes], targets) for axes, targets in groups)
+    if any(places != [*range(places[0], places[0] + len(places))] for places, _ in placed):
+        return False
+    lying = [axis for _, targets in placed for axis in targets]
     order = tuple(lying.index(axis) for axis in range(len(after)))
     target = layout.target([after[axis] for axis in lying], value)
     layout.make("Reshape", [stored.name, target], value, order)
     return True
 
 
-def _groups(before: Shape, after: Shape) -> list[tuple[list[int], list[int]]] | None:
-    """Axes of one shape and those of another that hold the same numbers, in the least groups."""
-    sizes = [[_FREE if size is None else size for size in shape] for shape in (before, after)]
-    free = max(before.count(None), after.count(None))
-    if free > 1 or math.prod(sizes[0]) != math.prod(sizes[1]) or not before or not after:
-        return None
+def _groups(before: Shape, after: Shape) -> list[tuple[list[int], list[int]]]:
+    """Axes of two shapes that hold the same numbers, in the least groups; [] if there are none."""
+    old, new = ([size or _FREE for size in shape] for shape in (before, after))
+    if after.count(None) > 1 or math.prod(old) != math.prod(new) or not old or not new:
+        return []
     groups: list[tuple[list[int], list[int]]] = []
     i = j = 0
-    while i < len(before) and j < len(after):
-        group = ([i], [j])
-        products = [sizes[0][i], sizes[1][j]]
-        i, j = i + 1, j + 1
-        while products[0] != products[1]:
-            side = 0 if products[0] < products[1] else 1
-            axis = (i, j)[side]
-            if axis == len(sizes[side]):
-                return None
-            group[side].append(axis)
-            products[side] *= sizes[side][axis]
-            i, j = (i + 1, j) if side == 0 else (i, j + 1)
-        groups.append(group)
+    while i < len(old) and j < len(new):
+        left, right = i + 1, j + 1
+        while difference := math.prod(old[i:left]) - math.prod(new[j:right]):
+            left, right = (left + 1, right) if difference < 0 else (left, right + 1)
+        groups.append(([*range(i, left)], [*range(j, right)]))
+        i, j = left, right
     # What is left on either side has size 1.
-    groups[-1][0].extend(range(i, len(before)))
-    groups[-1][1].extend(range(j, len(after)))
+    groups[-1][0].extend(range(i, len(old)))
+    groups[-1][1].extend(range(j, len(new)))
     return groups
 
 
@@ -137,44 +126,29 @@ def _along_axis(layout: Layout, node: onnx.NodeProto) -> bool:
     # Other kernels than the last axis's are slow.
     if None in inputs or (node.op_type == "Softmax" and order[axis] != rank - 1):
         return False
-    changed = deepcopy(node)
-    kept = [attribute for attribute in node.attribute if attribute.name != "axis"]
-    del changed.attribute[:]
-    changed.attribute.extend([*kept, helper.make_attribute("axis", order[axis])])
     outputs = [layout.output(name, order) for name in node.output]
-    layout.add(changed, [*(name or "" for name in inputs), *node.input[len(values) :]], outputs)
+    inputs = [*(name or "" for name in inputs), *node.input[len(values) :]]
+    copy = layout.add(node, inputs, outputs)
+    others = [attribute for attribute in node.attribute if attribute.name != "axis"]
+    del copy.attribute[:]
+    copy.attribute.extend([*others, helper.make_attribute("axis", order[axis])])
     return True
 
 
-def _axes(layout: Layout, node: onnx.NodeProto, position: int) -> tuple[Stored, list[int]] | None:
-    """How a node's first input lies, if moved, and its axes there, given by another input."""
-    moved = layout.moved(node.input[:1])
-    if not moved or len(node.input) <= position or node.input[position] not in layout.constants:
-        return None
-    axes = layout.constants[node.input[position]]
-    return moved[0], [moved[0].order[int(axis)] for axis in axes]
-
-
-def _slice(layout: Layout, node: onnx.NodeProto) -> bool:
-    found, value = _axes(layout, node, 3), node.output[0]
-    if found is None:
+def _at_axes(layout: Layout, node: onnx.NodeProto) -> bool:
+    """Slice and Squeeze, whose axes are an input."""
+    place = 3 if node.op_type == "Slice" else 1
+    moved, value = layout.moved(node.input[:1]), node.output[0]
+    if not moved or len(node.input) <= place or node.input[place] not in layout.constants:
         return False
-    stored, axes = found
-    name = layout.constant(np.array(axes, np.int64), value)
-    inputs = [stored.name, *node.input[1:3], name, *node.input[4:]]
-    layout.add(node, inputs, [layout.output(value, stored.order)])
-    return True
-
-
-def _squeeze(layout: Layout, node: onnx.NodeProto) -> bool:
-    found, value = _axes(layout, node, 1), node.output[0]
-    if found is None:
-        return False
-    stored, gone = found
-    left = [axis for axis in stored.order if axis not in gone]
+    left = moved[0].order
+    axes = [left[axis] for axis in layout.constants[node.input[place]].tolist()]
+    if node.op_type == "Squeeze":
+        axes, left = sorted(axes), tuple(axis for axis in left if axis not in axes)
     order = tuple(sorted(left).index(axis) for axis in left)
-    name = layout.constant(np.array(sorted(gone), np.int64), value)
-    layout.make("Squeeze", [stored.name, name], value, order)
+    name = layout.constant(np.array(axes, np.int64), value)
+    inputs = [moved[0].name, *node.input[1:place], name, *node.input[place + 1 :]]
+    layout.add(node, inputs, [layout.output(value, order)])
     return True
 
 
@@ -184,7 +158,6 @@ _RULES: dict[str, Callable[[Layout, onnx.NodeProto], bool]] = {
     "Einsum": einsum,
     "MatMul": matrix_product,
     "Reshape": _reshape,
-    "Slice": _slice,
-    "Squeeze": _squeeze,
+    **dict.fromkeys(("Slice", "Squeeze"), _at_axes),
     "Transpose": _transpose,
 }

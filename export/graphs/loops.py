@@ -1,12 +1,14 @@
 """One step, many times: in an ONNX Loop whose body owns the weights, or written out."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ..baking.process import ALL_RESULTS, RESULT, Process
 from .conversion import convert
-from .graph import Parts, finished, onnx_dtype, parts, renamed, value_info
+from .graph import BATCH, finished, parts, renamed, value_info
 from .tidying import tidy
 
 _TRIPS = helper.make_node("Add", ["steps", "extra_steps"], ["trips"], name="trips")
@@ -14,7 +16,7 @@ _TRIPS = helper.make_node("Add", ["steps", "extra_steps"], ["trips"], name="trip
 
 def looped(process: Process, step: onnx.ModelProto) -> onnx.ModelProto:
     """The process as a graph whose Loop has the step as its body."""
-    begin = _begin(process)
+    graph = _begin(process)
     output = ALL_RESULTS if process.gives_frames else process.output
     carried = [f"begin/{name}" for name in process.carried]
     # Carried rather than stacked, the images of all steps but the last are dropped at once.
@@ -22,13 +24,12 @@ def looped(process: Process, step: onnx.ModelProto) -> onnx.ModelProto:
     inputs = ["trips", "", *carried, *blank]
     outputs = [*(f"last/{name}" for name in process.carried), output]
     loop = helper.make_node("Loop", inputs, outputs, "loop", body=_body(process, step))
-    nodes = [*begin.nodes, _TRIPS, *_blank_nodes(process), loop]
-    constants = begin.constants + _constant("extra_steps", process.extra_steps)
+    graph.node.extend([_TRIPS, *_blank_nodes(process), loop])
+    graph.initializer.append(_number("extra_steps", process.extra_steps))
     if process.gives_frames:
-        names = {name: name for name in (ALL_RESULTS, "every", process.output)}
-        select = parts(convert(process.select_function), "select/", names)
-        nodes, constants = nodes + select.nodes, constants + select.constants
-    return _model(process, Parts(nodes, constants))
+        ends = (ALL_RESULTS, "every", process.output)
+        graph.MergeFrom(parts(convert(process.select_function), "select/", {}, keep=ends))
+    return _model(process, graph)
 
 
 def unrolled(
@@ -38,35 +39,38 @@ def unrolled(
 
     The input `steps` stays, since hosts give it; for any other number the images are black.
     """
-    shared = [value.name for value in step.graph.initializer]
-    weights = Parts([], list(step.graph.initializer))
-    made = _begin(process) + weights + Parts([], _constant("unrolled_steps", steps))
-    given = {value.name for value in step.graph.input} - {"step", "steps"}
-    before = {name: f"begin/{name}" for name in given}
+    weights = [value.name for value in step.graph.initializer]
+    graph = _begin(process)
+    graph.initializer.extend([*step.graph.initializer, _number("unrolled_steps", steps)])
+    others = {value.name for value in step.graph.input} - {"step", "steps"}
+    before = {name: f"begin/{name}" for name in others}
     for k in range(steps):
         prefix = f"step{k}/"
         names = {"step": f"{prefix}step", "steps": "unrolled_steps", **before}
-        made += parts(step, prefix, names, keep=shared)
-        made += Parts([], _constant(f"{prefix}step", k))
+        graph.MergeFrom(parts(step, prefix, names, keep=weights))
+        graph.initializer.append(_number(f"{prefix}step", k))
         before |= {name: f"{prefix}next_{name}" for name in process.carried}
-    made += _black_unless(process, f"step{steps - 1}/{RESULT}")
-    return tidy(_model(process, made, batch_size).graph)
+    numbers, choices = ["steps", "unrolled_steps"], [f"step{steps - 1}/{RESULT}", "black"]
+    equal = helper.make_node("Equal", numbers, ["right_steps"], "right_steps")
+    where = helper.make_node("Where", [*equal.output, *choices], [process.output], "black_unless")
+    graph.node.extend([equal, where])
+    graph.initializer.append(_number("black", 0, process.result.dtype.as_numpy_dtype))
+    return tidy(_model(process, graph, batch_size or BATCH).graph)
 
 
-def _begin(process: Process) -> Parts:
+def _begin(process: Process) -> onnx.GraphProto:
     model = convert(process.begin_function)
-    inputs = {str(spec.name): str(spec.name) for spec in process.inputs}
-    names = [value.name for value in model.graph.output]
-    outputs = {name: f"begin/{name.removeprefix('first_')}" for name in names}
-    return parts(model, "begin/", {**inputs, **outputs})
+    inputs, outputs = model.graph.input, model.graph.output
+    names = {value.name: f"begin/{value.name.removeprefix('first_')}" for value in outputs}
+    return parts(model, "begin/", names, keep=[value.name for value in inputs])
 
 
 def _blank_nodes(process: Process) -> list[onnx.NodeProto]:
     """Nodes to the images of no step, for the Loop to carry into the first."""
     if process.gives_frames:
         return []
-    value = helper.make_tensor("blank", onnx_dtype(process.result), [1], [0])
-    like = f"begin/{process.carried[0]}"
+    dtype = value_info(process.result).type.tensor_type.elem_type
+    value, like = helper.make_tensor("blank", dtype, [1], [0]), f"begin/{process.carried[0]}"
     return [
         helper.make_node("Shape", [like], ["shape"], name="shape"),
         helper.make_node("ConstantOfShape", ["shape"], ["blank"], name="blank", value=value),
@@ -81,13 +85,11 @@ def _body(process: Process, step: onnx.ModelProto) -> onnx.GraphProto:
     others = {value.name for value in step.graph.input} - {"step", "steps", *process.carried}
     outer = {"steps": "steps", **{name: f"begin/{name}" for name in others}}
     body = parts(step, "body/", outer)
-    body.nodes.append(
-        helper.make_node("Identity", ["body/condition"], ["body/go_on"], "body/go_on")
-    )
-    given = {value.name: value for value in (*step.graph.input, *step.graph.output)}
+    body.node.append(helper.make_node("Identity", ["body/condition"], ["body/go_on"], "body/go_on"))
+    values = {value.name: value for value in (*step.graph.input, *step.graph.output)}
 
     def declared(name: str) -> onnx.ValueInfoProto:
-        return renamed(given[name], f"body/{name}")
+        return renamed(values[name], f"body/{name}")
 
     condition, go_on = (
         helper.make_tensor_value_info(f"body/{name}", TensorProto.BOOL, [])
@@ -97,28 +99,17 @@ def _body(process: Process, step: onnx.ModelProto) -> onnx.GraphProto:
     inputs = [declared("step"), condition, *map(declared, process.carried), *previous]
     following = [f"next_{name}" for name in process.carried]
     outputs = [go_on, *map(declared, following), declared(RESULT)]
-    return helper.make_graph(body.nodes, "body", inputs, outputs, body.constants)
+    return helper.make_graph(body.node, "body", inputs, outputs, body.initializer)
 
 
-def _black_unless(process: Process, result: str) -> Parts:
-    black = np.zeros((), process.result.dtype.as_numpy_dtype)
-    names, chosen = ["steps", "unrolled_steps"], ["right_steps", result, "black"]
-    equal = helper.make_node("Equal", names, ["right_steps"], "right_steps")
-    where = helper.make_node("Where", chosen, [process.output], "black_unless")
-    return Parts([equal, where], [numpy_helper.from_array(black, "black")])
+def _number(name: str, number: int, dtype: Any = np.int64) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.array(number, dtype), name)
 
 
-def _constant(name: str, number: int) -> list[onnx.TensorProto]:
-    return [numpy_helper.from_array(np.array(number, np.int64), name)]
-
-
-def _model(process: Process, made: Parts, batch_size: int | None = None) -> onnx.ModelProto:
-    inputs = [value_info(spec) for spec in process.inputs]
-    output = value_info(process.result, process.output)
+def _model(process: Process, graph: onnx.GraphProto, batch: str | int = BATCH) -> onnx.ModelProto:
+    inputs = [value_info(spec, batch=batch) for spec in process.inputs]
+    output = value_info(process.result, process.output, batch)
     if process.gives_frames:
         frames = onnx.TensorShapeProto.Dimension(dim_param="F")
         output.type.tensor_type.shape.dim.insert(0, frames)
-    for value in (*inputs, output) if batch_size else ():
-        for dimension in value.type.tensor_type.shape.dim[:1]:
-            dimension.dim_value = batch_size or 0
-    return finished(helper.make_graph(made.nodes, "graph", inputs, [output], made.constants))
+    return finished(helper.make_graph(graph.node, "graph", inputs, [output], graph.initializer))

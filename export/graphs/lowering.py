@@ -35,18 +35,16 @@ def lowered_layers() -> Iterator[None]:
             (keras.Operation, "__call__", _named_call),
             (tf, "function", _uncompiled),
         ):
-            stack.enter_context(_replaced(owner, name, replacement))
+            original = getattr(owner, name)
+            stack.callback(setattr, owner, name, original)
+            setattr(owner, name, _switch(original, replacement))
+        stack.callback(setattr, _THIS_THREAD, "converts", False)
         _THIS_THREAD.converts = True
-        try:
-            yield
-        finally:
-            _THIS_THREAD.converts = False
+        yield
 
 
-@contextlib.contextmanager
-def _replaced(owner: Any, name: str, replacement: Callable[..., Any]) -> Iterator[None]:
-    """Have `owner.name` call the replacement, given the original first, where a thread converts."""
-    original = getattr(owner, name)
+def _switch(original: Callable[..., Any], replacement: Callable[..., Any]) -> Callable[..., Any]:
+    """The original, or in a thread that converts the replacement, which takes the original too."""
 
     @functools.wraps(original)  # since Keras reads the signatures of layers
     def call(*arguments: Any, **settings: Any) -> Any:
@@ -54,11 +52,7 @@ def _replaced(owner: Any, name: str, replacement: Callable[..., Any]) -> Iterato
             return replacement(original, *arguments, **settings)
         return original(*arguments, **settings)
 
-    setattr(owner, name, call)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
+    return call
 
 
 def _uncompiled(original: Callable, *arguments: Any, **settings: Any) -> Any:

@@ -30,21 +30,20 @@ def copy_first_outputs(graph: onnx.GraphProto) -> None:
         for node in graph.node
         if node.op_type == "Identity" and {node.input[0], node.output[0]} <= set(outputs)
     }
-    if not sources:
-        return
 
     def root(name: str) -> str:
         return root(sources[name]) if name in sources else name
 
     first = {root(name): name for name in reversed(outputs)}
-    copied = {name: first[root(name)] for name in outputs}
+    originals = {name: first[root(name)] for name in outputs}
     nodes = [node for node in graph.node if node.output[0] not in sources]
     for node in nodes:
-        node.input[:] = [copied.get(name, name) for name in node.input]
-        node.output[:] = [copied.get(name, name) for name in node.output]
-    others = [(name, source) for name, source in copied.items() if source != name]
-    copies = [helper.make_node("Identity", [source], [name], name) for name, source in others]
-    replace_nodes(graph, [*nodes, *copies])
+        node.input[:] = [originals.get(name, name) for name in node.input]
+        node.output[:] = [originals.get(name, name) for name in node.output]
+    for name, original in originals.items():
+        if name != original:
+            nodes.append(helper.make_node("Identity", [original], [name], name))
+    replace_nodes(graph, nodes)
 
 
 def canonical(model: onnx.ModelProto) -> None:
@@ -60,7 +59,12 @@ def canonical(model: onnx.ModelProto) -> None:
     names = _name_nodes(model.graph)
     for graph in graphs_of(model.graph):
         for values in (graph.initializer, graph.value_info):
-            _rename(values, names)
+            declared = {value.name: value for value in values}
+            used: list[Any] = [declared[name] for name in names if name in declared]
+            del values[:]
+            values.extend(used)
+            for value in values:
+                value.name = names[value.name]
         for node in graph.node:
             node.input[:] = [names[name] for name in node.input]
             node.output[:] = [names[name] for name in node.output]
@@ -100,7 +104,10 @@ def _name_nodes(graph: onnx.GraphProto) -> dict[str, str]:
         names |= {value.name: value.name for value in (*inner.input, *inner.output)}
     alike: Counter[str] = Counter()
     for node in nodes_of(graph):
-        name = "/".join([*_scopes(node), node.op_type])
+        scopes = node.name.split("/")[:-1]
+        if NETWORK_SCOPE not in scopes:
+            scopes = [scope for scope in scopes if _SCOPES.fullmatch(scope)]
+        name = "/".join([*scopes, node.op_type])
         node.name = f"{name}_{alike[name]}" if alike[name] else name
         alike[name] += 1
         for position, output in enumerate(node.output):
@@ -109,20 +116,3 @@ def _name_nodes(graph: onnx.GraphProto) -> dict[str, str]:
         for position, taken in enumerate(node.input):
             names.setdefault(taken, f"{node.name}/{position}")
     return names
-
-
-def _rename(values: Any, names: dict[str, str]) -> None:
-    """Rename what a graph declares, in the order of `names`, without what is not used."""
-    declared = {value.name: value for value in values}
-    used = [declared[name] for name in names if name in declared]
-    for value in used:
-        value.name = names[value.name]
-    del values[:]
-    values.extend(used)
-
-
-def _scopes(node: onnx.NodeProto) -> list[str]:
-    scopes = node.name.split("/")[:-1]
-    if NETWORK_SCOPE in scopes:
-        return scopes
-    return [scope for scope in scopes if _SCOPES.fullmatch(scope)]

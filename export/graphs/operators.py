@@ -12,7 +12,6 @@ KEPT_EINSUM = "KeptEinsum"
 # How the message of a CheckNumerics begins that stands for a group normalization.
 MARKER = "diffkiln group normalization "
 
-
 # An operator as two others, each of the result of the one before ("x") and the number 1.
 _CHAINS = {
     "Erfc": (("Erf", "x"), ("Sub", "1x")),  # of the exact GELU
@@ -37,32 +36,30 @@ def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
     of the convolutions.
     """
     message = node.get_attr("message").s.decode()
-    source, outputs = node.input[0], node.output
-    dtypes, shapes = node.output_dtypes, node.output_shapes
+    source, dtypes = node.input[0], node.output_dtypes
+    ends = {"outputs": node.output, "dtypes": dtypes, "shapes": node.output_shapes}
+    ctx.remove_node(node.name)
     if not message.startswith(MARKER):
-        ctx.remove_node(node.name)
-        ctx.make_node("Identity", [source], outputs=outputs, dtypes=dtypes, shapes=shapes)
+        ctx.make_node("Identity", [source], **ends)
         return
     about = json.loads(message.removeprefix(MARKER))
     # As TensorFlow knew it: tf2onnx forgets the size of what bilinear upsampling makes.
     groups, (*size, channels) = about["groups"], about["image"]
     last = len(size) + 1
     to_first, to_last = [0, last, *range(1, last)], [0, *range(2, last + 1), 1]
-    ctx.remove_node(node.name)
 
-    def made(operator: str, inputs: list[str], **attributes: Any) -> str:
+    def output(operator: str, inputs: list[str], **attributes: Any) -> str:
         return ctx.make_node(operator, inputs, attr=attributes, dtypes=dtypes).output[0]
 
     def constant(name: str, values: Any, dtype: Any) -> str:
         return ctx.make_const(f"{node.name}/{name}", np.array(values, dtype)).output[0]
 
-    first = made("Transpose", [source], perm=to_first)
-    grouped = made("Reshape", [first, constant("groups", [0, groups, -1], np.int64)])
+    first = output("Transpose", [source], perm=to_first)
+    grouped = output("Reshape", [first, constant("groups", [0, groups, -1], np.int64)])
     ones, zeros = (constant(f"all_{v}", [v] * groups, np.float32) for v in (1, 0))
-    normal = made("InstanceNormalization", [grouped, ones, zeros], epsilon=about["epsilon"])
-    image = made("Reshape", [normal, constant("image", [-1, channels, *size], np.int64)])
-    kept = {"outputs": outputs, "dtypes": dtypes, "shapes": shapes}
-    ctx.make_node("Transpose", [image], attr={"perm": to_last}, **kept)
+    normal = output("InstanceNormalization", [grouped, ones, zeros], epsilon=about["epsilon"])
+    image = output("Reshape", [normal, constant("image", [-1, channels, *size], np.int64)])
+    ctx.make_node("Transpose", [image], attr={"perm": to_last}, **ends)
 
 
 def _convert_to_chain(chain: tuple[tuple[str, str], ...], ctx: Any, node: Any, *_: Any) -> None:
@@ -83,9 +80,9 @@ def _convert_einsum(ctx: Any, node: Any, *_: Any) -> None:
     """
     inputs, equation, outputs = list(node.input), node.get_attr("equation").s, node.output
     dtypes, shapes, last = node.output_dtypes, node.output_shapes, node.inputs[-1]
-    taken, _, made = equation.decode().partition("->")
-    image, _, weights = taken.partition(",")
-    dense = len(weights) == 2 and image[-1:] + made[-1:] == weights and image[:-1] == made[:-1]
+    terms, _, result = equation.decode().partition("->")
+    image, _, weights = terms.partition(",")
+    dense = len(weights) == 2 and image[-1:] + result[-1:] == weights and image[:-1] == result[:-1]
     letters = [*image.replace("...", ""), weights[-1:]]
     dense = dense and len(set(letters)) == len(letters)  # none twice, as on a diagonal
     kind, attributes = KEPT_EINSUM, {"equation": equation}

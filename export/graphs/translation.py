@@ -6,7 +6,6 @@ before each of them, and equal nodes merge into the same one whatever order they
 
 import contextlib
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,11 @@ def translated(function: Any) -> onnx.ModelProto:
 
     An operator that tf2onnx cannot convert stays in the graph under its TensorFlow name.
     """
-    with lowered_layers(), _silent():
+    logger = logging.getLogger("tf2onnx")
+    with lowered_layers(), contextlib.ExitStack() as stack:
+        # It would log the operators that it cannot convert, which `conversion` names.
+        stack.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.CRITICAL)
         concrete = function.get_concrete_function()
         try:
             model = _by_tf2onnx(concrete, catch_errors=False)
@@ -73,18 +76,6 @@ def _by_tf2onnx(concrete: Any, *, catch_errors: bool) -> onnx.ModelProto:
         return optimize_graph(converted, catch_errors, _OPTIMIZERS).make_model("converted")
 
 
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Have tf2onnx say nothing of operators without a conversion: `conversion` names them."""
-    logger = logging.getLogger("tf2onnx")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
 def _fill_in(graph: onnx.GraphProto, concrete: Any) -> None:
     """Make constants of tensors that a function took from around it, such as a layer's mean.
 
@@ -99,6 +90,7 @@ def _fill_in(graph: onnx.GraphProto, concrete: Any) -> None:
 
 def _correct_resizes(model: onnx.ModelProto) -> None:
     """Replace the deprecated mode of all Resizes, and round their scales up."""
+    # In order, since the size of one may follow from another's.
     for resize in (node for node in nodes_of(model.graph) if node.op_type == "Resize"):
         # onnxruntime complains on stderr, in every host, of tf2onnx's word for the pixel at
         # floor((x + 0.5) / scale). Half a pixel less and rounded is the same.
@@ -107,9 +99,8 @@ def _correct_resizes(model: onnx.ModelProto) -> None:
         if place is not None and place.s == b"tf_half_pixel_for_nn":
             place.s = b"half_pixel"
             modes["nearest_mode"].s = b"round_prefer_ceil"
-    for node in model.graph.node:  # in order, since the size of one may follow from another's
-        if node.op_type == "Resize" and len(node.input) == 3:
-            _round_up_scales(model.graph, node)
+        if len(resize.input) == 3:
+            _round_up_scales(model.graph, resize)
 
 
 def _round_up_scales(graph: onnx.GraphProto, resize: onnx.NodeProto) -> None:

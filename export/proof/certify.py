@@ -1,12 +1,15 @@
-"""Compares all graphs and signatures of a bundle, as written to disk, with the float64 reference.
+"""The parity certificate: proof that every baked form of a sampler is the sampler.
 
+It compares all graphs and signatures of a bundle, as written to disk, with the float64 reference.
 Both drive the same network, over several seeds, step counts and batch sizes. Only if they agree is
-there a bundle.
+there a bundle, and its manifest holds the certificate.
 """
 
 import itertools
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,11 @@ import onnx
 
 from ...trainer.errors import InputError
 from ..graphs.cuda_check import CudaCheck, check_cuda
-from .certificate import ONNX, SAVED_MODEL, Certificate, Difference
 from .forms import Form, onnx_forms, saved_model_forms
 from .reference import ReferenceSampler
 from .truth import Truth
 
+ONNX, SAVED_MODEL = "sampler.onnx", "saved_model serving_default"
 SEEDS = (0, 12345, 2**32 + 7)
 STEPS = (1, 20)
 VERIFY_STEPS = (1, 2, 20, 50)
@@ -36,6 +39,62 @@ HALF_PRECISION_MEAN = 1 / 255
 Differences = list[np.ndarray]
 
 
+@dataclass(frozen=True)
+class Difference:
+    """Largest and mean absolute difference of pixels, in units where pixels lie in [0, 1]."""
+
+    largest: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How far each form of the bundle is from the reference, and on what they were compared.
+
+    No largest difference is more than `tolerance`, and no mean more than `mean_tolerance`.
+    `onnx_to_saved_model` is None where there is no SavedModel. `cuda` says what of each ONNX graph
+    a GPU has no kernels for.
+    """
+
+    seeds: tuple[int, ...]
+    steps: tuple[int, ...]
+    batches: tuple[int, ...]
+    tolerance: float
+    mean_tolerance: float
+    to_reference: dict[str, Difference]
+    onnx_to_saved_model: Difference | None
+    cuda: dict[str, CudaCheck]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, without entries that are None."""
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        return json.loads(json.dumps(values))
+
+    def comparisons(self) -> Iterator[tuple[str, Difference]]:
+        """All comparisons with their names in words."""
+        for name, difference in self.to_reference.items():
+            yield f"{name} to float64 reference", difference
+        if self.onnx_to_saved_model is not None:
+            yield f"{ONNX} to {SAVED_MODEL}", self.onnx_to_saved_model
+
+    def table(self) -> str:
+        """The comparisons as lines of text, below a title."""
+        lines = [f"Parity over seeds {list(self.seeds)}, steps {list(self.steps)}:"]
+        lines += [
+            f"  {name:50} largest {255 * d.largest:6.3f}/255   mean {255 * d.mean:8.5f}/255"
+            for name, d in self.comparisons()
+        ]
+        for name, check in self.cuda.items():
+            lines += [f"  {name}.onnx on CUDA: no kernel for {each}" for each in check.fallbacks]
+            if check.noise_nodes:
+                lines += [f"  {name}.onnx on CUDA: the CPU draws fresh noise, copied in each step"]
+        if not any(check.fallbacks for check in self.cuda.values()):
+            lines += [
+                "  All operators of the network and the steps have CUDA kernels in onnxruntime."
+            ]
+        return "\n".join(lines)
+
+
 def certify(
     bundle: Path,
     graphs: Sequence[str],
@@ -50,12 +109,15 @@ def certify(
     forms only on the first seed with the largest batch.
     """
     unrolled = description["sampler"].get("unrolled") or {}
-    batches = _with(BATCHES, unrolled.get("batch"))
-    steps = _with(steps, unrolled.get("steps"))
+    batches = sorted({*BATCHES, unrolled.get("batch") or BATCHES[0]})
+    steps = sorted({*steps, unrolled.get("steps") or steps[0]})
     forms = list(onnx_forms(bundle, graphs, description))
     if (bundle / "saved_model").is_dir():
         forms += saved_model_forms(bundle, description)
     to_reference, to_each_other = _compared(forms, description, reference, batches, steps)
+    pixels = description["image"]["height"] * description["image"]["width"]
+    # Noise is drawn once, before the steps.
+    files = {name: bundle / f"{name}.onnx" for name in graphs if name != "noise"}
     certificate = Certificate(
         SEEDS,
         tuple(steps),
@@ -63,7 +125,7 @@ def certify(
         *tolerances(reference, description),
         {name: _difference(apart) for name, apart in to_reference.items()},
         _difference(to_each_other) if to_each_other else None,
-        _checked_for_cuda(bundle, graphs, description),
+        {name: check_cuda(onnx.load(file), pixels) for name, file in files.items()},
     )
     _require_parity(certificate, description["model"]["precision"])
     return certificate
@@ -89,10 +151,6 @@ def tolerances(reference: ReferenceSampler, description: Mapping[str, Any]) -> t
     return largest, largest
 
 
-def _with(numbers: Sequence[int], another: int | None) -> list[int]:
-    return sorted({*numbers, *([another] if another else [])})
-
-
 def _compared(
     forms: Sequence[Form],
     description: Mapping[str, Any],
@@ -103,16 +161,14 @@ def _compared(
     """Differences of each form from the reference, and of sampler.onnx from the SavedModel."""
     to_reference: dict[str, Differences] = {form.name: [] for form in forms}
     to_each_other: Differences = []
-    dtype = description["image"]["dtype"]
     num_classes = len(description["model"].get("class_names", []))
     for batch, first, steps in itertools.product(batches, SEEDS, all_steps):
         seeds = np.arange(first, first + batch, dtype=np.int64)
         truth = Truth(reference, seeds, steps, description["image"], num_classes)
         pixels = {}
         for form in (form for form in forms if _runs(form, seeds, steps, max(batches))):
-            result = form.run(truth.tensors)
-            pixels[form.name] = _unit(result, form.graph, reference, dtype)
-            expected = _unit(truth.result(form.graph), form.graph, reference, dtype)
+            pixels[form.name] = truth.pixels(form.graph, form.run(truth.tensors))
+            expected = truth.pixels(form.graph, truth.result(form.graph))
             to_reference[form.name].append(np.abs(pixels[form.name] - expected))
         if ONNX in pixels and SAVED_MODEL in pixels:
             to_each_other.append(np.abs(pixels[ONNX] - pixels[SAVED_MODEL]))
@@ -120,35 +176,16 @@ def _compared(
 
 
 def _runs(form: Form, seeds: np.ndarray, steps: int, largest_batch: int) -> bool:
+    if form.steps not in (None, steps) or form.batch not in (None, len(seeds)):
+        return False
     first = seeds[0] == SEEDS[0] and len(seeds) == (form.batch or largest_batch)
-    return form.takes(steps, len(seeds)) and (form.graph == "sampler" or bool(first))
-
-
-def _unit(values: np.ndarray, graph: str, reference: ReferenceSampler, dtype: str) -> np.ndarray:
-    """Pixels in [0, 1], float64 [n], rounded where images of `dtype` are; noise in their units."""
-    if graph == "encode":
-        return (np.asarray(values, np.float64) * np.asarray(reference.pixel_std)).ravel()
-    if graph == "denoiser":
-        values = reference.pixels(values)
-    if values.dtype == np.uint8:
-        return values.ravel() / 255
-    rounded = dtype == "uint8" or graph == "trajectory"
-    return (np.round(values * 255.0) / 255 if rounded else values).ravel()
+    return form.graph == "sampler" or bool(first)
 
 
 def _difference(differences: Differences) -> Difference:
     # A NaN would pass every comparison with a limit.
     apart = np.nan_to_num(np.concatenate(differences), nan=np.inf)
     return Difference(float(apart.max()), float(apart.mean()))
-
-
-def _checked_for_cuda(
-    bundle: Path, graphs: Sequence[str], description: Mapping[str, Any]
-) -> dict[str, CudaCheck]:
-    """The graphs that take steps; noise is drawn once, before them."""
-    pixels = description["image"]["height"] * description["image"]["width"]
-    names = [name for name in graphs if name != "noise"]
-    return {name: check_cuda(onnx.load(bundle / f"{name}.onnx"), pixels) for name in names}
 
 
 def _require_parity(certificate: Certificate, precision: str) -> None:

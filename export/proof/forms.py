@@ -7,15 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import tensorflow as tf
 
+from ..graphs.graph import Call, Tensors, runner, step_outputs
 from .reference_noise import reference_noise
-
-# Tensors by the names of a graph's inputs and outputs.
-Tensors = Mapping[str, np.ndarray]
-# Outputs of a graph by name, from at least its inputs.
-Call = Callable[[str, Tensors], Tensors]
 
 # What each graph is compared by.
 _OUTPUTS = {
@@ -46,31 +41,14 @@ class Form:
     steps: int | None = None
     batch: int | None = None
 
-    def takes(self, steps: int, batch: int) -> bool:
-        """Whether it can run this number of steps on this many images."""
-        return self.steps in (None, steps) and self.batch in (None, batch)
-
 
 def onnx_forms(
     bundle: Path, graphs: Collection[str], description: Mapping[str, Any]
 ) -> Iterator[Form]:
     """The ONNX graphs of a bundle that its manifest's essentials describe."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    providers = ["CPUExecutionProvider"]
-    sessions = {
-        name: onnxruntime.InferenceSession(str(bundle / f"{name}.onnx"), options, providers)
-        for name in graphs
-    }
-
-    def call(name: str, tensors: Tensors) -> Tensors:
-        session = sessions[name]
-        outputs = [output.name for output in session.get_outputs()]
-        values = session.run(outputs, {v.name: tensors[v.name] for v in session.get_inputs()})
-        return dict(zip(outputs, map(np.asarray, values), strict=True))
-
+    calls = {name: runner(str(bundle / f"{name}.onnx")) for name in graphs}
     unrolled = description["sampler"].get("unrolled") or {}
-    for name, run in _runs(call, graphs, description):
+    for name, run in _runs(calls, description):
         fixed = unrolled if name in ("sampler", "from_noise") else {}
         steps = 1 if name == "denoiser" else fixed.get("steps")
         yield Form(f"{name}.onnx", name, run, steps, fixed.get("batch"))
@@ -79,45 +57,40 @@ def onnx_forms(
 def saved_model_forms(bundle: Path, description: Mapping[str, Any]) -> Iterator[Form]:
     """The signatures of the SavedModel."""
     signatures = tf.saved_model.load(str(bundle / "saved_model")).signatures
-    graphs = [name for name in _OUTPUTS if _SIGNATURES.get(name, name) in signatures]
 
-    def call(name: str, tensors: Tensors) -> Tensors:
-        function = signatures[_SIGNATURES.get(name, name)]
+    def call(function: Any, tensors: Tensors) -> Tensors:
         names = function.structured_input_signature[1]
-        outputs = function(**{key: tf.constant(tensors[key]) for key in names})
-        return {key: value.numpy() for key, value in outputs.items()}
+        outputs = function(**{name: tf.constant(tensors[name]) for name in names})
+        return {name: value.numpy() for name, value in outputs.items()}
 
-    for name, run in _runs(call, graphs, description):
-        steps = 1 if name == "denoiser" else None
-        yield Form(f"saved_model {_SIGNATURES.get(name, name)}", name, run, steps)
+    names = {name: _SIGNATURES.get(name, name) for name in _OUTPUTS}
+    calls = {n: partial(call, signatures[key]) for n, key in names.items() if key in signatures}
+    for name, run in _runs(calls, description):
+        yield Form(f"saved_model {names[name]}", name, run, 1 if name == "denoiser" else None)
 
 
 def _runs(
-    call: Call, graphs: Collection[str], description: Mapping[str, Any]
+    calls: Mapping[str, Call], description: Mapping[str, Any]
 ) -> Iterator[tuple[str, Callable[[Tensors], np.ndarray]]]:
     """The names of the graphs except noise, in a fixed order, with what runs each."""
     image = description["image"]
     shape = image["height"], image["width"], image["channels"]
 
     def with_noise(tensors: Tensors) -> Tensors:
-        if "noise" in graphs:
-            noise = call("noise", tensors)["noise"]
+        if "noise" in calls:
+            noise = calls["noise"](tensors)["noise"]
         else:
             noise = reference_noise(tensors["seeds"].tolist(), shape).astype(np.float32)
         return {**tensors, "noise": noise, "noisy": noise, "time": np.ones(len(noise), np.float32)}
 
-    def stepwise(tensors: Tensors) -> np.ndarray:
-        state = {**with_noise(tensors)}
-        state["previous_image"] = np.zeros_like(state["noisy"])
-        outputs: Tensors = {}
-        for step in range(int(tensors["steps"])):
-            outputs = call("step", {**state, "step": np.array(step)})
-            state |= {name: outputs.get(f"next_{name}", value) for name, value in state.items()}
-        return outputs["images"]
-
     def run(name: str, tensors: Tensors) -> np.ndarray:
-        given = with_noise(tensors) if name in ("from_noise", "denoiser") else tensors
-        return call(name, given)[_OUTPUTS[name]]
+        if name in ("from_noise", "denoiser", "step"):
+            tensors = with_noise(tensors)
+        if name == "step":
+            *_, outputs = step_outputs(calls[name], tensors)
+        else:
+            outputs = calls[name](tensors)
+        return outputs[_OUTPUTS[name]]
 
-    for name in (name for name in _OUTPUTS if name in graphs):
-        yield name, stepwise if name == "step" else partial(run, name)
+    for name in (name for name in _OUTPUTS if name in calls):
+        yield name, partial(run, name)

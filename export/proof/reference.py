@@ -117,20 +117,22 @@ class ReferenceSampler:
         """Pixels in [0, 1] of a normalised image."""
         return np.clip(image * np.asarray(self.pixel_std) + np.asarray(self.pixel_mean), 0, 1)
 
-    def normalised(self, pixels: Array) -> Array:
+    def normalised(self, pixels: Array | float) -> Array:
         """A normalised image of pixels in [0, 1]."""
         return (np.asarray(pixels, np.float64) - self.pixel_mean) / np.asarray(self.pixel_std)
 
-    def denoise(self, x: Array, time: float) -> tuple[Array, Array]:
-        """(x̂_0, ε̂) at one time for all images."""
+    def denoise(self, x: Array, time: float, hold: Hold | None = None) -> tuple[Array, Array]:
+        """(x̂_0, ε̂) at one time for all images; `hold` changes x̂_0."""
         signal, sigma = self.rates(time)
         condition = np.full(len(x), self._condition(time), np.float32)
         conditioning = () if self.class_conditioning is None else (self.class_conditioning,)
         output = self.network(x.astype(np.float32), condition, *conditioning)
         image, epsilon = self._split(np.asarray(output, np.float64), x, signal, sigma)
         if self.clip:
-            mean, std = np.asarray(self.pixel_mean), np.asarray(self.pixel_std)
-            image = np.clip(image, -mean / std, (1 - mean) / std)
+            image = np.clip(image, self.normalised(0), self.normalised(1))
+        if hold:
+            image = hold(image)
+        if self.clip or hold:
             epsilon = (x - signal * image) / sigma
         return image, epsilon
 
@@ -172,11 +174,7 @@ class ReferenceSampler:
         x, levels = np.asarray(noise, np.float64), self._schedule.levels(self.time_grid, steps)
         earlier: Array | None = None
         for k in range(steps):
-            image, epsilon = self.denoise(x, levels[k])
-            if hold:
-                signal, sigma = self.rates(levels[k])
-                image = hold(image)
-                epsilon = (x - signal * image) / sigma
+            image, epsilon = self.denoise(x, levels[k], hold)
             yield image
             if self.solver == "ddim":
                 x = self._ddim(image, epsilon, levels, k, seeds)

@@ -64,21 +64,17 @@ class DiscreteReference:
 
     def rates(self, time: float) -> tuple[float, float]:
         """Signal and noise rate at a time in [0, 1]."""
-        alpha_bar = self.alpha_bar[round(time * self._total)]
+        alpha_bar = self.alpha_bar[round(time * (len(self.alpha_bar) - 1))]
         return math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
 
     def levels(self, time_grid: str, steps: int) -> list[float]:
         """The times t_0 … t_steps of a grid; InputError for an unknown one."""
-        left = range(steps, -1, -1)
-        return [max(self._index(time_grid, m, steps), m) / self._total for m in left]
-
-    @property
-    def _total(self) -> int:
-        return len(self.alpha_bar) - 1
+        total, left = len(self.alpha_bar) - 1, range(steps, -1, -1)
+        return [max(self._index(time_grid, m, steps), m) / total for m in left]
 
     def _index(self, time_grid: str, left: int, steps: int) -> int:
         """The integer nearest to the grid's time or, for `karras`, noise/signal; halves go up."""
-        total, last = self._total, max(steps - 1, 1)
+        total, last = len(self.alpha_bar) - 1, max(steps - 1, 1)
         if time_grid == "linear":
             return (2 * left * total + steps) // (2 * steps)
         if time_grid == "linspace":

@@ -65,6 +65,20 @@ class Truth:
             return self._reference.inpaint(self._photographs, *settings)
         raise unknown("graph", graph)
 
+    def pixels(self, graph: str, values: np.ndarray) -> np.ndarray:
+        """What a graph returns as pixels in [0, 1], float64 [n], rounded where its images are.
+
+        The noise of `encode` is in their units.
+        """
+        if graph == "encode":
+            return (np.asarray(values, np.float64) * np.asarray(self.model.pixel_std)).ravel()
+        if graph == "denoiser":
+            values = self.model.pixels(values)
+        if values.dtype == np.uint8:
+            return values.ravel() / 255
+        rounded = self.image["dtype"] == "uint8" or graph == "trajectory"
+        return (np.round(values * 255.0) / 255 if rounded else values).ravel()
+
     @cached_property
     def _conditioning(self) -> ReferenceConditioning:
         labels = (self.seeds + 1) % (self.num_classes + 1) - 1

@@ -61,11 +61,9 @@ class Signature(NamedTuple):
         }
         for port, shape in zip(self.outputs, outputs, strict=True):
             expected = [sizes.get(size, size) for size in port.shape]
-            closed = [
-                length if isinstance(size, int) else size
-                for size, length in zip(expected, shape, strict=False)
-            ]
-            if len(shape) != len(expected) or closed != expected:
+            pairs = zip(expected, shape, strict=False)
+            fits = all(size == length for size, length in pairs if isinstance(size, int))
+            if len(shape) != len(expected) or not fits:
                 return f"{port.name} of the shape {list(shape)}, expected {expected}"
         return None
 

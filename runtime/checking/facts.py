@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import GraphError
-from .sizes import Shape, count, product
+from .sizes import Shape, is_size, product, require
 
 # Sizes are computed with tensors of no more numbers than this.
 FEW = 64
@@ -35,12 +35,6 @@ def constant_fact(array: np.ndarray) -> Fact:
     """What is known of a constant."""
     values = array.astype(object) if array.size <= FEW else None
     return Fact(array.dtype, array.shape, values, constant=True)
-
-
-def require(fits: bool) -> None:
-    """ValueError unless a node fits."""
-    if not fits:
-        raise ValueError
 
 
 class Call(NamedTuple):
@@ -87,8 +81,8 @@ class Call(NamedTuple):
 
     def sizes(self, position: int) -> list[Any]:
         """The sizes that an input lists, all of them known and none below zero."""
-        sizes = [int(size) if type(size) is float else size for size in self.known(position)]
-        require(all(count(size) >= 0 for size in sizes))
+        sizes = self.known(position)
+        require(all(map(is_size, sizes)))
         return sizes
 
     def followed(self, position: int) -> list[Any]:

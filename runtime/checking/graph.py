@@ -5,9 +5,9 @@ never gets there: files beside the file, operators other than ONNX's own, loops 
 ends, tensors that are named but not made, shapes that their bytes do not fill.
 """
 
+import itertools
 import math
 import reprlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,10 +24,8 @@ from .tensors import DTYPES, checked_array
 
 OPSET = 18
 
-# The field that holds an attribute's value, by AttributeProto.AttributeType, and its value if the
-# field is not there.
+# The field that holds an attribute's value, by AttributeProto.AttributeType.
 _FIELDS = dict(enumerate(("f", "i", "s", "t", "g", "floats", "ints", "strings"), start=1))
-_DEFAULTS = {"f": 0.0, "i": 0, "s": b""}
 
 Facts = dict[str, Fact]
 
@@ -75,7 +73,7 @@ class _Walk:
         """GraphError unless the graph could be run, and makes what its signature says."""
         facts: Facts = {}
         for port in self._signature.inputs:
-            sizes = (size if isinstance(size, int) else Rows(1) for size in port.shape)
+            sizes = (size if isinstance(size, int) else Rows(1, 1) for size in port.shape)
             _define(facts, port.name, Fact(np.dtype(port.dtype), tuple(sizes)))
         self._trips = facts.keys() & {"steps"}
         outputs = self._graph(graph, facts)
@@ -94,15 +92,10 @@ class _Walk:
         if self._nodes > MAX_NODES:
             raise GraphError(f"has {self._nodes} nodes, expected at most {MAX_NODES}")
         outputs = [value.get("name", "") for value in graph["output"]]
-        # How often each tensor is still to be read.
-        left = Counter((*outputs, *_read_by(graph["node"])))
         alive: dict[str, int] = {}
-        for node in graph["node"]:
+        for node, last in zip(graph["node"], _last_names(graph["node"], outputs), strict=True):
             alive |= self._node(node, facts)
-            read = list(_read_by([node]))
-            left.subtract(read)
-            unread = [name for name in (*filter(None, node["output"]), *read) if not left[name]]
-            self._cost.release(alive.pop(name, 0) for name in unread)
+            self._cost.release(alive.pop(name, 0) for name in last)
         for name in outputs:
             if name not in facts:
                 raise GraphError(f"gives {name!r}, which nothing in it makes")
@@ -197,13 +190,22 @@ def _define(facts: Facts, name: str, fact: Fact) -> None:
     facts[name] = fact
 
 
-def _read_by(nodes: Sequence[Message]) -> Iterator[str]:
-    """Every name that nodes read, in their bodies as well."""
-    for node in nodes:
-        yield from node["input"]
-        for body in (attribute["g"] for attribute in node["attribute"] if "g" in attribute):
-            yield from _read_by(body["node"])
-            yield from (value.get("name", "") for value in body["output"])
+def _last_names(nodes: Sequence[Message], outputs: Sequence[str]) -> list[set[str]]:
+    """The names that each node is the last to make or to read."""
+    later, last = set(outputs), []
+    for node in reversed(nodes):
+        names = {*node["output"], *_read_by(node)}
+        last.append(names - later)
+        later |= names
+    return last[::-1]
+
+
+def _read_by(node: Message) -> Iterator[str]:
+    """Every name that a node reads, in its body as well."""
+    yield from node["input"]
+    for body in (attribute["g"] for attribute in node["attribute"] if "g" in attribute):
+        yield from itertools.chain.from_iterable(map(_read_by, body["node"]))
+        yield from (value.get("name", "") for value in body["output"])
 
 
 def _require_port(port: Port, fact: Fact) -> None:
@@ -243,7 +245,7 @@ def _attributes(kind: str, attributes: Sequence[Message]) -> Iterator[tuple[str,
                 raise GraphError(
                     f"has a node {kind} whose attribute {name!r} of type {type_} holds {other}"
                 )
-        yield name, _value(kind, name, field, attribute.get(field, _DEFAULTS.get(field)))
+        yield name, _value(kind, name, field, attribute.get(field))
 
 
 def _value(kind: str, name: str, field: str, value: Any) -> Any:

@@ -185,21 +185,17 @@ def _signed(number: int) -> int:
     return number - ((number >> 63) << 64)
 
 
-_FIELDS = [
-    (message, int(number), _Field(kind, name, repeated == "+"))
-    for message, fields in re.findall(r"(\w+):((?:\s+\d+ \w+ \w+\+?,?)+)", _SCHEMA)
-    for number, kind, name, repeated in re.findall(r"(\d+) (\w+) (\w+)(\+?)", fields)
-]
-_NEVER = {
-    (message, number): field.name for message, number, field in _FIELDS if field.kind == "never"
-}
+_NEVER: dict[tuple[str, int], str] = {}
 _BY_KEY: dict[str, dict[int, _Field]] = {}
 _REPEATED: dict[str, list[str]] = {}
-for _message, _number, _field in _FIELDS:
-    _keys = _BY_KEY.setdefault(_message, {})
-    _lists = _REPEATED.setdefault(_message, [])
-    _own = {"int": _VARINT, "float": _FOUR_BYTES}.get(_field.kind, _LENGTH)
-    # Repeated numbers may also be packed.
-    for _wire_type in {_own, _LENGTH} if _field.repeated else {_own}:
-        _keys |= {} if _field.kind == "never" else {_number << 3 | _wire_type: _field}
-    _lists += [_field.name] * _field.repeated
+for _message, _fields in re.findall(r"(\w+):((?:\s+\d+ \w+ \w+\+?,?)+)", _SCHEMA):
+    _BY_KEY[_message], _REPEATED[_message] = {}, []
+    for _number, _kind, _name, _plus in re.findall(r"(\d+) (\w+) (\w+)(\+?)", _fields):
+        _own = {"int": _VARINT, "float": _FOUR_BYTES}.get(_kind, _LENGTH)
+        if _kind == "never":
+            _NEVER[_message, int(_number)] = _name
+            continue
+        # Repeated numbers may also be packed.
+        for _wire_type in {_own, _LENGTH} if _plus else {_own}:
+            _BY_KEY[_message][int(_number) << 3 | _wire_type] = _Field(_kind, _name, bool(_plus))
+        _REPEATED[_message] += [_name] * bool(_plus)

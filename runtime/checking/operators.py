@@ -5,12 +5,13 @@ is not here. Shapes are at most what onnxruntime makes (`sizes`); a shape that d
 that only a run will show is refused.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from . import GraphError
-from .facts import Call, Fact, require
+from .facts import Call, Fact
 from .limits import MAX_RANK
 from .sizes import (
     Rows,
@@ -19,10 +20,13 @@ from .sizes import (
     bound,
     broadcast,
     count,
-    degree,
     divided,
     is_exact,
+    is_size,
+    least,
     product,
+    require,
+    smaller,
     total,
 )
 from .tensors import DTYPES
@@ -43,14 +47,15 @@ def infer(call: Call) -> list[Fact]:
         rule = RULES[call.kind](call)
         shapes = rule if isinstance(rule, list) else [rule]
         require(call.outputs <= len(shapes) and all(len(shape) <= MAX_RANK for shape in shapes))
+        require(all(map(is_size, itertools.chain.from_iterable(shapes))))
         shapes = shapes[: call.outputs]
         dtype = _dtype(call)
         dtypes = [dtype, *[_INT64 if call.kind == "TopK" else dtype] * (len(shapes) - 1)]
         facts = [fact for fact in call.inputs if fact]
         constant = all(fact.constant for fact in facts)
         positive = call.kind == "Max" and any(map(_is_positive, facts))
-        made = zip(dtypes, shapes, values(call, dtypes, shapes), strict=True)
-        return [Fact(*each, constant, positive) for each in made]
+        outputs = zip(dtypes, shapes, values(call, dtype, shapes), strict=True)
+        return [Fact(*output, constant, positive) for output in outputs]
     except GraphError:
         raise
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -84,7 +89,8 @@ def _quotient(call: Call) -> Shape:
 def _is_positive(fact: Fact) -> bool:
     if fact.positive or fact.values is None:
         return fact.positive
-    return all(x is not None and count(x) >= 1 for x in fact.values.flat)
+    # A number of images that is multiplied may overflow to 0.
+    return all(type(x) is int and x >= 1 for x in fact.values.flat)
 
 
 def _axes(call: Call, rank: int, position: int) -> list[int] | None:
@@ -134,7 +140,8 @@ def _reshape(call: Call) -> Shape:
         sizes = [fact.shape[k] if _is(size, 0) else size for k, size in enumerate(sizes)]
     unknown = [k for k, size in enumerate(sizes) if size is None or _is(size, -1)]
     known = _without(sizes, unknown)
-    if len(unknown) > 1 or any(count(size) < 0 for size in known):
+    # In place of a size that is 0 when the graph is run, onnxruntime takes another.
+    if len(unknown) > 1 or any(isinstance(size, Rows) and size.least < 1 for size in known):
         raise call.unfit("into a shape that is not computed of shapes and constants")
     elements, needed = product(fact.shape), product(known)
     if unknown:
@@ -146,9 +153,8 @@ def _reshape(call: Call) -> Shape:
 
 def _squeeze(call: Call) -> Shape:
     shape = call.input().shape
-    axes = _axes(call, len(shape), 1)
-    if axes is None:
-        axes = [axis for axis, size in enumerate(shape) if _is(size, 1)]
+    axes = _axes(call, len(shape), 1) or []
+    require(len(axes) > 0 and all(count(shape[axis]) == 1 for axis in axes))
     return _without(shape, axes)
 
 
@@ -185,7 +191,8 @@ def _split(call: Call) -> list[Shape]:
         parts = call.sizes(1)
     else:
         number = call.whole("num_outputs", call.outputs, call.outputs, call.outputs)
-        parts = [divided(shape[axis], number)] * number
+        part = divided(shape[axis], number)
+        parts = [part if is_exact(part) else bound(part)] * number
     return [_replaced(shape, axis, part) for part in parts]
 
 
@@ -204,23 +211,15 @@ def _sliced(size: Size, start: Size | None, end: Size | None, step: Size | None)
     """How many of `size` elements are taken, or a bound on it."""
     fixed = [x for x in (size, start, end, step) if isinstance(x, int)]
     if len(fixed) == 4:
-        return len(range(fixed[0])[fixed[1] : fixed[2] : fixed[3] or 1])
-    if not _is(step, 1) or start is None or end is None:
-        return bound(size)
-    to_end = count(end) >= _END
-    if _is(start, 0) and to_end:
-        return size
-    if _is(start, 0) and count(end) >= 0:
-        most = end
-    elif count(start) < 0:
-        # The last ones, as many as that.
-        most = Rows(-count(start), degree(start), is_exact(start) and to_end)
-    else:
-        return bound(size)
-    # Either is a bound on the smaller one.
-    fewer = min(size, most, key=lambda each: (count(each), degree(each)))
-    exact = is_exact(most) and is_exact(fewer) and degree(most) == degree(size)
-    return fewer if exact else bound(fewer)
+        return len(range(fixed[0])[fixed[1] : fixed[2] : fixed[3]])
+    if _is(step, 1) and start is not None and end is not None:
+        to_end = least(end) >= _END
+        if _is(start, 0) and least(end) >= 0:
+            return size if to_end else smaller(size, end)
+        if count(start) < 0 and is_exact(start):
+            # The last ones, as many as that.
+            return smaller(size, -start if to_end else bound(-start))
+    return bound(size)
 
 
 def _gather_nd(call: Call) -> Shape:

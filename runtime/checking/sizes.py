@@ -1,6 +1,7 @@
 """Sizes of tensors before a graph is run, some of which grow with the number of images.
 
 A size is an int, or `Rows` if it depends on the number of images or only a bound on it is known.
+What is not defined here raises a ValueError or a TypeError, so nothing is followed by mistake.
 """
 
 from collections.abc import Iterable
@@ -10,32 +11,28 @@ from typing import Any
 
 @dataclass(slots=True)
 class Rows:
-    """A size of N images: at most `most` times N to the power of `degree`, and `most` for one.
+    """A size of N images: from `least` to `most` times N to the power of `degree`.
 
-    `exact` tells a size from an upper bound. Only what is defined here can be computed with one:
-    Python raises a TypeError for the rest, and so nothing is followed by mistake.
+    Like an int, it is exact if both are the same.
     """
 
+    least: int
     most: int
     degree: int = 1
-    exact: bool = True
 
     def __bool__(self) -> bool:
         raise TypeError("a size of N images is neither true nor false")
 
-    def __add__(self, other: "Size") -> "Size":
-        return total((self, other)) if is_count(self) and is_count(other) else NotImplemented
-
     def __mul__(self, other: "Size") -> "Size":
-        return product((self, other)) if is_count(self) and is_count(other) else NotImplemented
+        return product((self, other)) if is_size(self) and is_size(other) else NotImplemented
 
-    __radd__, __rmul__ = __add__, __mul__
+    __rmul__ = __mul__
 
-    def __sub__(self, other: "Size") -> "Size":
-        return self if type(other) is int and other == 0 else NotImplemented
+    def __rsub__(self, other: int) -> "Size":
+        return NotImplemented if self.degree else _size(other - self.most, other - self.least, 0)
 
     def __neg__(self) -> "Rows":
-        return Rows(-self.most, self.degree, self.exact)
+        return Rows(-self.most, -self.least, self.degree)
 
     def __repr__(self) -> str:
         factor = "" if self.most == 1 and self.degree else self.most
@@ -44,6 +41,12 @@ class Rows:
 
 Size = int | Rows
 Shape = tuple[Size, ...]
+
+
+def require(fits: bool) -> None:
+    """ValueError unless a node fits."""
+    if not fits:
+        raise ValueError
 
 
 def count(size: Size) -> int:
@@ -56,62 +59,64 @@ def degree(size: Size) -> int:
     return size.degree if isinstance(size, Rows) else 0
 
 
-def is_exact(size: Any) -> bool:
-    """Whether it is more than an upper bound."""
-    return size.exact if isinstance(size, Rows) else True
+def least(size: Size) -> int:
+    """The smallest that a size may be for one image."""
+    return size.least if isinstance(size, Rows) else size
 
 
-def bound(size: Size) -> Rows:
+def is_exact(size: Size) -> bool:
+    """Whether the number of images alone decides it."""
+    return least(size) == count(size)
+
+
+def is_size(number: Any) -> bool:
+    """Whether a number is a size: a whole one that is not negative."""
+    return (isinstance(number, Rows) or type(number) is int) and least(number) >= 0
+
+
+def bound(size: Size) -> Size:
     """The same size as an upper bound."""
-    return Rows(count(size), degree(size), exact=False)
-
-
-def is_count(size: Any) -> bool:
-    """Whether it is a whole number that is not negative."""
-    return (isinstance(size, Rows) or type(size) is int) and count(size) >= 0
+    return _size(0, count(size), degree(size))
 
 
 def product(sizes: Iterable[Size]) -> Size:
     """How many elements a shape has."""
-    most, power, exact = 1, 0, True
+    fewest, most, power = 1, 1, 0
     for size in sizes:
         if isinstance(size, Rows):
+            fewest *= size.least
             most *= size.most
             power += size.degree
-            exact &= size.exact
         else:
+            fewest *= size
             most *= size
-    return _size(most, power, exact)
+    return _size(fewest, most, power)
 
 
 def total(sizes: Iterable[Size]) -> Size:
-    """The sum of sizes, exact only if all grow alike."""
-    kept = [size for size in sizes if isinstance(size, Rows) or size]
-    degrees = {degree(size) for size in kept}
-    exact = len(degrees) < 2 and all(map(is_exact, kept))
-    return _size(sum(map(count, kept)), max(degrees, default=0), exact)
+    """The sum of sizes, a bound unless all grow alike."""
+    summands = [size for size in sizes if isinstance(size, Rows) or size]
+    power = max(map(degree, summands), default=0)
+    fewest = sum(least(size) for size in summands if degree(size) == power)
+    return _size(fewest, sum(map(count, summands)), power)
 
 
-def maximum(a: Size, b: Size) -> Size:
-    """The larger size for every N, which is at least 1."""
-    if type(a) is int and type(b) is int:
-        return max(a, b)
-    low, high = sorted((a, b), key=degree)
-    exact = (
-        is_exact(a) and is_exact(b) and (degree(low) == degree(high) or count(low) <= count(high))
-    )
-    return _size(max(count(a), count(b)), degree(high), exact)
+def smaller(a: Size, b: Size) -> Size:
+    """The smaller one of two sizes; a bound unless both grow alike."""
+    # Either is a bound on the smaller one.
+    fewer = min(a, b, key=lambda size: (count(size), degree(size)))
+    fewest = min(least(a), least(b)) if degree(a) == degree(b) else 0
+    return _size(fewest, count(fewer), degree(fewer))
 
 
 def broadcast_size(a: Size, b: Size) -> Size:
-    """The size along an axis that two tensors have when they are broadcast."""
-    if type(a) is int and a == 1:
-        return b
-    if type(b) is int and b == 1:
+    """The size along an axis of two tensors that are broadcast; ValueError unless they fit."""
+    if a is b or (type(b) is int and b == 1):
         return a
-    if a != b and type(a) is type(b) is int:
-        raise ValueError(f"sizes of {a} and {b} cannot be broadcast")
-    return maximum(a, b)
+    if a == b or (type(a) is int and a == 1):
+        return b
+    require(isinstance(a, Rows) or isinstance(b, Rows))
+    return _size(0, max(count(a), count(b)), max(degree(a), degree(b)))
 
 
 def broadcast(shapes: Iterable[Shape]) -> Shape:
@@ -126,13 +131,11 @@ def broadcast(shapes: Iterable[Shape]) -> Shape:
 
 
 def divided(whole: Size, part: Size) -> Size:
-    """How often a part goes into a whole, rounded up; a bound unless both are exact and it fits."""
+    """How often a part, which may not be 0, goes into a whole, rounded up."""
     power = degree(whole) - degree(part)
-    if count(part) <= 0 or power < 0 or not is_exact(part):
-        return bound(whole)
-    quotient, rest = divmod(count(whole), count(part))
-    return _size(quotient + (rest > 0), power, is_exact(whole) and not rest)
+    require(power >= 0 and least(part) >= 1)
+    return _size(least(whole) // count(part), -(-count(whole) // least(part)), power)
 
 
-def _size(most: int, power: int, exact: bool) -> Size:
-    return most if not power and exact else Rows(most, power, exact)
+def _size(fewest: int, most: int, power: int) -> Size:
+    return most if fewest == most and not power else Rows(fewest, most, power)

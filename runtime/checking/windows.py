@@ -1,11 +1,12 @@
 """The shapes that operators make which move windows over images or multiply matrices."""
 
 import math
+import operator
 import re
 from collections.abc import Callable, Sequence
 
-from .facts import Call, require
-from .sizes import Shape, Size, broadcast, broadcast_size, count, product
+from .facts import Call
+from .sizes import Shape, Size, broadcast, broadcast_size, count, product, require
 
 # Of a stride, a dilation or a block, in pixels: more than any network's.
 _MAX_STEP = 64
@@ -29,34 +30,6 @@ def multiply_adds(call: Call, elements: int) -> int:
     return 4 * elements
 
 
-# How a window slides along one axis: its stride, its extent, and the margin that is added to the
-# ends of the axis, None for enough.
-_Window = tuple[int, int, int | None]
-
-
-def _windows(call: Call, kernel: Sequence[Size]) -> list[_Window]:
-    """How a window of the size `kernel` slides, by axis."""
-    rank, sizes = len(kernel), _fixed(kernel)
-    require(min(sizes) >= 1)
-    strides = call.wholes("strides", [1] * rank, 1, _MAX_STEP)
-    dilations = call.wholes("dilations", [1] * rank, 1, _MAX_STEP)
-    extents = [(size - 1) * step + 1 for size, step in zip(sizes, dilations, strict=True)]
-    pads = call.wholes("pads", [0] * (2 * rank), 0, max(extents))
-    # More would be windows that hold nothing but margin.
-    require(all(pad < extent for pad, extent in zip(pads, extents * 2, strict=True)))
-    margins = map(_MARGINS[call.attributes.get("auto_pad", "NOTSET")], pads[:rank], pads[rank:])
-    return list(zip(strides, extents, margins, strict=True))
-
-
-# By `auto_pad`: what is added to both ends of an axis of which these are the pads.
-_MARGINS: dict[str, Callable[[int, int], int | None]] = {
-    "NOTSET": lambda before, after: before + after,
-    "VALID": lambda *_: 0,
-    "SAME_UPPER": lambda *_: None,
-    "SAME_LOWER": lambda *_: None,
-}
-
-
 def _fixed(sizes: Sequence[Size]) -> list[int]:
     """The same sizes, which must not depend on the number of images."""
     fixed = [size for size in sizes if isinstance(size, int)]
@@ -64,19 +37,27 @@ def _fixed(sizes: Sequence[Size]) -> list[int]:
     return fixed
 
 
+def _windows(call: Call, kernel: Sequence[Size]) -> list[tuple[int, int, int]]:
+    """By axis: the stride and extent of a window, and what is added to the ends of the axis."""
+    rank, sizes = len(kernel), _fixed(kernel)
+    # Exporters that know the sizes of images write the margins themselves.
+    require(min(sizes) >= 1 and call.attributes.get("auto_pad", "NOTSET") == "NOTSET")
+    strides = call.wholes("strides", [1] * rank, 1, _MAX_STEP)
+    dilations = call.wholes("dilations", [1] * rank, 1, _MAX_STEP)
+    extents = [(size - 1) * step + 1 for size, step in zip(sizes, dilations, strict=True)]
+    pads = call.wholes("pads", [0] * (2 * rank), 0, max(extents))
+    # More would be windows that hold nothing but margin.
+    require(all(pad < extent for pad, extent in zip(pads, extents * 2, strict=True)))
+    return list(zip(strides, extents, map(operator.add, pads, pads[rank:]), strict=False))
+
+
 def _slid(call: Call, kernel: Sequence[Size]) -> list[int]:
     """The size of what a window makes that slides over the input."""
-    up = call.whole("ceil_mode", 0)
-
-    def slid(size: int, window: _Window) -> int:
-        stride, extent, margin = window
-        if margin is None:
-            return -(-size // stride)
-        room = size + margin - extent
-        require(room >= 0)
-        return 1 + (-(-room // stride) if up else room // stride)
-
-    return list(map(slid, _fixed(call.input().shape[2:]), _windows(call, kernel)))
+    up = call.whole("ceil_mode", 0, 0, 1)
+    axes = zip(_fixed(call.input().shape[2:]), _windows(call, kernel), strict=True)
+    rooms = [(size + margin - extent, stride) for size, (stride, extent, margin) in axes]
+    require(all(room >= 0 for room, _ in rooms))
+    return [1 + (room + up * (stride - 1)) // stride for room, stride in rooms]
 
 
 def _weights(call: Call) -> tuple[list[int], int]:
@@ -96,20 +77,11 @@ def _convolution(call: Call) -> Shape:
 
 def _transposed_convolution(call: Call) -> Shape:
     shape, (weights, group) = call.input().shape, _weights(call)
-    require(weights[0] == shape[1])
-    windows, pixels = _windows(call, weights[2:]), _fixed(shape[2:])
-    more = call.wholes("output_padding", [0] * len(windows), 0, _MAX_STEP - 1)
-    asked = call.attributes.get("output_shape") or [None] * len(windows)
+    require(weights[0] == shape[1] and not {"output_padding", "output_shape"} & {*call.attributes})
 
-    def spread(size: int, window: _Window, extra: int, asked: int | None) -> int:
-        stride, extent, margin = window
-        full = (size - 1) * stride + extent + extra
-        smaller = size * stride if margin is None else full - margin
-        pixels = smaller if asked is None else asked
-        require(1 <= pixels <= max(full, smaller))
-        return pixels
-
-    sizes = map(spread, pixels, windows, more, asked)
+    axes = zip(_fixed(shape[2:]), _windows(call, weights[2:]), strict=True)
+    sizes = [(size - 1) * stride + extent - margin for size, (stride, extent, margin) in axes]
+    require(min(sizes) >= 1)
     return (shape[0], weights[1] * group, *sizes)
 
 

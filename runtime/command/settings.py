@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..bundle.bundle import Bundle
-from ..engine.arguments import checked_drawn_steps, checked_steps
+from ..engine.arguments import checked_steps
 from ..engine.conditioning import NO_LABEL, checked_conditioning, class_number
 from .options import flag_errors
 
@@ -46,8 +46,8 @@ def checked_settings(
     values: Mapping[str, Any], bundle: Bundle, graphs: tuple[str, ...]
 ) -> Settings:
     """Return the settings that the flags name; UsageError if these graphs cannot follow them."""
-    drawn = not {"sampler", "from_noise"}.isdisjoint(graphs)
-    steps = (checked_drawn_steps if drawn else checked_steps)(bundle, values["steps"])
+    baked = not {"sampler", "from_noise"}.isdisjoint(graphs)
+    steps = checked_steps(bundle, values["steps"], baked=baked)
     names, guidance = values["label"], values["guidance"]
     if not bundle.class_names:
         checked_conditioning(bundle, names and ",".join(names), guidance)

@@ -40,15 +40,12 @@ def find_driver() -> Driver | None:
     except OSError:
         return None
     status = library.cuInit(0)
-    if status not in (0, _NO_DEVICE):
-        return Driver(_cuda(library), error=status)
-    count = 0 if status else _number(library.cuDeviceGetCount)
-    return Driver(_cuda(library), tuple(_gpu(library, index) for index in range(count)))
-
-
-def _cuda(library: ctypes.CDLL) -> tuple[int, int] | None:
     version = _number(library.cuDriverGetVersion)
-    return (version // 1000, version % 1000 // 10) if version else None
+    cuda = (version // 1000, version % 1000 // 10) if version else None
+    if status not in (0, _NO_DEVICE):
+        return Driver(cuda, error=status)
+    count = 0 if status else _number(library.cuDeviceGetCount)
+    return Driver(cuda, tuple(_gpu(library, index) for index in range(count)))
 
 
 def _gpu(library: ctypes.CDLL, index: int) -> Gpu:

@@ -25,29 +25,21 @@ PROVIDERS = {"cpu": CPU_PROVIDER, "cuda": CUDA_PROVIDER, "openvino": OPENVINO_PR
 _OLDEST_CAPABILITY = {13: (7, 5)}
 
 
-def require_known(device: str) -> None:
-    """Raise DeviceError unless `device` is one of DEVICES."""
-    if device not in DEVICES:
-        raise DeviceError(f"device={device!r}: expected one of {', '.join(DEVICES)}")
-
-
 def usable_device(device: str) -> str:
     """Return `device`, or "cpu" for "auto" if something keeps CUDA from being used.
 
-    Raises DeviceError for an unknown name, and for a device that is unavailable.
+    Raises DeviceError if another device is unavailable.
     """
-    require_known(device)
     if device == "cpu":
         return device
     import onnxruntime
 
+    available_providers = onnxruntime.get_available_providers()
     if device == "openvino":
-        _require_openvino(onnxruntime.get_available_providers())
+        _require_openvino(available_providers)
         return device
-
     driver = find_driver()
-    built_for = getattr(onnxruntime, "cuda_version", "")
-    reason = obstacle(onnxruntime.get_available_providers(), driver, built_for)
+    reason = obstacle(available_providers, driver, getattr(onnxruntime, "cuda_version", ""))
     if reason is not None:
         return cpu_instead(device, reason, gpu=bool(driver and driver.gpus))
     _unloadable()

@@ -40,7 +40,8 @@ class Placement(NamedTuple):
     provider: str
 
     def __str__(self) -> str:
-        layer = _layer(self.node)
+        _, _, inside = f"/{self.node}".partition(f"/{NETWORK_SCOPE}/")
+        layer, _, _ = inside.rpartition("/")
         where = f" of layer {layer}" if layer else ""
         return f"{self.node or 'a node without a name'} ({self.operator}{where})"
 
@@ -74,25 +75,8 @@ def misplaced(placements: Iterable[Placement]) -> list[Placement]:
     ]
 
 
-def require_none(nodes: Sequence[Placement], file: object) -> None:
-    """Raise DeviceError that names the misplaced nodes, if there are any."""
-    if nodes:
-        raise DeviceError(
-            f"{described(nodes, file)}, with copies there and back; replace the layer, or use "
-            "device='auto' to accept that"
-        )
-
-
 def described(nodes: Sequence[Placement], file: object) -> str:
     """Say in one line which nodes of a graph's file run on the CPU."""
     shown = ", ".join(map(str, nodes[:3]))
     more = f" and {len(nodes) - 3} more" if len(nodes) > 3 else ""
     return f"onnxruntime would run {shown}{more} of {file} on the CPU"
-
-
-def _layer(node: str) -> str:
-    """Return the scope inside the network, without the operation itself."""
-    parts = node.split("/")
-    if NETWORK_SCOPE not in parts:
-        return ""
-    return "/".join(parts[parts.index(NETWORK_SCOPE) + 1 : -1])

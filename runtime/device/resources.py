@@ -6,6 +6,7 @@ that the process may not use. Linux alone shows these limits. Elsewhere the func
 do not know. `root` is the folder that holds proc and sys.
 """
 
+import contextlib
 import math
 import os
 import sys
@@ -39,8 +40,7 @@ def usable_cores(root: Path, processors: Set[int]) -> int:
 
     A limit of one and a half processors counts as two.
     """
-    limits = [math.ceil(limit) for limit in _cpu_limits(root)]
-    return max(1, min([physical_cores(processors, root), *limits]))
+    return max(1, min([physical_cores(processors, root), *map(math.ceil, _cpu_limits(root))]))
 
 
 def physical_cores(processors: Iterable[int], root: Path = ROOT) -> int:
@@ -70,66 +70,48 @@ def available_bytes(root: Path = ROOT) -> int | None:
 
     The system and the container both set limits; the smaller one counts.
     """
-    groups = root / _GROUPS
-    limits = [_kernel_bytes(root / "proc/meminfo", "MemAvailable:")]
-    limits += [_left_bytes(groups / limit, groups / used) for limit, used in _MEMORY_LIMITS]
-    return min((limit for limit in limits if limit is not None), default=None)
+    groups, available = root / _GROUPS, _kernel_bytes(root / "proc/meminfo", "MemAvailable:")
+    limits = [] if available is None else [available]
+    for limit, used in _MEMORY_LIMITS:
+        with contextlib.suppress(ValueError):  # "max", or no such file
+            limits.append(max(0, int(_read(groups / limit)) - int(_read(groups / used))))
+    return min(limits, default=None)
 
 
 def _cpu_limits(root: Path) -> Iterator[float]:
-    """Yield the limits, in processors, of this process's control group and the groups around it."""
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        hierarchy, controllers, group = line.split(":", 2)
-        if hierarchy != "0" and "cpu" not in controllers.split(","):
-            continue
-        for folder in _upwards(root / _GROUPS / controllers, group):
-            limit = _cpu_limit_2(folder) if hierarchy == "0" else _cpu_limit_1(folder)
-            if limit is not None:
-                yield limit
-
-
-def _upwards(mounted: Path, group: str) -> Iterator[Path]:
-    """Yield the folder of a group and its parents up to the folder where groups are mounted.
+    """Yield the limits, in processors, of this process's control group and the groups around it.
 
     In a container the name of a group may still be the host's path, although the container sees
     its own group as the topmost: then only the last folder exists.
     """
-    folder = mounted / group.strip("/")
-    yield folder
-    while folder != mounted and mounted in folder.parents:
-        folder = folder.parent
-        yield folder
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        hierarchy, controllers, group = line.split(":", 2)
+        if hierarchy != "0" and "cpu" not in controllers.split(","):
+            continue
+        topmost = root / _GROUPS / controllers
+        folder = topmost / group.strip("/")
+        for place in (folder, *folder.parents):
+            if place.is_relative_to(topmost) and (limit := _cpu_limit(place)):
+                yield limit
 
 
-def _cpu_limit_2(folder: Path) -> float | None:
-    """Read "200000 100000", microseconds of CPU time in each period; "max" is no limit."""
-    words = _read(folder / "cpu.max").split()
-    return _ratio(*words) if len(words) == 2 else None
+def _cpu_limit(folder: Path) -> float | None:
+    """Read a limit like "200000 100000", microseconds of CPU time in each period.
 
-
-def _cpu_limit_1(folder: Path) -> float | None:
-    return _ratio(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
-
-
-def _ratio(quota: str, period: str) -> float | None:
+    Version 2 of the groups has one file for both numbers, version 1 has two.
+    """
+    files = ("cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us")
     try:
-        numerator, denominator = int(quota), int(period)
+        quota, period = map(int, " ".join(_read(folder / file) for file in files).split())
     except ValueError:  # "max", or no such file
         return None
-    return numerator / denominator if numerator > 0 and denominator > 0 else None
+    return quota / period if quota > 0 and period > 0 else None
 
 
 def _kernel_bytes(file: Path, name: str) -> int | None:
     """Return the kilobytes beside `name` in one of Linux's tables, as bytes."""
     kilobytes = (line.split()[1] for line in _read(file).splitlines() if line.startswith(name))
     return next((1024 * int(number) for number in kilobytes), None)
-
-
-def _left_bytes(limit: Path, used: Path) -> int | None:
-    try:
-        return max(0, int(_read(limit)) - int(_read(used)))
-    except ValueError:  # "max", or no such file
-        return None
 
 
 def _read(file: Path) -> str:

@@ -22,12 +22,15 @@ def checked_seeds(
     if (count is None) == (seeds is None):
         raise ValueError("expected either count or seeds: how many images, or the seed of each")
     if seeds is None and np.ndim(count) == 0:  # pyright: ignore[reportArgumentType]
-        chosen = _counted(count, seed)
+        number = whole("count", count, 1, MAX_COUNT)
+        first = whole("seed", seed, 0, SEED_END - number)
+        # Not arange(first, first + number): the end may be 2**63, one more than int64 holds.
+        numbers = np.arange(number, dtype=np.int64) + np.int64(first)
     else:
-        chosen = _listed(seeds if seeds is not None else count, seed)
-    if expected not in (None, len(chosen)):
-        raise ValueError(f"seeds: received {len(chosen)}, expected {expected}, one for each image")
-    return chosen
+        numbers = _listed(count if seeds is None else seeds, seed)
+    if expected not in (None, len(numbers)):
+        raise ValueError(f"seeds: received {len(numbers)}, expected {expected}, one for each image")
+    return numbers
 
 
 def _listed(seeds: Any, seed: int) -> np.ndarray:
@@ -35,39 +38,27 @@ def _listed(seeds: Any, seed: int) -> np.ndarray:
     if whole("seed", seed, 0, SEED_END - 1):
         raise ValueError(f"seed={seed}: expected none beside a list of seeds")
     if listed.ndim != 1 or listed.dtype.kind not in "iu" or not 1 <= len(listed) <= MAX_COUNT:
-        raise ValueError(
-            f"seeds: received {listed.dtype}{list(listed.shape)}, expected a list of 1 to "
-            f"{MAX_COUNT} whole numbers"
-        )
+        expected = f"a list of 1 to {MAX_COUNT} whole numbers"
+        raise ValueError(f"seeds: received {listed.dtype}{list(listed.shape)}, expected {expected}")
     for end in (listed.min(), listed.max()):
         whole("seeds", end, 0, SEED_END - 1)
     return listed.astype(np.int64)
 
 
-def _counted(count: Any, seed: int) -> np.ndarray:
-    count = whole("count", count, 1, MAX_COUNT)
-    seed = whole("seed", seed, 0, SEED_END - count)
-    # Not arange(seed, seed + count): the end may be 2**63, one more than int64 holds.
-    return np.arange(count, dtype=np.int64) + np.int64(seed)
+def checked_steps(bundle: Bundle, steps: int | None, *, baked: bool = False) -> int:
+    """Return `steps`, 1 … the bundle's max_steps, or its default_steps for None.
 
-
-def checked_steps(bundle: Bundle, steps: int | None) -> int:
-    """Return `steps`, 1 … the bundle's max_steps, or its default_steps for None."""
-    chosen = whole("steps", bundle.default_steps if steps is None else steps, 1, MAX_STEPS)
-    if chosen > bundle.max_steps:
+    They are for "sampler" and "from_noise" if `baked`, which may be unrolled for one number only.
+    """
+    unrolled = bundle.unrolled_steps if baked else None
+    default = unrolled or bundle.default_steps
+    steps = whole("steps", default if steps is None else steps, 1, MAX_STEPS)
+    if steps > bundle.max_steps:
         raise ValueError(
-            f"steps={chosen}: expected at most {bundle.max_steps}, the most of {bundle.path}"
+            f"steps={steps}: expected at most {bundle.max_steps}, the most of {bundle.path}"
         )
-    return chosen
-
-
-def checked_drawn_steps(bundle: Bundle, steps: int | None) -> int:
-    """Check `steps` for "sampler" and "from_noise", which may be unrolled for one number only."""
-    steps = checked_steps(bundle, bundle.unrolled_steps if steps is None else steps)
-    if bundle.unrolled_steps not in (None, steps):
-        raise ValueError(
-            f"steps={steps}: this bundle is unrolled for {bundle.unrolled_steps} steps only"
-        )
+    if unrolled not in (None, steps):
+        raise ValueError(f"steps={steps}: this bundle is unrolled for {unrolled} steps only")
     return steps
 
 

@@ -1,7 +1,6 @@
 """How many images to compute at once: the work itself is timed, and the size adapted."""
 
 import threading
-from collections.abc import Callable
 
 from ..device.resources import available_bytes, peak_bytes
 
@@ -26,18 +25,10 @@ class BatchSize:
     BatchSize.
     """
 
-    def __init__(
-        self,
-        device: str,
-        asked: int | None = None,
-        *,
-        available: Callable[[], int | None] = available_bytes,
-        peak: Callable[[], int | None] = peak_bytes,
-    ) -> None:
+    def __init__(self, device: str, asked: int | None = None) -> None:
         self._asked, self._settled = asked, asked is not None
         self._size, self._last = asked or FIRST[device], LAST[device]
-        self._available, self._peak = available, peak
-        self._first_peak = peak()
+        self._first_peak = peak_bytes()
         self._best_seconds = float("inf")
         self._runs = 0
         self._lock = threading.Lock()
@@ -75,7 +66,7 @@ class BatchSize:
 
     def _doubling_fits(self) -> bool:
         """Whether memory can grow once more by as much as it grew for this size."""
-        available, peak = self._available(), self._peak()
+        available, peak = available_bytes(), peak_bytes()
         if available is None or peak is None or self._first_peak is None:
             return True
         return peak - self._first_peak <= _SHARE * available

@@ -4,11 +4,12 @@ On a GPU the tensors that one step hands to the next stay there. The same code a
 where it gains nothing, so that it can be tested anywhere.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from .conditioning import Feeds
 from .library import onnxruntime
 
 # NumPy's names of the types that inputs and outputs of a bundle have.
@@ -20,7 +21,7 @@ MAX_SHAPES = 8
 
 _NOT_CAPTURED = "-1"  # onnxruntime's number for a run that is neither captured nor replayed
 
-Feeds = Mapping[str, np.ndarray]
+Tensors = dict[str, onnxruntime.OrtValue]
 
 
 def run_kept(
@@ -28,7 +29,7 @@ def run_kept(
     device: str,
     feeds: Mapping[str, np.ndarray | onnxruntime.OrtValue],
     options: onnxruntime.RunOptions,
-) -> tuple[list[onnxruntime.OrtValue], np.ndarray]:
+) -> list[Any]:
     """Run once; return all outputs but the last as tensors on the device, the last as an array.
 
     `feeds` are arrays, which are copied to the device, or outputs of an earlier run, which are not.
@@ -45,7 +46,7 @@ def run_kept(
     binding.bind_output(last, "cpu")
     session.run_with_iobinding(binding, options)
     *values, images = binding.get_outputs()
-    return values, images.numpy()
+    return [*values, images.numpy()]
 
 
 class Replay:
@@ -63,7 +64,8 @@ class Replay:
         from concurrent.futures import ThreadPoolExecutor
 
         self._session, self._device = session, device
-        self._shapes: dict[Sequence[Any], _Bound] = {}
+        # By the inputs' shapes: the binding, its inputs and outputs, and its number for CUDA.
+        self._shapes: dict[Any, tuple[Any, Tensors, Tensors, str]] = {}
         self._thread = ThreadPoolExecutor(1, "diffkiln-replay")
 
     def run(self, feeds: Feeds, options: onnxruntime.RunOptions) -> list[np.ndarray]:
@@ -76,15 +78,15 @@ class Replay:
             options.add_run_config_entry("gpu_graph_id", _NOT_CAPTURED)
             return [np.asarray(out) for out in self._session.run(None, dict(feeds), options)]
         if key not in self._shapes:
-            self._shapes[key] = self._bind(feeds, number=len(self._shapes))
-        bound = self._shapes[key]
+            self._shapes[key] = (*self._bind(feeds), str(len(self._shapes)))
+        binding, inputs, outputs, number = self._shapes[key]
         for name, array in feeds.items():
-            bound.inputs[name].update_inplace(np.asarray(array, order="C"))
-        options.add_run_config_entry("gpu_graph_id", bound.number)
-        self._session.run_with_iobinding(bound.binding, options)
-        return [output.numpy().copy() for output in bound.outputs]
+            inputs[name].update_inplace(np.asarray(array, order="C"))
+        options.add_run_config_entry("gpu_graph_id", number)
+        self._session.run_with_iobinding(binding, options)
+        return [output.numpy().copy() for output in outputs.values()]
 
-    def _bind(self, feeds: Feeds, *, number: int) -> "_Bound":
+    def _bind(self, feeds: Feeds) -> tuple[Any, Tensors, Tensors]:
         binding = self._session.io_binding()
         inputs = {name: self._tensor(array) for name, array in feeds.items()}
         for name, value in inputs.items():
@@ -94,22 +96,13 @@ class Replay:
             for entry in self._session.get_inputs()
             for size, length in zip(entry.shape, feeds[entry.name].shape, strict=True)
         }
-        outputs = []
+        outputs = {}
         for entry in self._session.get_outputs():
             shape = [sizes.get(size, size) for size in entry.shape]
-            outputs.append(self._tensor(np.zeros(shape, DTYPES[entry.type])))
-            binding.bind_ortvalue_output(entry.name, outputs[-1])
-        return _Bound(binding, inputs, outputs, str(number))
+            outputs[entry.name] = self._tensor(np.zeros(shape, DTYPES[entry.type]))
+            binding.bind_ortvalue_output(entry.name, outputs[entry.name])
+        return binding, inputs, outputs
 
     def _tensor(self, array: np.ndarray) -> onnxruntime.OrtValue:
         # A copy: on the CPU an OrtValue would share the memory of the caller's array.
         return onnxruntime.OrtValue.ortvalue_from_numpy(array.copy(), self._device)
-
-
-class _Bound(NamedTuple):
-    """The tensors of one shape, and the number of its captured kernels."""
-
-    binding: Any
-    inputs: Mapping[str, onnxruntime.OrtValue]
-    outputs: Sequence[onnxruntime.OrtValue]
-    number: str

@@ -1,20 +1,18 @@
 """What images show, for models with classes: the label of each image, and the guidance."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..bundle.bundle import Bundle
-from ..limits import MAX_GUIDANCE
+from ..limits import MAX_GUIDANCE, whole
 
 Label = int | str
 Labels = Label | Sequence[Label] | np.ndarray
-Rows = Mapping[str, np.ndarray]
+Feeds = Mapping[str, np.ndarray]
 
 NO_LABEL = -1
-_NAMED = 5
 
 
 class Conditioning(NamedTuple):
@@ -23,8 +21,13 @@ class Conditioning(NamedTuple):
     Both are empty for a model without classes.
     """
 
-    rows: Rows
+    rows: Feeds
     numbers: Mapping[str, float]
+
+    def feeds(self, **further: float) -> Feeds:
+        """Return both, with `further` numbers, as a graph's inputs by name."""
+        numbers = {**self.numbers, **further}
+        return {**self.rows, **{name: scalar(number) for name, number in numbers.items()}}
 
 
 def checked_conditioning(
@@ -45,12 +48,11 @@ def checked_conditioning(
     if not bundle.class_names:
         for name, value in (("labels", labels), ("guidance", guidance)):
             if value is not None:
-                raise ValueError(
-                    f"{name}={value!r}: the model of {bundle.path} knows no classes; leave it out"
-                )
+                problem = f"the model of {bundle.path} knows no classes; leave it out"
+                raise ValueError(f"{name}={value!r}: {problem}")
         return Conditioning({}, {})
     if labels is not None:
-        numbers = _numbers(bundle, labels, count if seeds is None else len(seeds))
+        numbers = _class_numbers(bundle, labels, count if seeds is None else len(seeds))
     else:
         numbers = np.full(count, NO_LABEL) if seeds is None else seeds % len(bundle.class_names)
     if guidance is None:
@@ -73,34 +75,38 @@ def class_number(bundle: Bundle, label: Any) -> int:
         import difflib  # only here, so that correct labels need not wait for it
 
         near = difflib.get_close_matches(label, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the first are {_listed(names)}"
+        first = ", ".join(map(repr, names[:5])) + (", …" if len(names) > 5 else "")
+        hint = f"did you mean {near[0]!r}?" if near else f"the first are {first}"
         raise ValueError(f"labels: {label!r} is none of the bundle's {len(names)} classes; {hint}")
-    whole = isinstance(label, int | np.integer) and not isinstance(label, bool)
-    if not whole or not NO_LABEL <= label < len(names):
+    try:
+        return whole("labels", label, NO_LABEL, len(names) - 1)
+    except ValueError as error:
         raise ValueError(
             f"labels: {label!r} is no class, expected a name, or a whole number from -1 (none) to "
             f"{len(names) - 1}"
-        )
-    return int(label)
+        ) from error
 
 
-def unguided(bundle: Bundle, batch: int) -> dict[str, np.ndarray]:
+def unguided(bundle: Bundle, batch: int) -> Feeds:
     """Return the inputs that ask for one evaluation of an image in each step, if there are any."""
-    guidance = 1.0 if bundle.class_names else None
-    rows, numbers = checked_conditioning(bundle, None, guidance, count=batch)
-    return {**rows, **{name: np.array(x, np.float32) for name, x in numbers.items()}}
+    return checked_conditioning(bundle, None, None, count=batch).feeds()
+
+
+def scalar(number: float) -> np.ndarray:
+    """Return a number as graphs take it: int as int64 [], float as float32 []."""
+    return np.array(number, np.float32 if isinstance(number, float) else np.int64)
 
 
 def _checked_guidance(guidance: Any) -> float:
     number = isinstance(guidance, int | float | np.integer | np.floating)
     if not number or isinstance(guidance, bool) or not 0 <= guidance <= MAX_GUIDANCE:
         raise ValueError(f"guidance={guidance!r}: expected a number from 0 to {MAX_GUIDANCE:g}")
-    return math.fabs(float(guidance))  # -0.0 becomes 0.0
+    return abs(float(guidance))  # -0.0 becomes 0.0
 
 
-def _numbers(bundle: Bundle, labels: Labels, count: int) -> np.ndarray:
+def _class_numbers(bundle: Bundle, labels: Labels, count: int) -> np.ndarray:
     """Return the numbers of classes, int64 [count]."""
-    if isinstance(labels, str) or np.ndim(labels) == 0:
+    if np.ndim(labels) == 0:
         return np.full(count, class_number(bundle, labels), np.int64)
     listed = [class_number(bundle, label) for label in labels]  # pyright: ignore
     if len(listed) != count:
@@ -108,7 +114,3 @@ def _numbers(bundle: Bundle, labels: Labels, count: int) -> np.ndarray:
             f"labels: received {len(listed)}, expected {count}, one for each image, or one for all"
         )
     return np.array(listed, np.int64)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:_NAMED])) + (", …" if len(names) > _NAMED else "")

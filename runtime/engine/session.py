@@ -1,6 +1,6 @@
 """The one place that creates and runs onnxruntime sessions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,18 +8,27 @@ import numpy as np
 
 from ..background import Background
 from ..bundle.bundle import Graph
-from ..checking import Signature
-from ..device.device import cpu_instead, log_once, require_device, require_known, usable_device
-from ..device.placement import described, misplaced, placements, require_none
+from ..checking import Port, Signature
+from ..device.device import DEVICES, cpu_instead, log_once, require_device, usable_device
+from ..device.placement import described, misplaced, placements
 from ..device.providers import providers
 from ..device.resources import default_threads
-from ..errors import BundleError, DeviceError, DiffkilnError
-from ..limits import MAX_THREADS, whole
+from ..errors import BundleError, DeviceError
+from ..limits import MAX_BATCH, MAX_THREADS, whole
 from .binding import DTYPES, Replay, run_kept
+from .conditioning import Feeds
 from .library import in_one_line, onnxruntime, run_error
 
 # What a session logs below this severity also reaches the caller as an exception.
 ONLY_FATAL = 4
+
+# The error for a graph that cannot be loaded on a device, and what its message ends with.
+_LOAD_ERRORS = {
+    "cpu": (BundleError, "; upgrade onnxruntime or export the model again"),
+    "openvino": (DeviceError, " with OpenVINO; use device='cpu'"),
+    # A GPU without memory is as likely as a graph that cannot be loaded anywhere.
+    "cuda": (DeviceError, " on the GPU; see nvidia-smi for its free memory"),
+}
 
 
 @dataclass(frozen=True)
@@ -27,25 +36,28 @@ class SessionSettings:
     """How graphs run: what a caller chooses.
 
     `device` is "auto", "cpu", "cuda" or "openvino"; `threads` is 1 … 1024, or None for the physical
-    cores that this process may use; with `low_power` threads sleep at once while they wait, which
-    leaves the processor to others and takes a little longer; with `tf32` a GPU rounds to 10 bits
-    for speed.
+    cores that this process may use; `max_batch` is 1 … 4096 images at once, or None; with
+    `low_power` threads sleep at once while they wait, which leaves the processor to others and
+    takes a little longer; with `tf32` a GPU rounds to 10 bits for speed.
 
-    Raises DeviceError for another device, ValueError for threads out of range or a flag that is
+    Raises DeviceError for another device, ValueError for a number out of range or a flag that is
     not a bool.
     """
 
     device: str = "auto"
     threads: int | None = None
+    max_batch: int | None = None
     low_power: bool = False
     tf32: bool = False
 
     def __post_init__(self) -> None:
-        require_known(self.device)
+        if self.device not in DEVICES:
+            raise DeviceError(f"device={self.device!r}: expected one of {', '.join(DEVICES)}")
         if self.threads is not None:
             whole("threads", self.threads, 1, MAX_THREADS)
-        for name in ("low_power", "tf32"):
-            value = getattr(self, name)
+        if self.max_batch is not None:
+            whole("max_batch", self.max_batch, 1, MAX_BATCH)
+        for name, value in (("low_power", self.low_power), ("tf32", self.tf32)):
             if value not in (True, False):
                 raise ValueError(f"{name}={value!r}: expected True or False")
 
@@ -64,11 +76,11 @@ class Session:
         self.inputs = [entry.name for entry in session.get_inputs()]
         self._replay = Replay(session, device) if replay else None
 
-    def run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def run(self, feeds: Feeds) -> list[np.ndarray]:
         """Return all outputs in the graph's order; RunError carries onnxruntime's reason."""
         return self._run(feeds, onnxruntime.RunOptions())
 
-    def run_long(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def run_long(self, feeds: Feeds) -> list[np.ndarray]:
         """Do what `run` does, and on Ctrl-C stop within one node of the graph.
 
         Python sees Ctrl-C only between two calls, and one call may last for minutes. So another
@@ -83,32 +95,28 @@ class Session:
             running.wait()
             raise
 
-    def run_kept(self, feeds: Mapping[str, Any]) -> tuple[list[Any], np.ndarray]:
-        """Run once; return all outputs but the last for `feeds` of another run, and the last.
+    def run_kept(self, feeds: Mapping[str, Any]) -> list[Any]:
+        """Do what `run` does, and keep all outputs but the last for `feeds` of another run.
 
-        The first are tensors in the GPU's memory; on the CPU they are arrays, which cost nothing to
-        pass on. The last is an array.
+        They are tensors in the GPU's memory; on the CPU they are arrays, which cost nothing to pass
+        on. The last is an array.
         """
-        if self.device != "cuda":
-            *kept, last = self.run(feeds)
-            return kept, last
-        try:
-            return run_kept(self._session, self.device, feeds, onnxruntime.RunOptions())
-        except Exception as error:  # onnxruntime's errors have no other common base
-            raise run_error(error) from error
+        return self._run(feeds, onnxruntime.RunOptions(), keep=True)
 
     def warm_up(self, batch: int) -> None:
-        """Run one step of `batch` black images, so that the next run of that size does not wait.
-
-        At the first run of a shape a GPU chooses its algorithms, allocates memory, and captures the
-        kernels to replay.
-        """
-        self.run({entry.name: _blank(entry, batch) for entry in self._session.get_inputs()})
+        """Run one step of `batch` black images, so that the next run of that size does not wait."""
+        feeds = {}
+        for entry in self._session.get_inputs():
+            shape = [batch if isinstance(size, str) else size for size in entry.shape]
+            feeds[entry.name] = np.full(shape, entry.name == "steps", DTYPES[entry.type])
+        self.run(feeds)
 
     def _run(
-        self, feeds: Mapping[str, np.ndarray], options: onnxruntime.RunOptions
-    ) -> list[np.ndarray]:
+        self, feeds: Mapping[str, Any], options: onnxruntime.RunOptions, *, keep: bool = False
+    ) -> list[Any]:
         try:
+            if keep and self.device == "cuda":
+                return run_kept(self._session, self.device, feeds, options)
             if self._replay is not None:
                 return self._replay.run(feeds, options)
             return [np.asarray(output) for output in self._session.run(None, dict(feeds), options)]
@@ -117,24 +125,30 @@ class Session:
 
 
 def create_session(
-    graph: Graph, settings: SessionSettings, *, like: Session | None = None, replay: bool = False
+    graph: Graph, settings: SessionSettings, device: str | None = None, *, replay: bool = False
 ) -> Session:
     """Load a graph: for "auto" on CUDA if possible, otherwise on the CPU.
 
-    `like` is another session of the same bundle: this one must get the same device. `replay` is for
-    a graph without control flow: CUDA captures and replays its kernels if onnxruntime can do that.
+    `device` overrules that of the settings. `replay` is for a graph without control flow: CUDA
+    captures and replays its kernels if onnxruntime can do that.
 
     Raises BundleError if the graph is damaged or differs from the manifest, DeviceError with the
     reason if it does not get its device, or if "cuda" would leave some of its nodes to the CPU.
     """
-    device = usable_device(settings.device) if like is None else like.device
+    device = device or usable_device(settings.device)
     if device in ("cpu", "openvino"):
-        return Session(_load(graph, settings, device), device)
+        return _load(graph, settings, device)
+    # For each convolution in float16, cuDNN complains once of an algorithm that onnxruntime then
+    # does without. That goes to the log of the process, whose level a session does not set.
+    onnxruntime.set_default_logger_severity(ONLY_FATAL)
     try:
-        return _cuda_session(graph, settings, replay=replay)
+        return _load(graph, settings, "cuda", replay=replay)
     except DeviceError as error:
-        cpu_instead(device, str(error))  # which raises for "cuda", the device of `like`
-        return Session(_load(graph, settings, "cpu"), "cpu")
+        if replay:
+            log_once("INFO", f"{graph.file.name} is run without replay: {error}")
+            return create_session(graph, settings, device)
+        cpu_instead(device, str(error))  # which raises for "cuda"
+        return _load(graph, settings, "cpu")
 
 
 def session_options(threads: int | None, *, low_power: bool = False) -> onnxruntime.SessionOptions:
@@ -150,34 +164,18 @@ def session_options(threads: int | None, *, low_power: bool = False) -> onnxrunt
 
 
 def open_session(
-    content: bytes,
-    options: onnxruntime.SessionOptions,
-    device: str,
-    *,
-    tf32: bool = False,
-    replay: bool = False,
+    content: bytes, options: onnxruntime.SessionOptions, device: str, **choices: bool
 ) -> onnxruntime.InferenceSession:
-    """Load an ONNX model on "cpu", "cuda" or "openvino"; onnxruntime's errors pass through."""
-    chosen = providers(device, threads=options.intra_op_num_threads, tf32=tf32, replay=replay)
+    """Load an ONNX model on "cpu", "cuda" or "openvino", with the `choices` of `providers`.
+
+    onnxruntime's errors pass through.
+    """
+    preferences = providers(device, threads=options.intra_op_num_threads, **choices)
     # onnxruntime's own fallback would print on stdout and hide the reason.
-    return onnxruntime.InferenceSession(content, options, providers=chosen, enable_fallback=0)
+    return onnxruntime.InferenceSession(content, options, providers=preferences, enable_fallback=0)
 
 
-def _cuda_session(graph: Graph, settings: SessionSettings, *, replay: bool) -> Session:
-    # For each convolution in float16, cuDNN complains once of an algorithm that onnxruntime then
-    # does without. That goes to the log of the process, whose level a session does not set.
-    onnxruntime.set_default_logger_severity(ONLY_FATAL)
-    if replay:
-        try:
-            return Session(_load(graph, settings, "cuda", replay=True), "cuda", replay=True)
-        except DeviceError as error:
-            log_once("INFO", f"{graph.file.name} is run without replay: {error}")
-    return Session(_load(graph, settings, "cuda"), "cuda")
-
-
-def _load(
-    graph: Graph, settings: SessionSettings, device: str, *, replay: bool = False
-) -> onnxruntime.InferenceSession:
+def _load(graph: Graph, settings: SessionSettings, device: str, *, replay: bool = False) -> Session:
     content = graph.content()
     options = session_options(settings.threads, low_power=settings.low_power)
     if device == "cuda":
@@ -185,47 +183,24 @@ def _load(
     try:
         session = open_session(content, options, device, tf32=settings.tf32, replay=replay)
     except Exception as error:  # onnxruntime's errors have no other common base
-        raise _load_error(graph, device, error) from error
+        kind, remedy = _LOAD_ERRORS[device]
+        library = f"onnxruntime {onnxruntime.__version__} ({in_one_line(error)})"
+        raise kind(f"{graph.file} cannot be loaded by {library}{remedy}") from error
     # Only onnxruntime's fallback would read it again; it is as large as the file.
     session._model_bytes = None
     require_device(device, session.get_providers())
-    graph.require(Signature.of(_ports(session.get_inputs()), _ports(session.get_outputs())))
-    if device == "cuda":
-        _require_placed(graph, session, strict=settings.device == "cuda")
-    return session
+    graph.require(Signature(_ports(session.get_inputs()), _ports(session.get_outputs())))
+    if device == "cuda" and (nodes := misplaced(placements(session))):
+        problem = described(nodes, graph.file.name)
+        if settings.device == "cuda":
+            remedy = "replace the layer, or use device='auto' to accept that"
+            raise DeviceError(f"{problem}, with copies there and back; {remedy}")
+        log_once("WARNING", problem)
+    return Session(session, device, replay=replay)
 
 
-def _load_error(graph: Graph, device: str, error: Exception) -> DiffkilnError:
-    text = (
-        f"{graph.file} cannot be loaded by onnxruntime {onnxruntime.__version__} "
-        f"({in_one_line(error)})"
-    )
-    if device == "cpu":
-        return BundleError(f"{text}; upgrade onnxruntime or export the model again")
-    if device == "openvino":
-        return DeviceError(f"{text} with OpenVINO; use device='cpu'")
-    # A GPU without memory is as likely as a graph that cannot be loaded anywhere.
-    return DeviceError(f"{text} on the GPU; see nvidia-smi for its free memory")
-
-
-def _require_placed(graph: Graph, session: onnxruntime.InferenceSession, *, strict: bool) -> None:
-    """Raise DeviceError if nodes run on the CPU instead of the GPU; unless `strict`, log it."""
-    nodes = misplaced(placements(session))
-    if strict:
-        require_none(nodes, graph.file.name)
-    elif nodes:
-        log_once("WARNING", described(nodes, graph.file.name))
-
-
-def _ports(entries: Sequence[Any]) -> list[dict[str, Any]]:
-    """Describe inputs or outputs as the manifest does."""
-    return [
-        {"name": entry.name, "dtype": DTYPES.get(entry.type, entry.type), "shape": entry.shape}
+def _ports(entries: Iterable[Any]) -> tuple[Port, ...]:
+    return tuple(
+        Port(entry.name, str(DTYPES.get(entry.type, entry.type)), tuple(entry.shape))
         for entry in entries
-    ]
-
-
-def _blank(entry: Any, batch: int) -> np.ndarray:
-    """Return zeros for an input of `batch` images; the number of steps is 1."""
-    shape = [batch if isinstance(size, str) else size for size in entry.shape]
-    return np.full(shape, int(entry.name == "steps"), DTYPES[entry.type])
+    )

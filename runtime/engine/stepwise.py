@@ -4,65 +4,60 @@ All mathematics is in the graphs. The tensors that one step hands to the next st
 memory, and only their order says which is which.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .conditioning import Rows
-from .engine import Engine, scalar
+from .batching import TOGETHER
+from .conditioning import Feeds, scalar
+from .engine import Engine, count_of, part
+from .session import Session
 
 Progress = Callable[[int, int], object]
 
 
-def stepwise(
-    engine: Engine, rows: Rows, steps: int, numbers: Mapping[str, float]
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (step, images) after each step 0 … steps - 1 of one batch.
+def stepwise(engine: Engine, feeds: Feeds) -> Iterator[np.ndarray]:
+    """Yield all images after each step, which their batches take one after the other.
 
-    `rows` holds "seeds" int64 [N], "noise" float32 [N, H, W, C], or both: then the seeds are only
-    for fresh noise. It also holds the step's other inputs with a row for each image; `numbers`
-    holds its scalars.
+    `feeds` are the inputs of sampler.onnx, or of from_noise.onnx: there seeds are only for fresh
+    noise.
     """
-    noise = rows.get("noise")
-    if noise is None:
-        noise = engine.run("noise", {"seeds": rows["seeds"]})[0]
-    scalars = {name: scalar(number) for name, number in {"steps": steps, **numbers}.items()}
-    inputs = {**rows, **scalars, "noisy": noise}
-    # In the graph's order. A solver's memory of earlier steps begins with zeros.
-    state = {name: inputs.get(name, np.zeros_like(noise)) for name in engine.inputs("step")[1:]}
-    carried = [name for name in state if name not in scalars and name != "labels"]
-    for step in range(steps):
-        values, images = engine.run_kept("step", {"step": scalar(step), **state})
-        state |= dict(zip(carried, values, strict=True))
-        yield step, images
+    batches = [_steps(engine, batch) for batch in _batches(engine, feeds)]
+    return map(np.concatenate, zip(*batches, strict=True))
 
 
 def stepwise_batches(
-    engine: Engine,
-    rows: Rows,
-    steps: int,
-    numbers: Mapping[str, float],
-    *,
-    size: int,
-    progress: Progress | None = None,
+    engine: Engine, feeds: Feeds, progress: Progress | None
 ) -> Iterator[np.ndarray]:
-    """Yield the finished images, at most `size` at a time.
+    """Yield the finished images, one batch at a time, for inputs as in `stepwise`.
 
     progress(done, total) is called after each step of each batch.
     """
-    batches = pieces(rows, size)
+    batches, steps = _batches(engine, feeds), int(feeds["steps"])
     for number, batch in enumerate(batches):
-        for step, images in stepwise(engine, batch, steps, numbers):
+        for step, images in enumerate(_steps(engine, batch), 1):
             if progress is not None:
-                progress(number * steps + step + 1, len(batches) * steps)
-            if step == steps - 1:
+                progress(number * steps + step, len(batches) * steps)
+            if step == steps:
                 yield images
 
 
-def pieces(rows: Rows, size: int) -> list[Rows]:
-    """Cut the rows of all arrays into pieces of at most `size` rows."""
-    count = len(next(iter(rows.values())))
-    return [
-        {name: array[start : start + size] for name, array in rows.items()}
-        for start in range(0, count, size)
-    ]
+def _batches(engine: Engine, feeds: Feeds) -> list[Feeds]:
+    rows, size = np.arange(count_of(feeds)), engine.settings.max_batch or TOGETHER
+    return [part(feeds, rows[start : start + size]) for start in range(0, len(rows), size)]
+
+
+def _steps(engine: Engine, feeds: Feeds) -> Iterator[np.ndarray]:
+    """Yield the images of one batch after each step."""
+    noise = feeds.get("noise")
+    if noise is None:
+        (noise,) = engine.run("noise", {"seeds": feeds["seeds"]})
+    inputs = {**feeds, "noisy": noise}
+    names = engine.session("step").inputs[1:]
+    # In the graph's order. A solver's memory of earlier steps begins with zeros.
+    state = {name: inputs.get(name, np.zeros_like(noise)) for name in names}
+    carried = [name for name, value in state.items() if value.ndim and name != "labels"]
+    for step in range(int(feeds["steps"])):
+        *values, images = engine.run("step", {"step": scalar(step), **state}, Session.run_kept)
+        state |= dict(zip(carried, values, strict=True))
+        yield images

@@ -35,11 +35,9 @@ def atomic(path: str | os.PathLike[str], *, named: bool = False) -> Iterator[Pat
         else:
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            reason, remedy = (
-                error.strerror or error,
-                "check the free space and the permissions there",
-            )
-            raise OSError(f"{path} could not be written: {reason}; {remedy}") from error
+            remedy = "check the free space and the permissions there"
+            problem = f"{path} could not be written: {error.strerror or error}"
+            raise OSError(f"{problem}; {remedy}") from error
         raise
 
 

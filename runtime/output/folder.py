@@ -99,19 +99,15 @@ def png_name(number: int) -> str:
 def _read_settings(path: Path) -> dict[str, Any] | None:
     """Return the settings of a folder that was begun, None for another."""
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        return {**json.loads(path.read_text(encoding="utf-8"))}
     except FileNotFoundError:
         return None
-    except ValueError:
-        settings = None
-    if not isinstance(settings, dict):
-        raise ValueError(f"its {path.name} is damaged; choose another path")  # noqa: TRY004
-    return settings
+    except (TypeError, ValueError) as error:  # TypeError if it is no object
+        raise ValueError(f"its {path.name} is damaged; choose another path") from error
 
 
 def _is_whole(path: Path) -> bool:
     """Whether a PNG has its end, which a copy or a crash of the machine may have cut off."""
     with path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - len(_PNG_END)))
+        file.seek(max(0, path.stat().st_size - len(_PNG_END)))
         return file.read() == _PNG_END

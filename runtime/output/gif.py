@@ -86,10 +86,9 @@ def _palette(frames: Sequence[np.ndarray]) -> "Image":
 
 
 def _indexed(frame: np.ndarray, palette: "Image", scale: int) -> "Image":
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     picture = Image.fromarray(frame)
     grey, no_dither = picture.mode == "L", Image.Dither.NONE
     indexed = picture.convert("P") if grey else picture.quantize(palette=palette, dither=no_dither)
-    size = (indexed.width * scale, indexed.height * scale)
-    return indexed.resize(size, Image.Resampling.NEAREST)
+    return ImageOps.scale(indexed, scale, Image.Resampling.NEAREST)

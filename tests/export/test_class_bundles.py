@@ -66,12 +66,11 @@ def test_other_graphs_take_them_last_too(name: str) -> None:
 
 
 def test_each_image_shows_its_own_label(saved_class_bundle: Path) -> None:
-    (first,) = run_onnx(saved_class_bundle / "sampler.onnx", **feeds([0, 1, -1], 2.5))
-    (other,) = run_onnx(saved_class_bundle / "sampler.onnx", **feeds([0, 2, -1], 2.5))
-    saved = run_saved_model(saved_class_bundle, "serving_default", **feeds([0, 1, -1], 2.5))[
-        "images"
-    ]
-    assert np.abs(first.astype(int) - saved).max() <= 1
+    tensors, sampler = feeds([0, 1, -1], 2.5), saved_class_bundle / "sampler.onnx"
+    (first,) = run_onnx(sampler, **tensors)
+    (other,) = run_onnx(sampler, **feeds([0, 2, -1], 2.5))
+    saved = run_saved_model(saved_class_bundle, "serving_default", **tensors)
+    assert np.abs(first.astype(int) - saved["images"]).max() <= 1
     np.testing.assert_array_equal(first[[0, 2]], other[[0, 2]])
     assert (first[1] != other[1]).any()
 

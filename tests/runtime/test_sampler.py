@@ -12,7 +12,6 @@ import onnxruntime
 import pytest
 
 from diffkiln.runtime import BundleError, DeviceError, RunError, Sampler, open_bundle
-from diffkiln.runtime.engine.session import Session
 
 
 @pytest.fixture(scope="session")
@@ -247,7 +246,7 @@ def test_a_lack_of_memory_is_named(tiny_bundle: Path) -> None:
 def test_the_first_session_decides_the_device(tiny_bundle: Path) -> None:
     sampler = Sampler(tiny_bundle, device="cpu")
     # As if the first session were on a GPU that the next does not get.
-    sampler._engine._first = Session(sampler._engine.session("step")._session, "cuda")
+    sampler._engine._device = "cuda"
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("the next session might get CUDA")
     with pytest.raises(DeviceError, match="device='cuda' cannot be used: "):

@@ -52,8 +52,7 @@ class TrainConfig:
     """The settings of a run; `diffkiln-train --help` says what each one does.
 
     A default is what older versions did before the setting existed, so it must never change:
-    `from_json` relies on it. Raises InputError, which names the setting, its value and what was
-    expected.
+    `from_json` relies on it. Raises InputError, which names the setting and what it may be.
     """
 
     preset: str
@@ -107,14 +106,11 @@ class TrainConfig:
 
     def _check_numbers(self) -> None:
         decay, warm_up, last = self.learning_rate_decay, self.warm_up_steps, self.train_steps
+        timeout_s = self.worker_timeout_s
         at_end = f"less than train_steps={last}, over which learning_rate_decay=cosine falls to 0"
         at_start = "at least 1, since learning_rate_decay=inverse_sqrt begins after the warm-up"
         for name, holds, expected in (
-            (
-                "worker_timeout_s",
-                0 < self.worker_timeout_s < math.inf,
-                "a number of seconds above 0",
-            ),
+            ("worker_timeout_s", 0 < timeout_s < math.inf, "a number of seconds above 0"),
             ("label_dropout", 0 <= self.label_dropout < 1, "a number in [0, 1)"),
             ("learning_rate", 0 < self.learning_rate <= 1, "a number in (0, 1]"),
             ("weight_decay", 0 <= self.weight_decay < 1, "a number in [0, 1)"),
@@ -159,8 +155,7 @@ class TrainConfig:
     def from_json(cls, settings: dict[str, Any]) -> "TrainConfig":
         """The settings that `to_json` wrote, in this version or an older one.
 
-        Settings that older versions lacked get their defaults. Raises InputError for unknown names
-        and for other missing ones.
+        Raises InputError for unknown names, and for missing ones that have no default.
         """
         defaults = {each.name: each.default for each in fields(cls)}
         required = {name for name, default in defaults.items() if default is MISSING}

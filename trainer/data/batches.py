@@ -1,7 +1,6 @@
 """Batches of images to train on, in an order that a run can pick up at any step.
 
-The images of step k depend on the seed and k alone, so a run that stopped goes on with exactly the
-images that it would have seen.
+The images of step k depend on the seed and k alone, so a run that stopped goes on as if it had not.
 """
 
 import itertools
@@ -10,9 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from ..config import TrainConfig
 from ..streams import FLIP, stream_seed
@@ -24,11 +21,7 @@ Batch = tuple[tf.Tensor, tf.Tensor]
 
 
 def batches(
-    images: Images | NDArray[np.uint8],
-    config: TrainConfig,
-    *,
-    first_step: int,
-    shard: tuple[int, int] = (0, 1),
+    images: Images, config: TrainConfig, *, first_step: int, shard: tuple[int, int] = (0, 1)
 ) -> Iterator[Batch]:
     """Yield the batches of steps `first_step`, `first_step` + 1, …, of images flipped at random.
 
@@ -36,24 +29,22 @@ def batches(
     batch may span two epochs, so no image is left out. A shard (index, count) is rows index·B/count
     to (index + 1)·B/count of each batch, and reads no others. Raises what `Images.take` raises.
     """
-    store = images if isinstance(images, Images) else Images.of(images)
     first, end = ((shard[0] + k) * config.batch_size // shard[1] for k in (0, 1))
-    choice = _choice(len(store), config, rows=slice(first, end))
+    choice = _choice(len(images), config, rows=slice(first, end))
 
     def batch(step: int) -> Batch:
         with tf.device("cpu"):
             index, flip = (part.numpy() for part in choice(tf.constant(step, tf.int64)))
-            chosen = store.take(index)
-            chosen[flip] = chosen[flip, :, ::-1]
-            return tf.constant(chosen), tf.constant(store.labels[index])
+            pixels = images.take(index)
+            pixels[flip] = pixels[flip, :, ::-1]
+            return tf.constant(pixels), tf.constant(images.labels[index])
 
     return _ahead(batch, first_step)
 
 
 def _choice(count: int, config: TrainConfig, *, rows: slice) -> Callable[[tf.Tensor], Any]:
     """A function from a step int64 [] to the images int64 [n] and flips bool [n] of some rows."""
-    batch_size = config.batch_size
-    shape = [rows.stop - rows.start]
+    batch_size, shape = config.batch_size, [rows.stop - rows.start]
     seed, last = tf.constant(config.seed, tf.int64), tf.constant(count - 1, tf.int64)
 
     @tf.function(autograph=False)
@@ -65,9 +56,8 @@ def _choice(count: int, config: TrainConfig, *, rows: slice) -> Callable[[tf.Ten
         index = tf.raw_ops.RandomIndexShuffle(
             index=position % count, seed=key, max_index=tf.fill(shape, last), rounds=4
         )
-        coins = tf.random.stateless_uniform(
-            [batch_size, 1, 1, 1], stream_seed(config.seed, FLIP, step)
-        )
+        flip_seed = stream_seed(config.seed, FLIP, step)
+        coins = tf.random.stateless_uniform([batch_size, 1, 1, 1], flip_seed)
         return index, coins[rows, 0, 0, 0] < 0.5
 
     return choice
@@ -82,10 +72,10 @@ def _ahead(batch: Callable[[int], Batch], first_step: int) -> Iterator[Batch]:
     pool = ThreadPoolExecutor(2, thread_name_prefix="batch")
     steps = itertools.count(first_step)
     try:
-        waiting = deque(pool.submit(batch, step) for step in itertools.islice(steps, BATCHES_AHEAD))
+        queue = deque(pool.submit(batch, step) for step in itertools.islice(steps, BATCHES_AHEAD))
         for step in steps:
-            ready = waiting.popleft().result()
-            waiting.append(pool.submit(batch, step))
+            ready = queue.popleft().result()
+            queue.append(pool.submit(batch, step))
             yield ready
     finally:
         pool.shutdown(cancel_futures=True)

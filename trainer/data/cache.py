@@ -18,20 +18,14 @@ _PORTION_BYTES = 2**24
 _MEMORY_SHARE = 4
 # Assumed if the system does not say how much memory there is.
 _USUAL_MEMORY_BYTES = 8 * 2**30
-_CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 # A hole in a file reads as zeros, so the check of a whole record begins with another byte.
 _WHOLE = b"\1"
 _CHECK_BYTES = len(_WHOLE) + 4
 
 
 class MemoryCache:
-    """Keeps up to `count` images in memory, which they take only once they are written.
-
-    All threads of a process may use it at once.
-    """
+    """Keeps up to `count` images; each takes memory once it is written. Threads may share it."""
 
     def __init__(self, count: int, image_size: int) -> None:
         self._images = np.empty((count, image_size, image_size, 3), np.uint8)
@@ -40,10 +34,7 @@ class MemoryCache:
     def read(self, indices: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Fill rows of `images` [n, S, S, 3] by `indices` [n]; bool [n] says which it had."""
         written = self._written[indices]
-        if written.all():
-            images[:] = self._images[indices]
-        else:
-            images[written] = self._images[indices[written]]
+        images[written] = self._images[indices[written]]
         return written
 
     def write(self, index: int, image: NDArray[np.uint8]) -> None:
@@ -57,7 +48,7 @@ class DiskCache:
 
     A record that a crash, a full disk or a loss of power left unfinished fails its check, and
     counts as missing. In a memory map, a full disk would end the process with SIGBUS; reads and
-    writes raise an error instead. All threads of a process may use it at once.
+    writes raise an error instead. Threads may share it.
     """
 
     def __init__(self, path: Path, image_size: int) -> None:
@@ -134,14 +125,6 @@ class Images:
         self._count, self._cache, self._decode = count, cache, decode
         self._pool = ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="decode")
 
-    @classmethod
-    def of(cls, images: NDArray[np.uint8]) -> "Images":
-        """Images uint8 [n, S, S, 3] that are already in memory."""
-        cache = MemoryCache(len(images), images.shape[1])
-        for index, image in enumerate(images):
-            cache.write(index, image)
-        return cls(len(images), images.shape[1], cache=cache, decode=lambda index: images[index])
-
     def __len__(self) -> int:
         return self._count
 
@@ -186,7 +169,7 @@ def machine_memory_bytes() -> int:
     limits = [_USUAL_MEMORY_BYTES]
     if hasattr(os, "sysconf"):
         limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in _CGROUP_LIMITS:
+    for path in map(Path, _CGROUP_LIMITS):
         text = path.read_text().strip() if path.is_file() else ""
         if text.isdecimal():
             limits.append(int(text))

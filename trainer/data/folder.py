@@ -26,14 +26,19 @@ class Listing:
     """The pictures of a folder, in the order of their relative POSIX paths.
 
     A picture in a subfolder belongs to the class of the subfolder's name, other pictures to none.
-    `fingerprint` follows from the paths and sizes of the files. `state` follows from the time of
+    `fingerprint` follows from the paths and sizes of the files. `identity` follows from the time of
     their last change too, so that a cache does not outlive a change.
     """
 
     folder: Path
     names: tuple[str, ...]
     fingerprint: str
-    state: str
+    identity: str
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The number of pictures to train on, and none to hold out."""
+        return len(self.names), 0
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -58,26 +63,24 @@ def list_folder(folder: Path) -> Listing:
     if not folder.is_dir():
         fault = "is not a folder" if folder.exists() else "does not exist"
         expected = "expected a folder of JPEG or PNG files; check it"
-        raise InputError(f"{_quoted(folder)} {fault}; {expected}")
-    lost: list[OSError] = []
-    names = sorted(_files(folder, lost))
-    for error in lost:
-        _LOGGER.warning("%s cannot be listed (%s)", _quoted(error.filename), error.strerror)
-    if not names and lost:
-        raise InputError(
-            f"{_quoted(folder)} holds {len(lost)} folders and none can be listed (the first: "
-            f"{lost[0]}); {_NEEDED}; {_REPLACE}"
-        )
+        raise InputError(f"{str(folder)!r} {fault}; {expected}")
+    errors: list[OSError] = []
+    names = sorted(_files(folder, errors))
+    for error in errors:
+        _LOGGER.warning("%r cannot be listed (%s)", str(error.filename), error.strerror)
     if not names:
-        raise InputError(f"{_quoted(folder)} holds no picture; {_NEEDED}; add some or pass another")
-    fingerprint, state = _digests(folder, names)
-    return Listing(folder, tuple(names), fingerprint, state)
+        fault, remedy = "no picture", "add some or pass another"
+        if errors:
+            fault = f"{len(errors)} folders and none can be listed (the first: {errors[0]})"
+            remedy = _REPLACE
+        raise InputError(f"{str(folder)!r} holds {fault}; {_NEEDED}; {remedy}")
+    return Listing(folder, tuple(names), *_digests(folder, names))
 
 
-def _files(folder: Path, lost: list[OSError]) -> Iterator[str]:
-    """Yield the picture files below folder, and append the errors of folders to `lost`."""
+def _files(folder: Path, errors: list[OSError]) -> Iterator[str]:
+    """Yield the picture files below folder, and append the errors of folders to `errors`."""
     seen: set[tuple[int, int]] = set()
-    for parent, folders, names in os.walk(folder, onerror=lost.append, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=errors.append, followlinks=True):
         status = Path(parent).stat()
         # A link may lead back to a folder above it.
         if (status.st_dev, status.st_ino) in seen:
@@ -93,8 +96,8 @@ def _files(folder: Path, lost: list[OSError]) -> Iterator[str]:
 
 
 def _digests(folder: Path, names: Iterable[str]) -> tuple[str, str]:
-    """The fingerprint and the state of the files."""
-    sizes, state = hashlib.sha256(), hashlib.sha256()
+    """The fingerprint and the identity of the files."""
+    sizes, identity = hashlib.sha256(), hashlib.sha256()
     for name in names:
         try:
             status = os.stat(f"{folder}/{name}")  # noqa: PTH116, for the same reason
@@ -103,38 +106,33 @@ def _digests(folder: Path, names: Iterable[str]) -> tuple[str, str]:
             size = changed = 0
         line = name.encode("utf-8", "surrogateescape") + b"\0%d\0" % size
         sizes.update(line)
-        state.update(line + b"%d\0" % changed)
-    return f"files-{sizes.hexdigest()}", state.hexdigest()
+        identity.update(line + b"%d\0" % changed)
+    return f"files-{sizes.hexdigest()}", identity.hexdigest()
 
 
 class Pictures:
     """The pictures of a listing by number; all threads of a process may read at once.
 
-    The next picture takes the place of one that cannot be read (with `labels`, the next of its
-    class), so the images of a step do not depend on what was read before.
+    The next picture takes the place of one that cannot be read (`by_class`, the next of its class),
+    so the images of a step do not depend on what was read before.
     """
 
-    def __init__(
-        self, listing: Listing, image_size: int, *, labels: NDArray[np.int64] | None = None
-    ) -> None:
-        self._listing, self._image_size, self._labels = listing, image_size, labels
+    def __init__(self, listing: Listing, image_size: int, *, by_class: bool = False) -> None:
+        self._listing, self._image_size = listing, image_size
+        self._labels = listing.labels if by_class else None
         self._unreadable: dict[int, str] = {}
         self._named: set[int] = set()
         self._lock = threading.Lock()
 
     def read(self, index: int) -> NDArray[np.uint8]:
         """Picture `index`, or the next readable one, uint8 [image_size, image_size, 3]."""
-        count, labels = len(self._listing.names), self._labels
-        places = [*range(index, count), *range(index)]
-        if labels is not None:
-            places = [place for place in places if labels[place] == labels[index]]
-        return self.first_readable(places)
+        places = np.roll(np.arange(len(self._listing.names)), -index)
+        if self._labels is not None:
+            places = places[self._labels[places] == self._labels[index]]
+        return self.first_readable(places.tolist())
 
     def first_readable(self, places: Sequence[int]) -> NDArray[np.uint8]:
-        """The first picture that can be read; warns once of each before it.
-
-        Raises InputError if there is none.
-        """
+        """The first readable picture; warns once of each before it. InputError if there is none."""
         for number, place in enumerate(places):
             image = self._decoded(place)
             if image is not None:
@@ -143,7 +141,7 @@ class Pictures:
         count = len(self._listing.names)
         tried = f" of the {len(places):,} tried" if len(places) < count else ""
         raise InputError(
-            f"{_quoted(self._listing.folder)} holds {count} pictures and none{tried} can be read "
+            f"{str(self._listing.folder)!r} holds {count} pictures and none{tried} can be read "
             f"(the first: {self._unreadable[places[0]]}); {_NEEDED}; {_REPLACE}"
         )
 
@@ -162,8 +160,3 @@ class Pictures:
             self._named.update(unnamed)
         for index in unnamed:
             _LOGGER.warning("%s (the next picture takes its place)", self._unreadable[index])
-
-
-def _quoted(path: Path | str) -> str:
-    """Return the path quoted, so that a name with a line break stays on one line."""
-    return repr(str(path))

@@ -12,8 +12,8 @@ from ..config import SYNTHETIC_IMAGES, TrainConfig
 from ..errors import InputError
 from ..run.directory import DataSummary
 from .cache import DiskCache, Images, MemoryCache, chosen_cache
-from .folder import Pictures, list_folder
-from .ordered import OrderedImages, in_memory, on_disk
+from .folder import Listing, Pictures, list_folder
+from .ordered import OrderedImages, decode_all
 from .synthetic.dataset import flowers_of
 from .synthetic.species import SPECIES
 from .tfds import find_builder, tfds_images
@@ -27,8 +27,7 @@ _SAMPLE = 1024
 class ImageData:
     """Images to train on, and held-out images, of which there may be none.
 
-    `sample` numbers the images of `train` that the statistics are taken from, None for all. `cache`
-    is the kind in use.
+    `sample` are the images of `train` for the statistics, None for all; `cache` is the kind used.
     """
 
     train: Images
@@ -56,8 +55,7 @@ def pixel_statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of images [n, S, S, 3], where level 255 is 1.
 
-    They are exact, from counts of the levels, whatever the order and size of the portions. Raises
-    InputError for a flat colour.
+    Exact, whatever the order and size of the portions. Raises InputError for a flat colour.
     """
     counts = np.zeros((3, 256))
     for images in portions:
@@ -67,10 +65,8 @@ def pixel_statistics(
     mean = weights @ levels
     std = np.sqrt((weights * (levels - mean[:, None]) ** 2).sum(axis=1))
     if std.min() < 1e-3:
-        raise InputError(
-            f"the images' channels have standard deviations {std.round(5).tolist()}: expected "
-            "pictures that differ from one flat colour"
-        )
+        received = f"the images' channels have standard deviations {std.round(5).tolist()}"
+        raise InputError(f"{received}: expected pictures that differ from one flat colour")
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
@@ -87,22 +83,17 @@ def load_images(
     reuses, the files of `worker` in `cache_dir`. Raises InputError if there are no images, or not
     the classes that `config` expects.
     """
-    kind, _, name = config.data.partition(":")
-    if kind == "folder":
-        return _folder(Path(name), config, cache_dir, worker)
-    source = _ordered(config, download=download)
-    class_names = _expected_classes(config, source.class_names)
-    cache = chosen_cache(config, sum(source.counts))
+    source = _source(config, download=download)
+    cache, path = chosen_cache(config, sum(source.counts)), None
     if cache == "disk":
         path = _cache_path(cache_dir, source.identity, config.image_size, worker)
-        train, held_out, fingerprint = on_disk(source, config.image_size, path=path)
-    else:
-        train, held_out, fingerprint = in_memory(source, config.image_size)
+    if isinstance(source, Listing):
+        return _of_folder(source, config, cache, path)
+    train, held_out, fingerprint = decode_all(source, config.image_size, path)
     if not len(train):
-        raise InputError(
-            f"data={config.data}: no image is left to train on; expected split="
-            f"{config.split} to hold images that eval_split={config.eval_split} does not"
-        )
+        split = f"split={config.split} to hold images that eval_split={config.eval_split} does not"
+        raise InputError(f"data={config.data}: no image is left to train on; expected {split}")
+    class_names = source.class_names if config.num_classes else ()
     if class_names:
         labels = np.concatenate([train.labels, held_out.labels])
         fingerprint = hashlib.sha256(fingerprint.encode() + labels.tobytes()).hexdigest()
@@ -117,40 +108,49 @@ def planned_cache(config: TrainConfig, *, download: bool = False) -> str:
     kind, _, name = config.data.partition(":")
     if kind == "tfds" and download and not find_builder(name, config.data_dir).is_prepared():
         return "depends on how many images there are, once they have been downloaded"
-    if kind == "folder":
-        listing = list_folder(Path(name))
-        images, class_names = len(listing.names), listing.class_names
-    else:
-        source = _ordered(config, download=False)
-        images, class_names = sum(source.counts), source.class_names
-    _expected_classes(config, class_names)
+    images = sum(_source(config, download=False).counts)
     megabytes = images * config.image_size**2 * 3 / 1e6
     return f"{chosen_cache(config, images)}, of {images:,} images in {megabytes:,.0f} MB"
 
 
-def _folder(folder: Path, config: TrainConfig, cache_dir: Path, worker: int) -> ImageData:
-    listing, size = list_folder(folder), config.image_size
-    class_names = _expected_classes(config, listing.class_names)
-    labels = listing.labels if class_names else None
-    count, pictures = len(listing.names), Pictures(listing, size, labels=labels)
+def _of_folder(listing: Listing, config: TrainConfig, cache: str, path: Path | None) -> ImageData:
+    count, size = len(listing.names), config.image_size
+    labels, names = (listing.labels, listing.class_names) if config.num_classes else (None, ())
+    pictures = Pictures(listing, size, by_class=bool(names))
     sample = np.sort(np.random.default_rng(config.seed).permutation(count)[:_SAMPLE])
     pictures.first_readable(sample.tolist())
-    kind = chosen_cache(config, count)
-    if kind == "disk":
-        path = _cache_path(cache_dir, listing.state, size, worker)
-        cache = DiskCache(path.with_suffix(".images"), size)
+    if path:
+        store = DiskCache(path.with_suffix(".images"), size)
     else:
-        cache = MemoryCache(count, size) if kind == "memory" else None
-    images = Images(count, size, cache=cache, decode=pictures.read, labels=labels)
-    none = Images.of(np.zeros((0, size, size, 3), np.uint8))
-    return ImageData(images, none, listing.fingerprint, sample, kind, class_names)
+        store = MemoryCache(count, size) if cache == "memory" else None
+    images = Images(count, size, cache=store, decode=pictures.read, labels=labels)
+    none = Images(0, size, cache=None, decode=pictures.read)
+    return ImageData(images, none, listing.fingerprint, sample, cache, names)
 
 
-def _ordered(config: TrainConfig, *, download: bool) -> OrderedImages:
+def _source(config: TrainConfig, *, download: bool) -> Listing | OrderedImages:
+    """The data of a run; raises InputError if it lacks the classes that `config` expects."""
     kind, _, name = config.data.partition(":")
-    if kind == "tfds":
-        return tfds_images(name, config, download=download)
-    size, seed, count = config.image_size, config.seed, int(name or SYNTHETIC_IMAGES)
+    if kind == "folder":
+        source = list_folder(Path(name))
+    elif kind == "tfds":
+        source = tfds_images(name, config, download=download)
+    else:
+        source = _synthetic(int(name or SYNTHETIC_IMAGES), config)
+    names = source.class_names
+    if config.num_classes in (None, len(names)):
+        return source
+    received = f"num_classes={config.num_classes}: data={config.data} has"
+    if not names:
+        remedy = "each in a folder of its own" if kind == "folder" else "or leave it out"
+        raise InputError(f"{received} no classes; expected pictures of classes, {remedy}")
+    listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+    remedy = f"give num_classes={len(names)}, or leave it out"
+    raise InputError(f"{received} {len(names)} classes ({listed}); {remedy}")
+
+
+def _synthetic(count: int, config: TrainConfig) -> OrderedImages:
+    size, seed = config.image_size, config.seed
     # Evaluation continues the numbers of one seed's flowers, so the two never overlap.
     train, held_out = range(count), range(count, count + count // 8)
     return OrderedImages(
@@ -159,22 +159,6 @@ def _ordered(config: TrainConfig, *, download: bool) -> OrderedImages:
         train=lambda: flowers_of(train, image_size=size, seed=seed),
         evaluation=lambda: flowers_of(held_out, image_size=size, seed=seed),
         class_names=tuple(SPECIES),
-    )
-
-
-def _expected_classes(config: TrainConfig, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of the data's classes if the network learns them, else none."""
-    if config.num_classes in (None, len(names)):
-        return names if config.num_classes else ()
-    received = f"num_classes={config.num_classes}: data={config.data} has"
-    if not names:
-        folders = config.data.startswith("folder:")
-        remedy = "each in a folder of its own" if folders else "or leave it out"
-        raise InputError(f"{received} no classes; expected pictures of classes, {remedy}")
-    listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    raise InputError(
-        f"{received} {len(names)} classes ({listed}); give num_classes={len(names)}, or leave it "
-        "out"
     )
 
 

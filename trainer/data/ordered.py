@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -39,13 +40,11 @@ class OrderedImages:
     class_names: tuple[str, ...] = ()
 
 
-def in_memory(source: OrderedImages, image_size: int) -> Decoded:
-    """Decode the images into memory."""
-    return _decode(source, image_size, [MemoryCache(count, image_size) for count in source.counts])
-
-
-def on_disk(source: OrderedImages, image_size: int, *, path: Path) -> Decoded:
-    """Decode the images into files beside `path`, or reuse files that an earlier start finished."""
+def decode_all(source: OrderedImages, image_size: int, path: Path | None) -> Decoded:
+    """Decode the images into memory, or into files at `path` unless an earlier start did so."""
+    if path is None:
+        in_memory = [MemoryCache(count, image_size) for count in source.counts]
+        return _decode(source, image_size, in_memory)
     caches = [DiskCache(path.with_suffix(end), image_size) for end in (".images", ".held_out")]
     record = path.with_suffix(".json")
     if finished := _finished(record, caches, image_size):
@@ -73,34 +72,28 @@ def _decode(
     source: OrderedImages, image_size: int, caches: list[MemoryCache] | list[DiskCache]
 ) -> Decoded:
     train_cache, eval_cache = caches
-    held_out = _images(_write(eval_cache, source.evaluation()), image_size, eval_cache)
-    to_avoid = (image for portion in held_out.portions() for image in portion)
-    examples = without_copies(source.train(), to_avoid)
+    held_out = _written(source.evaluation(), image_size, eval_cache)
+    to_avoid = itertools.chain.from_iterable(held_out.portions())
+    train = _written(without_copies(source.train(), to_avoid), image_size, train_cache)
     digest = hashlib.sha256()
-    train = _images(_write(train_cache, examples, digest), image_size, train_cache)
-    for portion in held_out.portions():
+    for portion in itertools.chain(train.portions(), held_out.portions()):
         digest.update(portion.data)
     return train, held_out, digest.hexdigest()
 
 
-def _write(cache: Cache, examples: Examples, digest: "hashlib._Hash | None" = None) -> list[int]:
-    """Write images from number 0 on, add their pixels to `digest`, and return their classes."""
+def _written(examples: Examples, image_size: int, cache: Cache) -> Images:
     labels: list[int] = []
     for image, label in examples:
-        if digest:
-            digest.update(np.ascontiguousarray(image).data)
         cache.write(len(labels), image)
         labels.append(label)
-    return labels
+    return _images(labels, image_size, cache)
 
 
 def _images(labels: list[int], image_size: int, cache: Cache) -> Images:
     def damaged(index: int) -> NDArray[np.uint8]:
         place = cache.path.parent if isinstance(cache, DiskCache) else "memory"
-        raise InputError(
-            f"{place}: image {index} of the cache is damaged; remove the folder and give the same "
-            "command again"
-        )
+        remedy = "remove the folder and give the same command again"
+        raise InputError(f"{place}: image {index} of the cache is damaged; {remedy}")
 
     numbers = np.array(labels, np.int64)
     return Images(len(labels), image_size, cache=cache, decode=damaged, labels=numbers)
@@ -109,14 +102,14 @@ def _images(labels: list[int], image_size: int, cache: Cache) -> Images:
 def without_copies(examples: Examples, held_out: Iterable[NDArray[np.uint8]]) -> Examples:
     """Yield the examples whose image is not, pixel for pixel, among the held-out ones."""
     digests = {_digest(image) for image in held_out}
-    left_out = 0
+    copies = 0
     for image, label in examples:
         if digests and _digest(image) in digests:
-            left_out += 1
+            copies += 1
         else:
             yield image, label
-    if left_out:
-        logger.warning("left out %d images that are held out too", left_out)
+    if copies:
+        logger.warning("left out %d images that are held out too", copies)
 
 
 def _digest(image: NDArray[np.uint8]) -> bytes:

@@ -38,10 +38,10 @@ def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedIma
         return square_rgb(image, config.image_size), int(example[label]) if label else -1
 
     def squares(examples: Iterable[dict]) -> Examples:
-        waiting = iter(examples)
+        remaining = iter(examples)
         with ThreadPoolExecutor() as pool:
             # In portions, which limit how many decoded photographs wait.
-            while portion := list(itertools.islice(waiting, _PORTION)):
+            while portion := list(itertools.islice(remaining, _PORTION)):
                 yield from pool.map(square, portion)
 
     return OrderedImages(
@@ -59,10 +59,8 @@ def _split(name: str, builder: Any, split: str) -> tuple[int, Iterable[dict]]:
         count = builder.info.splits[split].num_examples
         examples = builder.as_dataset(split=split)
     except (ValueError, KeyError, AssertionError) as error:
-        raise InputError(
-            f"split={split}: not a split of tfds:{name}, expected one or a combination of "
-            f"{', '.join(builder.info.splits)}"
-        ) from error
+        expected = f"expected one or a combination of {', '.join(builder.info.splits)}"
+        raise InputError(f"split={split}: not a split of tfds:{name}, {expected}") from error
     if count < 1:
         raise InputError(f"split={split}: holds no image of tfds:{name}; choose a larger slice")
     return count, examples
@@ -84,10 +82,9 @@ def find_builder(name: str, data_dir: str | None) -> Any:
     except (ValueError, ImportError, OSError, AttributeError) as error:
         # DatasetNotFoundError and malformed names are ValueErrors.
         near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
-        hint = (
-            f"; did you mean tfds:{near[0]}?" if near else "; see the tensorflow-datasets catalog"
-        )
-        raise InputError(f"data=tfds:{name}: not a known tensorflow-datasets name{hint}") from error
+        hint = f"did you mean tfds:{near[0]}?" if near else "see the tensorflow-datasets catalog"
+        problem = "not a known tensorflow-datasets name"
+        raise InputError(f"data=tfds:{name}: {problem}; {hint}") from error
 
 
 def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any:
@@ -96,10 +93,8 @@ def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any
         return builder
     place = data_dir or builder.data_path
     if not download:
-        raise InputError(
-            f"data=tfds:{name}: not prepared under {place}; give its place with --data_dir, "
-            "or add --download to download and prepare it there"
-        )
+        problem = f"data=tfds:{name}: not prepared under {place}; give its place with --data_dir"
+        raise InputError(f"{problem}, or add --download to download and prepare it there")
     folder = next(p for p in Path(builder.data_path).parents if p.name == builder.name)
     before = _paths_of(folder)
     try:
@@ -118,15 +113,12 @@ def _prepared_builder(name: str, data_dir: str | None, *, download: bool) -> Any
 def _paths_of(folder: Path) -> set[Path]:
     """The data set's folder, the downloads beside it, all that is in them, and their parent."""
     roots = (folder, folder.parent / "downloads")
-    paths = {path for root in roots if root.exists() for path in (root, *root.rglob("*"))}
-    return paths | {path for path in (folder.parent,) if path.exists()}
+    paths = {folder.parent, *roots, *(path for root in roots for path in root.rglob("*"))}
+    return {path for path in paths if path.exists()}
 
 
 def clear_partial_download(folder: Path, before: set[Path]) -> None:
-    """Remove unfinished files and empty folders of a data set that did not exist `before`.
-
-    Whole files are kept for the next try.
-    """
+    """Remove unfinished files and empty folders that did not exist `before`; whole files stay."""
     for path in sorted(_paths_of(folder) - before, reverse=True):
         if path.is_dir():
             with contextlib.suppress(OSError):  # not empty

@@ -11,64 +11,43 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from ..config import CONDITIONINGS, PREDICTIONS
-from ..errors import InputError, check_choice, unknown_choice
+from ..errors import InputError, check_choice
 from .guidance import Conditioning, Network, guided_output
-from .schedules import DiscreteSchedule, Schedule
+from .schedules import DiscreteSchedule, Rates, Schedule
 
 Pair = tuple[tf.Tensor, tf.Tensor]
 
 
-def add_noise(
-    image: tf.Tensor, noise: tf.Tensor, signal_rate: tf.Tensor, noise_rate: tf.Tensor
-) -> tf.Tensor:
+def add_noise(image: tf.Tensor, noise: tf.Tensor, rates: Rates) -> tf.Tensor:
     """x_t = signal·x_0 + noise·ε (arXiv 2006.11239, equation 4)."""
-    return signal_rate * image + noise_rate * noise
+    return rates.signal * image + rates.noise * noise
 
 
-def training_target(
-    prediction: str,
-    image: tf.Tensor,
-    noise: tf.Tensor,
-    *,
-    signal_rate: tf.Tensor,
-    noise_rate: tf.Tensor,
-) -> tf.Tensor:
+def training_target(prediction: str, image: tf.Tensor, noise: tf.Tensor, rates: Rates) -> tf.Tensor:
     """The output to train the network for: ε, v = signal·ε − noise·x_0, or x_0.
 
     Raises InputError for a prediction that is not one of `PREDICTIONS`.
     """
-    if prediction == "noise":
-        return noise
+    check_choice("prediction", prediction, PREDICTIONS)
     if prediction == "velocity":
-        return signal_rate * noise - noise_rate * image
-    if prediction == "image":
-        return image
-    raise unknown_choice("prediction", prediction, PREDICTIONS)
+        return rates.signal * noise - rates.noise * image
+    return noise if prediction == "noise" else image
 
 
-def split_prediction(
-    prediction: str,
-    output: tf.Tensor,
-    noisy: tf.Tensor,
-    *,
-    signal_rate: tf.Tensor,
-    noise_rate: tf.Tensor,
-) -> Pair:
+def split_prediction(prediction: str, output: tf.Tensor, noisy: tf.Tensor, rates: Rates) -> Pair:
     """(x̂_0, ε̂) from a network's output at x_t = `noisy`; InputError for an unknown prediction."""
+    check_choice("prediction", prediction, PREDICTIONS)
+    signal, noise = rates
     if prediction == "noise":
-        return (noisy - noise_rate * output) / signal_rate, output
+        return (noisy - noise * output) / signal, output
     if prediction == "velocity":
-        return signal_rate * noisy - noise_rate * output, noise_rate * noisy + signal_rate * output
-    if prediction == "image":
-        return output, noise_between(noisy, output, signal_rate=signal_rate, noise_rate=noise_rate)
-    raise unknown_choice("prediction", prediction, PREDICTIONS)
+        return signal * noisy - noise * output, noise * noisy + signal * output
+    return output, noise_between(noisy, output, rates)
 
 
-def noise_between(
-    noisy: tf.Tensor, image: tf.Tensor, *, signal_rate: tf.Tensor, noise_rate: tf.Tensor
-) -> tf.Tensor:
+def noise_between(noisy: tf.Tensor, image: tf.Tensor, rates: Rates) -> tf.Tensor:
     """ε = (x_t − signal·x_0)/noise; 0 at noise rate 0, where x_t does not depend on ε."""
-    return (noisy - signal_rate * image) * tf.math.divide_no_nan(1.0, noise_rate)
+    return (noisy - rates.signal * image) * tf.math.divide_no_nan(1.0, rates.noise)
 
 
 @dataclass(frozen=True)
@@ -107,33 +86,30 @@ class Denoiser:
 
         With `clip`, x̂_0 is clipped to the range of real pixels, and ε̂ follows from the clipped x̂_0.
         """
-        signal_rate, noise_rate = self.schedule.rates(time[:, None, None, None])
-        rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
-        condition = self._condition(time, signal_rate, noise_rate)
+        rates = self.schedule.rates(time[:, None, None, None])
+        condition = self._condition(time, rates)
         if conditioning is None:
             output = self.network([noisy, condition])
         else:
             output = guided_output(self.network, noisy, condition, conditioning)
-        image, noise = split_prediction(self.prediction, output, noisy, **rates)
+        image, noise = split_prediction(self.prediction, output, noisy, rates)
         if not self.clip:
             return image, noise
         image = tf.clip_by_value(image, self.normalise(0.0), self.normalise(1.0))
-        return image, noise_between(noisy, image, **rates)
+        return image, noise_between(noisy, image, rates)
 
-    def _condition(
-        self, time: tf.Tensor, signal_rate: tf.Tensor, noise_rate: tf.Tensor
-    ) -> tf.Tensor:
+    def _condition(self, time: tf.Tensor, rates: Rates) -> tf.Tensor:
         """The noise level as the network's condition, float32 [N]."""
         if self.conditioning == "time":
             return time
         if self.conditioning == "timestep":
             return tf.round(time * float(self.schedule.max_steps))
-        signal_rate, noise_rate = signal_rate[:, 0, 0, 0], noise_rate[:, 0, 0, 0]
+        signal, noise = (rate[:, 0, 0, 0] for rate in rates)
         if self.conditioning == "noise_variance":
-            return tf.square(noise_rate)
+            return tf.square(noise)
         if self.conditioning == "noise_rate":
-            return noise_rate
-        return 2.0 * (tf.math.log(signal_rate) - tf.math.log(noise_rate))
+            return noise
+        return 2.0 * (tf.math.log(signal) - tf.math.log(noise))
 
     def normalise(self, pixels: tf.Tensor | float) -> tf.Tensor:
         """Pixels in [0, 1] to normalised units."""

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from ..config import SOLVERS, TIME_GRIDS
+from ..config import TIME_GRIDS
 from ..errors import InputError, check_choice
 from .diffusion import Denoiser, noise_between, to_uint8
 from .guidance import Conditioning
-from .solvers import Estimate, Rates, Solver, Stage, State, solver_named
+from .schedules import Rates
+from .solvers import Estimate, Solver, Stage, State, solver_named
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,8 @@ class Sampling:
     time_grid: str = "linear"
 
     def __post_init__(self) -> None:
-        check_choice("solver", self.solver, SOLVERS)
         check_choice("time_grid", self.time_grid, TIME_GRIDS)
-        if self.eta and not self._solver.stochastic:
+        if not self._solver.stochastic and self.eta:
             raise InputError(f"eta={self.eta:g}: {self.solver} draws no noise; expected 0")
 
     @property
@@ -61,8 +61,7 @@ class Sampling:
         at = Stage(*around, first=tf.equal(step, 0), last=tf.equal(step + 1, steps))
         if hold:
             image = hold(image)
-            signal, noise = at.current
-            noise = noise_between(noisy, image, signal_rate=signal, noise_rate=noise)
+            noise = noise_between(noisy, image, at.current)
         own = {name: state[name] for name in self._solver.carried}
         settings = {"eta": self.eta, "fresh_noise": fresh_noise} if self.eta else {}
         noisy, own = self._solver.update(at, Estimate(noisy, image, noise), own, **settings)
@@ -88,4 +87,4 @@ class Sampling:
     def rates(self, step: tf.Tensor, steps: tf.Tensor) -> Rates:
         """Rates at t_k; k = 0 … steps and `steps` are int64 []."""
         schedule = self.denoiser.schedule
-        return Rates(*schedule.rates(schedule.grid_time(step, steps, self.time_grid)))
+        return schedule.rates(schedule.grid_time(step, steps, self.time_grid))

@@ -6,7 +6,7 @@ is noise (DDPM, arXiv 2006.11239; continuous time as in Salimans and Ho, arXiv 2
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +14,13 @@ import tensorflow as tf
 from ..config import SCHEDULES, check_signal_rates
 from ..errors import check_choice
 from .time_grids import grid_named
+
+
+class Rates(NamedTuple):
+    """Signal and noise rate, float32 tensors of one shape."""
+
+    signal: tf.Tensor
+    noise: tf.Tensor
 
 
 @dataclass(frozen=True)
@@ -28,11 +35,11 @@ class CosineSchedule:
     def __post_init__(self) -> None:
         check_signal_rates(self.max_signal_rate, self.min_signal_rate)
 
-    def rates(self, time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Signal and noise rate, float32 of the shape of `time`, which lies in [0, 1]."""
+    def rates(self, time: tf.Tensor) -> Rates:
+        """The rates at `time`, which lies in [0, 1]."""
         start, end = self._angles
         angle = start + time * (end - start)
-        return tf.cos(angle), tf.sin(angle)
+        return Rates(tf.cos(angle), tf.sin(angle))
 
     def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
         """t_k of a grid of `TIME_GRIDS`, float32 []; InputError for an unknown grid."""
@@ -70,12 +77,12 @@ class DiscreteSchedule:
         """Name and parameters, as a bundle's manifest holds them."""
         return {"name": self.name, "steps": self.max_steps}
 
-    def rates(self, time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def rates(self, time: tf.Tensor) -> Rates:
         """signal = √ᾱ_n and noise = √(1 − ᾱ_n) at n = round(time·T), float32."""
         index = tf.cast(tf.round(time * float(self.max_steps)), tf.int32)
         signal = tf.constant(np.sqrt(self.alpha_bar), tf.float32)
         noise = tf.constant(np.sqrt(1 - self.alpha_bar), tf.float32)
-        return tf.gather(signal, index), tf.gather(noise, index)
+        return Rates(tf.gather(signal, index), tf.gather(noise, index))
 
     def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
         """n/T of a grid of `TIME_GRIDS`, float32 []; InputError for an unknown grid.

@@ -13,19 +13,13 @@ import tensorflow as tf
 
 from ..config import SOLVERS
 from ..errors import check_choice
+from .schedules import Rates
 
 State = dict[str, tf.Tensor]
 
 
-class Rates(NamedTuple):
-    """Signal and noise rate at one time, float32 []."""
-
-    signal: tf.Tensor
-    noise: tf.Tensor
-
-
 class Stage(NamedTuple):
-    """Rates at t_{k−1} (t_0 at first), t_k and t_{k+1}; whether k is the first or the last step."""
+    """Rates, float32 [], at t_{k−1} (t_0 at first), t_k and t_{k+1}; whether k is first or last."""
 
     previous: Rates
     current: Rates

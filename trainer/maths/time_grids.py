@@ -28,9 +28,9 @@ def grid_named(name: str, suffix: str = "") -> Callable[..., tf.Tensor]:
     return globals()[name + suffix]
 
 
-def linear(step: tf.Tensor, steps: tf.Tensor, _: Angles) -> tf.Tensor:
+def linear(step: tf.Tensor, steps: tf.Tensor, _: Angles | None = None) -> tf.Tensor:
     """t_k = u (DDIM, arXiv 2010.02502, section 4.2, in continuous time)."""
-    return _remaining(step, steps)
+    return 1.0 - tf.cast(step, tf.float32) / tf.cast(steps, tf.float32)
 
 
 def linear_index(step: tf.Tensor, steps: tf.Tensor, ratio: np.ndarray) -> tf.Tensor:
@@ -40,7 +40,7 @@ def linear_index(step: tf.Tensor, steps: tf.Tensor, ratio: np.ndarray) -> tf.Ten
 
 def linspace(step: tf.Tensor, steps: tf.Tensor, _: Angles) -> tf.Tensor:
     """t_k = 1 − k/(K − 1), then 0: the last evaluation is at t = 0 (arXiv 2305.08891, table 2)."""
-    return tf.maximum(_remaining(step, tf.maximum(steps - 1, 1)), 0.0)
+    return tf.maximum(linear(step, tf.maximum(steps - 1, 1)), 0.0)
 
 
 def linspace_index(step: tf.Tensor, steps: tf.Tensor, ratio: np.ndarray) -> tf.Tensor:
@@ -52,7 +52,7 @@ def linspace_index(step: tf.Tensor, steps: tf.Tensor, ratio: np.ndarray) -> tf.T
 
 def quadratic(step: tf.Tensor, steps: tf.Tensor, _: Angles) -> tf.Tensor:
     """t_k = u² (DDIM, arXiv 2010.02502, appendix D.2)."""
-    return tf.square(_remaining(step, steps))
+    return tf.square(linear(step, steps))
 
 
 def quadratic_index(step: tf.Tensor, steps: tf.Tensor, ratio: np.ndarray) -> tf.Tensor:
@@ -68,7 +68,7 @@ def karras(step: tf.Tensor, steps: tf.Tensor, angles: Angles) -> tf.Tensor:
     """
     start, end = angles
     low, high = (math.tan(angle) ** (1 / KARRAS_RHO) for angle in angles)
-    ratio = (low + _remaining(step, steps) * (high - low)) ** KARRAS_RHO
+    ratio = (low + linear(step, steps) * (high - low)) ** KARRAS_RHO
     return tf.clip_by_value((tf.atan(ratio) - start) / (end - start), 0.0, 1.0)
 
 
@@ -78,10 +78,6 @@ def karras_index(step: tf.Tensor, steps: tf.Tensor, ratio: np.ndarray) -> tf.Ten
     halfway = tf.constant((ratio[1:] + ratio[:-1]) / 2)
     share = tf.cast(steps - step, tf.float64) / tf.cast(steps, tf.float64)
     return tf.reduce_sum(tf.cast(halfway < share**KARRAS_RHO * ratio[-1], tf.int64))
-
-
-def _remaining(step: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
-    return 1.0 - tf.cast(step, tf.float32) / tf.cast(steps, tf.float32)
 
 
 def _training_steps(ratio: np.ndarray) -> tf.Tensor:

@@ -47,7 +47,7 @@ def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
     x, skips = _down(blocks, x, embedding, config)
     x = blocks.residual(x, embedding, config.widths[-1])
     x = blocks.attend(x, config.attention_heads, "middle")
-    x = blocks.activate(_up(blocks, x, skips, embedding, config))
+    x = blocks.silu(blocks.normalise(_up(blocks, x, skips, embedding, config)))
     channels = config.channels * config.patch_size**2
     output = blocks.conv(x, channels, kernel="zeros", bias="zeros", dtype="float32")
     if config.patch_size > 1:
@@ -121,9 +121,6 @@ class _Blocks:
     def normalise(self, x: Any) -> Any:
         return PixelNorm(dtype=self.dtype)(x)
 
-    def activate(self, x: Any) -> Any:
-        return self.silu(self.normalise(x))
-
     def embed(self, time: Any, size: int, label: Any = None) -> Any:
         x = TimeEmbedding(size, dtype="float32")(time)
         x = self.silu(self.conv(x, 4 * size, size=1, bias="zeros"))
@@ -138,7 +135,7 @@ class _Blocks:
         skip = x if x.shape[-1] == width else self.conv(x, width, size=1)
         scale = self.conv(embedding, width, size=1, kernel="zeros", bias="ones")
         shift = self.conv(embedding, width, size=1, kernel="zeros", bias="zeros")
-        h = self.normalise(self.conv(self.activate(x), width))
+        h = self.normalise(self.conv(self.silu(self.normalise(x)), width))
         h = layers.Multiply(dtype=self.dtype)([h, scale])
         h = self.silu(layers.Add(dtype=self.dtype)([h, shift]))
         return layers.Add(dtype=self.dtype)([skip, self.conv(h, width, kernel="zeros")])

@@ -42,15 +42,15 @@ class FeatureExtractor:
 
     name: str
     fingerprint: str
-    of_batch: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    of_batch: Callable[[tf.Tensor], tf.Tensor]
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features of any number of images of any size; ValueError for anything but images."""
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or not len(images):
             received = f"{images.dtype} {list(images.shape)}"
             raise ValueError(f"images: {received}, expected uint8 [N, S, S, 3] with N > 0")
-        starts = range(0, len(images), _BATCH)
-        return np.concatenate([self.of_batch(images[start : start + _BATCH]) for start in starts])
+        parts = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+        return np.concatenate([self.of_batch(tf.constant(part)).numpy() for part in parts])
 
     def __str__(self) -> str:
         return f"{self.name} ({self.fingerprint[:12]})"
@@ -96,9 +96,7 @@ def inception(path: Path) -> FeatureExtractor:
     def of_batch(images: tf.Tensor) -> tf.Tensor:
         return network(prepared(resized(images, INCEPTION_SIZE)), training=False)
 
-    return FeatureExtractor(
-        "InceptionV3", fingerprint, lambda images: of_batch(tf.constant(images)).numpy()
-    )
+    return FeatureExtractor("InceptionV3", fingerprint, of_batch)
 
 
 def _no_inception(path: Path, reason: str) -> InputError:
@@ -117,10 +115,8 @@ def flower_network(content: bytes | None = None) -> FeatureExtractor:
         content = Path(__file__).with_name(FLOWER_FILE).read_bytes()
     fingerprint = hashlib.sha256(content).hexdigest()
     if fingerprint != FLOWER_SHA256:
-        received, expected = fingerprint[:12], f"expected {FLOWER_SHA256[:12]}…"
-        raise InputError(
-            f"{FLOWER_FILE}: has SHA-256 {received}…, {expected}; install diffkiln again"
-        )
+        received = f"has SHA-256 {fingerprint[:12]}…, expected {FLOWER_SHA256[:12]}…"
+        raise InputError(f"{FLOWER_FILE}: {received}; install diffkiln again")
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         weights = {name: file[name].astype(np.float32) for name in file.files}
     return FeatureExtractor("flower network", fingerprint, lambda images: features(images, weights))
@@ -131,13 +127,13 @@ def prepared(pixels: tf.Tensor) -> tf.Tensor:
     return pixels / 127.5 - 1.0
 
 
-def resized(images: tf.Tensor | NDArray[np.uint8], size: int) -> tf.Tensor:
+def resized(images: tf.Tensor, size: int) -> tf.Tensor:
     """Pixels float32 [N, size, size, 3] in [0, 255] of images uint8 [N, S, S, 3]."""
     # Antialiased, since a large picture must not look sharper than a small one.
     return tf.image.resize(tf.cast(images, tf.float32), (size, size), antialias=True)
 
 
-def features(images: NDArray[np.uint8], weights: Mapping[str, np.ndarray]) -> NDArray[np.float32]:
+def features(images: tf.Tensor, weights: Mapping[str, np.ndarray]) -> tf.Tensor:
     """Features float32 [N, d] of images uint8 [N, S, S, 3], resized to `INPUT_SIZE`.
 
     `weights` are `kernel_k` [3, 3, C, D] and `bias_k` [D] of each convolution k.
@@ -148,4 +144,4 @@ def features(images: NDArray[np.uint8], weights: Mapping[str, np.ndarray]) -> ND
         bias = tf.cast(weights[f"bias_{index}"], tf.float32)
         x = tf.nn.relu(tf.nn.conv2d(x, kernel, stride, "SAME") + bias)
         x = tf.nn.max_pool2d(x, 2, 2, "VALID") if pool else x
-    return tf.reduce_mean(x, [1, 2]).numpy()
+    return tf.reduce_mean(x, [1, 2])

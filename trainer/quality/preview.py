@@ -37,9 +37,8 @@ class Preview:
     def draw(self) -> np.ndarray:
         """A grid uint8 [4·S, 4·S, C] of sixteen samples."""
         images = self._sample(self._noise).numpy()
-        _, height, width, channels = images.shape
-        rows = images.reshape(_SIDE, _SIDE, height, width, channels).swapaxes(1, 2)
-        return rows.reshape(_SIDE * height, _SIDE * width, channels)
+        rows = images.reshape(_SIDE, _SIDE, *images.shape[1:])
+        return np.concatenate(np.concatenate(rows, axis=1), axis=1)
 
 
 def conditioning_for(

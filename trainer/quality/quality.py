@@ -89,12 +89,11 @@ class Quality:
 def reference_images(images: ImageData, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """At most `count` held-out images from all over the set, or training images without them.
 
-    Images uint8 [n, S, S, C] and labels int64 [n], −1 for none. Raises InputError for fewer than
-    two images.
+    Images uint8 [n, S, S, C] and labels int64 [n], −1 for none. Raises InputError for fewer than 2.
     """
     source = images.held_out if len(images.held_out) > 1 else images.train
     if len(source) < 2:
         problem = f"the data has {len(source)} image, and KID compares with at least 2"
         raise InputError(f"kid_every_steps: {problem}; leave the flag out, or give more images")
-    chosen = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(np.int64)
-    return source.take(chosen), source.labels[chosen]
+    indices = np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(np.int64)
+    return source.take(indices), source.labels[indices]

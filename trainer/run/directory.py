@@ -7,6 +7,7 @@ samples/*.png     preview grids;  metrics.csv and logs/ the numbers
 cache/            decoded images of --cache=disk, which may be removed at any time between commands
 """
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,8 +48,7 @@ class DataSummary:
 class Best:
     """The saved step whose averaged weights have the lowest `measure`.
 
-    The measure is `eval_loss`, the loss on held-out images, or `kid`, by the features of
-    `extractor`.
+    The measure is `eval_loss`, on held-out images, or `kid`, by the features of `extractor`.
     """
 
     step: int
@@ -94,18 +94,15 @@ class RunDirectory:
             with tempfile.TemporaryFile(dir=self.path):
                 pass
         except OSError as error:
-            raise InputError(
-                f"run_dir={self.path}: cannot be written to ({error.strerror}); "
-                "choose another folder"
-            ) from error
+            problem = f"cannot be written to ({error.strerror}); choose another folder"
+            raise InputError(f"run_dir={self.path}: {problem}") from error
 
     def write_config(
         self, config: TrainConfig, data: DataSummary, earlier: Sequence[Mapping[str, Any]] = ()
     ) -> None:
         """Write config.json, whole or not at all.
 
-        The package versions and the `earlier` runs (records of lineage.py) keep the values with
-        which the run began.
+        Package versions and `earlier` runs (records of lineage.py) stay those of the run's start.
         """
         before = _read_json(self.config) if self.config.exists() else {}
         content = {
@@ -128,9 +125,8 @@ class RunDirectory:
         try:
             return Best(**_read_json(self.best))
         except TypeError as error:
-            raise InputError(
-                f"{self.best}: not as diffkiln-train writes it ({error}); remove the file"
-            ) from error
+            problem = f"not as diffkiln-train writes it ({error}); remove the file"
+            raise InputError(f"{self.best}: {problem}") from error
 
     def read_step(self) -> int:
         """The step of the averaged weights, 0 if there are none or they do not say."""
@@ -152,10 +148,8 @@ class RunDirectory:
         content = _read_json(self.config)
         version = content.get("schema_version")
         if version != SCHEMA_VERSION:
-            raise InputError(
-                f"{self.config}: schema_version is {version}, expected {SCHEMA_VERSION}; "
-                "use the version of diffkiln that trained it"
-            )
+            expected = f"expected {SCHEMA_VERSION}; use the version of diffkiln that trained it"
+            raise InputError(f"{self.config}: schema_version is {version}, {expected}")
         try:
             data = dict(content["data"])
             for name in ("pixel_mean", "pixel_std"):
@@ -165,9 +159,8 @@ class RunDirectory:
         except InputError as error:
             raise InputError(f"{self.config}: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"{self.config}: not as diffkiln-train writes it ({error!r}); restore the file"
-            ) from error
+            problem = f"not as diffkiln-train writes it ({error!r}); restore the file"
+            raise InputError(f"{self.config}: {problem}") from error
 
 
 def write_step(weights: Path, step: int) -> None:
@@ -187,9 +180,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise InputError(
-            f"{path.parent}: holds no config.json; expected the --run_dir of diffkiln-train"
-        ) from error
+        expected = "expected the --run_dir of diffkiln-train"
+        raise InputError(f"{path.parent}: holds no config.json; {expected}") from error
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}); restore the file") from error
     if not isinstance(content, dict):
@@ -199,11 +191,8 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def package_versions(packages: Iterable[str]) -> dict[str, str | None]:
     """The installed version of each package, None for one that is not installed."""
-    return {name: _version(name) for name in packages}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    versions: dict[str, str | None] = dict.fromkeys(packages)
+    for name in versions:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions

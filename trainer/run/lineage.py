@@ -17,8 +17,7 @@ def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any
 
     It has `step` and `images_seen` (by this run), `images` and `fingerprint` of the data, the
     `settings`, and as `earlier` the records of the runs whose weights it began with, oldest first.
-    A run of an older version has a step only if its checkpoints exist. Raises InputError for a
-    folder that is not a run.
+    An older run has a step only if its checkpoints exist. Raises InputError if there is no run.
     """
     config, data = run.read_config()
     best = run.read_best() if weights == "best" else None

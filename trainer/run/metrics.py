@@ -1,7 +1,6 @@
 """The numbers of a run: a CSV file, TensorBoard, and a progress bar."""
 
 import csv
-import io
 import sys
 from collections.abc import Mapping
 
@@ -14,8 +13,6 @@ from .directory import RunDirectory
 
 # The losses are reported for this many equal parts of the time t in [0, 1].
 TIME_PARTS = 5
-
-
 TIME_COLUMNS = tuple(
     f"loss_t{part / TIME_PARTS:.1f}-{(part + 1) / TIME_PARTS:.1f}" for part in range(TIME_PARTS)
 )
@@ -32,17 +29,15 @@ class MetricsLog:
 
     def __init__(self, run: RunDirectory, *, first_step: int) -> None:
         self._path = run.metrics
-        before = []
+        rows = []
         if self._path.exists():
             # Rows that a run wrote after the checkpoint from which it goes on are dropped.
             with self._path.open(newline="") as file:
-                before = [row for row in csv.DictReader(file) if _is_row_until(row, first_step)]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, restval="nan")
-        writer.writeheader()
-        writer.writerows(before)
-        with replacing(self._path) as part:
-            part.write_text(text.getvalue(), newline="")
+                rows = [row for row in csv.DictReader(file) if _is_row_until(row, first_step)]
+        with replacing(self._path) as part, part.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, restval="nan")
+            writer.writeheader()
+            writer.writerows(rows)
         self._writer = tf.summary.create_file_writer(str(run.logs))
 
     def write(self, row: Mapping[str, float]) -> None:

@@ -29,10 +29,8 @@ def load_network(path: Path, config: NetworkConfig) -> keras.Model:
             network.load_weights(path)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{path}: does not hold the weights of this run's network ({reason}); "
-            "restore the file, or train again"
-        ) from error
+        problem = f"does not hold the weights of this run's network ({reason})"
+        raise InputError(f"{path}: {problem}; restore the file, or train again") from error
     return network
 
 
@@ -47,32 +45,28 @@ def initial_weights(source: Path, config: TrainConfig, network: keras.Model) -> 
     elif (source / "config.json").is_file():
         weights = _of_run(source, config, network)
     else:
-        raise InputError(
-            f"init_from={source}: holds neither config.json nor bundle.json; expected a run of "
-            "diffkiln-train or a bundle"
-        )
+        problem = "holds neither config.json nor bundle.json"
+        expected = "expected a run of diffkiln-train or a bundle"
+        raise InputError(f"init_from={source}: {problem}; {expected}")
     shapes = [tuple(variable.shape) for variable in network.weights]
-    if [values.shape for values in weights] != shapes:
-        numbers = sum(values.size for values in weights)
-        received = f"its network has {len(weights)} weights of {numbers:,} numbers"
-        expected = f"{len(shapes)} of {network.count_params():,} in the same order"
-        raise _unfit(source, received, expected)
+    numbers = sum(values.size for values in weights)
+    received = f"its network has {len(weights)} weights of {numbers:,} numbers"
+    expected = f"{len(shapes)} of {network.count_params():,} in the same order"
+    _require([values.shape for values in weights] == shapes, source, received, expected)
     return weights
 
 
 def _of_run(source: Path, config: TrainConfig, network: keras.Model) -> list[np.ndarray]:
     run = RunDirectory(source)
-    theirs = run.read_config()[0]
+    theirs, _ = run.read_config()
     its = theirs.network
-    _require_same(source, "prediction", theirs.prediction, config.prediction)
+    _require_prediction(source, theirs.prediction, config)
     # The same weights serve images of every size.
     lacking = (each for each in ("attention_heads", "num_classes") if not getattr(its, each))
-    changes = {name: getattr(config, name) for name in ("image_size", *lacking)}
-    fitting = replace(its, **changes)
-    if fitting != config.network:
-        raise _unfit(source, f"it was trained as {its}", str(config.network))
-    trained = load_network(run.ema_weights, its).weights
-    values = {variable.path: variable.numpy() for variable in trained}
+    fitting = replace(its, **{name: getattr(config, name) for name in ("image_size", *lacking)})
+    _require(fitting == config.network, source, f"it was trained as {its}", config.network)
+    variables = load_network(run.ema_weights, its).weights
+    values = {variable.path: variable.numpy() for variable in variables}
     return [values.get(variable.path, variable.numpy()) for variable in network.weights]
 
 
@@ -82,29 +76,25 @@ def _of_bundle(source: Path, config: TrainConfig) -> list[np.ndarray]:
         model: dict[str, Any] = json.loads(text)["model"]
         prediction, conditioning = model["prediction"], model["conditioning"]
         reader = tf.train.load_checkpoint(str(source / "saved_model" / "variables" / "variables"))
-        count = len([name for name in reader.get_variable_to_shape_map() if "weights/" in name])
-        weights = [
-            reader.get_tensor(f"weights/{index}/.ATTRIBUTES/VARIABLE_VALUE")
-            for index in range(count)
-        ]
+        count = sum("weights/" in name for name in reader.get_variable_to_shape_map())
+        names = (f"weights/{index}/.ATTRIBUTES/VARIABLE_VALUE" for index in range(count))
+        weights = [reader.get_tensor(name) for name in names]
     except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"init_from={source}: cannot be read as a bundle ({reason}); expected one that "
-            "diffkiln-export wrote, with its saved_model"
-        ) from error
-    _require_same(source, "prediction", prediction, config.prediction)
-    _require_same(source, "conditioning", conditioning, "time")
+        problem = f"init_from={source}: cannot be read as a bundle ({reason})"
+        expected = "expected one that diffkiln-export wrote, with its saved_model"
+        raise InputError(f"{problem}; {expected}") from error
+    _require_prediction(source, prediction, config)
+    _require(conditioning == "time", source, f"its conditioning is {conditioning}", "time")
     return weights
 
 
-def _require_same(source: Path, name: str, received: Any, expected: str) -> None:
-    if received != expected:
-        raise _unfit(source, f"its {name} is {received}", expected)
+def _require_prediction(source: Path, prediction: Any, config: TrainConfig) -> None:
+    expected = config.prediction
+    _require(prediction == expected, source, f"its prediction is {prediction}", expected)
 
 
-def _unfit(source: Path, received: str, expected: str) -> InputError:
-    return InputError(
-        f"init_from={source}: {received}, expected {expected}; give the same settings of the "
-        "network, or another folder"
-    )
+def _require(fits: bool, source: Path, received: str, expected: object) -> None:
+    if not fits:
+        remedy = "give the same settings of the network, or another folder"
+        raise InputError(f"init_from={source}: {received}, expected {expected}; {remedy}")

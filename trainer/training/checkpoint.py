@@ -23,11 +23,9 @@ class Checkpoints:
         self._folder = folder
         parts = ("network", "average", "optimizer", "step")
         self._checkpoint = tf.train.Checkpoint(**{name: getattr(trainer, name) for name in parts})
+        keep = trainer.config.keep_checkpoints
         self._manager = tf.train.CheckpointManager(
-            self._checkpoint,
-            str(folder),
-            max_to_keep=trainer.config.keep_checkpoints,
-            checkpoint_name="step",
+            self._checkpoint, str(folder), max_to_keep=keep, checkpoint_name="step"
         )
         self._trainer = trainer
 
@@ -36,10 +34,9 @@ class Checkpoints:
         try:
             self._manager.save(checkpoint_number=int(self._trainer.step))
         except tf.errors.OpError as error:
-            raise OSError(
-                f"{self._folder}: the checkpoint of step {int(self._trainer.step)} could not be "
-                f"written ({first_line(error)}); make room, and give the same command again"
-            ) from error
+            problem = f"the checkpoint of step {int(self._trainer.step)} could not be written"
+            remedy = "make room, and give the same command again"
+            raise OSError(f"{self._folder}: {problem} ({first_line(error)}); {remedy}") from error
 
     def keep_newest_as_best(self) -> None:
         """Copy the newest checkpoint to `best/step-N`, where it is kept when newer ones follow."""
@@ -54,27 +51,30 @@ class Checkpoints:
         for file in earlier:
             file.unlink()
 
-    def restore(self) -> bool:
-        """Load the newest readable checkpoint; False if there is none at all.
+    def restore(self, *, required: bool = False) -> bool:
+        """Load the newest readable checkpoint; False if there is none and none is `required`.
 
-        Raises InputError if none of the checkpoints fits.
+        Raises InputError if none of the checkpoints fits, or a required one is missing.
         """
-        reasons = []
+        faults = []
         paths = [index.with_suffix("") for index in self._folder.glob("step-*.index")]
         for path in sorted(paths, key=lambda path: -int(path.name.removeprefix("step-"))):
             try:
                 self._checkpoint.restore(str(path)).assert_consumed()
             except (ValueError, AssertionError, IndexError, tf.errors.OpError) as error:
-                reasons.append(f"{path} ({first_line(error)})")
+                faults.append(f"{path} ({first_line(error)})")
                 continue
-            if reasons:
-                logger.warning(
-                    "cannot be read, going on from %s: %s", path.name, ", ".join(reasons)
-                )
+            if faults:
+                logger.warning("cannot be read, going on from %s: %s", path.name, ", ".join(faults))
             return True
-        if reasons:
+        if faults:
             raise InputError(
-                f"cannot be resumed: {', '.join(reasons)}; expected a checkpoint of this run's "
+                f"cannot be resumed: {', '.join(faults)}; expected a checkpoint of this run's "
                 "settings; restore one, or choose another --run_dir"
+            )
+        if required:
+            raise InputError(
+                f"{self._folder}: holds no checkpoint; expected the checkpoints of the run in "
+                f"{self._folder.parent}; restore them, or choose another --run_dir"
             )
         return False

@@ -18,23 +18,10 @@ _RETRY_S = 0.1
 
 @dataclass(frozen=True)
 class Cluster:
-    """The addresses `host:port` of all workers, the chief's first, and the index of this process.
-
-    Raises InputError for a malformed or repeated address.
-    """
+    """The addresses `host:port` of all workers, the chief's first, and this process's index."""
 
     workers: tuple[str, ...]
     index: int
-
-    def __post_init__(self) -> None:
-        for address in self.workers:
-            host, _, port = address.rpartition(":")
-            if not (host and port.isdecimal() and 0 < int(port) < 2**16):
-                raise InputError(f"TF_CONFIG: worker {address!r}: expected host:port")
-        if len(set(self.workers)) < len(self.workers):
-            raise InputError(
-                f"TF_CONFIG: {', '.join(self.workers)}: expected another address for each worker"
-            )
 
 
 def cluster_from_environment() -> Cluster:
@@ -44,10 +31,8 @@ def cluster_from_environment() -> Cluster:
     """
     text = os.environ.get("TF_CONFIG")
     if not text:
-        raise InputError(
-            f"distribute=multi_worker: TF_CONFIG is not set; {_EXPECTED}, another index for each "
-            "worker"
-        )
+        expected = f"{_EXPECTED}, another index for each worker"
+        raise InputError(f"distribute=multi_worker: TF_CONFIG is not set; {expected}")
     try:
         content = json.loads(text)
         jobs, task = content["cluster"], content["task"]
@@ -57,25 +42,31 @@ def cluster_from_environment() -> Cluster:
         raise InputError(f"TF_CONFIG={text}: cannot be read ({error!r}); {_EXPECTED}") from error
     unknown = sorted(set(addresses) - set(_JOBS)) or ([] if kind in addresses else [kind])
     if unknown:
-        raise InputError(
-            f"TF_CONFIG: {', '.join(unknown)}: no such job; expected {' or '.join(_JOBS)}, and "
-            "the task's job in the cluster"
-        )
+        expected = f"expected {' or '.join(_JOBS)}, and the task's job in the cluster"
+        raise InputError(f"TF_CONFIG: {', '.join(unknown)}: no such job; {expected}")
     own = addresses[kind]
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(own):
-        raise InputError(
-            f"TF_CONFIG: task {kind} {index!r}: expected an index from 0 to {len(own) - 1}, of "
-            f"the addresses of {kind}"
-        )
-    chiefs = addresses.get("chief", ())
-    place = index if kind == "chief" else len(chiefs) + index
-    return Cluster(chiefs + addresses.get("worker", ()), place)
+        expected = f"expected an index from 0 to {len(own) - 1}, of the addresses of {kind}"
+        raise InputError(f"TF_CONFIG: task {kind} {index!r}: {expected}")
+    workers = tuple(address for job in _JOBS for address in addresses.get(job, ()))
+    _check_addresses(workers)
+    return Cluster(workers, workers.index(own[index]))
 
 
-def _addresses(value: Any) -> tuple[str, ...]:
+def _addresses(value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(address, str) for address in value):
         raise TypeError(f"{value!r} is no list of addresses")
-    return tuple(value)
+    return value
+
+
+def _check_addresses(workers: tuple[str, ...]) -> None:
+    for address in workers:
+        host, _, port = address.rpartition(":")
+        if not (host and port.isdecimal() and 0 < int(port) < 2**16):
+            raise InputError(f"TF_CONFIG: worker {address!r}: expected host:port")
+    if len(set(workers)) < len(workers):
+        expected = "expected another address for each worker"
+        raise InputError(f"TF_CONFIG: {', '.join(workers)}: {expected}")
 
 
 def wait_for_workers(cluster: Cluster, *, timeout_s: float) -> None:
@@ -84,9 +75,9 @@ def wait_for_workers(cluster: Cluster, *, timeout_s: float) -> None:
     Meanwhile this worker listens on its own. Raises InputError if that address is taken, and
     ConnectionError with the workers that do not answer in `timeout_s` seconds.
     """
-    deadline = time.monotonic() + timeout_s
-    silent = [address for address in cluster.workers if address != cluster.workers[cluster.index]]
-    with _listening(cluster.workers[cluster.index]):
+    deadline, own = time.monotonic() + timeout_s, cluster.workers[cluster.index]
+    silent = [address for address in cluster.workers if address != own]
+    with _listening(own):
         while silent := [address for address in silent if not _answers(address)]:
             if time.monotonic() > deadline:
                 raise ConnectionError(
@@ -102,10 +93,9 @@ def _listening(address: str) -> socket.socket:
         # The same addresses that TensorFlow's server listens on.
         return socket.create_server(("", port), backlog=128)
     except OSError as error:
-        raise InputError(
-            f"TF_CONFIG: cannot listen on port {port} of {address} ({error.strerror}); choose "
-            "another port, or end the process that has it"
-        ) from error
+        problem = f"cannot listen on port {port} of {address} ({error.strerror})"
+        remedy = "choose another port, or end the process that has it"
+        raise InputError(f"TF_CONFIG: {problem}; {remedy}") from error
 
 
 def _answers(address: str) -> bool:

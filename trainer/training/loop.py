@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from ..config import TrainConfig
 from ..data.batches import Batch, batches
 from ..data.load import ImageData
 from ..errors import InputError
@@ -25,21 +24,21 @@ from .checkpoint import Checkpoints
 from .step import Trainer
 
 _EVAL_BATCH = 64
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[str]]:
     """A list to which a SIGTERM or SIGINT adds its name, so that a loop can end between steps."""
     received: list[str] = []
-    before = [
-        signal.signal(number, lambda number, _: received.append(signal.Signals(number).name))
-        for number in _STOPPING
-    ]
+
+    def receive(number: int, _: object) -> None:
+        received.append(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield received
     finally:
-        for number, handler in zip(_STOPPING, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 
@@ -49,25 +48,24 @@ class TrainingLoop:
     def __init__(
         self,
         run: RunDirectory,
-        config: TrainConfig,
         images: ImageData,
         trainer: Trainer,
         checkpoints: Checkpoints,
         quality: Quality,
     ) -> None:
-        self.run_files, self.config = run, config
+        self.run_files, self.config = run, trainer.config
         self.images, self.evaluation = images.train, images.evaluation
         self.trainer, self.checkpoints, self.quality = trainer, checkpoints, quality
         self.replicas = trainer.replicas
+        self.logged_step, self.logged_time, self.waited = int(trainer.step), time.monotonic(), 0.0
         if self.replicas.is_chief:
-            self.preview = Preview(trainer.denoiser, config.image_size)
-            self.metrics = MetricsLog(run, first_step=int(trainer.step))
-        self.logged_step, self.logged_time = int(trainer.step), time.monotonic()
-        self.waited = 0.0
+            self.preview = Preview(trainer.denoiser, self.config.image_size)
+            self.metrics = MetricsLog(run, first_step=self.logged_step)
 
-    def run(self, first_step: int) -> None:
-        """Train from `first_step` to the end of the run, or until a signal."""
-        step, total = first_step, self.config.train_steps
+    def run(self) -> None:
+        """Train from the trainer's step to the end of the run, or until a signal."""
+        first_step, total = int(self.trainer.step), self.config.train_steps
+        step = first_step
         shard = (self.replicas.worker, self.replicas.workers)
         data = batches(self.images, self.config, first_step=first_step, shard=shard)
         with stop_signals() as stop:
@@ -120,7 +118,7 @@ class TrainingLoop:
             "kid": distance.mean,
             "kid_standard_error": distance.standard_error,
             "learning_rate": float(self.trainer.optimizer.learning_rate),
-            "loss_scale": self.trainer.loss_scale,
+            "loss_scale": np.asarray(self.trainer.loss_scale).item(),
             "images_per_second": steps * self.config.batch_size / (now - self.logged_time),
             "input_wait_ms": 1000 * self.waited / steps,
             **means,

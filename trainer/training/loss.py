@@ -23,10 +23,7 @@ def draw(
 
 
 def hide_labels(
-    labels: tf.Tensor,
-    step: tf.Tensor,
-    config: TrainConfig,
-    rows: Callable[[tf.Tensor], tf.Tensor],
+    labels: tf.Tensor, step: tf.Tensor, config: TrainConfig, rows: Callable[..., tf.Tensor]
 ) -> tf.Tensor:
     """Labels int64 [n] of a replica's `rows`, −1 for a share of `config.label_dropout`.
 
@@ -48,16 +45,14 @@ def losses(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The weighted mean squared error of each prediction, and its time, both float32 [N].
 
-    Images are uint8 [N, S, S, C], labels int64 [N], epsilon float32 [N, S, S, C] and uniform
-    float32 [N].
+    Images are uint8 [N, S, S, C], labels int64 [N], epsilon and uniform float32, as `draw` makes.
     """
     image = denoiser.normalise(tf.cast(images, tf.float32) / 255)
     times = denoiser.schedule.training_time(uniform)
-    signal_rate, noise_rate = denoiser.schedule.rates(times[:, None, None, None])
-    rates = {"signal_rate": signal_rate, "noise_rate": noise_rate}
-    noisy = add_noise(image, epsilon, **rates)
-    target = training_target(config.prediction, image, epsilon, **rates)
+    rates = denoiser.schedule.rates(times[:, None, None, None])
+    noisy = add_noise(image, epsilon, rates)
+    target = training_target(config.prediction, image, epsilon, rates)
     inputs = [noisy, times] if config.num_classes is None else [noisy, times, labels]
     error = tf.reduce_mean(tf.square(network(inputs, training=True) - target), [1, 2, 3])
-    weight = loss_weight(config.loss_weighting, config.prediction, **rates)
+    weight = loss_weight(config.loss_weighting, config.prediction, rates)
     return error * weight[:, 0, 0, 0], times

@@ -7,8 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..config import TrainConfig
-from ..errors import InputError
+from ..config import LOSS_WEIGHTINGS, TrainConfig
+from ..errors import check_choice
+from ..maths.schedules import Rates
 
 # The largest signal²/noise² that counts (Min-SNR, arXiv 2303.09556).
 MIN_SNR_GAMMA = 5.0
@@ -17,17 +18,16 @@ MIN_SNR_GAMMA = 5.0
 RAMP_UP_RATIO = 0.05
 
 
-def loss_weight(
-    weighting: str, prediction: str, signal_rate: tf.Tensor, noise_rate: tf.Tensor
-) -> tf.Tensor:
+def loss_weight(weighting: str, prediction: str, rates: Rates) -> tf.Tensor:
     """The weight of a prediction's squared error at these rates, float32 of their shape.
 
     The squared errors of ε, v and x_0 are one error on three scales: the error of x_0 is
     noise²/signal² times the error of ε, and noise² times the error of v. `uniform` leaves each
     scale. `velocity` converts each to the error of v. `min_snr` converts each to
-    min(signal²/noise², 5) times the error of x_0 (arXiv 2303.09556).
+    min(signal²/noise², 5) times the error of x_0 (arXiv 2303.09556). InputError for another name.
     """
-    ones, signal, noise = tf.ones_like(signal_rate), tf.square(signal_rate), tf.square(noise_rate)
+    check_choice("loss_weighting", weighting, LOSS_WEIGHTINGS)
+    ones, signal, noise = tf.ones_like(rates.signal), *map(tf.square, rates)
     if weighting == "uniform":
         return ones
     # At the ends of a schedule one rate is 0, and the weight is limited to 10⁶.
@@ -35,9 +35,7 @@ def loss_weight(
     of_image = {"noise": of_noise, "velocity": noise, "image": ones}[prediction]
     if weighting == "velocity":
         return of_image / tf.maximum(noise, 1e-6)
-    if weighting == "min_snr":
-        return of_image * tf.minimum(signal / tf.maximum(noise, 1e-6), MIN_SNR_GAMMA)
-    raise InputError(f"loss_weighting={weighting!r}: expected uniform, velocity or min_snr")
+    return of_image * tf.minimum(signal / tf.maximum(noise, 1e-6), MIN_SNR_GAMMA)
 
 
 def stratified(uniform: tf.Tensor) -> tf.Tensor:
@@ -79,12 +77,7 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict[str, float | int | str]:
         """The arguments, for Keras to make the same schedule."""
-        return {
-            "peak": self.peak,
-            "warm_up_steps": self.warm_up_steps,
-            "decay": self.decay,
-            "total_steps": self.total_steps,
-        }
+        return dict(vars(self))
 
 
 class _Adam(keras.optimizers.Adam):

@@ -30,29 +30,23 @@ class Replicas:
     """The replicas of a run and this process's part in them.
 
     There are `count` replicas in `workers` processes, and `worker` is the number of this process;
-    only worker 0, the chief, writes. `is_default` says that there is nothing to share, and that
-    variables are TensorFlow's plain ones.
+    only worker 0, the chief, evaluates, draws and writes. `is_default` says that there is nothing
+    to share, and that variables are TensorFlow's plain ones.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, cluster: Cluster | None = None) -> None:
         self.strategy = strategy
         self.workers = len(cluster.workers) if cluster else 1
         self.worker = cluster.index if cluster else 0
+        self.is_chief = self.worker == 0
         self.count: int = strategy.num_replicas_in_sync
         self.is_default = strategy is tf.distribute.get_strategy()
-
-    @property
-    def is_chief(self) -> bool:
-        """Whether this process evaluates, draws and writes for all."""
-        return self.worker == 0
 
     def check_batch(self, batch_size: int) -> None:
         """Raise InputError for a batch that the replicas cannot share equally."""
         if batch_size % self.count:
-            raise InputError(
-                f"batch_size={batch_size}: expected a multiple of {self.count}, the number of "
-                "replicas that share a batch"
-            )
+            expected = f"a multiple of {self.count}, the number of replicas that share a batch"
+            raise InputError(f"batch_size={batch_size}: expected {expected}")
 
     def run(self, step: Callable[..., Any], *arguments: Any) -> Any:
         """Call `step` on every replica, and return the result of the first one here."""

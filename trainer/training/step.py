@@ -34,15 +34,12 @@ class Trainer:
             self.optimizer = make_optimizer(config)
             self.optimizer.build(self.network.trainable_variables)
         self.step = tf.Variable(tf.constant(0, tf.int64), trainable=False, name="step")
+        schedule = make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate)
+        pixels = data.pixel_mean, data.pixel_std
         self.denoiser = Denoiser(
-            self.average,
-            make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate),
-            config.prediction,
-            data.pixel_mean,
-            data.pixel_std,
-            num_classes=config.num_classes,
+            self.average, schedule, config.prediction, *pixels, num_classes=config.num_classes
         )
-        self.metrics = StepMetrics()
+        self.metrics = StepMetrics(skips_overflow=config.precision == "mixed_float16")
         compiled = config.jit_compile
         # TensorFlow's own convolutions are faster than XLA's on a CPU.
         if compiled is None:
@@ -60,17 +57,15 @@ class Trainer:
 
     @tf.function(autograph=False)
     def train(self, images: tf.Tensor, labels: tf.Tensor) -> None:
-        """Do one step on this worker's part of the batch, and measure it in `metrics`.
+        """Do one step on this worker's part of the batch; `metrics` measure all of the batch.
 
-        Images are uint8 [B / workers, S, S, C] and labels int64 [B / workers]. The measures cover
-        all replicas.
+        Images are uint8 [B / workers, S, S, C] and labels int64 [B / workers].
         """
         values, times, norm = self.replicas.run(self._train_replica, images, labels)
         if not self.replicas.is_default:
             self._move_average()
         self.step.assign_add(1)
-        scaled = self.config.precision == "mixed_float16"
-        self.metrics.update(self.step, values, times, norm, skips_overflow=scaled)
+        self.metrics.update(self.step, values, times, norm)
 
     def _train_replica(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Losses and times float32 [B] of the whole batch, and the norm of its gradient."""
@@ -78,7 +73,7 @@ class Trainer:
         images, labels = (replicas.rows(each, replicas.workers) for each in (images, labels))
         values, times, gradients = self._gradient(images, labels, self.step)
         gradients = replicas.total(gradients)
-        norm = tf.linalg.global_norm(gradients) / self._loss_scale()
+        norm = tf.linalg.global_norm(gradients) / self.loss_scale
         if replicas.is_default:
             self._update(gradients)
         else:
@@ -87,11 +82,8 @@ class Trainer:
         return replicas.gathered(values), replicas.gathered(times), norm
 
     @property
-    def loss_scale(self) -> float:
-        """The factor of the loss that prevents underflow; 1 except for mixed_float16."""
-        return float(np.asarray(self._loss_scale()))
-
-    def _loss_scale(self) -> tf.Tensor:
+    def loss_scale(self) -> tf.Tensor:
+        """The factor of the loss that prevents underflow, float32 []; 1 except in mixed_float16."""
         # Keras scales this constant, so the scale itself need not be known.
         return tf.convert_to_tensor(self.optimizer.scale_loss(tf.constant(1.0)))
 
@@ -118,18 +110,14 @@ class Trainer:
         self._move_average()
 
     def _move_average(self) -> None:
-        decay = ema_decay(
-            (self.step + 1) * self.config.batch_size,
-            batch_size=self.config.batch_size,
-            half_life_images=self.config.ema_half_life_images,
-        )
+        size, half_life = self.config.batch_size, self.config.ema_half_life_images
+        decay = ema_decay((self.step + 1) * size, batch_size=size, half_life_images=half_life)
         update_ema(self.average.trainable_variables, self.network.trainable_variables, decay)
 
     def _evaluate(self, images: tf.Tensor, labels: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        """The averaged network's loss on batch `number`.
+        """The averaged network's loss on batch `number`, float32 [].
 
-        Noise and times are the same in every run, whatever its seed, so that runs compare, and the
-        times cover the whole range.
+        Noise and times are the same in every run, so that runs compare; times cover their range.
         """
         shape = self._shape(tf.shape(images)[0])
         epsilon, uniform = draw(shape, number, seed=0, noise=EVAL_NOISE, time=EVAL_TIME)

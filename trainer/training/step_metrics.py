@@ -21,9 +21,13 @@ class Breakdown(NamedTuple):
 
 
 class StepMetrics:
-    """Means over the steps since they were last read."""
+    """Means over the steps since they were last read.
 
-    def __init__(self) -> None:
+    `skips_overflow` says that a gradient that is not finite changes no weight.
+    """
+
+    def __init__(self, *, skips_overflow: bool = False) -> None:
+        self._skips_overflow = skips_overflow
         self._loss, self._norm = keras.metrics.Mean(), keras.metrics.Mean()
         # The sum and the number of the losses in each part of t in [0, 1].
         self._by_time = tf.Variable(tf.zeros([2, TIME_PARTS]), trainable=False)
@@ -31,27 +35,17 @@ class StepMetrics:
         self._broken_time = tf.Variable(tf.constant(0.0), trainable=False)
 
     def update(
-        self,
-        step: tf.Tensor,
-        losses: tf.Tensor,
-        times: tf.Tensor,
-        gradient_norm: tf.Tensor,
-        *,
-        skips_overflow: bool = False,
+        self, step: tf.Tensor, losses: tf.Tensor, times: tf.Tensor, gradient_norm: tf.Tensor
     ) -> None:
-        """Add a step, counted from 1: losses and times float32 [B], the gradient's norm [].
-
-        `skips_overflow` says that a gradient that is not finite changes no weight.
-        """
+        """Add a step, counted from 1: losses and times float32 [B], the gradient's norm []."""
         self._loss.update_state(losses)
         part = tf.minimum(tf.cast(times * TIME_PARTS, tf.int32), TIME_PARTS - 1)
         in_part = tf.one_hot(part, TIME_PARTS)
         sums = tf.linalg.matvec(in_part, losses, transpose_a=True)
         self._by_time.assign_add(tf.stack([sums, tf.reduce_sum(in_part, axis=0)]))
         finite = tf.math.is_finite(gradient_norm)
-        norm = tf.where(finite, gradient_norm, 0.0)
-        self._norm.update_state(norm, sample_weight=tf.cast(finite, tf.float32))
-        sound = tf.reduce_all(tf.math.is_finite(losses)) & (finite | skips_overflow)
+        self._norm.update_state(tf.where(finite, gradient_norm, 0.0), tf.cast(finite, tf.float32))
+        sound = tf.reduce_all(tf.math.is_finite(losses)) & (finite | self._skips_overflow)
         first = tf.logical_not(sound) & (self._broken_step < 0)
         worst = tf.gather(times, tf.argmax(tf.where(tf.math.is_finite(losses), losses, math.inf)))
         self._broken_step.assign(tf.where(first, step, self._broken_step))

@@ -38,17 +38,17 @@ def train(
     keras.utils.set_random_seed(config.seed)
     trainer = Trainer(config, summary, replicas)
     checkpoints = Checkpoints(run.checkpoints, trainer)
-    restored = exists and _restore(run, checkpoints, resume)
+    # A run that has averaged weights but no checkpoint has lost it.
+    required = resume == "must" or run.ema_weights.exists()
+    restored = exists and checkpoints.restore(required=required)
     earlier: list[dict[str, Any]] = []
     if config.init_from and not restored:
         trainer.begin_with(initial_weights(Path(config.init_from), config, trainer.average))
         earlier = earlier_runs(Path(config.init_from))
     first_step = int(trainer.step)
     if first_step > config.train_steps:
-        raise InputError(
-            f"train_steps={config.train_steps}: the run is at step {first_step} already; give a "
-            "larger number to go on"
-        )
+        problem = f"the run is at step {first_step} already; give a larger number to go on"
+        raise InputError(f"train_steps={config.train_steps}: {problem}")
     quality = Quality(config, images, trainer.denoiser)
     with replicas.naming_lost_workers():
         # Paths may differ from machine to machine.
@@ -57,14 +57,12 @@ def train(
         if replicas.is_chief:
             run.make()
             run.write_config(config, summary, earlier)
-        begun = f"{_in_words(config, summary, images, trainer, first_step)}{quality}"
-        print(begun, flush=True)
-        TrainingLoop(run, config, images, trainer, checkpoints, quality).run(first_step)
+        print(f"{_in_words(trainer, images, summary)}{quality}", flush=True)
+        TrainingLoop(run, images, trainer, checkpoints, quality).run()
 
 
-def _in_words(
-    config: TrainConfig, summary: DataSummary, images: ImageData, trainer: Trainer, first_step: int
-) -> str:
+def _in_words(trainer: Trainer, images: ImageData, summary: DataSummary) -> str:
+    config, first_step = trainer.config, int(trainer.step)
     source = config.init_from
     begun = f"with the weights of {source}" if source else "from the beginning"
     start = f"on from step {first_step:,}" if first_step else begun
@@ -76,41 +74,22 @@ def _in_words(
     )
 
 
-def _restore(run: RunDirectory, checkpoints: Checkpoints, resume: str) -> bool:
-    """Restore the newest checkpoint of a run that exists; False before its first checkpoint.
-
-    Raises InputError for a run that has lost its checkpoints.
-    """
-    if checkpoints.restore():
-        return True
-    if resume == "must" or run.ema_weights.exists():
-        raise InputError(
-            f"{run.checkpoints}: holds no checkpoint; expected the checkpoints of the run in "
-            f"{run.path}; restore them, or choose another --run_dir"
-        )
-    return False
-
-
 def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> bool:
     """Whether a run of these settings exists; raises InputError for a folder that is unusable."""
-    if run.is_new:
-        if resume == "must":
-            raise InputError(f"run_dir={run.path}: nothing to resume; expected an existing run")
+    if run.is_new and resume != "must":
         return False
-    if not run.config.exists():
-        raise InputError(
-            f"run_dir={run.path}: exists and is not a run of diffkiln-train (no config.json); "
-            "choose a new folder"
-        )
-    if resume == "never":
-        raise InputError(f"run_dir={run.path}: holds a run already; choose a new folder")
-    differences = run.read_config()[0].differences(config)
-    if differences:
-        raise InputError(
-            f"run_dir={run.path}: holds a run of other settings ({'; '.join(differences)}); "
-            "give the same settings to go on, or choose a new folder"
-        )
-    return True
+    if run.is_new:
+        problem = "nothing to resume; expected an existing run"
+    elif not run.config.exists():
+        problem = "exists and is not a run of diffkiln-train (no config.json); choose a new folder"
+    elif resume == "never":
+        problem = "holds a run already; choose a new folder"
+    elif differences := "; ".join(run.read_config()[0].differences(config)):
+        remedy = "give the same settings to go on, or choose a new folder"
+        problem = f"holds a run of other settings ({differences}); {remedy}"
+    else:
+        return True
+    raise InputError(f"run_dir={run.path}: {problem}")
 
 
 def _same_data(run: RunDirectory, config: TrainConfig, images: ImageData) -> DataSummary:

@@ -162,10 +162,10 @@ def check_numbers(model: keras.Model, graph: onnx.ModelProto) -> None:
     for batch in (1, 3):
         shape = (batch, *model.inputs[0].shape[1:])
         noisy = np.random.default_rng(batch).standard_normal(shape).astype(np.float32)
-        found = np.asarray(session.run(None, {"noisy": noisy})[0])
+        output = np.asarray(session.run(None, {"noisy": noisy})[0])
         # Float32 kernels of two libraries, relative to outputs of any size.
         expected = model(noisy).numpy()
-        np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+        np.testing.assert_allclose(output, expected, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.fixture(scope="module")

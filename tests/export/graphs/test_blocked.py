@@ -111,14 +111,14 @@ def test_the_numbers_stay_the_same(data: st.DataObject, length: int) -> None:
     graph = Graph(data.draw, {"noisy": (1, 16, 4, 4)})
     for _ in range(length):
         data.draw(st.sampled_from(STEPS))(graph)
-    made = [name for name, shape in graph.shapes.items() if len(shape) == 4 and name != "noisy"]
-    outputs = data.draw(st.sets(st.sampled_from(made), min_size=1))
+    images = [name for name, shape in graph.shapes.items() if len(shape) == 4 and name != "noisy"]
+    outputs = data.draw(st.sets(st.sampled_from(images), min_size=1))
     model = drawn_model(graph, "noisy", sorted(outputs))
     other = blocked(model)
     for batch in (1, 3):
         noisy = np.random.default_rng(0).standard_normal((batch, 16, 4, 4)).astype(np.float32)
-        expected, found = run_unoptimised(model, noisy=noisy), run_unoptimised(other, noisy=noisy)
-        for one, another in zip(expected, found, strict=True):
+        expected, results = run_unoptimised(model, noisy=noisy), run_unoptimised(other, noisy=noisy)
+        for one, another in zip(expected, results, strict=True):
             # Sums in another order, relative to numbers of any size.
             np.testing.assert_allclose(another, one, atol=1e-5 * max(np.abs(one).max(), 1.0))
 
@@ -144,13 +144,13 @@ def test_images_are_reordered_for_scales_alone(tmp_path: Path, classes: int | No
     )
     network = with_random_weights(build_unet(shape))
     exporter = exporter_of(network, num_classes=shape.num_classes)
-    made = optimised_step(exporter.graph("sampler"), tmp_path)
+    counts = optimised_step(exporter.graph("sampler"), tmp_path)
     residual_blocks = 2 * 2 + 1 + 2 * 2
     # After the scale and shift of each block; before the embedding's convolutions; the input.
-    assert made["ReorderInput"] <= residual_blocks + 4
+    assert counts["ReorderInput"] <= residual_blocks + 4
     # The means of two normalisations each have one channel; the embedding has three parts.
-    assert made["ReorderOutput"] <= 2 * residual_blocks + 1 + residual_blocks + 6
-    assert not made["ReduceMean"]
+    assert counts["ReorderOutput"] <= 2 * residual_blocks + 1 + residual_blocks + 6
+    assert not counts["ReduceMean"]
     # Sums of residuals are part of the convolutions, and need no Reshape.
-    assert made["Add"] <= residual_blocks + 12
-    assert made["Reshape"] <= 4
+    assert counts["Add"] <= residual_blocks + 12
+    assert counts["Reshape"] <= 4

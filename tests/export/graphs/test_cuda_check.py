@@ -26,15 +26,15 @@ def check(exporter: OnnxExporter, name: str) -> CudaCheck:
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "float16"])
 def test_every_step_of_our_network_runs_on_a_gpu(small_exporter: Exporter, half: bool) -> None:
     names = {*GRAPHS, *MORE_GRAPHS} - {"noise"}
-    made = {name: check(small_exporter(half=half), name) for name in names}
-    assert made == dict.fromkeys(names, CudaCheck((), 0))
+    checks = {name: check(small_exporter(half=half), name) for name in names}
+    assert checks == dict.fromkeys(names, CudaCheck((), 0))
 
 
 def test_fresh_noise_is_counted_apart(small_exporter: Exporter) -> None:
-    made = check(small_exporter(eta=1.0), "sampler")
-    assert made.fallbacks == ()
+    result = check(small_exporter(eta=1.0), "sampler")
+    assert result.fallbacks == ()
     # Threefry has a xor and a shift in each of 20 rounds.
-    assert made.noise_nodes >= 40
+    assert result.noise_nodes >= 40
 
 
 def test_an_activation_without_a_kernel_is_named(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def graph(*nodes: onnx.NodeProto) -> onnx.ModelProto:
 
 def test_what_stays_in_the_cpus_memory_is_not_copied() -> None:
     """A shape is made there, and Expand reads it there."""
-    made = check_cuda(
+    result = check_cuda(
         graph(
             helper.make_node("Shape", ["x"], ["shape"]),
             helper.make_node("BitwiseNot", ["shape"], ["not"], name="not"),
@@ -69,14 +69,14 @@ def test_what_stays_in_the_cpus_memory_is_not_copied() -> None:
         ),
         64,
     )
-    assert made.fallbacks == (
+    assert result.fallbacks == (
         Fallback("not", "BitwiseNot", "int64", image_sized=False, copies=False),
         Fallback("again", "BitwiseNot", "int64", image_sized=False, copies=False),
     )
 
 
 def test_a_kernel_for_other_types_is_none() -> None:
-    made = check_cuda(
+    result = check_cuda(
         graph(
             helper.make_node("Cast", ["x"], ["whole"], to=TensorProto.INT64),
             helper.make_node("Relu", ["whole"], ["positive"], name="relu"),
@@ -84,4 +84,4 @@ def test_a_kernel_for_other_types_is_none() -> None:
         ),
         64,
     )
-    assert made.fallbacks == (Fallback("relu", "Relu", "int64", image_sized=True, copies=True),)
+    assert result.fallbacks == (Fallback("relu", "Relu", "int64", image_sized=True, copies=True),)

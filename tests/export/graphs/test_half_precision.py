@@ -82,14 +82,14 @@ def noise(batch: int, size: int = SIZE) -> np.ndarray:
     return np.random.default_rng(batch).standard_normal((batch, size, size, 3)).astype(np.float32)
 
 
-def check_close(expected: np.ndarray, found: np.ndarray) -> None:
+def check_close(expected: np.ndarray, output: np.ndarray) -> None:
     """Within 0.4% of the largest output.
 
     float16 rounds by up to one part in 2,048, 0.05%. Errors of neighbours are independent, so that
     some fifty operators one after another make a few such parts of them.
     """
-    assert np.isfinite(found).all()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=0.004 * np.abs(expected).max())
+    assert np.isfinite(output).all()
+    np.testing.assert_allclose(output, expected, rtol=0, atol=0.004 * np.abs(expected).max())
 
 
 def types(model: onnx.ModelProto) -> dict[str, int]:
@@ -102,9 +102,9 @@ def types(model: onnx.ModelProto) -> dict[str, int]:
 
 def operands(model: onnx.ModelProto, operator: str) -> set[int]:
     """Element types of all inputs of all nodes of one kind."""
-    known = types(model)
+    dtypes = types(model)
     nodes = [node for node in model.graph.node if node.op_type == operator]
-    return {known[name] for node in nodes for name in node.input if name}
+    return {dtypes[name] for node in nodes for name in node.input if name}
 
 
 @pytest.fixture(scope="module")
@@ -238,9 +238,9 @@ def test_angles_of_timesteps_keep_their_digits(weighted: str) -> None:
         column=np.array([-1, 1]),
         image=np.array([-1, 1, 1, 1]),
     )
-    found = run(half_precision(graph), ZEROS, TIMESTEPS)
+    output = run(half_precision(graph), ZEROS, TIMESTEPS)
     # Half the distance of float16's numbers below 1.
-    np.testing.assert_allclose(found.ravel(), np.sin(0.77 * TIMESTEPS), atol=2.0**-12 + 1e-4)
+    np.testing.assert_allclose(output.ravel(), np.sin(0.77 * TIMESTEPS), atol=2.0**-12 + 1e-4)
 
 
 def test_a_constant_that_both_precisions_take_is_there_in_both() -> None:
@@ -253,9 +253,9 @@ def test_a_constant_that_both_precisions_take_is_there_in_both() -> None:
         constant=np.array(0.777, np.float32),
         image=np.array([-1, 1, 1, 1]),
     )
-    found = run(half_precision(graph), ZEROS, TIMESTEPS)
+    output = run(half_precision(graph), ZEROS, TIMESTEPS)
     expected = np.cos(np.float32(0.777) * TIMESTEPS)
-    np.testing.assert_allclose(found.ravel(), expected, atol=2.0**-12 + 1e-4)
+    np.testing.assert_allclose(output.ravel(), expected, atol=2.0**-12 + 1e-4)
 
 
 def test_bounds_beyond_float16_become_its_own() -> None:
@@ -265,8 +265,8 @@ def test_bounds_beyond_float16_become_its_own() -> None:
         largest=np.array(np.finfo(np.float32).max, np.float32),
     )
     noisy = np.array([-1, 0.5, 2, 60000], np.float32).reshape(4, 1, 1, 1)
-    expected, found = both(graph, noisy, TIMESTEPS)
-    np.testing.assert_array_equal(found, expected)
+    expected, output = both(graph, noisy, TIMESTEPS)
+    np.testing.assert_array_equal(output, expected)
 
 
 def test_weights_beyond_float16_are_refused_by_name() -> None:

@@ -75,11 +75,11 @@ def einsum(graph: Graph) -> None:
     order = [letters.index(letter) for letter in left]
     graph.add("Transpose", [name], tuple(shape[i] for i in order), perm=order)
     right = "".join(x if x in over or x == "a" else x.upper() for x in letters)
-    made = "a" + "".join(graph.draw(st.permutations(sorted((set(left) ^ set(right)) - {"a"}))))
+    axes = "a" + "".join(graph.draw(st.permutations(sorted((set(left) ^ set(right)) - {"a"}))))
     sizes = dict(zip(letters, shape, strict=True))
     turned, image = f"v{len(graph.nodes) - 1}", f"v{len(graph.nodes) - 2}"
-    shape = tuple(sizes[letter.lower()] for letter in made)
-    graph.add("Einsum", [turned, image], shape, equation=f"{left},{right}->{made}")
+    shape = tuple(sizes[letter.lower()] for letter in axes)
+    graph.add("Einsum", [turned, image], shape, equation=f"{left},{right}->{axes}")
     del graph.shapes[turned]
 
 
@@ -135,7 +135,7 @@ def test_the_numbers_stay_the_same(data: st.DataObject, length: int) -> None:
     model = drawn_model(graph, "x", [last])
     x = np.random.default_rng(0).standard_normal((2, 4, 6, 3)).astype(np.float32) / 4
     (expected,) = run_unoptimised(model, x=x)
-    (found,) = run_unoptimised(without_transposes(model), x=x)
-    assert found.shape == expected.shape
+    (result,) = run_unoptimised(without_transposes(model), x=x)
+    assert result.shape == expected.shape
     # Sums in another order, relative to numbers of any size.
-    np.testing.assert_allclose(found, expected, atol=1e-5 * max(np.abs(expected).max(), 1.0))
+    np.testing.assert_allclose(result, expected, atol=1e-5 * max(np.abs(expected).max(), 1.0))

@@ -73,10 +73,10 @@ def check_numbers(model: keras.Model, graph: onnx.ModelProto) -> None:
     for batch in (1, 3):
         noisy = np.random.default_rng(batch).standard_normal((batch, 8, 12, 3)).astype(np.float32)
         time = np.linspace(0, 1, batch, dtype=np.float32)
-        found = np.asarray(session.run(None, {"noisy": noisy, "t": time})[0])
+        output = np.asarray(session.run(None, {"noisy": noisy, "t": time})[0])
         expected = model([noisy, time]).numpy()
         # Float32 kernels of two libraries, relative to outputs of any size.
-        np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+        np.testing.assert_allclose(output, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def transposes(graph: onnx.ModelProto) -> int:
@@ -204,10 +204,10 @@ def test_a_layer_that_cannot_be_baked_is_named(function: Callable, expected: str
 def lowered() -> list[Any]:
     """Layers that are lowered while converting."""
     convolution = layers.Conv2D(16, 3, groups=4)
-    made = [layers.GroupNormalization(4), layers.UpSampling2D(), convolution]
-    for layer in made:
+    examples = [layers.GroupNormalization(4), layers.UpSampling2D(), convolution]
+    for layer in examples:
         layer.build((None, 8, 12, 16))
-    return made
+    return examples
 
 
 def traced_operators(lowered: list[Any]) -> Counter[str]:

@@ -136,8 +136,8 @@ def test_the_first_of_equal_outputs_is_the_original(original: int) -> None:
     outputs = [tensor(name, TensorProto.FLOAT, ["N"]) for name in (*names, "square")]
     graph = helper.make_graph(nodes, "g", [tensor("x", TensorProto.FLOAT, ["N"])], outputs)
     copy_first_outputs(graph)
-    made = [(node.op_type, list(node.input), list(node.output)) for node in graph.node]
-    assert made == [
+    contents = [(node.op_type, list(node.input), list(node.output)) for node in graph.node]
+    assert contents == [
         ("Neg", ["x"], ["a"]),
         ("Mul", ["a", "a"], ["square"]),
         ("Identity", ["a"], ["b"]),
@@ -149,7 +149,7 @@ def test_the_first_of_equal_outputs_is_the_original(original: int) -> None:
 def test_another_process_makes_the_same_files() -> None:
     """All graphs, one loop back among them, of a network with layers that merge."""
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
-    made = subprocess.run(
+    process = subprocess.run(
         [sys.executable, small_graphs.__file__],
         env=environment,
         capture_output=True,
@@ -157,4 +157,4 @@ def test_another_process_makes_the_same_files() -> None:
         timeout=300,
         check=True,
     )
-    assert made.stdout == small_graphs.digests()
+    assert process.stdout == small_graphs.digests()

@@ -80,8 +80,8 @@ def drawn_network(draw: Draw) -> keras.Model:
             lower = lower + layers.Reshape((height // 2, width // 2, features))(tokens)
         upper = UP[draw(st.sampled_from(sorted(UP)))](features)(block(lower))
         x = block(layers.Dense(features)(layers.Concatenate()([upper, x])))
-    made = keras.Model([noisy, condition], layers.Conv2D(channels, 3, padding="same")(x))
-    return with_random_weights(made, draw(st.integers(0, 99)))
+    network = keras.Model([noisy, condition], layers.Conv2D(channels, 3, padding="same")(x))
+    return with_random_weights(network, draw(st.integers(0, 99)))
 
 
 def drawn_sampling(draw: Draw, network: keras.Model) -> Sampling:
@@ -114,7 +114,7 @@ def test_all_forms_agree(data: st.DataObject, steps: int, batch: int) -> None:
     session = onnxruntime.InferenceSession(
         exporter.graph("sampler").SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    found = session.run(None, {"seeds": seeds, "steps": np.array(steps)})[0]
+    images = session.run(None, {"seeds": seeds, "steps": np.array(steps)})[0]
     saved = signatures.sampler.function(tf.constant(seeds), tf.constant(steps, tf.int64))["images"]
 
     def predict(noisy: np.ndarray, condition: np.ndarray) -> np.ndarray:
@@ -128,9 +128,9 @@ def test_all_forms_agree(data: st.DataObject, steps: int, batch: int) -> None:
         clip=sampling.denoiser.clip,
         image_dtype="float32",
     )
-    known = essentials(signatures, baking, network.count_params())
+    description = essentials(signatures, baking, network.count_params())
     noise = reference_noise(seeds.tolist(), signatures.shape)
-    expected = reference_of(known, predict).from_noise(noise, steps, seeds.tolist())
+    expected = reference_of(description, predict).from_noise(noise, steps, seeds.tolist())
     # What a bundle in float is held to; predicted noise would magnify differences beyond it.
-    np.testing.assert_allclose(np.asarray(found), np.asarray(saved), atol=1e-3)
-    np.testing.assert_allclose(np.asarray(found), expected, atol=1e-3)
+    np.testing.assert_allclose(np.asarray(images), np.asarray(saved), atol=1e-3)
+    np.testing.assert_allclose(np.asarray(images), expected, atol=1e-3)

@@ -73,8 +73,8 @@ def test_a_number_per_channel_becomes_a_row_of_the_image() -> None:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    found = np.asarray(session.run(None, {"x": images})[0])
-    np.testing.assert_array_equal(found, images * std + mean)
+    result = np.asarray(session.run(None, {"x": images})[0])
+    np.testing.assert_array_equal(result, images * std + mean)
 
 
 def test_a_constant_along_another_axis_stays_as_it_is() -> None:

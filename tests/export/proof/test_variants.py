@@ -156,6 +156,15 @@ def test_unrolled_graphs_have_no_control_flow(batch: int | None) -> None:
     assert np.abs(images.astype(int) - looped).max() <= 1
 
 
+def test_only_unrolled_graphs_have_a_fixed_batch(tmp_path: Path) -> None:
+    graphs = ("sampler", "denoiser", "noise", "step")
+    small_bundle(tmp_path / "b", unroll_steps=2, batch_size=3, graphs=graphs)
+    with Sampler(tmp_path / "b", device="cpu") as sampler:
+        images = sampler.sample(3, steps=2)
+        *_, (_, stepped) = sampler.stepwise(2, steps=2)
+    assert np.abs(stepped.astype(int) - images[:2]).max() <= 1
+
+
 def test_an_unrolled_graph_is_black_for_other_step_counts(tmp_path: Path) -> None:
     small_bundle(tmp_path / "b", unroll_steps=2)
     (images,) = run_onnx(tmp_path / "b" / "sampler.onnx", seeds=SEEDS, steps=np.array(3))

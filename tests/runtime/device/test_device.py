@@ -156,11 +156,6 @@ def test_the_cpu_is_silent(caplog: pytest.LogCaptureFixture) -> None:
     assert not caplog.records
 
 
-def test_an_unknown_device() -> None:
-    with pytest.raises(DeviceError, match="device='tpu': expected one of auto, cpu, cuda"):
-        usable_device("tpu")
-
-
 def test_a_session_on_its_device_is_accepted() -> None:
     require_device("cuda", BOTH)
     require_device("cpu", (CPU_PROVIDER,))

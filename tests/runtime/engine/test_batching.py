@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from diffkiln.runtime import Sampler
+from diffkiln.runtime.engine import batching
 from diffkiln.runtime.engine.batching import LAST, TOGETHER, BatchSize
 
 GIB = 2**30
@@ -44,10 +46,11 @@ def test_what_a_first_run_costs_does_not_count() -> None:
     assert settled(BatchSize("cuda"), seconds)[-1] == LAST["cuda"]
 
 
-def test_memory_ends_the_growth() -> None:
+def test_memory_ends_the_growth(monkeypatch: pytest.MonkeyPatch) -> None:
     peaks = iter([GIB, 2 * GIB, 4 * GIB])
-    sizes = BatchSize("cpu", available=lambda: 5 * GIB, peak=lambda: next(peaks))
-    assert max(settled(sizes, lambda _: 1.0)) == 8
+    monkeypatch.setattr(batching, "peak_bytes", lambda: next(peaks))
+    monkeypatch.setattr(batching, "available_bytes", lambda: 5 * GIB)
+    assert max(settled(BatchSize("cpu"), lambda _: 1.0)) == 8
 
 
 def test_a_size_that_was_asked_for_stays() -> None:

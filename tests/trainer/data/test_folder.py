@@ -66,7 +66,7 @@ def test_a_fingerprint_follows_from_paths_and_sizes_alone(tmp_path: Path) -> Non
     os.utime(tmp_path / "other" / "a.png", (1, 1))
     changed = list_folder(tmp_path / "other")
     assert changed.fingerprint == other.fingerprint
-    assert changed.state != other.state
+    assert changed.identity != other.identity
     (tmp_path / "other" / "deep" / "b.png").rename(tmp_path / "other" / "c.png")
     assert list_folder(tmp_path / "other").fingerprint != one.fingerprint
     (tmp_path / "one" / "a.png").write_bytes(b"shorter")

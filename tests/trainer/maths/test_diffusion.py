@@ -16,9 +16,9 @@ from diffkiln.trainer.maths.diffusion import (
     training_target,
 )
 from diffkiln.trainer.maths.sampling import Sampling
-from diffkiln.trainer.maths.schedules import CosineSchedule, ddpm_linear
+from diffkiln.trainer.maths.schedules import CosineSchedule, Rates, ddpm_linear
 
-RATES: dict[str, Any] = {"signal_rate": tf.constant(0.6), "noise_rate": tf.constant(0.8)}
+RATES = Rates(tf.constant(0.6), tf.constant(0.8))
 PIXELS = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
@@ -31,11 +31,9 @@ def oracle(image: tf.Tensor, prediction: str) -> Any:
 
     def network(inputs: Any) -> tf.Tensor:
         noisy, time = inputs
-        signal_rate, noise_rate = CosineSchedule().rates(time[:, None, None, None])
-        noise = (noisy - signal_rate * image) / noise_rate
-        return training_target(
-            prediction, image, noise, signal_rate=signal_rate, noise_rate=noise_rate
-        )
+        rates = CosineSchedule().rates(time[:, None, None, None])
+        noise = (noisy - rates.signal * image) / rates.noise
+        return training_target(prediction, image, noise, rates)
 
     return network
 
@@ -43,9 +41,9 @@ def oracle(image: tf.Tensor, prediction: str) -> Any:
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_a_perfect_prediction_splits_into_image_and_noise(prediction: str) -> None:
     image, noise = normal(1), normal(2)
-    noisy = add_noise(image, noise, **RATES)
-    target = training_target(prediction, image, noise, **RATES)
-    split = split_prediction(prediction, target, noisy, **RATES)
+    noisy = add_noise(image, noise, RATES)
+    target = training_target(prediction, image, noise, RATES)
+    split = split_prediction(prediction, target, noisy, RATES)
     # Rates of 0.6 and 0.8 magnify float32 rounding by less than 2.
     np.testing.assert_allclose(split, (image, noise), atol=2e-6)
 
@@ -53,10 +51,10 @@ def test_a_perfect_prediction_splits_into_image_and_noise(prediction: str) -> No
 def test_targets_are_the_papers() -> None:
     """x_0 = 1, ε = 2 at signal 0.6 and noise 0.8."""
     image, noise = tf.constant(1.0), tf.constant(2.0)
-    targets = [float(training_target(p, image, noise, **RATES)) for p in PREDICTIONS]
+    targets = [float(training_target(p, image, noise, RATES)) for p in PREDICTIONS]
     assert PREDICTIONS == ("noise", "velocity", "image")
     assert targets == pytest.approx([2, 0.6 * 2 - 0.8 * 1, 1])
-    assert float(add_noise(image, noise, **RATES)) == pytest.approx(0.6 * 1 + 0.8 * 2)
+    assert float(add_noise(image, noise, RATES)) == pytest.approx(0.6 * 1 + 0.8 * 2)
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
@@ -79,9 +77,9 @@ def test_clipping_keeps_pixels_in_range_and_the_equation_true() -> None:
     denoiser = Denoiser(lambda inputs: 9 * inputs[0], CosineSchedule(), "image", *PIXELS)
     noisy, time = normal(1), tf.fill([4], 0.5)
     image, noise = denoiser(noisy, time)
-    signal_rate, noise_rate = CosineSchedule().rates(tf.constant(0.5))
+    rates = CosineSchedule().rates(tf.constant(0.5))
     assert float(tf.reduce_max(tf.abs(image))) == 2
-    np.testing.assert_allclose(signal_rate * image + noise_rate * noise, noisy, atol=1e-5)
+    np.testing.assert_allclose(add_noise(image, noise, rates), noisy, atol=1e-5)
 
 
 def test_without_clipping_the_prediction_is_unchanged() -> None:
@@ -116,9 +114,9 @@ def test_uint8_is_rounded() -> None:
 def test_unknown_names_are_refused() -> None:
     message = "^prediction=score: expected one of noise, velocity, image"
     with pytest.raises(InputError, match=message):
-        training_target("score", normal(1), normal(2), **RATES)
+        training_target("score", normal(1), normal(2), RATES)
     with pytest.raises(InputError, match=message):
-        split_prediction("score", normal(1), normal(2), **RATES)
+        split_prediction("score", normal(1), normal(2), RATES)
     with pytest.raises(InputError, match=message):
         Denoiser(tf.identity, CosineSchedule(), "score", *PIXELS)
     with pytest.raises(InputError, match=r"^conditioning=sigma: expected one of time, timestep"):

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,12 +29,16 @@ from diffkiln.trainer.run.directory import Best, RunDirectory
 HALVED = Denoiser(
     lambda inputs: 0.5 * inputs[0], CosineSchedule(), "image", (0.5,) * 3, (0.25,) * 3
 )
-KID = {"kid_every_steps": 4, "kid_images": 8}
+KID: dict[str, Any] = {"kid_every_steps": 4, "kid_images": 8}
 
 
 def flowers(train: int, evaluation: int) -> ImageData:
     images = synthetic_flowers(train + evaluation, image_size=16, seed=0)
-    return ImageData(Images.of(images[:train]), Images.of(images[train:]), "")
+    kept, held_out = (
+        Images(len(part), 16, cache=None, decode=part.__getitem__)
+        for part in (images[:train], images[train:])
+    )
+    return ImageData(kept, held_out, "")
 
 
 def quality(**settings: int) -> Quality:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from diffkiln.trainer.config import LEARNING_RATE_DECAYS, LOSS_WEIGHTINGS, PREDICTIONS
 from diffkiln.trainer.maths.diffusion import add_noise, split_prediction, training_target
+from diffkiln.trainer.maths.schedules import Rates
 from diffkiln.trainer.training.recipe import (
     LearningRate,
     ema_decay,
@@ -20,12 +21,12 @@ from diffkiln.trainer.training.recipe import (
 )
 
 ANGLES = np.linspace(0.05, math.pi / 2 - 0.05, 9).astype(np.float32)
-SIGNAL, NOISE = tf.cos(ANGLES), tf.sin(ANGLES)
-SNR = (SIGNAL / NOISE) ** 2
+RATES = Rates(tf.cos(ANGLES), tf.sin(ANGLES))
+SNR = (RATES.signal / RATES.noise) ** 2
 
 
 def weight(weighting: str, prediction: str) -> np.ndarray:
-    return loss_weight(weighting, prediction, SIGNAL, NOISE).numpy()
+    return loss_weight(weighting, prediction, RATES).numpy()
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
@@ -46,17 +47,16 @@ def test_min_snr_is_the_papers() -> None:
 def test_a_weighting_makes_all_predictions_one_loss(weighting: str) -> None:
     """Networks that see the same x̂_0 have the same error, whatever they put out."""
     image, noise, error = (tf.random.stateless_normal((9,), (0, i)) for i in range(3))
-    rates = {"signal_rate": SIGNAL, "noise_rate": NOISE}
-    noisy = add_noise(image, noise, SIGNAL, NOISE)
+    noisy = add_noise(image, noise, RATES)
     seen = image + 0.1 * error
-    seen_noise = (noisy - SIGNAL * seen) / NOISE
+    seen_noise = (noisy - RATES.signal * seen) / RATES.noise
     losses = []
     for prediction in PREDICTIONS:
-        output = training_target(prediction, seen, seen_noise, **rates)
+        output = training_target(prediction, seen, seen_noise, RATES)
         np.testing.assert_allclose(
-            split_prediction(prediction, output, noisy, **rates)[0], seen, 1e-3
+            split_prediction(prediction, output, noisy, RATES)[0], seen, 1e-3
         )
-        target = training_target(prediction, image, noise, **rates)
+        target = training_target(prediction, image, noise, RATES)
         losses.append(weight(weighting, prediction) * np.square(output - target))
     # Differences of numbers of size 1 in float32, squared.
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
@@ -66,8 +66,8 @@ def test_a_weighting_makes_all_predictions_one_loss(weighting: str) -> None:
 @pytest.mark.parametrize("weighting", LOSS_WEIGHTINGS)
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_weights_are_finite_at_the_ends_of_a_schedule(weighting: str, prediction: str) -> None:
-    ends = tf.constant([0.0, 1.0]), tf.constant([1.0, 0.0])
-    assert np.isfinite(loss_weight(weighting, prediction, *ends)).all()
+    ends = Rates(tf.constant([0.0, 1.0]), tf.constant([1.0, 0.0]))
+    assert np.isfinite(loss_weight(weighting, prediction, ends)).all()
 
 
 @given(st.integers(1, 70), st.floats(0, 1, exclude_max=True, width=32))

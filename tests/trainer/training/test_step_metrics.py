@@ -15,16 +15,9 @@ def update(
     losses: list[float],
     times: list[float],
     norm: float = 1.0,
-    *,
-    skips_overflow: bool = False,
 ) -> None:
-    metrics.update(
-        tf.constant(step, tf.int64),
-        tf.constant(losses),
-        tf.constant(times),
-        tf.constant(norm),
-        skips_overflow=skips_overflow,
-    )
+    values = (tf.constant(value) for value in (losses, times, norm))
+    metrics.update(tf.constant(step, tf.int64), *values)
 
 
 def test_means_are_over_all_steps_and_start_again() -> None:
@@ -40,8 +33,8 @@ def test_means_are_over_all_steps_and_start_again() -> None:
 
 
 def test_an_overflow_is_no_part_of_the_gradients_mean() -> None:
-    metrics = StepMetrics()
-    update(metrics, 1, [1.0], [0.5], norm=math.inf, skips_overflow=True)
+    metrics = StepMetrics(skips_overflow=True)
+    update(metrics, 1, [1.0], [0.5], norm=math.inf)
     update(metrics, 2, [1.0], [0.5], norm=3.0)
     assert metrics.take()["gradient_norm"] == 3.0
     assert metrics.breakdown is None

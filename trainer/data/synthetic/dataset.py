@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import ImageFilter
 
@@ -34,14 +35,13 @@ def flowers_of(
 ) -> Iterator[tuple[NDArray[np.uint8], int]]:
     """Yield drawn flowers uint8 [image_size, image_size, 3] by number, and their place in SPECIES.
 
-    A flower depends on (seed, number, image_size) alone; at another image_size the same flower
-    appears.
+    A flower depends on (seed, number) alone: another image_size shows the same flower.
     """
     for number in numbers:
         yield _picture(np.random.default_rng([seed, number]), image_size)
 
 
-def _picture(random: np.random.Generator, image_size: int) -> tuple[NDArray[np.uint8], int]:
+def _picture(random: Generator, image_size: int) -> tuple[NDArray[np.uint8], int]:
     # The light comes from above, from the left or the right, but never straight down.
     light_angle = -math.pi / 2 + random.choice((-1, 1)) * random.uniform(0.4, 1.1)
     meadow = colours(_MEADOWS[random.integers(len(_MEADOWS))])
@@ -72,7 +72,7 @@ def _picture(random: np.random.Generator, image_size: int) -> tuple[NDArray[np.u
     return np.asarray(to_picture(canvas).reduce(_SUPERSAMPLING)), label
 
 
-def _meadow(random: np.random.Generator, colour: list[Floats], side: int) -> Floats:
+def _meadow(random: Generator, colour: list[Floats], side: int) -> Floats:
     """Return a soft gradient from far (above) to near (below), [3, side, side]."""
     x, y = grid(side)
     depth = y + random.uniform(-0.4, 0.4) * x
@@ -81,9 +81,7 @@ def _meadow(random: np.random.Generator, colour: list[Floats], side: int) -> Flo
     return mix(canvas, colour[2], ramp(horizon, 1.2, depth))
 
 
-def _lights(
-    random: np.random.Generator, canvas: Floats, colour: Floats, light_angle: float
-) -> Floats:
+def _lights(random: Generator, canvas: Floats, colour: Floats, light_angle: float) -> Floats:
     """Paint a glow where the light comes from and discs of light out of focus (bokeh)."""
     x, y = grid(canvas.shape[-1])
     glow = x * math.cos(light_angle) + y * math.sin(light_angle)
@@ -97,7 +95,7 @@ def _lights(
     return canvas
 
 
-def _paint_plant(random: np.random.Generator, canvas: Floats, pose: Pose, ground: Floats) -> Floats:
+def _paint_plant(random: Generator, canvas: Floats, pose: Pose, ground: Floats) -> Floats:
     """Paint a bent stem from the flower to the lower edge with a leaf on each side."""
     x, y = grid(canvas.shape[-1])
     green = mix(ground, _LEAF_GREEN, random.uniform(0.5, 0.9))
@@ -111,9 +109,7 @@ def _paint_plant(random: np.random.Generator, canvas: Floats, pose: Pose, ground
     return mix(canvas, stem, ramp(0.05, 0.03, abs(across)) * (depth > 0))
 
 
-def _paint_leaf(
-    random: np.random.Generator, canvas: Floats, foot: float, side: int, green: Floats
-) -> Floats:
+def _paint_leaf(random: Generator, canvas: Floats, foot: float, side: int, green: Floats) -> Floats:
     x, y = grid(canvas.shape[-1])
     x, y = side * (x - foot), y - random.uniform(0.95, 1.2)
     rise, length = random.uniform(0.3, 0.9), random.uniform(0.8, 1.1)
