@@ -29,12 +29,9 @@ Weights = Mapping[str, NDArray[np.float32]]
 DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
-def imagenet_network(path: Path | None = None) -> FeatureExtractor:
-    """The 1,280 pooled features of each image, by the package's weights or those of a file.
-
-    Raises InputError where the package is not installed.
-    """
-    path = path or _bundled()
+def imagenet_network() -> FeatureExtractor:
+    """The 1,280 pooled features of each image; InputError where the package is not installed."""
+    path = weights_file()
     content, weights = path.read_bytes(), read_weights(path)
 
     @tf.function(reduce_retracing=True)
@@ -48,7 +45,8 @@ def imagenet_network(path: Path | None = None) -> FeatureExtractor:
     )
 
 
-def _bundled() -> Path:
+def weights_file() -> Path:
+    """The file of the installed package; InputError where it is not installed."""
     package = find_spec(PACKAGE)
     if package is None or package.origin is None:
         name = PACKAGE.replace("_", "-")
