@@ -17,12 +17,13 @@ from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.presets import preset_config
 
 # The shared run's length, and how often it writes rows and checkpoints, as settings and flags.
-STEPS = 20
+STEPS = 30
 SAVED: dict[str, Any] = {
     "log_every_steps": 1,
     "checkpoint_every_steps": 2,
     "keep_checkpoints": 2,
     "learning_rate": 0.001,
+    "learning_rate_decay": "inverse_sqrt",  # which depends on all steps before
 }
 SAVED_FLAGS = tuple(f"--{name}={value}" for name, value in SAVED.items())
 

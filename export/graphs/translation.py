@@ -1,10 +1,11 @@
 """TensorFlow to ONNX by tf2onnx, one conversion at a time, the same in every process.
 
 This takes tf2onnx's own steps one by one. So its optimizers can be told not to copy the graph
-before each of them, and equal nodes merge into the same one whatever order they come in.
+before each of them, and nothing depends on the order in which they come upon nodes.
 """
 
 import contextlib
+import itertools
 import logging
 from typing import Any
 
@@ -12,10 +13,12 @@ import numpy as np
 import onnx
 import tensorflow as tf
 from onnx import numpy_helper
-from tf2onnx import tf_loader
+from tf2onnx import tf_loader, utils
 from tf2onnx.convert import tensor_names_from_structed
+from tf2onnx.graph import Node
 from tf2onnx.optimizer import _get_optimizers, optimize_graph
 from tf2onnx.optimizer.merge_duplicated_nodes_optimizer import MergeDuplicatedNodesOptimizer
+from tf2onnx.optimizer.reshape_optimizer import ReshapeOptimizer
 from tf2onnx.tfonnx import process_tf_graph
 
 from .graph import OPSET, add_constant, constants_of, inferred, nodes_of, sizes_of
@@ -31,7 +34,19 @@ class _MergeByScope(MergeDuplicatedNodesOptimizer):
         super()._merge_nodes_that_are_duplicated(nodes_to_process, graph)
 
 
-_OPTIMIZERS = {**_get_optimizers(), "merge_duplication": _MergeByScope}
+class _ReshapesInside(ReshapeOptimizer):
+    """Leaves the Reshape alone that is an output: a Squeeze after it would not reach the output."""
+
+    def _optimize_reshape(self, node: Any, graph: Any) -> bool:
+        inside = set(graph.outputs).isdisjoint(node.output)
+        return inside and super()._optimize_reshape(node, graph)
+
+
+OPTIMIZERS = {
+    **_get_optimizers(),
+    "merge_duplication": _MergeByScope,
+    "reshape_optimizer": _ReshapesInside,
+}
 
 
 def translated(function: Any) -> onnx.ModelProto:
@@ -44,6 +59,7 @@ def translated(function: Any) -> onnx.ModelProto:
         # It would log the operators that it cannot convert, which `conversion` names.
         stack.callback(logger.setLevel, logger.level)
         logger.setLevel(logging.CRITICAL)
+        _number_nodes(stack)
         concrete = function.get_concrete_function()
         try:
             model = _by_tf2onnx(concrete, catch_errors=False)
@@ -54,6 +70,24 @@ def translated(function: Any) -> onnx.ModelProto:
     _correct_resizes(model)
     _fill_in(model.graph, concrete)
     return model
+
+
+def _number_nodes(stack: contextlib.ExitStack) -> None:
+    """Have tf2onnx count names from 1, and order its sets of nodes by when they were first in one.
+
+    Otherwise the names would count on through the process, and a set's order would follow from
+    where its nodes lie in memory.
+    """
+    numbers = itertools.count()
+
+    def number(node: Any) -> int:
+        if not hasattr(node, "number"):
+            node.number = next(numbers)
+        return node.number
+
+    for owner, name, value in ((utils, "INTERNAL_NAME", 1), (Node, "__hash__", number)):
+        stack.callback(setattr, owner, name, getattr(owner, name))
+        setattr(owner, name, value)
 
 
 def _by_tf2onnx(concrete: Any, *, catch_errors: bool) -> onnx.ModelProto:
@@ -73,7 +107,7 @@ def _by_tf2onnx(concrete: Any, *, catch_errors: bool) -> onnx.ModelProto:
             output_names=outputs,
             tensors_to_rename=tensor_names_from_structed(concrete, inputs, outputs),
         )
-        return optimize_graph(converted, catch_errors, _OPTIMIZERS).make_model("converted")
+        return optimize_graph(converted, catch_errors, OPTIMIZERS).make_model("converted")
 
 
 def _fill_in(graph: onnx.GraphProto, concrete: Any) -> None:

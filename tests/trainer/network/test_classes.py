@@ -3,13 +3,11 @@
 import json
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from pictures import picture
-from training_runs import rows, same_weights, train_here
 
 from diffkiln.trainer.config import NetworkConfig, TrainConfig
 from diffkiln.trainer.data.batches import batches
@@ -153,19 +151,6 @@ def test_labels_are_dropped_as_often_as_configured() -> None:
     # Five standard deviations of 10,000 coins.
     assert abs(float(np.mean(kept)) - 0.75) < 5 * np.sqrt(0.25 * 0.75 / 10_000)
     assert (np.asarray(kept) != np.asarray(other)).any()
-
-
-@pytest.mark.slow
-def test_a_run_with_classes_goes_on_to_the_bit(tmp_path: Path) -> None:
-    classes: dict[str, Any] = {"num_classes": 10, "prediction": "image", "log_every_steps": 2}
-    classes |= {"loss_weighting": "velocity", "kid_every_steps": 4, "kid_images": 8}
-    for name, steps in (("whole", 6), ("parts", 3), ("parts", 6)):
-        train_here(tmp_path / name, train_steps=steps, **classes)
-    same_weights(tmp_path / "parts", tmp_path / "whole")
-    kids = {row["step"]: float(row["kid"]) for row in rows(tmp_path / "whole")}
-    assert [step for step, kid in kids.items() if np.isfinite(kid)] == ["4", "6"]
-    _, summary = RunDirectory(tmp_path / "whole").read_config()
-    assert summary.class_names == tuple(SPECIES)
 
 
 def test_a_run_from_before_classes_is_read(tiny_run: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from training_runs import rows, same_weights, train, train_here
 
 from diffkiln.trainer.data.cache import Images
 from diffkiln.trainer.data.load import ImageData
+from diffkiln.trainer.data.synthetic.species import SPECIES
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.schedules import CosineSchedule
@@ -30,6 +31,11 @@ HALVED = Denoiser(
     lambda inputs: 0.5 * inputs[0], CosineSchedule(), "image", (0.5,) * 3, (0.25,) * 3
 )
 KID: dict[str, Any] = {"kid_every_steps": 4, "kid_images": 8}
+CLASSES: dict[str, Any] = {
+    "num_classes": len(SPECIES),
+    "prediction": "image",
+    "loss_weighting": "velocity",
+}
 
 
 def flowers(train: int, evaluation: int) -> ImageData:
@@ -56,9 +62,10 @@ def without_a_cache(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of ten classes, whose pictures are measured."""
     run_dir = tmp_path_factory.mktemp("measured") / "r"
     with contextlib.redirect_stdout(io.StringIO()) as output:
-        train_here(run_dir, train_steps=10, log_every_steps=3, **KID)
+        train_here(run_dir, train_steps=10, log_every_steps=3, **CLASSES, **KID)
     words = r"to step 10\. KID by the features of flower network \(\w{12}\)\."
     assert re.search(words, output.getvalue())
     return run_dir
@@ -89,9 +96,11 @@ def test_the_best_is_that_of_the_lowest_kid(measured: Path) -> None:
 
 @pytest.mark.slow
 def test_measuring_changes_no_weight_and_may_change(tmp_path: Path, measured: Path) -> None:
-    train_here(tmp_path / "r", train_steps=6)
-    train_here(tmp_path / "r", train_steps=10, kid_every_steps=3)
+    train_here(tmp_path / "r", train_steps=6, **CLASSES)
+    train_here(tmp_path / "r", train_steps=10, kid_every_steps=3, **CLASSES)
     same_weights(tmp_path / "r", measured)
+    _, summary = RunDirectory(tmp_path / "r").read_config()
+    assert summary.class_names == tuple(SPECIES)
     best = json.loads((tmp_path / "r" / "best.json").read_text())
     assert best["measure"] == "kid"  # the held-out loss of step 6 says nothing against it
 

@@ -55,6 +55,8 @@ def test_a_run_that_is_ended_again_and_again_goes_on_to_the_same_weights(
     assert step, interrupted
     killed = is_ended_by_a_signal(run_dir, "SIGKILL", status=-9)
     assert "Stopped" not in killed
+    with (run_dir / "metrics.csv").open("a") as file:
+        file.write(f"{STEPS},1")  # as if it had been killed while it wrote a row
     train_here(run_dir, train_steps=STEPS, **SAVED)
     assert f"to step {STEPS}" in capsys.readouterr().out
     same_weights(run_dir, small_run)
