@@ -32,17 +32,13 @@ DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 def imagenet_network() -> FeatureExtractor:
     """The 1,280 pooled features of each image; InputError where the package is not installed."""
     path = weights_file()
-    content, weights = path.read_bytes(), read_weights(path)
+    weights, fingerprint = read_weights(path), hashlib.sha256(path.read_bytes()).hexdigest()
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def of_batch(images: tf.Tensor) -> tf.Tensor:
         return pooled(images, weights)
 
-    return FeatureExtractor(
-        "EfficientNet-Lite0",
-        hashlib.sha256(content).hexdigest(),
-        lambda images: of_batch(tf.constant(images)).numpy(),
-    )
+    return FeatureExtractor("EfficientNet-Lite0", fingerprint, of_batch)
 
 
 def weights_file() -> Path:
@@ -57,11 +53,11 @@ def weights_file() -> Path:
 
 def classes(images: NDArray[np.uint8], weights: Weights) -> NDArray[np.int64]:
     """The ImageNet class, 0 to 999, of each image uint8 [N, S, S, 3]."""
-    logits = pooled(images, weights) @ weights["_fc.weight"].T + weights["_fc.bias"]
+    logits = pooled(tf.constant(images), weights) @ weights["_fc.weight"].T + weights["_fc.bias"]
     return tf.argmax(logits, axis=1).numpy()
 
 
-def pooled(images: tf.Tensor | NDArray[np.uint8], weights: Weights) -> tf.Tensor:
+def pooled(images: tf.Tensor, weights: Weights) -> tf.Tensor:
     """Features float32 [N, 1280] of images uint8 [N, S, S, 3], resized to 224×224.
 
     EfficientNet-B0 (arXiv 1905.11946) without squeeze-and-excitation, and with ReLU6.
@@ -93,7 +89,7 @@ def _convolved(x: tf.Tensor, kernel: NDArray[np.float32], stride: int = 1) -> tf
 def _normalised(x: tf.Tensor, weights: Weights, name: str) -> tf.Tensor:
     """Batch normalisation by the running statistics."""
     names = ("running_mean", "running_var", "bias", "weight")
-    mean, variance, offset, scale = (weights[f"{name}.{each}"] for each in names)
+    mean, variance, offset, scale = (tf.constant(weights[f"{name}.{each}"]) for each in names)
     return tf.nn.batch_normalization(x, mean, variance, offset, scale, 1e-3)
 
 
