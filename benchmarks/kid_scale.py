@@ -3,7 +3,7 @@
     python benchmarks/kid_scale.py --data_dir=DATA
 
 Each set is compared with the validation pictures of Oxford Flowers, by the features that training
-uses.
+uses, and with --imagenet by those of a network for ImageNet too.
 """
 
 from collections.abc import Iterator
@@ -12,19 +12,15 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 from flowers import flowers
-from numpy.typing import NDArray
+from measures import Pictures, measures, with_error
 from PIL import Image, ImageFilter
-
-from diffkiln.trainer.quality.features import extractor
-from diffkiln.trainer.quality.kid import kid
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "folder of the prepared oxford_flowers102", required=True)
 flags.DEFINE_string("kid_weights", None, "InceptionV3's weights, as for diffkiln-train")
+flags.DEFINE_bool("imagenet", False, "measure by the features of a network for ImageNet too")
 flags.DEFINE_integer("image_size", 64, "height and width in pixels", lower_bound=8)
 flags.DEFINE_integer("images", 1020, "most pictures of each set", lower_bound=4)
-
-Pictures = NDArray[np.uint8]
 
 
 def pictures(split: str) -> Pictures:
@@ -48,12 +44,14 @@ def compared(train: Pictures) -> Iterator[tuple[str, Pictures]]:
 
 
 def main(_: list[str]) -> None:
-    features = extractor(Path(FLAGS.kid_weights) if FLAGS.kid_weights else None)
-    held_out = features(pictures("validation"))
-    print(f"KID from {len(held_out):,} validation pictures by {features}")
+    held_out = pictures("validation")
+    weights = Path(FLAGS.kid_weights) if FLAGS.kid_weights else None
+    ways = measures(held_out, imagenet=FLAGS.imagenet, kid_weights=weights)
+    print(f"KID from {len(held_out):,} validation pictures")
+    print(" " * 32, *(f"{measure.features!s:>38}" for measure in ways))
     for name, images in compared(pictures("train")):
-        distance = kid(features(images), held_out)
-        print(f"  {name:32} {distance.mean:9.4f} ± {distance.standard_error:.4f}", flush=True)
+        distances = (f"{with_error(measure(images)):>38}" for measure in ways)
+        print(f"{name:32}", *distances, flush=True)
 
 
 if __name__ == "__main__":

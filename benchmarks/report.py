@@ -14,6 +14,7 @@ import numpy as np
 from absl import app, flags
 from flowers import flowers
 from held_out import velocity_error
+from measures import Measure, measures, with_error
 from numpy.typing import NDArray
 from report_model import Model, Pictures, Way, levels
 from report_runs import Run, draw
@@ -21,8 +22,7 @@ from report_runs import Run, draw
 from diffkiln.runtime.engine.slerp import slerp
 from diffkiln.runtime.output.images import grid, save_png
 from diffkiln.trainer.maths.schedules import make_schedule
-from diffkiln.trainer.quality.features import FeatureExtractor, extractor
-from diffkiln.trainer.quality.kid import kid
+from diffkiln.trainer.quality.features import extractor
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("bundle", None, "folder that diffkiln-export wrote", required=True)
@@ -30,6 +30,7 @@ flags.DEFINE_string("data_dir", None, "folder of the prepared oxford_flowers102"
 flags.DEFINE_list("run_dir", [], "runs whose learning curves are drawn, by name")
 flags.DEFINE_list("average_run_dir", [], "runs to draw with and without the average of weights")
 flags.DEFINE_list("prediction_run_dir", [], "runs that differ only in their prediction")
+flags.DEFINE_bool("imagenet", False, "measure KID by a network for ImageNet too")
 flags.DEFINE_list("parts", None, "make only these parts; by default all that the flags allow")
 flags.DEFINE_integer("images", 512, "samples that each KID is measured on", lower_bound=4)
 flags.DEFINE_integer("ancestral_images", 64, "samples of 1,000 ancestral steps", lower_bound=4)
@@ -48,11 +49,20 @@ def photographs(split: str) -> tuple[Pictures, NDArray[np.int64]]:
     return flowers(split, FLAGS.data_dir)
 
 
-def validation() -> tuple[FeatureExtractor, NDArray, NDArray[np.int64]]:
-    """The extractor, and the features and the classes of the validation pictures."""
-    features = extractor(None)
+def validation() -> tuple[list[Measure], NDArray[np.int64]]:
+    """What measures distances to the validation pictures, and the classes of these."""
     pictures, classes = photographs("validation")
-    return features, features(pictures), classes
+    return measures(pictures, imagenet=FLAGS.imagenet), classes
+
+
+def by_networks(ways: Sequence[Measure]) -> str:
+    """The heads of columns of KID."""
+    return " | ".join(f"KID by {measure.features.name}" for measure in ways)
+
+
+def distances_to(ways: Sequence[Measure], drawn: Pictures) -> str:
+    """Columns of KID with its standard error."""
+    return " | ".join(with_error(measure(drawn)) for measure in ways)
 
 
 def spread(values: NDArray, count: int) -> NDArray:
@@ -117,11 +127,12 @@ def moved(model: Model) -> None:
 
 def measured(model: Model) -> Iterator[str]:
     """A table of KID for each way, by samples of the classes of the validation pictures."""
-    features, reference, classes = validation()
-    yield f"KID by the features of {features}, on {FLAGS.images} samples."
+    measured_by, classes = validation()
+    networks = " and ".join(str(measure.features) for measure in measured_by)
+    yield f"KID by the features of {networks}, on {FLAGS.images} samples."
     yield ""
-    yield "| way | KID | evaluations | seconds |"
-    yield "| --- | --- | --- | --- |"
+    yield f"| way | {by_networks(measured_by)} | evaluations | seconds |"
+    yield "| --- " * (3 + len(measured_by)) + "|"
     ways = [
         *(Way(steps, solver) for solver in SOLVERS for steps in STEPS),
         *(
@@ -137,21 +148,15 @@ def measured(model: Model) -> Iterator[str]:
     for way in ways:
         count = FLAGS.ancestral_images if way.steps == 1000 else FLAGS.images
         drawn = model.draw(way, np.arange(count), spread(classes, count))
-        distance = distance_to(reference, features(drawn.pictures))
+        distance = distances_to(measured_by, drawn.pictures)
         row = f"| {way} | {distance} | {way.evaluations} | {drawn.seconds:.2f} |"
         print(row, flush=True)
         yield row
 
 
-def distance_to(reference: NDArray, features: NDArray) -> str:
-    """KID with its standard error."""
-    distance = kid(features, reference)
-    return f"{distance.mean:.3f} ± {distance.standard_error:.3f}"
-
-
 def of_runs(model: Model) -> Iterator[str]:
     """A table of KID of runs by their prediction and by their weights; with pictures of each."""
-    features, reference, classes = validation()
+    measured_by, classes = validation()
     labels = spread(classes, FLAGS.images)
     noise = model.noise(np.arange(FLAGS.images))
     predictions = [Run(Path(folder)) for folder in FLAGS.prediction_run_dir]
@@ -170,14 +175,14 @@ def of_runs(model: Model) -> Iterator[str]:
             )
         ],
     }
-    yield "| run | KID |"
-    yield "| --- | --- |"
+    yield f"| run | {by_networks(measured_by)} |"
+    yield "| --- " * (1 + len(measured_by)) + "|"
     for name, denoisers in compared.items():
         shown = []
         for described, denoiser in denoisers:
             pictures = draw(denoiser, noise, labels)
             shown.append(pictures[SHOWN])
-            row = f"| {described} | {distance_to(reference, features(pictures))} |"
+            row = f"| {described} | {distances_to(measured_by, pictures)} |"
             print(row, flush=True)
             yield row
         if shown:
