@@ -139,11 +139,11 @@ def _reshape(call: Call) -> Shape:
     if not call.whole("allowzero", 0):
         sizes = [fact.shape[k] if _is(size, 0) else size for k, size in enumerate(sizes)]
     unknown = [k for k, size in enumerate(sizes) if size is None or _is(size, -1)]
-    known = _without(sizes, unknown)
+    others = _without(sizes, unknown)
     # In place of a size that is 0 when the graph is run, onnxruntime takes another.
-    if len(unknown) > 1 or any(isinstance(size, Rows) and size.least < 1 for size in known):
+    if len(unknown) > 1 or any(isinstance(size, Rows) and size.least < 1 for size in others):
         raise call.unfit("into a shape that is not computed of shapes and constants")
-    elements, needed = product(fact.shape), product(known)
+    elements, needed = product(fact.shape), product(others)
     if unknown:
         sizes[unknown[0]] = divided(elements, needed)
     else:

@@ -83,7 +83,7 @@ test("another bundle takes the place of the first, which was busy", async ({ pag
   await page.getByLabel("Or its address").fill("bare.bundle/bundle.json");
   await page.getByRole("button", { name: "Open", exact: true }).click();
   await expect(page.locator("#summary")).toHaveText(/^bare\.bundle/);
-  // So that a reload, or whoever gets the link, has the same.
+  // So that a reload or a link opens the same page.
   await expect(page).toHaveURL(/\?bundle=bare\.bundle/);
   await expect(page.locator("#generate .tile")).toHaveCount(0);
   await expectStatus(page, "Ready");
