@@ -116,11 +116,11 @@ def _model() -> Model:
 
 
 def _signal_rates() -> tuple[float, float]:
-    largest, least = FLAGS.max_signal_rate, FLAGS.min_signal_rate
-    check_signal_rates(largest, least)
-    if FLAGS.schedule != "cosine" and (largest, least) != (0.95, 0.02):
-        raise InputError(f"--max_signal_rate: {FLAGS.schedule} has no such setting; leave it out")
-    return largest, least
+    for name in ("max_signal_rate", "min_signal_rate"):
+        if FLAGS.schedule != "cosine" and FLAGS[name].present:
+            raise InputError(f"--{name}: {FLAGS.schedule} has no such setting; leave it out")
+    check_signal_rates(FLAGS.max_signal_rate, FLAGS.min_signal_rate)
+    return FLAGS.max_signal_rate, FLAGS.min_signal_rate
 
 
 def _numbers(name: str, texts: Any) -> tuple[float, ...]:

@@ -35,16 +35,24 @@ def test_a_keras_file_from_the_command_line(command: Command, tmp_path: Path) ->
     assert "trajectory.onnx to float64 reference" in verified.stdout
 
 
+NUMBERS = ("--network=no.keras", "--pixel_mean=0.5", "--pixel_std=0.5")
+
+
 @pytest.mark.parametrize(
     ("flags", "status", "words"),
     [
-        (("--network=no.keras", "--pixel_mean=0.5", "--pixel_std=0.5"), 1, "no.keras: no such"),
+        (NUMBERS, 1, "no.keras: no such"),
         (("--network=no.keras", "--pixel_std=0.5"), 2, "--pixel_mean: missing"),
         (("--network=no.keras", "--pixel_mean=grey", "--pixel_std=1"), 2, "--pixel_mean=grey"),
         (
             ("--run_dir=r", "--prediction=noise"),
             2,
             "--prediction=noise: config.json of the run says it",
+        ),
+        (
+            (*NUMBERS, "--schedule=ddpm_linear", "--min_signal_rate=0.02"),
+            2,
+            "--min_signal_rate: ddpm_linear has no such setting; leave it out",
         ),
         (("--run_dir=r", "--network=n.keras"), 2, "--network: cannot be combined with --run_dir"),
         ((), 2, "--run_dir: expected the folder of a diffkiln-train run, or else --network"),
