@@ -129,8 +129,8 @@ def create_session(
 ) -> Session:
     """Load a graph: for "auto" on CUDA if possible, otherwise on the CPU.
 
-    `device` overrules that of the settings. `replay` is for a graph without control flow: CUDA
-    captures and replays its kernels if onnxruntime can do that.
+    `device` takes precedence over the settings' own. With `replay`, CUDA captures the kernels of a
+    graph without control flow and replays them, if onnxruntime can do that.
 
     Raises BundleError if the graph is damaged or differs from the manifest, DeviceError with the
     reason if it does not get its device, or if "cuda" would leave some of its nodes to the CPU.
