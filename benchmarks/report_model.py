@@ -65,9 +65,8 @@ class Model:
 
     @cached_property
     def reference(self) -> ReferenceSampler:
-        """The sampler in float64, for a network that predicts images."""
-        model = {**self.manifest["model"], "prediction": "image", "conditioning": "time"}
-        return reference_of({**self.manifest, "model": model}, self._image)
+        """The sampler in float64, with the bundle's denoiser as its network."""
+        return reference_of(self.manifest, self._image, denoises=True)
 
     def noise(self, seeds: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the noise float64 [N, H, W, C] of the seeds."""
@@ -96,14 +95,18 @@ class Model:
             seconds.append((time.perf_counter() - started) / len(chosen))
         return Drawn(levels(np.concatenate(pixels)), min(seconds))
 
-    def _image(self, x: NDArray, time: NDArray, conditioning: ReferenceConditioning) -> NDArray:
+    def _image(
+        self, x: NDArray, time: NDArray, told: NDArray, conditioning: ReferenceConditioning
+    ) -> NDArray:
         feeds = {
             "noisy": x,
             "time": time,
+            "network_time": told,
             "labels": conditioning.labels,
             "guidance": np.array(conditioning.guidance, np.float32),
         }
-        return self._sampler.run("denoiser", feeds)[0]
+        taken = self._sampler.bundle.graph("denoiser").signature.inputs
+        return self._sampler.run("denoiser", {port.name: feeds[port.name] for port in taken})[0]
 
 
 def levels(pixels: NDArray[np.float64]) -> Pictures:

@@ -17,13 +17,17 @@ from ..trainer.errors import InputError
 from ..trainer.maths.diffusion import Denoiser
 from ..trainer.maths.sampling import Sampling
 from ..trainer.maths.schedules import CosineSchedule
+from ..trainer.maths.tables import Tables
 from .baking.network import adapted, image_shape
 from .baking.signatures import Signatures
 from .graphs.assemble import OnnxExporter
 from .graphs.conversion import convert
 from .graphs.half_precision import half_precision, require_finite
+from .learning.file import TableFile, read_tables, subject_of
+from .learning.learn import learn_tables
+from .learning.teacher import Subject
 from .manifest import essentials, write_manifest
-from .options import Baking, Model, Settings, settings_as_objects
+from .options import Baking, Learning, Model, Settings, settings_as_objects
 from .proof.certify import Certificate, certify
 from .proof.reference import guided, reference_of
 from .proof.reference_noise import reference_noise
@@ -36,6 +40,7 @@ def export_bundle(
     bundle: Path | str,
     *,
     baking: Baking | None = None,
+    learning: Learning | None = None,
     training: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     **settings: Unpack[Settings],
@@ -46,7 +51,8 @@ def export_bundle(
     [N, 1] or [N, 1, 1, 1]], with 1 to 4 channels, and returns float32 [N, H, W, C]. `pixel_mean`,
     `pixel_std`, `schedule`, `prediction`, `conditioning` and `class_names` say what it was trained
     as (see `Model`). The other settings say how to bake it (see `Baking`), and take precedence over
-    those in `baking`. The folder `bundle` is written completely or not at all.
+    those in `baking`. With `learning`, tables are learned first, and kept in the file `tables` or
+    beside the bundle. The folder `bundle` is written completely or not at all.
 
     With `class_names`, the network takes labels [N] as a third input: class numbers, or −1 for no
     class. The graphs then take `labels` int64 [N] and `guidance` float32 [] last. `training` (JSON
@@ -57,7 +63,9 @@ def export_bundle(
     the bundle cannot be written.
     """
     model, baking = settings_as_objects(baking, **settings)
-    return write_bundle(network, bundle, model, baking, training=training, overwrite=overwrite)
+    return write_bundle(
+        network, bundle, model, baking, learning, training=training, overwrite=overwrite
+    )
 
 
 def write_bundle(
@@ -65,6 +73,7 @@ def write_bundle(
     bundle: Path | str,
     model: Model,
     baking: Baking,
+    learning: Learning | None = None,
     *,
     training: Mapping[str, Any] | None = None,
     overwrite: bool = False,
@@ -74,6 +83,8 @@ def write_bundle(
     bundle = Path(bundle).resolve()
     check_bundle_path(bundle, overwrite=overwrite)
     signatures = baked_signatures(network, model, baking)
+    tables = tables_of(network, signatures, baking, learning, bundle)
+    signatures = signatures.with_tables(tables)
     exporter = graph_exporter(signatures, baking)
     description = essentials(signatures, baking, network.count_params(), model.class_names)
     with published(bundle) as folder:
@@ -92,6 +103,31 @@ def write_bundle(
         write_manifest(folder, description, graphs, certificate, training)
         _require_openable(folder)
     return certificate
+
+
+def tables_of(
+    network: keras.Model,
+    signatures: Signatures,
+    baking: Baking,
+    learning: Learning | None,
+    bundle: Path,
+) -> Tables | None:
+    """The tables of a file, with those that are learned now; None for a bundle without any.
+
+    Raises InputError for a file that does not belong to the model.
+    """
+    if learning is None and baking.tables is None:
+        return None
+    path = Path(baking.tables or f"{bundle}.tables.json")
+    of_model = subject_of(network, signatures.sampling)
+    new = learning is not None and not path.exists()
+    file = TableFile(of_model) if new else read_tables(path, of_model)
+    if learning is not None:
+        baking.require_deterministic("learn")
+        whole = tf.as_dtype(network.inputs[1].dtype).is_integer
+        subject = Subject(signatures, convert(signatures.network))
+        learn_tables(subject, learning, file, path, fixed_times=whole)
+    return file.tables
 
 
 def baked_signatures(network: keras.Model, model: Model, baking: Baking) -> Signatures:

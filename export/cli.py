@@ -1,5 +1,6 @@
 """The command `diffkiln-export`."""
 
+import logging
 import shlex
 import signal
 import time
@@ -15,7 +16,7 @@ from ..trainer.command import quiet_native_import, require_flag, run_command
 from ..trainer.config import CONDITIONINGS, PREDICTIONS, SCHEDULES, check_signal_rates
 from ..trainer.errors import InputError
 from ..trainer.run.directory import RunDirectory
-from .options import GRAPHS, WEIGHTS, Baking, Model
+from .options import GRAPHS, WEIGHTS, Baking, Learning, Model
 from .publish import check_bundle_path, terminate
 
 FLAGS = flags.FlagValues()
@@ -31,6 +32,8 @@ _DEFINE: dict[Any, Callable[..., Any]] = {
     bool: flags.DEFINE_bool,
     float: flags.DEFINE_float,
     float | None: flags.DEFINE_float,
+    str | None: flags.DEFINE_string,
+    int: flags.DEFINE_integer,
     int | None: flags.DEFINE_integer,
     str: flags.DEFINE_string,
     Sequence[str]: flags.DEFINE_list,
@@ -66,6 +69,16 @@ _OF_NETWORK: dict[str, tuple[Any, Any, str]] = {
 }
 for _name, _definition in _OF_NETWORK.items():
     _flag(_name, *_definition)
+_OF_LEARNING: dict[str, tuple[Any, str]] = {
+    "steps": (Sequence[str], "counts of steps to learn tables for, each 2 to 20"),
+    "guidance": (Sequence[str], "least and greatest guidance that the tables are for"),
+    "iterations": (int, "how long to learn each table"),
+}
+_flag("learn", bool, False, "learn tables for pictures in a few steps, kept in --tables")
+for _name, (_kind, _text) in _OF_LEARNING.items():
+    _value: Any = getattr(Learning(), _name)
+    _value = _value if _kind is int else [f"{each:g}" for each in _value]
+    _flag(f"learn_{_name}", _kind, _value, _text)
 for _field in fields(Baking):
     _default: Any = list(GRAPHS) if _field.name == "graphs" else _field.default
     _kind = _field.metadata["choices"] or _field.type
@@ -88,7 +101,9 @@ def _check() -> Callable[[], None]:
     if FLAGS.run_dir is not None and FLAGS.network is not None:
         raise InputError("--network: cannot be combined with --run_dir; leave one of them out")
     settings: Any = {field.name: FLAGS[field.name].value for field in fields(Baking)}
-    baking = Baking(**settings)
+    baking, learning = Baking(**settings), _learning()
+    if learning is not None:
+        baking.require_deterministic("learn")
     check_bundle_path(bundle, overwrite=FLAGS.overwrite)
     if FLAGS.run_dir is not None:
         for name in (name for name in _OF_NETWORK if FLAGS[name].present):
@@ -96,16 +111,27 @@ def _check() -> Callable[[], None]:
                 f"--{name}={FLAGS[name].value}: config.json of the run says it; leave it out, or "
                 "give --network instead of --run_dir"
             )
-        return partial(_write, bundle, partial(_export_run, Path(FLAGS.run_dir), bundle, baking))
+        export = partial(_export_run, Path(FLAGS.run_dir), bundle, baking, learning)
+        return partial(_write, bundle, export)
     if FLAGS["weights"].present:
         raise InputError(
             f"--weights={FLAGS.weights}: only a run has several; leave it out, or give --run_dir"
         )
     network, model = Path(require_flag(FLAGS, "network")), _model()
     schedule = FLAGS.schedule, *_signal_rates()
-    return partial(
-        _write, bundle, partial(_export_network, network, bundle, model, schedule, baking)
-    )
+    export = partial(_export_network, network, bundle, model, schedule, baking, learning)
+    return partial(_write, bundle, export)
+
+
+def _learning() -> Learning | None:
+    """What the flags say of learning tables."""
+    if not FLAGS.learn:
+        for name in (f"learn_{name}" for name in _OF_LEARNING if FLAGS[f"learn_{name}"].present):
+            raise InputError(f"--{name}: is for learning tables; add --learn, or leave it out")
+        return None
+    steps = _numbers("learn_steps", FLAGS.learn_steps, int, "whole numbers")
+    guidance = _numbers("learn_guidance", FLAGS.learn_guidance)
+    return Learning(steps, guidance, FLAGS.learn_iterations)  # pyright: ignore
 
 
 def _model() -> Model:
@@ -123,12 +149,14 @@ def _signal_rates() -> tuple[float, float]:
     return FLAGS.max_signal_rate, FLAGS.min_signal_rate
 
 
-def _numbers(name: str, texts: Any) -> tuple[float, ...]:
+def _numbers(
+    name: str, texts: Any, kind: Callable[[str], Any] = float, expected: str = "numbers"
+) -> tuple[Any, ...]:
     try:
-        return tuple(float(text) for text in texts)
+        return tuple(kind(text) for text in texts)
     except ValueError as error:
         raise InputError(
-            f"--{name}={','.join(texts)}: expected numbers from 0 to 1 with commas between"
+            f"--{name}={','.join(texts)}: expected {expected} with commas between"
         ) from error
 
 
@@ -146,13 +174,14 @@ def _write(bundle: Path, export: Callable[[], Any]) -> None:
     """Export a bundle, and print its certificate and what to do next."""
     # A process that is terminated must still remove its temporary folder.
     signal.signal(signal.SIGTERM, terminate)
+    logging.getLogger("diffkiln.export").setLevel(logging.INFO)
     start = time.monotonic()
     print(export().table())
     print(f"Wrote {bundle} in {time.monotonic() - start:.0f} s. Next: ", end="")
     print(f"diffkiln-sample --bundle={shlex.quote(str(bundle))} --out=flowers.png")
 
 
-def _export_run(path: Path, bundle: Path, baking: Baking) -> Any:
+def _export_run(path: Path, bundle: Path, baking: Baking, learning: Learning | None) -> Any:
     run, weights = RunDirectory(path), FLAGS.weights
     run.read_config()
     file = run.best_weights if weights == "best" else run.ema_weights
@@ -163,11 +192,18 @@ def _export_run(path: Path, bundle: Path, baking: Baking) -> Any:
         )
     with quiet_native_import():
         from .run import export_run
-    return export_run(path, bundle, weights=weights, baking=baking, overwrite=FLAGS.overwrite)
+    return export_run(
+        path, bundle, weights=weights, baking=baking, learning=learning, overwrite=FLAGS.overwrite
+    )
 
 
 def _export_network(
-    network: Path, bundle: Path, model: Model, schedule: tuple[str, float, float], baking: Baking
+    network: Path,
+    bundle: Path,
+    model: Model,
+    schedule: tuple[str, float, float],
+    baking: Baking,
+    learning: Learning | None,
 ) -> Any:
     if not network.is_file():
         raise InputError(f"network={network}: no such file; expected one that model.save wrote")
@@ -176,7 +212,8 @@ def _export_network(
         from .bundle import write_bundle
         from .run import load_keras_file
     model = replace(model, schedule=make_schedule(*schedule))
-    return write_bundle(load_keras_file(network), bundle, model, baking, overwrite=FLAGS.overwrite)
+    loaded = load_keras_file(network)
+    return write_bundle(loaded, bundle, model, baking, learning, overwrite=FLAGS.overwrite)
 
 
 def _verify(bundle: Path) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import onnx
 
-from ..runtime.bundle.manifest import FORMAT, FORMAT_VERSION, MANIFEST, check_manifest
+from ..runtime.bundle.manifest import FORMAT, MANIFEST, check_manifest
 from ..runtime.errors import BundleError
 from ..trainer.errors import InputError
+from ..trainer.maths.tables import Tables
 from ..trainer.run.directory import package_versions
 from .baking.noise import NOISE_VERSION
 from .baking.signatures import Signatures
@@ -19,6 +20,8 @@ from .proof.certify import Certificate
 from .proof.reference_noise import reference_noise, reference_words
 
 DEFAULT_STEPS = 20
+# With a table; pictures of more steps look the same (docs/report.md).
+DEFAULT_LEARNED_STEPS = 5
 DEFAULT_GUIDANCE = 2.0
 _GOLDEN = ((0, 0), (1, 0), (1, 1), (2**32 + 7, 0), (2**62, 0))
 _PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime")
@@ -39,28 +42,38 @@ def essentials(
     }
     return {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        # The lowest that describes the bundle, so that older readers take those without tables.
+        "format_version": 1 if signatures.sampling.tables is None else 2,
         "image": image,
         "model": model,
         "schedule": denoiser.schedule.describe(),
         "pixel_mean": list(denoiser.pixel_mean),
         "pixel_std": list(denoiser.pixel_std),
-        "sampler": _sampler(baking, denoiser.schedule.max_steps, classes=bool(class_names)),
+        "sampler": _sampler(signatures, baking, classes=bool(class_names)),
         "noise": {"version": NOISE_VERSION, "golden": [_golden(*pair) for pair in _GOLDEN]},
         "versions": package_versions(_PACKAGES),
     }
 
 
-def _sampler(baking: Baking, max_steps: int, *, classes: bool) -> dict[str, Any]:
+def _sampler(signatures: Signatures, baking: Baking, *, classes: bool) -> dict[str, Any]:
     steps, guidance = baking.unroll_steps, baking.default_guidance
     guidance = DEFAULT_GUIDANCE if guidance is None else float(guidance)
+    sampling = signatures.sampling
     return {
         **{name: getattr(baking, name) for name in ("solver", "eta", "clip", "time_grid")},
-        "default_steps": steps or DEFAULT_STEPS,
-        "max_steps": max_steps,
+        "default_steps": steps or _default_steps(sampling.tables),
+        "max_steps": sampling.denoiser.schedule.max_steps,
         "unrolled": {"steps": steps, "batch": baking.batch_size} if steps else None,
         **({"default_guidance": guidance} if classes else {}),
+        **({} if sampling.tables is None else {"tables": sampling.tables.to_json()}),
     }
+
+
+def _default_steps(tables: Tables | None) -> int:
+    if tables is None:
+        return DEFAULT_STEPS
+    enough = (count for count in tables.counts if count >= DEFAULT_LEARNED_STEPS)
+    return next(enough, tables.counts[-1])
 
 
 def write_manifest(

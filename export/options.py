@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
 
 from ..runtime.bundle.bundle import IMAGE_DTYPES
 from ..runtime.limits import MAX_BATCH, MAX_GUIDANCE
-from ..trainer.config import CONDITIONINGS, MOST_CLASSES, PREDICTIONS, SOLVERS, TIME_GRIDS
+from ..trainer.config import (
+    CONDITIONINGS,
+    FEWEST_TABLE_STEPS,
+    MOST_CLASSES,
+    MOST_TABLE_STEPS,
+    PREDICTIONS,
+    SOLVERS,
+    TIME_GRIDS,
+)
 from ..trainer.errors import InputError, check_choice
 
 if TYPE_CHECKING:
@@ -33,7 +41,8 @@ class Baking:
     x̂_0 in the range of pixels. `graphs` are the ONNX files to write. Images go in and come out as
     `image_dtype`: uint8, or float32 in [0, 1]. With `precision="float16"` the networks in the ONNX
     graphs hold their weights and compute in half precision. `unroll_steps` writes that many steps
-    one after another instead of a Loop, for `batch_size` images if that is set. Without
+    one after another instead of a Loop, for `batch_size` images if that is set. `tables` is a file
+    of learned tables, which take the place of the solver for the steps that they know. Without
     `saved_model` the bundle is ONNX alone, and takes half the time. `default_guidance` (2 if None)
     is the guidance of a model with classes for programs that set none.
 
@@ -55,6 +64,7 @@ class Baking:
     )
     unroll_steps: int | None = _setting(None, "write this many steps out instead of a loop")
     batch_size: int | None = _setting(None, "fix the batch of --unroll_steps")
+    tables: str | None = _setting(None, "file of learned tables, for pictures in a few steps")
     saved_model: bool = _setting(True, "write the SavedModel, which TensorFlow and --verify read")
     default_guidance: float | None = _setting(
         None, "guidance towards a class for programs that set none; 2 by default"
@@ -80,6 +90,20 @@ class Baking:
             raise InputError(
                 f"eta={self.eta:g}: {self.solver} draws no fresh noise; expected 0, or solver=ddim"
             )
+        if self.tables is not None:
+            self.require_deterministic("tables")
+
+    def require_deterministic(self, name: str) -> None:
+        """Raise InputError for settings that exclude learned tables, of which `name` asks for."""
+        if self.eta:
+            raise InputError(
+                f"{name}: a table has no place for fresh noise, and the picture of a seed would "
+                f"not be the teacher's; expected eta=0, got {self.eta:g}"
+            )
+        if "encode" in self.graphs:
+            raise InputError(
+                f"{name}: the steps of a table cannot be taken back; leave encode out of graphs"
+            )
 
     def _check_graphs(self) -> None:
         if "sampler" not in self.graphs or set(self.graphs) - {*GRAPHS, *MORE_GRAPHS}:
@@ -102,6 +126,44 @@ class Baking:
             raise InputError(
                 f"batch_size={self.batch_size}: fixes the batch of an unrolled sampler; add "
                 "unroll_steps"
+            )
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What tables to learn, samplers of a few steps for one network (docs/sampling.md).
+
+    `steps` are the counts of steps, each 2 to 20. The tables are for `guidance` between these two
+    numbers, of a model with classes. `iterations` are those of Adam for each table, `seed` is for
+    their order.
+
+    Raises InputError for a setting out of range.
+    """
+
+    steps: Sequence[int] = (4, 5, 6, 8, 10)
+    guidance: tuple[float, float] = (1.0, 4.0)
+    iterations: int = 80
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        counts = tuple(sorted(set(self.steps)))
+        object.__setattr__(self, "steps", counts)
+        object.__setattr__(self, "guidance", tuple(map(float, self.guidance)))
+        fewest, most = FEWEST_TABLE_STEPS, MOST_TABLE_STEPS
+        if not counts or not all(fewest <= count <= most for count in counts):
+            raise InputError(
+                f"learn_steps={','.join(map(str, counts))}: expected counts of steps from {fewest} "
+                f"to {most}"
+            )
+        low, high = self.guidance if len(self.guidance) == 2 else (1.0, 0.0)
+        if not 0 <= low <= high <= MAX_GUIDANCE:
+            raise InputError(
+                f"learn_guidance={','.join(f'{each:g}' for each in self.guidance)}: expected the "
+                f"least and the greatest guidance, from 0 to {MAX_GUIDANCE:g}"
+            )
+        if not 1 <= self.iterations <= 10_000:
+            raise InputError(
+                f"learn_iterations={self.iterations}: expected a whole number from 1 to 10000"
             )
 
 
@@ -151,6 +213,7 @@ class BakingSettings(TypedDict, total=False):
     precision: str
     unroll_steps: int | None
     batch_size: int | None
+    tables: str | None
     saved_model: bool
     default_guidance: float | None
 

@@ -12,7 +12,7 @@ from ..trainer.run.directory import RunDirectory
 from ..trainer.run.lineage import training_record
 from ..trainer.run.weights import load_network
 from .bundle import write_bundle
-from .options import WEIGHTS, Baking, BakingSettings, Model
+from .options import WEIGHTS, Baking, BakingSettings, Learning, Model
 from .proof.certify import Certificate
 
 
@@ -22,14 +22,15 @@ def export_run(
     *,
     weights: str = "latest",
     baking: Baking | None = None,
+    learning: Learning | None = None,
     overwrite: bool = False,
     **settings: Unpack[BakingSettings],
 ) -> Certificate:
     """Bake the averaged weights of a run into a bundle, in float32 whatever it was trained in.
 
-    `weights` are the `latest` or the `best` that it saved. The other settings are those of
-    `export_bundle`. Raises what `export_bundle` raises, and InputError for a folder that holds no
-    finished run.
+    `weights` are the `latest` or the `best` that it saved. `learning` and the other settings are
+    those of `export_bundle`. Raises what `export_bundle` raises, and InputError for a folder that
+    holds no finished run.
     """
     check_choice("weights", weights, WEIGHTS)
     run = RunDirectory(run_dir)
@@ -40,7 +41,9 @@ def export_run(
     pixels, classes = (data.pixel_mean, data.pixel_std), data.class_names
     model = Model(*pixels, schedule, config.prediction, class_names=classes)
     baking = replace(baking or Baking(), **settings)
-    return write_bundle(network, bundle, model, baking, training=training, overwrite=overwrite)
+    return write_bundle(
+        network, bundle, model, baking, learning, training=training, overwrite=overwrite
+    )
 
 
 def load_keras_file(path: Path) -> keras.Model:

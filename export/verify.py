@@ -13,6 +13,7 @@ from ..runtime.bundle.manifest import MANIFEST
 from ..runtime.engine.session import SessionSettings, create_session
 from ..runtime.errors import BundleError
 from ..trainer.errors import InputError
+from ..trainer.maths.tables import Tables
 from .manifest import describe_file
 from .proof.certify import VERIFY_STEPS, Certificate, certify
 from .proof.reference import Network, ReferenceConditioning, reference_of
@@ -32,17 +33,22 @@ def verify_bundle(bundle: Path | str) -> Certificate:
             "expected a bundle exported with it"
         )
     description = json.loads((bundle / MANIFEST).read_bytes())
-    model = {**description["model"], "prediction": "image", "conditioning": "time"}
-    reference = reference_of({**description, "model": model}, _denoiser(bundle))
+    if tables := description["sampler"].get("tables"):
+        Tables.from_json(tables)  # refuses numbers that make no sampler
+    reference = reference_of(description, _denoiser(bundle), denoises=True)
     return certify(bundle, graphs, description, reference, steps=VERIFY_STEPS)
 
 
 def _denoiser(bundle: Path) -> Network:
-    """The SavedModel's `denoise` as a network that predicts images at times."""
+    """The SavedModel's `denoise` as a denoiser of images at times."""
     denoise = tf.saved_model.load(str(bundle / "saved_model")).signatures["denoise"]
+    _, names = denoise.structured_input_signature
 
-    def image(noisy: np.ndarray, time: np.ndarray, *more: ReferenceConditioning) -> np.ndarray:
+    def image(
+        noisy: np.ndarray, time: np.ndarray, told: np.ndarray, *more: ReferenceConditioning
+    ) -> np.ndarray:
         inputs: dict[str, Any] = {"noisy": noisy, "time": time}
+        inputs |= {"network_time": told} if "network_time" in names else {}
         for conditioning in more:
             inputs |= {"labels": conditioning.labels, "guidance": np.float32(conditioning.guidance)}
         return denoise(**{name: tf.constant(x) for name, x in inputs.items()})["image"].numpy()

@@ -44,6 +44,7 @@ ROOMS = {
         "graphs",
         "proof",
         "options",
+        "learning",
         "publish",
         "manifest",
         "verify",

@@ -62,7 +62,7 @@ class Process:
         for name, tensor in first.items():
             shape = [None, *tensor.shape[1:]] if tensor.shape.rank else []
             specs.append(tf.TensorSpec(shape, tensor.dtype, name.removeprefix("first_")))
-        return traced(lambda *tensors: self.step(**_named(specs, tensors)), specs)
+        return traced(lambda *tensors: self.step(**by_name(specs, tensors)), specs)
 
     @property
     def select_function(self) -> Any:
@@ -76,7 +76,7 @@ class Process:
         return traced(self._run, self.inputs)
 
     def _run(self, *inputs: tf.Tensor) -> Tensors:
-        named = _named(self.inputs, inputs)
+        named = by_name(self.inputs, inputs)
         first, steps = self.begin(*inputs), named["steps"]
         results: Any = tf.zeros_like(first[self.carried[0]], self.result.dtype)
         if self.gives_frames:
@@ -98,7 +98,8 @@ class Process:
         return {self.output: results}
 
 
-def _named(specs: Sequence[tf.TensorSpec], tensors: Sequence[tf.Tensor]) -> Tensors:
+def by_name(specs: Sequence[tf.TensorSpec], tensors: Sequence[tf.Tensor]) -> Tensors:
+    """The tensors by the names of their specifications."""
     return dict(zip([str(spec.name) for spec in specs], tensors, strict=True))
 
 

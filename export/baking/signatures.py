@@ -9,9 +9,10 @@ import tensorflow as tf
 from ...trainer.maths.diffusion import to_uint8
 from ...trainer.maths.guidance import Conditioning
 from ...trainer.maths.sampling import Sampling
+from ...trainer.maths.tables import Tables
 from .inversion import CORRECTIONS, begin_inversion, inversion_step
 from .noise import INITIAL_STREAM, gaussian_noise
-from .process import EVERY, RESULT, STEPS, Process, Tensors, traced
+from .process import EVERY, RESULT, STEPS, Process, Tensors, by_name, traced
 
 SEEDS = tf.TensorSpec([None], tf.int64, "seeds")
 LABELS = tf.TensorSpec([None], tf.int64, "labels")
@@ -36,10 +37,15 @@ class Signatures:
         denoiser = replace(self.sampling.denoiser, network=network)
         return replace(self, sampling=replace(self.sampling, denoiser=denoiser))
 
+    def with_tables(self, tables: Tables | None) -> "Signatures":
+        """The same with learned tables."""
+        return replace(self, sampling=replace(self.sampling, tables=tables))
+
     def processes(self) -> dict[str, Process]:
         """The loops by name; `encode` only where the sampler's steps can be taken back."""
         names = ["sampler", "from_noise", "trajectory", "inpaint"]
-        if self.sampling.solver == "ddim" and self.sampling.eta == 0:
+        sampling = self.sampling
+        if sampling.solver == "ddim" and sampling.eta == 0 and sampling.tables is None:
             names.append("encode")
         return {name: getattr(self, name) for name in names}
 
@@ -59,19 +65,27 @@ class Signatures:
 
     @property
     def denoise(self) -> Any:
-        """noisy [N, H, W, C], time float32 [N] → image, noise, in normalised units."""
+        """noisy [N, H, W, C], time float32 [N] → image, noise, in normalised units.
 
-        def denoise(
-            noisy: tf.Tensor,
-            time: tf.Tensor,
-            labels: tf.Tensor | None = None,
-            guidance: tf.Tensor | None = None,
-        ) -> Tensors:
-            image, noise = self.sampling.denoiser(noisy, time, _conditioning(labels, guidance))
-            return {"image": image, "noise": noise}
+        With tables, network_time float32 [N] comes after time.
+        """
+        names = ["time"] if self.sampling.tables is None else ["time", "network_time"]
+        times = [tf.TensorSpec([None], tf.float32, name) for name in names]
+        specs = [self.floats("noisy"), *times, *self.conditioning]
+        return traced(lambda *tensors: self.denoised(**by_name(specs, tensors)), specs)
 
-        time = tf.TensorSpec([None], tf.float32, "time")
-        return traced(denoise, [self.floats("noisy"), time, *self.conditioning])
+    def denoised(
+        self,
+        noisy: tf.Tensor,
+        time: tf.Tensor,
+        network_time: tf.Tensor | None = None,
+        labels: tf.Tensor | None = None,
+        guidance: tf.Tensor | None = None,
+    ) -> Tensors:
+        """The outputs of `denoise` by name."""
+        conditioning = _conditioning(labels, guidance)
+        image, noise = self.sampling.denoiser(noisy, time, conditioning, network_time)
+        return {"image": image, "noise": noise}
 
     @property
     def sampler(self) -> Process:

@@ -51,9 +51,11 @@ class OnnxExporter:
         model = self._make(name)
         model.graph.name = name
         batch = self.batch_size if name in UNROLLED and self.batch_size else BATCH
-        # Guidance makes one or two evaluations of each image.
-        batch = EVALUATIONS if self.signatures.conditioning else batch
-        declare_batch(model, _NETWORK, self._network, batch)
+        # Guidance makes one or two evaluations of each image, and a table not the same in each step.
+        guided = bool(self.signatures.conditioning)
+        batch = EVALUATIONS if guided else batch
+        apart = guided and self.signatures.sampling.tables is not None
+        declare_batch(model, _NETWORK, self._network, batch, apart=apart)
         canonical(model)
         onnx.checker.check_model(model, full_check=True)
         return model
@@ -63,7 +65,7 @@ class OnnxExporter:
             return convert(self.signatures.noise)
         if name == "denoiser":
             specs = self.signatures.denoise.input_signature
-            return self._joined(lambda s: s.denoise.python_function, specs, ("image", "noise"))
+            return self._joined(lambda s: s.denoised, specs, ("image", "noise"))
         if name == "step":
             return _with_result_named(self._sampler_step, "images")
         process = self.signatures.processes()[name]

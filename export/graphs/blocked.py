@@ -47,12 +47,17 @@ def blocked(network: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def declare_batch(
-    model: onnx.ModelProto, prefix: str, network: onnx.ModelProto, batch: str | int
+    model: onnx.ModelProto,
+    prefix: str,
+    network: onnx.ModelProto,
+    batch: str | int,
+    *,
+    apart: bool = False,
 ) -> None:
     """Declare what a network's convolutions make of its batch, in a model that has it at `prefix`.
 
     Inside a Loop, and behind the choice of one evaluation or two, onnxruntime cannot see that all
-    of it has one batch.
+    of it has one batch. If it is `apart`, each place of the network has a batch of its own.
     """
     values, sizes = inferred(network.graph), _sizes(network.graph)
     types = {name: values[name].type.tensor_type for name in sizes}
@@ -61,9 +66,10 @@ def declare_batch(
     images = {n for n in outputs & set(types) if types[n].shape.dim[0].dim_param == own_batch}
     for graph in graphs_of(model.graph):
         for node in graph.node:
-            name = node.output[0].partition(prefix)[2]
+            scope, _, name = node.output[0].partition(prefix)
             if name in images:
-                shape, dtype = [batch, *sizes[name]], types[name].elem_type
+                rows = f"{scope}{batch}" if apart else batch
+                shape, dtype = [rows, *sizes[name]], types[name].elem_type
                 image = helper.make_tensor_value_info(node.output[0], dtype, shape)
                 graph.value_info.append(image)
 

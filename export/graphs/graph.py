@@ -101,7 +101,8 @@ def runner(model: bytes | str) -> Call:
 
 def step_outputs(step: Call, tensors: Tensors) -> Iterator[Tensors]:
     """What a sampler's step returns in each of `steps` steps, from `noisy` and its other inputs."""
-    state = {**tensors, "previous_image": np.zeros_like(tensors["noisy"])}
+    nothing = np.zeros_like(tensors["noisy"])
+    state = {**tensors, "previous_image": nothing, "earlier_image": nothing}
     for k in range(int(tensors["steps"])):
         outputs = step({**state, "step": np.array(k)})
         yield outputs

@@ -110,7 +110,8 @@ def certify(
     """
     unrolled = description["sampler"].get("unrolled") or {}
     batches = sorted({*BATCHES, unrolled.get("batch") or BATCHES[0]})
-    steps = sorted({*steps, unrolled.get("steps") or steps[0]})
+    learned = description["sampler"].get("tables", {}).get("by_steps", {})
+    steps = sorted({*steps, unrolled.get("steps") or steps[0], *map(int, learned)})
     forms = list(onnx_forms(bundle, graphs, description))
     if (bundle / "saved_model").is_dir():
         forms += saved_model_forms(bundle, description)

@@ -81,7 +81,8 @@ def _runs(
             noise = calls["noise"](tensors)["noise"]
         else:
             noise = reference_noise(tensors["seeds"].tolist(), shape).astype(np.float32)
-        return {**tensors, "noise": noise, "noisy": noise, "time": np.ones(len(noise), np.float32)}
+        times = dict.fromkeys(("time", "network_time"), np.ones(len(noise), np.float32))
+        return {**tensors, "noise": noise, "noisy": noise, **times}
 
     def run(name: str, tensors: Tensors) -> np.ndarray:
         if name in ("from_noise", "denoiser", "step"):

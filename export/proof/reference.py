@@ -6,7 +6,7 @@ schedules, the grids and the solvers are written here from the papers' equations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from .reference_noise import Array, reference_noise
 from .reference_schedules import CosineReference, DiscreteReference, reference_schedule, unknown
+from .reference_tables import ReferenceStep, reference_steps
 
 Network = Callable[..., Array]
 Hold = Callable[[Array], Array]
@@ -47,27 +48,34 @@ def guided(network: Network) -> Network:
     return call
 
 
-def reference_of(description: Mapping[str, Any], network: Network) -> "ReferenceSampler":
-    """The float64 reference of what a manifest's essentials describe."""
+def reference_of(
+    description: Mapping[str, Any], network: Network, *, denoises: bool = False
+) -> "ReferenceSampler":
+    """The float64 reference of what a manifest's essentials describe.
+
+    If it `denoises`, `network` is a bundle's own denoiser (see `ReferenceOfDenoiser`).
+    """
     model, sampler = description["model"], description["sampler"]
-    return ReferenceSampler(
+    kind = ReferenceOfDenoiser if denoises else ReferenceSampler
+    return kind(
         network,
         description["schedule"],
         model["prediction"],
         description["pixel_mean"],
         description["pixel_std"],
         conditioning=model["conditioning"],
+        tables=sampler.get("tables"),
         **{name: sampler[name] for name in ("clip", "solver", "eta", "time_grid")},
     )
 
 
 @dataclass(frozen=True)
 class ReferenceSampler:
-    """DDIM (arXiv 2010.02502) and DPM-Solver++(2M) (arXiv 2211.01095) in float64.
+    """DDIM (arXiv 2010.02502), DPM-Solver++(2M) (arXiv 2211.01095) and learned tables in float64.
 
     `network` maps float32 images [N, H, W, C], float32 conditions [N] and, for a model of classes,
-    a `ReferenceConditioning` to its prediction. `schedule` is the name and parameters as the
-    manifest holds them; the rest as in `export_bundle`. A name that it does not implement raises
+    a `ReferenceConditioning` to its prediction. `schedule` and `tables` are as the manifest holds
+    them; the rest as in `export_bundle`. A name that it does not implement raises
     InputError where it is used.
     """
 
@@ -82,6 +90,7 @@ class ReferenceSampler:
     eta: float = 0.0
     time_grid: str = "linear"
     class_conditioning: ReferenceConditioning | None = None
+    tables: Mapping[str, Any] | None = None
 
     def from_noise(self, noise: Array, steps: int, seeds: Sequence[int] = ()) -> Array:
         """Pixels float64 [N, H, W, C] in [0, 1]; `seeds` are needed where η is not 0."""
@@ -121,13 +130,16 @@ class ReferenceSampler:
         """A normalised image of pixels in [0, 1]."""
         return (np.asarray(pixels, np.float64) - self.pixel_mean) / np.asarray(self.pixel_std)
 
-    def denoise(self, x: Array, time: float, hold: Hold | None = None) -> tuple[Array, Array]:
-        """(x̂_0, ε̂) at one time for all images; `hold` changes x̂_0."""
+    def denoise(
+        self, x: Array, time: float, hold: Hold | None = None, network_time: float | None = None
+    ) -> tuple[Array, Array]:
+        """(x̂_0, ε̂) at one time for all images; `hold` changes x̂_0.
+
+        The network is told `network_time` if that is given.
+        """
         signal, sigma = self.rates(time)
-        condition = np.full(len(x), self._condition(time), np.float32)
-        conditioning = () if self.class_conditioning is None else (self.class_conditioning,)
-        output = self.network(x.astype(np.float32), condition, *conditioning)
-        image, epsilon = self._split(np.asarray(output, np.float64), x, signal, sigma)
+        told = time if network_time is None else network_time
+        image, epsilon = self._predicted(x, time, told)
         if self.clip:
             image = np.clip(image, self.normalised(0), self.normalised(1))
         if hold:
@@ -135,6 +147,13 @@ class ReferenceSampler:
         if self.clip or hold:
             epsilon = (x - signal * image) / sigma
         return image, epsilon
+
+    def _predicted(self, x: Array, time: float, told: float) -> tuple[Array, Array]:
+        """(x̂_0, ε̂) as the network says of images at a time, when told another."""
+        condition = np.full(len(x), self._condition(told), np.float32)
+        conditioning = () if self.class_conditioning is None else (self.class_conditioning,)
+        output = self.network(x.astype(np.float32), condition, *conditioning)
+        return self._split(np.asarray(output, np.float64), x, *self.rates(time))
 
     def rates(self, time: float) -> tuple[float, float]:
         """Signal and noise rate at a time in [0, 1]."""
@@ -170,7 +189,11 @@ class ReferenceSampler:
     def _images(
         self, noise: Array, steps: int, seeds: Sequence[int], hold: Hold | None = None
     ) -> Iterator[Array]:
-        """x̂_0 of each evaluation."""
+        """x̂_0 of each evaluation, at last the picture."""
+        guidance = self.class_conditioning and self.class_conditioning.guidance
+        if learned := reference_steps(self.tables, steps, guidance):
+            yield from self._by_table(noise, learned, hold)
+            return
         x, levels = np.asarray(noise, np.float64), self._schedule.levels(self.time_grid, steps)
         earlier: Array | None = None
         for k in range(steps):
@@ -183,6 +206,38 @@ class ReferenceSampler:
             else:
                 raise unknown("solver", self.solver)
             earlier = image
+
+    def _by_table(
+        self, noise: Array, steps: list[ReferenceStep], hold: Hold | None
+    ) -> Iterator[Array]:
+        """x̂_0 of each evaluation of a learned table, by the equations of docs/bundle.md."""
+        x, images = np.asarray(noise, np.float64), []
+        rates = [self.rates(step.time) for step in steps]
+        log_snr = [math.log(signal / sigma) for signal, sigma in rates]
+        for k, step in enumerate(steps):
+            images.append(self._under(step).denoise(x, step.time, hold, step.network_time)[0])
+            second = images[-1] - images[-2] if k > 0 else 0.0
+            if k == len(steps) - 1:
+                yield images[-1] + step.third_order * second
+                return
+            yield images[-1]
+            direction = images[-1]
+            if k > 0:
+                h, before = log_snr[k + 1] - log_snr[k], log_snr[k] - log_snr[k - 1]
+                slope = h / (2 * before) if before > 0 else 0.0
+                direction = direction + step.second_order * slope * second
+            if k > 1:
+                third = images[-1] - 2 * images[-2] + images[-3]
+                direction = direction + step.third_order * third
+            (a_t, n_t), (a_s, n_s) = rates[k], rates[k + 1]
+            x = n_s / n_t * x + (a_s - a_t * n_s / n_t) * direction
+
+    def _under(self, step: ReferenceStep) -> "ReferenceSampler":
+        """The same with the guidance of a step."""
+        if self.class_conditioning is None:
+            return self
+        guidance = 1 + step.guidance_factor * (self.class_conditioning.guidance - 1)
+        return replace(self, class_conditioning=replace(self.class_conditioning, guidance=guidance))
 
     def _ddim(
         self, image: Array, epsilon: Array, levels: list[float], k: int, seeds: Sequence[int]
@@ -216,3 +271,15 @@ class ReferenceSampler:
         """x at a time, of x at a cleaner one and x̂_0."""
         (a_t, n_t), (a_s, n_s) = self.rates(time), self.rates(cleaner)
         return a_t * image + n_t * (x - a_s * image) / n_s
+
+
+class ReferenceOfDenoiser(ReferenceSampler):
+    """The same for a bundle's denoiser: x̂_0 of images, times and what the network is told."""
+
+    def _predicted(self, x: Array, time: float, told: float) -> tuple[Array, Array]:
+        """(x̂_0, ε̂) as the denoiser says."""
+        times = (np.full(len(x), each, np.float32) for each in (time, told))
+        conditioning = () if self.class_conditioning is None else (self.class_conditioning,)
+        image = np.asarray(self.network(x.astype(np.float32), *times, *conditioning), np.float64)
+        signal, sigma = self.rates(time)
+        return image, (x - signal * image) / sigma

@@ -82,7 +82,9 @@ class Truth:
     @cached_property
     def _conditioning(self) -> ReferenceConditioning:
         labels = (self.seeds + 1) % (self.num_classes + 1) - 1
-        return ReferenceConditioning(labels, _GUIDANCES[int(self.seeds[0]) % len(_GUIDANCES)])
+        # So that a table of each count meets guidance that it knows, and guidance that it does not.
+        turn = int(self.seeds[0]) + (self.steps if self.model.tables else 0)
+        return ReferenceConditioning(labels, _GUIDANCES[turn % len(_GUIDANCES)])
 
     @cached_property
     def _reference(self) -> ReferenceSampler:

@@ -18,7 +18,7 @@ from ..checking.limits import MAX_DIGITS, MAX_MANIFEST_BYTES
 from ..errors import BundleError
 
 FORMAT = "diffkiln-bundle"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
 
 EXPORT_AGAIN = "export the model again"
@@ -80,8 +80,8 @@ def check_manifest(values: dict[str, Any], file: Path) -> None:
     newer = isinstance(version, int) and version > FORMAT_VERSION
     if values.get("format") == FORMAT and newer:
         raise BundleError(
-            f"{file}: 'format_version' is {version}, expected {FORMAT_VERSION}: the bundle was "
-            "written by a newer diffkiln; upgrade with pip install --upgrade diffkiln"
+            f"{file}: 'format_version' is {version}, expected at most {FORMAT_VERSION}: the bundle "
+            "was written by a newer diffkiln; upgrade with pip install --upgrade diffkiln"
         )
     # Only this library's errors: its generated code is quick, and its import waits until here.
     from fastjsonschema import JsonSchemaValueException

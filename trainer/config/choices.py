@@ -19,6 +19,7 @@ CACHES = ("memory", "disk", "none")
 MOST_CLASSES = 10_000
 SYNTHETIC_IMAGES = 2048
 MIN_SIGNAL_RATE = 0.001
+FEWEST_TABLE_STEPS, MOST_TABLE_STEPS = 2, 20
 
 
 def require(condition: bool, message: str) -> None:

@@ -80,14 +80,20 @@ class Denoiser:
             raise InputError(f"conditioning=timestep: {problem}; {expected}")
 
     def __call__(
-        self, noisy: tf.Tensor, time: tf.Tensor, conditioning: Conditioning | None = None
+        self,
+        noisy: tf.Tensor,
+        time: tf.Tensor,
+        conditioning: Conditioning | None = None,
+        network_time: tf.Tensor | None = None,
     ) -> Pair:
         """(x̂_0, ε̂) of images [N, H, W, C] at times [N]; classes need `conditioning`.
 
-        With `clip`, x̂_0 is clipped to the range of real pixels, and ε̂ follows from the clipped x̂_0.
+        The network is told the `network_time` [N] if that is given. With `clip`, x̂_0 is clipped to
+        the range of real pixels, and ε̂ follows from the clipped x̂_0.
         """
-        rates = self.schedule.rates(time[:, None, None, None])
-        condition = self._condition(time, rates)
+        rates = self._rates(time)
+        told = (time, rates) if network_time is None else (network_time, self._rates(network_time))
+        condition = self._condition(*told)
         if conditioning is None:
             output = self.network([noisy, condition])
         else:
@@ -98,12 +104,16 @@ class Denoiser:
         image = tf.clip_by_value(image, self.normalise(0.0), self.normalise(1.0))
         return image, noise_between(noisy, image, rates)
 
+    def _rates(self, time: tf.Tensor) -> Rates:
+        """Rates float32 [N, 1, 1, 1] at times [N]."""
+        return self.schedule.rates(time[:, None, None, None])
+
     def _condition(self, time: tf.Tensor, rates: Rates) -> tf.Tensor:
         """The noise level as the network's condition, float32 [N]."""
         if self.conditioning == "time":
             return time
-        if self.conditioning == "timestep":
-            return tf.round(time * float(self.schedule.max_steps))
+        if isinstance(self.schedule, DiscreteSchedule) and self.conditioning == "timestep":
+            return self.schedule.timestep(time)
         signal, noise = (rate[:, 0, 0, 0] for rate in rates)
         if self.conditioning == "noise_variance":
             return tf.square(noise)

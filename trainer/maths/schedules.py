@@ -77,9 +77,13 @@ class DiscreteSchedule:
         """Name and parameters, as a bundle's manifest holds them."""
         return {"name": self.name, "steps": self.max_steps}
 
+    def timestep(self, time: tf.Tensor) -> tf.Tensor:
+        """n = round(time·T), float32."""
+        return tf.round(time * float(self.max_steps))
+
     def rates(self, time: tf.Tensor) -> Rates:
         """signal = √ᾱ_n and noise = √(1 − ᾱ_n) at n = round(time·T), float32."""
-        index = tf.cast(tf.round(time * float(self.max_steps)), tf.int32)
+        index = tf.cast(self.timestep(time), tf.int32)
         signal = tf.constant(np.sqrt(self.alpha_bar), tf.float32)
         noise = tf.constant(np.sqrt(1 - self.alpha_bar), tf.float32)
         return Rates(tf.gather(signal, index), tf.gather(noise, index))

@@ -90,7 +90,7 @@ def dpmpp_2m(at: Stage, estimate: Estimate, carried: State) -> tuple[tf.Tensor, 
     D = x̂_0 + h/(2·h_previous)·(x̂_0 − previous x̂_0); the first and the last step have D = x̂_0.
     """
     t, s = at.current, at.following
-    slope = tf.math.divide_no_nan(_log_snr_step(t, s), 2.0 * _log_snr_step(at.previous, t))
+    slope = tf.math.divide_no_nan(log_snr_step(t, s), 2.0 * log_snr_step(at.previous, t))
     slope = tf.where(at.first | at.last, 0.0, slope)
     image = estimate.image + slope * (estimate.image - carried["previous_image"])
     shrink = s.noise / t.noise
@@ -98,6 +98,6 @@ def dpmpp_2m(at: Stage, estimate: Estimate, carried: State) -> tuple[tf.Tensor, 
     return shrink * estimate.noisy + gain * image, {"previous_image": estimate.image}
 
 
-def _log_snr_step(t: Rates, s: Rates) -> tf.Tensor:
+def log_snr_step(t: Rates, s: Rates) -> tf.Tensor:
     """h = λ_s − λ_t, at most about 80 where s has no noise."""
     return tf.math.log(s.signal / t.signal) + tf.math.log(t.noise / tf.maximum(s.noise, 1e-30))

@@ -1,0 +1,98 @@
+"""The file of learned tables: for which model they are, and how near they come."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from ...trainer.errors import InputError, first_line
+from ...trainer.maths.sampling import Sampling
+from ...trainer.maths.tables import Tables
+from ...trainer.run.atomic import replacing
+
+FORMAT, FORMAT_VERSION = "diffkiln-tables", 1
+
+_AGAIN = "learn again, or give the file that belongs to this model"
+
+
+@dataclass
+class TableFile:
+    """Tables by their counts of steps, as JSON values, and what they were learned for.
+
+    `judged` has, by count, the distances to the teacher at each guidance, with the table and
+    without; a count that has them and no table was no better with one.
+    """
+
+    subject: Mapping[str, Any]
+    guidance: list[float] | None = None
+    by_steps: dict[str, Any] = field(default_factory=dict)
+    judged: dict[str, Any] = field(default_factory=dict)
+    teacher: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> Tables | None:
+        """The tables for a sampler; None where there is none."""
+        if not self.by_steps:
+            return None
+        guidance = {} if self.guidance is None else {"guidance": self.guidance}
+        return Tables.from_json({**guidance, "by_steps": self.by_steps})
+
+    def write(self, path: Path) -> None:
+        """Write the file, whole or not at all."""
+        content = {"format": FORMAT, "format_version": FORMAT_VERSION, **vars(self)}
+        with replacing(path) as part:
+            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_tables(path: Path, subject: Mapping[str, Any]) -> TableFile:
+    """The tables in a file; InputError unless they were learned for this subject."""
+    try:
+        file = _parsed(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        problem = "no such file; learn tables with learn, or leave it out"
+        raise InputError(f"tables={path}: {problem}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"is not a file of learned tables ({first_line(error)})"
+        raise InputError(f"tables={path}: {problem}; {_AGAIN}") from error
+    for name, expected in subject.items():
+        if file.subject.get(name) != expected:
+            received = f"was learned for {name} {file.subject.get(name)}"
+            raise InputError(f"tables={path}: {received}, expected {expected}; {_AGAIN}")
+    return file
+
+
+def _parsed(content: Any) -> TableFile:
+    """What JSON values say; an error of any kind where they are not a table file's."""
+    if (content["format"], content["format_version"]) != (FORMAT, FORMAT_VERSION):
+        raise ValueError(f"its format is {content['format']} {content['format_version']}")
+    file = TableFile(**{name: content[name] for name in TableFile.__dataclass_fields__})
+    if file.by_steps and file.tables is None:
+        raise ValueError
+    return file
+
+
+def subject_of(network: keras.Model, sampling: Sampling) -> dict[str, Any]:
+    """What tables depend on, as JSON values: the weights, by their SHA-256, and their use."""
+    digest = hashlib.sha256()
+    for variable in network.variables:
+        values = np.asarray(variable.numpy())
+        digest.update(f"{values.dtype} {values.shape} ".encode())
+        digest.update(values.tobytes())
+    denoiser = sampling.denoiser
+    values = {
+        "weights": digest.hexdigest(),
+        "solver": sampling.solver,
+        "prediction": denoiser.prediction,
+        "conditioning": denoiser.conditioning,
+        "schedule": denoiser.schedule.describe(),
+        "pixel_mean": denoiser.pixel_mean,
+        "pixel_std": denoiser.pixel_std,
+        "clip": denoiser.clip,
+        "classes": denoiser.num_classes,
+    }
+    return json.loads(json.dumps(values))

@@ -1,0 +1,156 @@
+"""Learns the numbers of one table by gradients through its steps; the network stays as it is.
+
+The memory does not grow with the steps: only the images between them are kept, and each step is
+computed again for its gradient.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ...trainer.maths.diffusion import Denoiser
+from ...trainer.maths.schedules import DiscreteSchedule
+from ...trainer.maths.solvers import Estimate, Stage
+from ...trainer.maths.tables import Place, Table, table_step
+from .parameters import Parameters, Smooth
+
+LEARNING_RATE = 0.03
+
+# Noisy images, and the two images before them.
+State = tuple[Any, ...]
+
+
+class Examples(NamedTuple):
+    """Noise float32 [M, H, W, C], with labels int64 [M] and guidance float32 [M] if any.
+
+    `pictures` are what to draw of it, pixels in [0, 1], and `weights` float32 [M] how much the
+    squared error of each counts.
+    """
+
+    noise: np.ndarray
+    pictures: np.ndarray
+    weights: np.ndarray
+    labels: np.ndarray | None = None
+    guidance: np.ndarray | None = None
+
+    def some(self, rows: np.ndarray) -> "Examples":
+        """Those of these rows."""
+        parts: Any = (None if values is None else values[rows] for values in self)
+        return Examples(*parts)
+
+
+class Learner:
+    """Improves a table, beginning with one, by Adam at a rate that falls as a cosine.
+
+    With `fixed_times` the times stay, for a network that takes whole numbers, which have no
+    gradient.
+    """
+
+    def __init__(
+        self, denoiser: Denoiser, start: Table, iterations: int, *, fixed_times: bool = False
+    ) -> None:
+        schedule = denoiser.schedule
+        self._parameters, self._steps = Parameters(schedule, start), len(start.times)
+        if isinstance(schedule, DiscreteSchedule):
+            denoiser = replace(denoiser, schedule=Smooth(schedule.name, schedule.alpha_bar))
+        self._denoiser = denoiser
+        of_times = [] if fixed_times else self._parameters.of_times
+        self._learned = [*of_times, *self._parameters.coefficients]
+        rate: Any = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, iterations, alpha=0.01)
+        self._optimizer: Any = keras.optimizers.Adam(rate)
+        self._optimizer.build(self._learned)
+        self._forward: Any = tf.function(self._take, autograph=False)
+        self._backward: Any = tf.function(self._gradients, autograph=False)
+
+    def improve(self, examples: Examples) -> float:
+        """Take one step down the weighted squared error of levels of 255, which is returned."""
+        noise, pictures, weights, *given = examples
+        nothing = tf.zeros_like(noise)
+        tape: Any
+        with tf.GradientTape() as tape:
+            rows = self._parameters.rows()
+        states: list[State] = [(tf.constant(noise), nothing, nothing)]
+        shown = nothing
+        for k in range(self._steps):
+            *state, shown = self._forward(rows, tf.constant(k), states[k], given)
+            states.append(tuple(state))
+        error, gradient = self._error(shown, pictures, weights)
+        total, upstream = tf.zeros_like(rows), (nothing, nothing, nothing, gradient)
+        for k in reversed(range(self._steps)):
+            of_rows, *of_state = self._backward(rows, tf.constant(k), states[k], given, upstream)
+            total, upstream = total + of_rows, (*of_state, nothing)
+        self._optimizer.apply(tape.gradient(rows, self._learned, output_gradients=total))
+        return float(error)
+
+    def table(self) -> Table:
+        """The table as it is now."""
+        return self._parameters.table()
+
+    def state(self) -> list[np.ndarray]:
+        """Everything to go on from."""
+        return [np.asarray(variable) for variable in self._variables]
+
+    def restore(self, state: Sequence[np.ndarray]) -> None:
+        """Go on from a `state`."""
+        for variable, value in zip(self._variables, state, strict=True):
+            variable.assign(value)
+
+    @property
+    def _variables(self) -> list[Any]:
+        return [*self._learned, *self._optimizer.variables]
+
+    def _take(self, rows: Any, k: Any, state: State, given: Sequence[Any]) -> State:
+        """Step k of the table: x_{k+1}, x̂_k, x̂_{k−1}, and the image to show."""
+        (x, previous, earlier), (labels, guidance) = state, given
+        around = tf.stack([tf.maximum(k - 1, 0), k, tf.minimum(k + 1, self._steps - 1)])
+        numbers: Any = tf.gather(rows, around, axis=1)
+        times, (_, *others) = tf.unstack(numbers[0]), tf.unstack(numbers[:, 1])
+        place = Place(tf.constant(True), tuple(times), *others)
+        denoiser = self._denoiser
+        if labels is not None:
+            network = _guided(denoiser.network, labels, place.guidance(guidance))
+            denoiser = replace(denoiser, network=network)
+        rates = map(denoiser.schedule.rates, times)
+        at = Stage(*rates, first=tf.equal(k, 0), last=tf.equal(k + 1, self._steps))
+        time, told = (tf.fill(tf.shape(x)[:1], each) for each in (times[1], place.network_time))
+        estimate = Estimate(x, *denoiser(x, time, network_time=told))
+        following, shown = table_step(at, estimate, place, previous, earlier)
+        return following, estimate.image, previous, shown
+
+    def _gradients(
+        self, rows: Any, k: Any, state: State, given: Sequence[Any], upstream: State
+    ) -> State:
+        """What the gradients of a step's four results make of its rows and its state."""
+        tape: Any
+        with tf.GradientTape() as tape:
+            tape.watch((rows, *state))
+            results = self._take(rows, k, state, given)
+        zero = tf.UnconnectedGradients.ZERO
+        return tuple(tape.gradient(results, (rows, *state), upstream, zero))
+
+    def _error(self, shown: Any, pictures: np.ndarray, weights: np.ndarray) -> tuple[Any, Any]:
+        """The weighted mean squared error in levels of 255, and its gradient by what is shown."""
+        tape: Any
+        with tf.GradientTape() as tape:
+            tape.watch(shown)
+            levels = 255.0 * (self._denoiser.pixels(shown) - pictures)
+            error = tf.reduce_mean(weights * tf.reduce_mean(tf.square(levels), axis=[1, 2, 3]))
+        return error, tape.gradient(error, shown)
+
+
+def _guided(
+    network: Callable[..., Any], labels: Any, guidance: Any
+) -> Callable[[Sequence[Any]], Any]:
+    """The network under a guidance float32 [N] for each image (arXiv 2207.12598, equation 6)."""
+
+    def call(inputs: Sequence[Any]) -> Any:
+        twice = [tf.concat([values, values], axis=0) for values in inputs]
+        output = network([*twice, tf.concat([labels, -tf.ones_like(labels)], axis=0)])
+        labelled, unlabelled = tf.split(output, 2)
+        return unlabelled + guidance[:, None, None, None] * (labelled - unlabelled)
+
+    return call

@@ -1,0 +1,99 @@
+"""The pictures to learn from and to be judged by: what many steps of DPM-Solver++(2M) draw."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+
+from ...trainer.maths.diffusion import Denoiser
+from ...trainer.maths.tables import Tables
+from ..baking.signatures import Signatures
+from ..graphs.assemble import OnnxExporter
+from ..graphs.graph import Call, runner
+from ..proof.reference_noise import reference_noise
+
+_TOGETHER = 16
+
+# Told how many more evaluations are done.
+Advance = Callable[[int], object]
+
+
+def no_advance(_: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model whose sampler is learned: its functions without tables, and its network's graph."""
+
+    signatures: Signatures
+    network: onnx.ModelProto
+
+    def sampler(self, tables: Tables | None = None, **settings: Any) -> Call:
+        """from_noise.onnx, of float32 images, with tables or other settings of the sampling."""
+        sampling = replace(self.signatures.sampling, tables=tables, **settings)
+        signatures = replace(self.signatures, sampling=sampling, image_dtype="float32")
+        graph = OnnxExporter(signatures, self.network).graph("from_noise")
+        return runner(graph.SerializeToString())
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """The network with its schedule."""
+        return self.signatures.sampling.denoiser
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes, None for a model without any."""
+        return self.denoiser.num_classes
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures under one guidance, None without classes, of seeds from `first` on."""
+
+    subject: Subject
+    first: int
+    count: int
+    guidance: float | None
+
+    @property
+    def seeds(self) -> np.ndarray:
+        """int64 [count]."""
+        return self.first + np.arange(self.count, dtype=np.int64)
+
+    @property
+    def noise(self) -> np.ndarray:
+        """float32 [count, H, W, C]."""
+        return reference_noise(self.seeds.tolist(), self.subject.signatures.shape).astype("f4")
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 [count]: the classes in turns."""
+        return self.seeds % (self.subject.num_classes or 1)
+
+    def pictures(self, sampler: Call, steps: int, advance: Advance = no_advance) -> np.ndarray:
+        """Pixels in [0, 1] that a sampler draws in this many steps, float32 [count, H, W, C]."""
+        noise, labels, drawn = self.noise, self.labels, []
+        for start in range(0, self.count, _TOGETHER):
+            rows = slice(start, start + _TOGETHER)
+            tensors = {"noise": noise[rows], "steps": np.array(steps)}
+            if self.guidance is not None:
+                tensors |= {"labels": labels[rows], "guidance": np.array(self.guidance, "f4")}
+            drawn.append(sampler(tensors)["images"])
+            advance(len(drawn[-1]) * self.evaluations(steps) // self.count)
+        return np.concatenate(drawn)
+
+    def part(self, count: int) -> "Group":
+        """Its first pictures."""
+        return replace(self, count=min(count, self.count))
+
+    def evaluations(self, steps: int) -> int:
+        """How often the network is asked for all pictures."""
+        return self.count * steps * (1 if self.guidance in (None, 1) else 2)
+
+
+def distance(pictures: np.ndarray, others: np.ndarray) -> float:
+    """The root mean square difference of pixels in [0, 1], in levels of 255."""
+    return float(255 * np.sqrt(np.mean(np.square(pictures - others, dtype=np.float64))))
