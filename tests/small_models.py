@@ -15,6 +15,7 @@ from diffkiln.export.bundle import baked_signatures, graph_exporter
 from diffkiln.export.graphs.assemble import OnnxExporter
 from diffkiln.export.options import settings_as_objects
 from diffkiln.trainer.config import NetworkConfig
+from diffkiln.trainer.maths.tables import Tables
 from diffkiln.trainer.network.unet import build_unet
 
 PIXELS: dict[str, Any] = {"pixel_mean": (0.45, 0.4, 0.3), "pixel_std": (0.3, 0.25, 0.28)}
@@ -54,10 +55,13 @@ def small_bundle(bundle: Path, **settings: Any) -> Path:
     return bundle
 
 
-def small_exporter(network: keras.Model | None = None, **settings: Any) -> OnnxExporter:
+def small_exporter(
+    network: keras.Model | None = None, *, tables: Tables | None = None, **settings: Any
+) -> OnnxExporter:
     """The graphs of a network, `small_network` by default, without files or a certificate."""
     model, baking = settings_as_objects(**{**PIXELS, **settings})
-    return graph_exporter(baked_signatures(network or small_network(), model, baking), baking)
+    signatures = baked_signatures(network or small_network(), model, baking)
+    return graph_exporter(signatures.with_tables(tables), baking)
 
 
 def run_function(function: Any, **tensors: Any) -> dict[str, np.ndarray]:

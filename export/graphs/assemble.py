@@ -51,7 +51,7 @@ class OnnxExporter:
         model = self._make(name)
         model.graph.name = name
         batch = self.batch_size if name in UNROLLED and self.batch_size else BATCH
-        # Guidance makes one or two evaluations of each image, and a table not the same in each step.
+        # Guidance makes one or two evaluations of each image, and a table may choose in each step.
         guided = bool(self.signatures.conditioning)
         batch = EVALUATIONS if guided else batch
         apart = guided and self.signatures.sampling.tables is not None

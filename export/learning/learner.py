@@ -47,7 +47,7 @@ class Learner:
     """Improves a table, beginning with one, by Adam at a rate that falls as a cosine.
 
     With `fixed_times` the times stay, for a network that takes whole numbers, which have no
-    gradient.
+    gradient. `variables` are what is learned.
     """
 
     def __init__(
@@ -59,22 +59,27 @@ class Learner:
             denoiser = replace(denoiser, schedule=Smooth(schedule.name, schedule.alpha_bar))
         self._denoiser = denoiser
         of_times = [] if fixed_times else self._parameters.of_times
-        self._learned = [*of_times, *self._parameters.coefficients]
+        self.variables = [*of_times, *self._parameters.coefficients]
         rate: Any = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, iterations, alpha=0.01)
         self._optimizer: Any = keras.optimizers.Adam(rate)
-        self._optimizer.build(self._learned)
+        self._optimizer.build(self.variables)
         self._forward: Any = tf.function(self._take, autograph=False)
         self._backward: Any = tf.function(self._gradients, autograph=False)
 
     def improve(self, examples: Examples) -> float:
         """Take one step down the weighted squared error of levels of 255, which is returned."""
+        error, gradients = self.gradients(examples)
+        self._optimizer.apply(gradients)
+        return error
+
+    def gradients(self, examples: Examples) -> tuple[float, list[Any]]:
+        """The error, and its gradients by `variables`."""
         noise, pictures, weights, *given = examples
-        nothing = tf.zeros_like(noise)
+        nothing = shown = tf.zeros_like(noise)
         tape: Any
         with tf.GradientTape() as tape:
             rows = self._parameters.rows()
         states: list[State] = [(tf.constant(noise), nothing, nothing)]
-        shown = nothing
         for k in range(self._steps):
             *state, shown = self._forward(rows, tf.constant(k), states[k], given)
             states.append(tuple(state))
@@ -83,8 +88,7 @@ class Learner:
         for k in reversed(range(self._steps)):
             of_rows, *of_state = self._backward(rows, tf.constant(k), states[k], given, upstream)
             total, upstream = total + of_rows, (*of_state, nothing)
-        self._optimizer.apply(tape.gradient(rows, self._learned, output_gradients=total))
-        return float(error)
+        return float(error), tape.gradient(rows, self.variables, output_gradients=total)
 
     def table(self) -> Table:
         """The table as it is now."""
@@ -92,16 +96,16 @@ class Learner:
 
     def state(self) -> list[np.ndarray]:
         """Everything to go on from."""
-        return [np.asarray(variable) for variable in self._variables]
+        return [np.asarray(variable) for variable in self._all_variables]
 
     def restore(self, state: Sequence[np.ndarray]) -> None:
         """Go on from a `state`."""
-        for variable, value in zip(self._variables, state, strict=True):
+        for variable, value in zip(self._all_variables, state, strict=True):
             variable.assign(value)
 
     @property
-    def _variables(self) -> list[Any]:
-        return [*self._learned, *self._optimizer.variables]
+    def _all_variables(self) -> list[Any]:
+        return [*self.variables, *self._optimizer.variables]
 
     def _take(self, rows: Any, k: Any, state: State, given: Sequence[Any]) -> State:
         """Step k of the table: x_{k+1}, x̂_k, x̂_{k−1}, and the image to show."""

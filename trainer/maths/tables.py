@@ -62,8 +62,10 @@ class Table:
                 raise _misfit(name, numbers, f"{steps} numbers from {least:g} to {most:g}")
         if self.times[0] != 1 or any(s >= t for t, s in itertools.pairwise(self.times)):
             raise _misfit("times", self.times, "numbers that fall from 1")
-        if self.second_order[0] or any(self.third_order[: min(2, steps - 1)]):
-            raise _misfit("third_order", self.third_order, "0 where an earlier image is missing")
+        for name, missing in (("second_order", 1), ("third_order", min(2, steps - 1))):
+            numbers = getattr(self, name)
+            if any(numbers[:missing]):
+                raise _misfit(name, numbers, "0 where an earlier image is missing")
 
 
 NAMES = tuple(Table.__dataclass_fields__)
