@@ -60,9 +60,10 @@ def read_tables(path: Path, subject: Mapping[str, Any]) -> TableFile:
         problem = f"is not a file of learned tables ({first_line(error)})"
         raise InputError(f"tables={path}: {problem}; {_AGAIN}") from error
     for name, expected in subject.items():
-        if file.subject.get(name) != expected:
-            received = f"was learned for {name} {file.subject.get(name)}"
-            raise InputError(f"tables={path}: {received}, expected {expected}; {_AGAIN}")
+        if (received := file.subject.get(name)) != expected:
+            known = f"{name} {received}, expected {expected}"
+            words = "other weights than this network's" if name == "weights" else known
+            raise InputError(f"tables={path}: was learned for {words}; {_AGAIN}")
     return file
 
 
@@ -71,8 +72,9 @@ def _parsed(content: Any) -> TableFile:
     if (content["format"], content["format_version"]) != (FORMAT, FORMAT_VERSION):
         raise ValueError(f"its format is {content['format']} {content['format_version']}")
     file = TableFile(**{name: content[name] for name in TableFile.__dataclass_fields__})
-    if file.by_steps and file.tables is None:
-        raise ValueError
+    if not isinstance(file.subject, dict) or not isinstance(file.judged, dict):
+        raise TypeError("its entries have other types")
+    _ = file.tables  # refuses numbers that make no sampler
     return file
 
 

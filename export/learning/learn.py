@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ...trainer.errors import InputError
 from ...trainer.maths.tables import Table, Tables
 from ...trainer.run.atomic import replacing
 from ..graphs.graph import Call
@@ -43,8 +44,13 @@ def learn_tables(
     """Add to `file` what it lacks of the counts in `settings`, and write it to `path` after each.
 
     A table is left out unless it is better than the solver at every guidance. What has begun lies
-    in a folder beside `path`, from which the next process goes on if this one is stopped.
+    in a folder beside `path`, from which the next process goes on if this one is stopped. Raises
+    InputError if the tables in `file` are for another range of guidance.
     """
+    guidance = None if subject.num_classes is None else [*settings.guidance]
+    if file.judged and file.guidance != guidance:
+        problem = f"has tables for guidance {file.guidance}, expected {guidance}"
+        raise InputError(f"tables={path}: {problem}; learn into another file")
     counts = [steps for steps in settings.steps if str(steps) not in file.judged]
     if not counts:
         return
@@ -54,8 +60,7 @@ def learn_tables(
     with tqdm(desc="Learning", unit="eval", unit_scale=True, mininterval=interval_s) as bar:
         course = Course(subject, settings, folder, bar.update, fixed_times=fixed_times)
         bar.total = course.evaluations(counts)
-        file.guidance = course.guidance and [*course.guidance]
-        file.teacher = course.teacher()
+        file.guidance, file.teacher = guidance, course.teacher()
         for steps in counts:
             table = course.learned(steps, file.tables)
             file.judged[str(steps)] = judged = course.judged(table)
@@ -68,7 +73,10 @@ def learn_tables(
 
 
 class Course:
-    """The learning of one model's tables; `folder` keeps what is done."""
+    """The learning of one model's tables, by `training` and `held_out` groups of pictures.
+
+    `folder` keeps what is done.
+    """
 
     def __init__(
         self,
@@ -82,15 +90,15 @@ class Course:
         self._subject, self._settings, self._folder = subject, settings, folder
         self._advance, self._fixed_times = advance, fixed_times
         self.guidance = None if subject.num_classes is None else settings.guidance
-        self._training = self._groups(_TRAINING_SEEDS, TRAINING)
-        self._held_out = self._groups(_HELD_OUT_SEEDS, HELD_OUT)
+        self.training = self._groups(_TRAINING_SEEDS, TRAINING)
+        self.held_out = self._groups(_HELD_OUT_SEEDS, HELD_OUT)
         self._teacher = subject.sampler(solver="dpmpp_2m", time_grid="linspace")
         self._solver = subject.sampler()
 
     def evaluations(self, counts: list[int]) -> int:
         """About how many evaluations of the network it takes to learn these counts of steps."""
-        teaching = sum(g.evaluations(TEACHER_STEPS) for g in (*self._training, *self._held_out))
-        checking = sum(g.part(CHECKED).evaluations(2 * TEACHER_STEPS) for g in self._held_out)
+        teaching = sum(g.evaluations(TEACHER_STEPS) for g in (*self.training, *self.held_out))
+        checking = sum(g.part(CHECKED).evaluations(2 * TEACHER_STEPS) for g in self.held_out)
         return teaching + checking + self._settings.iterations * sum(map(self._cost, counts))
 
     def teacher(self) -> dict[str, Any]:
@@ -102,7 +110,7 @@ class Course:
 
         file = self._folder / "teacher.json"
         if not file.exists():
-            errors = [error(*each) for each in self._lessons("held-out", self._held_out)]
+            errors = [error(*each) for each in self._lessons("held-out", self.held_out)]
             with replacing(file) as part:
                 part.write_text(json.dumps({"steps": TEACHER_STEPS, "distances": errors}))
         return json.loads(file.read_text())
@@ -134,13 +142,13 @@ class Course:
     def judged(self, table: Table) -> dict[str, list[Any]]:
         """How far held-out pictures are from the teacher's at each guidance, both ways."""
         steps = len(table.times)
-        lessons = self._lessons("held-out", self._held_out)
+        lessons = self._lessons("held-out", self.held_out)
 
         def distances(sampler: Call) -> list[float]:
             return [distance(g.pictures(sampler, steps), wanted) for g, wanted in lessons]
 
         return {
-            "guidances": [group.guidance for group in self._held_out],
+            "guidances": [group.guidance for group in self.held_out],
             "table": distances(self._subject.sampler(Tables({steps: table}, self.guidance))),
             "solver": distances(self._solver),
         }
@@ -159,8 +167,8 @@ class Course:
 
     def _batches(self) -> Iterator[np.ndarray]:
         """Rows of examples for each iteration: in turns all, with as many of each guidance."""
-        rng, groups = np.random.default_rng(self._settings.seed), range(len(self._training))
-        each, size = self._training[0].count, BATCH // len(self._training)
+        rng, groups = np.random.default_rng(self._settings.seed), range(len(self.training))
+        each, size = self.training[0].count, BATCH // len(self.training)
         orders = [np.empty(0, np.int64)] * len(groups)
         for _ in range(self._settings.iterations):
             if len(orders[0]) < size:
@@ -170,20 +178,20 @@ class Course:
 
     def _examples(self, steps: int) -> Examples:
         """All examples; an error counts by what the solver's is at the same guidance."""
-        lessons, weights = self._lessons("training", self._training), []
+        lessons, weights = self._lessons("training", self.training), []
         for group, pictures in lessons:
             plain = group.part(CHECKED).pictures(self._solver, steps)
             weights.append(max(distance(plain, pictures[:CHECKED]), 1e-3) ** -2)
-        counts = [group.count for group in self._training]
+        counts = [group.count for group in self.training]
         examples = Examples(
-            np.concatenate([group.noise for group in self._training]),
+            np.concatenate([group.noise for group in self.training]),
             np.concatenate([pictures for _, pictures in lessons]),
             np.repeat(np.array(weights, np.float32), counts),
         )
         if self.guidance is None:
             return examples
-        asked = np.array([group.guidance for group in self._training], np.float32)
-        labels = np.concatenate([group.labels for group in self._training])
+        asked = np.array([group.guidance for group in self.training], np.float32)
+        labels = np.concatenate([group.labels for group in self.training])
         return examples._replace(labels=labels, guidance=np.repeat(asked, counts))
 
     def _lessons(self, name: str, groups: list[Group]) -> list[tuple[Group, np.ndarray]]:

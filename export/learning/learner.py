@@ -54,12 +54,11 @@ class Learner:
         self, denoiser: Denoiser, start: Table, iterations: int, *, fixed_times: bool = False
     ) -> None:
         schedule = denoiser.schedule
-        self._parameters, self._steps = Parameters(schedule, start), len(start.times)
+        self._parameters = Parameters(schedule, start, fixed_times=fixed_times)
+        self._steps, self.variables = len(start.times), self._parameters.variables
         if isinstance(schedule, DiscreteSchedule):
             denoiser = replace(denoiser, schedule=Smooth(schedule.name, schedule.alpha_bar))
         self._denoiser = denoiser
-        of_times = [] if fixed_times else self._parameters.of_times
-        self.variables = [*of_times, *self._parameters.coefficients]
         rate: Any = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, iterations, alpha=0.01)
         self._optimizer: Any = keras.optimizers.Adam(rate)
         self._optimizer.build(self.variables)
@@ -113,7 +112,7 @@ class Learner:
         around = tf.stack([tf.maximum(k - 1, 0), k, tf.minimum(k + 1, self._steps - 1)])
         numbers: Any = tf.gather(rows, around, axis=1)
         times, (_, *others) = tf.unstack(numbers[0]), tf.unstack(numbers[:, 1])
-        place = Place(tf.constant(True), tuple(times), *others)
+        place = Place(tuple(times), *others)
         denoiser = self._denoiser
         if labels is not None:
             network = _guided(denoiser.network, labels, place.guidance(guidance))

@@ -12,6 +12,7 @@ from ...trainer.maths.tables import Table
 
 # The times that the network is told move more slowly than the other numbers.
 _TIME_UNIT = 0.1
+_FIRST_END = 0.01
 _LEAST_NOISE_RATE = 0.01
 # A factor that is nearly nothing becomes nothing, which saves an evaluation.
 _SMALLEST_FACTOR = 0.02
@@ -19,25 +20,23 @@ _DIGITS = 6
 
 
 class Parameters:
-    """The numbers of one table as variables.
+    """The numbers of one table, of which `variables` are to be learned: all, or not the times.
 
     The times are 1 less the sums of softmax(gaps), scaled so that the last is at least the least
     time of the schedule; the network is told a time of its own, shifted from them.
     """
 
-    def __init__(self, schedule: Schedule, start: Table) -> None:
+    def __init__(self, schedule: Schedule, start: Table, *, fixed_times: bool = False) -> None:
         self._schedule, self._least, self._steps = schedule, least_time(schedule), len(start.times)
         times, told = np.array(start.times), np.array(start.network_times)
-        self.of_times = [
-            _variable(np.log(-np.diff(times))),
-            # Not 0, where the absolute value has no gradient.
-            _variable(max(times[-1] - self._least, 0.01)),
-            _variable((told - times) / _TIME_UNIT),
-        ]
-        self.coefficients = [
-            _variable(row)
-            for row in (start.second_order, start.third_order, start.guidance_factors)
-        ]
+        # At 0 the absolute value, which keeps the last time from going below, has no gradient.
+        last = max(times[-1] - self._least, 0.0 if fixed_times else _FIRST_END)
+        rows = np.log(-np.diff(times)), last, (told - times) / _TIME_UNIT
+        self._of_times = [*map(_variable, rows)]
+        rows = start.second_order, start.third_order, start.guidance_factors
+        self._coefficients = [*map(_variable, rows)]
+        of_times = [] if fixed_times else self._of_times
+        self.variables = [*of_times, *self._coefficients]
         place = np.arange(self._steps)
         self._has_previous = (place > 0).astype(np.float32)
         has_earlier = (place > 1) | ((place > 0) & (place == self._steps - 1))
@@ -45,8 +44,8 @@ class Parameters:
 
     def rows(self) -> Any:
         """The rows of the table, float32 [5, N], in the order of `tables.NAMES`."""
-        gaps, last, shifts = map(tf.convert_to_tensor, self.of_times)
-        second, third, factors = map(tf.convert_to_tensor, self.coefficients)
+        gaps, last, shifts = map(tf.convert_to_tensor, self._of_times)
+        second, third, factors = map(tf.convert_to_tensor, self._coefficients)
         fallen = tf.concat([[0.0], tf.cumsum(tf.nn.softmax(gaps))], axis=0)
         times = 1.0 - fallen * (1.0 - self._least - tf.abs(last))
         told = tf.clip_by_value(times + _TIME_UNIT * shifts, self._least, 1.0)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -137,7 +138,7 @@ def test_any_network_with_a_third_input() -> None:
     level = layers.Reshape((1, 1, 1))(time)
     x = layers.Conv2D(8, 3, padding="same")(noisy) + layers.Reshape((1, 1, 8))(table) + level
     own = keras.Model([noisy, time, labels], layers.Conv2D(1, 3, padding="same")(keras.ops.tanh(x)))
-    settings = {"pixel_mean": 0.5, "pixel_std": 0.25}
+    settings: dict[str, Any] = {"pixel_mean": 0.5, "pixel_std": 0.25}
     with pytest.raises(InputError, match=r"and the prediction; give class_names if it takes"):
         small_exporter(own, **settings)
     exporter = small_exporter(with_random_weights(own), class_names=NAMES, **settings)

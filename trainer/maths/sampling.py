@@ -61,32 +61,49 @@ class Sampling:
         A denoiser with classes needs `conditioning`, and an `eta` above 0 needs `fresh_noise`
         [N, H, W, C]. `hold` replaces the known part of x̂_0, and ε̂ follows from the result.
         """
-        noisy, around = state["noisy"], (tf.maximum(step - 1, 0), step, step + 1)
-        times = [self._grid_time(index, steps) for index in around]
-        place, told = None, {}
         if self.tables is not None:
-            guidance = None if conditioning is None else conditioning.guidance
-            place = self.tables.place(step, steps, guidance)
-            told["network_time"] = _each(noisy, place.instead(place.network_time, times[1]))
-            times = [place.instead(*pair) for pair in zip(place.times, times, strict=True)]
-            conditioning = _guided_by(place, conditioning)
-        image, noise = self.denoiser(noisy, _each(noisy, times[1]), conditioning, **told)
-        rates = map(self.denoiser.schedule.rates, times)
-        at = Stage(*rates, first=tf.equal(step, 0), last=tf.equal(step + 1, steps))
+            return self._step_by_table(self.tables, step, steps, state, conditioning, hold)
+        noisy, at = state["noisy"], self._stage(step, steps, self._times(step, steps))
+        time = tf.fill(tf.shape(noisy)[:1], self._grid_time(step, steps))
+        image, noise = self.denoiser(noisy, time, conditioning)
         if hold:
             image = hold(image)
             noise = noise_between(noisy, image, at.current)
-        estimate = Estimate(noisy, image, noise)
         own = {name: state[name] for name in self._solver.carried}
         settings = {"eta": self.eta, "fresh_noise": fresh_noise} if self.eta else {}
-        following, own = self._solver.update(at, estimate, own, **settings)
-        if place is None:
-            return {"noisy": following, **own}, image
-        previous, earlier = (state[name] for name in _OF_TABLES)
-        by_table, shown = table_step(at, estimate, place, previous, earlier)
-        following = place.instead(by_table, following)
-        carried = dict(zip(self.carried, (following, image, previous), strict=True))
-        return carried, place.instead(shown, image)
+        noisy, own = self._solver.update(at, Estimate(noisy, image, noise), own, **settings)
+        return {"noisy": noisy, **own}, image
+
+    def _step_by_table(
+        self,
+        tables: Tables,
+        step: tf.Tensor,
+        steps: tf.Tensor,
+        state: State,
+        conditioning: Conditioning | None,
+        hold: Callable[[tf.Tensor], tf.Tensor] | None,
+    ) -> tuple[State, tf.Tensor]:
+        """What `step` does, with the solver as a table of its own where there is none."""
+        noisy, previous, earlier = (state[name] for name in self.carried)
+        asked = None if conditioning is None else conditioning.guidance
+        applies, learned = tables.place(step, steps, asked)
+        place = _either(applies, learned, self._plain_place(step, steps))
+        if conditioning is not None and asked is not None:
+            guidance = tf.where(applies, learned.guidance(asked), asked)
+            conditioning = replace(conditioning, guidance=guidance)
+        images = tf.shape(noisy)[:1]
+        time, told = (tf.fill(images, each) for each in (place.times[1], place.network_time))
+        image, noise = self.denoiser(noisy, time, conditioning, told)
+        image = hold(image) if hold else image
+        at, estimate = self._stage(step, steps, place.times), Estimate(noisy, image, noise)
+        following, shown = table_step(at, estimate, place, previous, earlier)
+        return dict(zip(self.carried, (following, image, previous), strict=True)), shown
+
+    def _plain_place(self, step: tf.Tensor, steps: tf.Tensor) -> Place:
+        """The solver's step on its grid as numbers of a table."""
+        times, inner = self._times(step, steps), (step > 0) & (step + 1 < steps)
+        second = tf.cast(inner, tf.float32) if self._solver.order == 2 else tf.constant(0.0)
+        return Place(times, times[1], second, tf.constant(0.0), tf.constant(1.0))
 
     def sample(
         self, noise: tf.Tensor, steps: int, *, conditioning: Conditioning | None = None
@@ -112,15 +129,19 @@ class Sampling:
     def _grid_time(self, step: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
         return self.denoiser.schedule.grid_time(step, steps, self.time_grid)
 
+    def _times(self, step: tf.Tensor, steps: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """The grid's times before, at and after a step."""
+        around = (tf.maximum(step - 1, 0), step, step + 1)
+        return tuple(self._grid_time(index, steps) for index in around)
 
-def _each(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    """The number for each of the images, [N]."""
-    return tf.fill(tf.shape(images)[:1], number)
+    def _stage(self, step: tf.Tensor, steps: tf.Tensor, times: tuple[tf.Tensor, ...]) -> Stage:
+        rates = map(self.denoiser.schedule.rates, times)
+        return Stage(*rates, first=tf.equal(step, 0), last=tf.equal(step + 1, steps))
 
 
-def _guided_by(place: Place, conditioning: Conditioning | None) -> Conditioning | None:
-    """The conditioning with the guidance of this step."""
-    if conditioning is None:
-        return None
-    asked = conditioning.guidance
-    return replace(conditioning, guidance=place.instead(place.guidance(asked), asked))
+def _either(applies: tf.Tensor, learned: Place, plain: Place) -> Place:
+    """The learned numbers if these apply, and else the plain ones."""
+    pairs = zip(learned.times, plain.times, strict=True)
+    times = tuple(tf.where(applies, *pair) for pair in pairs)
+    others = zip(learned[1:], plain[1:], strict=True)
+    return Place(times, *(tf.where(applies, *pair) for pair in others))

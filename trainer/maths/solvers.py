@@ -37,16 +37,19 @@ class Estimate(NamedTuple):
 
 
 class Solver(NamedTuple):
-    """A step function, the names of its carried tensors, and whether it can use fresh noise."""
+    """A step function, its order, its carried tensors, and whether it can use fresh noise."""
 
     update: Callable[..., tuple[tf.Tensor, State]]
+    order: int
     carried: tuple[str, ...]
     stochastic: bool
 
 
-def solver(*, carried: tuple[str, ...] = (), stochastic: bool = False) -> Callable[..., Solver]:
+def solver(
+    *, order: int, carried: tuple[str, ...] = (), stochastic: bool = False
+) -> Callable[..., Solver]:
     """Make a step function a `Solver`."""
-    return lambda update: Solver(update, carried, stochastic)
+    return lambda update: Solver(update, order, carried, stochastic)
 
 
 def solver_named(name: str) -> Solver:
@@ -55,7 +58,7 @@ def solver_named(name: str) -> Solver:
     return globals()[name]
 
 
-@solver(stochastic=True)
+@solver(order=1, stochastic=True)
 def ddim(
     at: Stage,
     estimate: Estimate,
@@ -81,7 +84,7 @@ def ddim(
     return s.signal * estimate.image + direct * estimate.noise + sigma * fresh_noise, carried
 
 
-@solver(carried=("previous_image",))
+@solver(order=2, carried=("previous_image",))
 def dpmpp_2m(at: Stage, estimate: Estimate, carried: State) -> tuple[tf.Tensor, State]:
     """One step of DPM-Solver++(2M) (arXiv 2211.01095, algorithm 2): second order, one evaluation.
 

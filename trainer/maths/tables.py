@@ -72,22 +72,16 @@ NAMES = tuple(Table.__dataclass_fields__)
 
 
 class Place(NamedTuple):
-    """What a table says of a step, and whether there is a table for it, bool [].
+    """The numbers of a step, float32 that broadcast against images, [] in a sampler.
 
-    `times` are t_{k−1} (t_0 at first), t_k and t_{k+1} (t_{N−1} at last); they and the other
-    numbers are float32 that broadcast against images, [] in a sampler.
+    `times` are t_{k−1} (t_0 at first), t_k and t_{k+1} (t_{N−1} at last).
     """
 
-    applies: tf.Tensor
     times: tuple[tf.Tensor, ...]
     network_time: tf.Tensor
     second_order: tf.Tensor
     third_order: tf.Tensor
     guidance_factor: tf.Tensor
-
-    def instead(self, learned: tf.Tensor, otherwise: tf.Tensor) -> tf.Tensor:
-        """What the table says, or else the other where there is no table."""
-        return tf.where(self.applies, learned, otherwise)
 
     def guidance(self, asked: tf.Tensor) -> tf.Tensor:
         """1 + c_k·(g − 1): exactly 1 for a guidance g of 1, and for a factor of 0."""
@@ -112,8 +106,13 @@ class Tables:
         if self.guidance is not None and not 0 <= self.guidance[0] <= self.guidance[1]:
             raise _misfit("guidance", self.guidance, "two numbers, the lower one first")
 
-    def place(self, step: tf.Tensor, steps: tf.Tensor, guidance: tf.Tensor | None) -> Place:
-        """What the tables say of step k of `steps`, int64 [], under guidance float32 []."""
+    def place(
+        self, step: tf.Tensor, steps: tf.Tensor, guidance: tf.Tensor | None
+    ) -> tuple[tf.Tensor, Place]:
+        """Whether there is a table, bool [], and what it says of step k of `steps`, int64 [].
+
+        `guidance` is float32 []. Where there is no table, the numbers are finite and mean nothing.
+        """
         counts = tf.constant(self.counts, tf.int64)
         index = tf.reduce_sum(tf.cast(steps > counts[:-1], tf.int64))
         applies = tf.equal(tf.gather(counts, index), steps)
@@ -125,7 +124,7 @@ class Tables:
         around = tf.clip_by_value(step + tf.constant([-1, 0, 1], tf.int64), 0, packed.shape[1] - 1)
         numbers = tf.gather(tf.gather(tf.constant(packed), index), around)
         times, (_, u, a, b, c) = tf.unstack(numbers[:, 0]), tf.unstack(numbers[1])
-        return Place(applies, tuple(times), u, a, b, c)
+        return applies, Place(tuple(times), u, a, b, c)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as JSON values, as a bundle's manifest holds them."""

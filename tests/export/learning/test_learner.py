@@ -46,7 +46,8 @@ def drawn(model: Denoiser, table: Table, batch: Examples) -> np.ndarray:
         guidance = tf.constant(batch.guidance[0])
         conditioning = Conditioning(tf.constant(batch.labels), guidance)
     sampling = Sampling(model, tables=Tables({steps: table}, conditioning and (0.0, 100.0)))
-    state, image = sampling.start(tf.constant(batch.noise)), None
+    state = sampling.start(tf.constant(batch.noise))
+    image = state["noisy"]
     for k in range(steps):
         index = tf.constant(k, tf.int64), tf.constant(steps, tf.int64)
         state, image = sampling.step(*index, state, conditioning=conditioning)

@@ -128,8 +128,8 @@ def test_guidance_outside_of_its_range_is_the_solvers() -> None:
     for guidance, same in ((0.0, True), (0.99, True), (1.0, False), (4.0, False), (4.1, True)):
         tensors = {"noise": noise, "steps": np.array(3), "labels": np.array([0, 2])}
         tensors["guidance"] = np.array(guidance, np.float32)
-        pictures = [run_onnx(graph, **tensors)[0] for graph in (plain, learned)]
-        assert np.array_equal(*pictures) == same
+        first, second = (run_onnx(graph, **tensors)[0] for graph in (plain, learned))
+        assert np.array_equal(first, second) == same
 
 
 def test_inpainting_keeps_what_it_must() -> None:

@@ -1,0 +1,220 @@
+"""Learning tables from beginning to end: stopped and continued, judged, kept and refused."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_models import PIXELS, conditioned_network
+from small_tables import random_tables
+
+from diffkiln.export import Learning
+from diffkiln.export.baking.signatures import Signatures
+from diffkiln.export.bundle import baked_signatures, tables_of
+from diffkiln.export.graphs.conversion import convert
+from diffkiln.export.learning import learn
+from diffkiln.export.learning.file import TableFile, read_tables, subject_of
+from diffkiln.export.learning.learn import Course, learn_tables
+from diffkiln.export.learning.learner import Learner
+from diffkiln.export.learning.parameters import plain_table
+from diffkiln.export.learning.teacher import Group, Subject
+from diffkiln.export.options import Baking, settings_as_objects
+from diffkiln.trainer.errors import InputError
+from diffkiln.trainer.maths.schedules import ddpm_linear
+from diffkiln.trainer.maths.tables import Tables
+
+SETTINGS: dict[str, Any] = {**PIXELS, "prediction": "velocity", "solver": "dpmpp_2m"}
+FEW = Learning(steps=(2, 3), iterations=12)
+
+
+@pytest.fixture(autouse=True)
+def fewer_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough to take part in everything."""
+    monkeypatch.setattr(learn, "TRAINING", 20)
+    monkeypatch.setattr(learn, "HELD_OUT", 10)
+
+
+def signatures_of(network: Any, **settings: Any) -> Signatures:
+    return baked_signatures(network, *settings_as_objects(**{**SETTINGS, **settings}))
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    return conditioned_network()
+
+
+@pytest.fixture(scope="module")
+def subject(network: Any) -> Subject:
+    signatures = signatures_of(network)
+    return Subject(signatures, convert(signatures.network))
+
+
+def learned(subject: Subject, path: Path, settings: Learning = FEW) -> TableFile:
+    file = TableFile({"weights": "these"})
+    learn_tables(subject, settings, file, path)
+    return file
+
+
+def test_what_was_stopped_goes_on_to_the_same_tables(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = learned(subject, tmp_path / "whole.json")
+    assert whole.by_steps.keys() == {"2", "3"}
+    assert not (tmp_path / "whole.json.part").exists()
+    improve, calls = Learner.improve, 0
+
+    def stopped(*arguments: Any) -> float:
+        nonlocal calls
+        calls += 1
+        if calls in (1, 8, 20):
+            raise KeyboardInterrupt
+        return improve(*arguments)
+
+    monkeypatch.setattr(Learner, "improve", stopped)
+    file, path = TableFile({"weights": "these"}), tmp_path / "parts.json"
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            learn_tables(subject, FEW, file, path)
+        file = read_tables(path, file.subject) if path.exists() else file
+    learn_tables(subject, FEW, file, path)
+    assert path.read_text() == (tmp_path / "whole.json").read_text()
+
+
+def test_a_table_is_judged_on_other_noise_and_only_a_better_one_is_kept(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    caplog.set_level(logging.INFO, "diffkiln.export")
+    course = Course(subject, FEW, tmp_path, lambda _: None, fixed_times=False)
+    seeds = [set(group.seeds) for group in (*course.training, *course.held_out)]
+    assert len(set.union(*seeds)) == sum(map(len, seeds)) == 30
+    assert min(set.union(*seeds)) >= 2**62
+    assert max(course.teacher()["distances"]) < 3
+    worse = random_tables(2).by_steps[2]
+    monkeypatch.setattr(Course, "learned", lambda *_: worse)
+    file = learned(subject, tmp_path / "t.json", Learning(steps=(2,)))
+    assert (file.by_steps, file.tables) == ({}, None)
+    judged = file.judged["2"]
+    assert judged["table"][0] > judged["solver"][0]
+    assert "it is not better everywhere, so it is left out" in caplog.text
+
+
+def test_what_was_learned_is_not_learned_again(
+    network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signatures, baking = signatures_of(network), Baking(solver="dpmpp_2m")
+    bundle = tmp_path / "b"
+    first = tables_of(network, signatures, baking, Learning(steps=(2,), iterations=12), bundle)
+    assert first is not None
+    monkeypatch.setattr(Course, "learned", None)
+    kept = Baking(solver="dpmpp_2m", tables=f"{bundle}.tables.json")
+    assert tables_of(network, signatures, kept, None, bundle) == first
+    assert tables_of(network, signatures, baking, Learning(steps=(2,)), bundle) == first
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_discrete_schedules_keep_whole_timesteps(dtype: str, tmp_path: Path) -> None:
+    settings = {"schedule": ddpm_linear(), "conditioning": "timestep"}
+    signatures = signatures_of(conditioned_network(dtype=dtype), **settings)
+    subject = Subject(signatures, convert(signatures.network))
+    file = TableFile({})
+    learn_tables(subject, FEW, file, tmp_path / "t.json", fixed_times=dtype == "int32")
+    course = Course(subject, FEW, tmp_path, lambda _: None, fixed_times=dtype == "int32")
+    for steps in (2, 3):
+        table = course.learned(steps, None)
+        for row in (table.times, table.network_times):
+            np.testing.assert_allclose(1000 * np.array(row), np.round(1000 * np.array(row)))
+        plain = plain_table(signatures.sampling.denoiser.schedule, steps)
+        assert (table.times == plain.times) == (dtype == "int32")
+
+
+def saved(path: Path, network: Any, **change: Any) -> Path:
+    """A table file of the network, with entries changed."""
+    sampling = signatures_of(network).sampling
+    TableFile(subject_of(network, sampling), None, random_tables(3).to_json()["by_steps"]).write(
+        path
+    )
+    content = json.loads(path.read_text())
+    content |= change
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": "poem"}, "is not a file of learned tables .*its format is poem"),
+        ({"format_version": 2}, "is not a file of learned tables .*diffkiln-tables 2"),
+        ({"by_steps": {"3": {}}}, "is not a file of learned tables .*times"),
+        ({"by_steps": {"4": random_tables(3).to_json()["by_steps"]["3"]}}, "times=3: expected 4"),
+        ({"by_steps": 7}, "is not a file of learned tables"),
+        ({"subject": []}, "is not a file of learned tables"),
+    ],
+)
+def test_a_damaged_file_is_refused_in_one_line(
+    change: dict, words: str, network: Any, tmp_path: Path
+) -> None:
+    path = saved(tmp_path / "t.json", network, **change)
+    with pytest.raises(InputError, match=rf"^tables={path}: .*{words}"):
+        read_tables(path, subject_of(network, signatures_of(network).sampling))
+
+
+def test_other_files_are_refused_too(network: Any, tmp_path: Path) -> None:
+    subject = subject_of(network, signatures_of(network).sampling)
+    for content in (b"", b"\xff\xfe", b"[1]", b"null", b'{"format": "diffkiln-tables"'):
+        (tmp_path / "t").write_bytes(content)
+        with pytest.raises(InputError, match="is not a file of learned tables"):
+            read_tables(tmp_path / "t", subject)
+    with pytest.raises(InputError, match=r"no such file; learn tables with learn"):
+        read_tables(tmp_path / "none", subject)
+    with pytest.raises(InputError, match="is not a file of learned tables"):
+        read_tables(tmp_path, subject)
+
+
+def test_a_table_of_another_model_is_refused(network: Any, tmp_path: Path) -> None:
+    path = saved(tmp_path / "t.json", network)
+    read_tables(path, subject_of(network, signatures_of(network).sampling))
+    network.weights[0].assign_add(network.weights[0] * 1e-6 + 1e-6)
+    for words, settings in (
+        ("other weights", {}),
+        ("solver dpmpp_2m, expected ddim", {"solver": "ddim"}),
+        ("prediction velocity, expected noise", {"prediction": "noise"}),
+        ("clip True, expected False", {"clip": False}),
+    ):
+        other = subject_of(network, signatures_of(network, **settings).sampling)
+        other |= (
+            {} if not settings else {"weights": json.loads(path.read_text())["subject"]["weights"]}
+        )
+        with pytest.raises(InputError, match=rf"^tables={path}: was learned for {words}"):
+            read_tables(path, other)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"steps": (1, 5)}, "learn_steps=1,5: expected counts of steps from 2 to 20"),
+        ({"steps": (21,)}, "learn_steps=21: expected counts of steps from 2 to 20"),
+        ({"steps": ()}, "learn_steps=: expected counts"),
+        ({"guidance": (3, 1)}, "learn_guidance=3,1: expected the least and the greatest"),
+        ({"guidance": (1, 2, 3)}, "learn_guidance=1,2,3: expected the least and the greatest"),
+        ({"guidance": (1, 101)}, "learn_guidance=1,101: .* from 0 to 100"),
+        ({"iterations": 0}, "learn_iterations=0: expected a whole number from 1"),
+    ],
+)
+def test_settings_out_of_range(settings: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Learning(**settings)
+
+
+def test_tables_for_another_guidance_are_not_mixed(subject: Subject, tmp_path: Path) -> None:
+    file = TableFile({}, [1.0, 4.0], judged={"2": {}})
+    with pytest.raises(InputError, match=r"has tables for guidance \[1.0, 4.0\], expected None"):
+        learn_tables(subject, FEW, file, tmp_path / "t.json")
+
+
+def test_the_groups_of_a_model_with_classes_cover_the_range() -> None:
+    group = Group(None, 7, 12, 1.0)  # type: ignore[arg-type]
+    assert (group.evaluations(10), group.part(5).count) == (120, 5)
+    assert Group(None, 7, 12, 1.5).evaluations(10) == 240  # type: ignore[arg-type]
+    assert Tables.from_json(random_tables(4, guidance=(1, 4)).to_json()).guidance == (1, 4)
