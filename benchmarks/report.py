@@ -17,6 +17,7 @@ from held_out import velocity_error
 from measures import Measure, measures, with_error
 from numpy.typing import NDArray
 from report_model import Model, Pictures, Way, levels
+from report_page import DOCS, save_rows, write_table
 from report_runs import Run, draw
 
 from diffkiln.runtime.engine.slerp import slerp
@@ -35,7 +36,6 @@ flags.DEFINE_list("parts", None, "make only these parts; by default all that the
 flags.DEFINE_integer("images", 512, "samples that each KID is measured on", lower_bound=4)
 flags.DEFINE_integer("ancestral_images", 64, "samples of 1,000 ancestral steps", lower_bound=4)
 
-DOCS = Path(__file__).parents[1] / "docs"
 STEPS = (1, 2, 5, 10, 20, 50)
 SOLVERS = ("ddim", "dpmpp_2m")
 GUIDANCES = (1.0, 1.5, 3.0, 5.0)
@@ -68,19 +68,6 @@ def distances_to(ways: Sequence[Measure], drawn: Pictures) -> str:
 def spread(values: NDArray, count: int) -> NDArray:
     """`count` of the values, at equal distances."""
     return values[np.linspace(0, len(values) - 1, count).round().astype(int)]
-
-
-def save_rows(name: str, rows: Sequence[Pictures]) -> None:
-    """Write rows of pictures as docs/images/report-NAME.png."""
-    strips = [grid(row, one_row=True) for row in rows]
-    save_png(DOCS / f"images/report-{name}.png", grid_of(strips))
-    print(f"report-{name}.png", flush=True)
-
-
-def grid_of(strips: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    between = np.full((2, *strips[0].shape[1:]), 255, np.uint8)
-    stacked = [part for strip in strips for part in (strip, between)]
-    return np.concatenate(stacked[:-1])
 
 
 def noised(model: Model) -> None:
@@ -247,16 +234,6 @@ def learning_curves(runs: Sequence[Path]) -> Iterator[str]:
     axes.set(xlabel="images seen", ylabel="held-out error of v", ylim=(0.17, 0.25))
     axes.legend()
     figure.savefig(DOCS / "images/report-curves.png", dpi=110)
-
-
-def write_table(name: str, lines: Sequence[str]) -> None:
-    """Write lines between the marks of this name in docs/report.md."""
-    page = DOCS / "report.md"
-    begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
-    before, rest = page.read_text(encoding="utf-8").split(begin)
-    _, after = rest.split(end)
-    text = "\n".join((begin, "", *lines, "", end))
-    page.write_text(f"{before}{text}{after}", encoding="utf-8")
 
 
 def sixty_four(model: Model) -> None:

@@ -24,7 +24,7 @@ TOGETHER = 32
 
 @dataclass(frozen=True)
 class Way:
-    """One way to draw: `steps` of a solver on a grid, with η and guidance."""
+    """One way to draw: `steps` of a solver on a grid, with η and guidance, or `learned` ones."""
 
     steps: int = 20
     solver: str = "ddim"
@@ -32,6 +32,7 @@ class Way:
     guidance: float = 1.0
     time_grid: str = "linear"
     classes: bool = True
+    learned: bool = False
 
     @property
     def evaluations(self) -> int:
@@ -54,11 +55,11 @@ class Drawn:
 
 
 class Model:
-    """The network of a bundle that has the graph "denoiser" and classes."""
+    """The network of a bundle that has the graph "denoiser"."""
 
     def __init__(self, bundle: Path) -> None:
         self.manifest: dict[str, Any] = json.loads((bundle / "bundle.json").read_text())
-        self.class_names: list[str] = self.manifest["model"]["class_names"]
+        self.class_names: list[str] = self.manifest["model"].get("class_names", [])
         image = self.manifest["image"]
         self.shape: tuple[int, int, int] = (image["height"], image["width"], image["channels"])
         self._sampler = Sampler(bundle, device="cpu")
@@ -75,9 +76,10 @@ class Model:
     def sampler(self, way: Way, labels: NDArray[np.int64]) -> ReferenceSampler:
         """Return the reference sampler for pictures of these classes int64 [N]."""
         labels = labels if way.classes else np.full_like(labels, -1)
-        conditioning = ReferenceConditioning(labels, way.guidance)
+        conditioning = ReferenceConditioning(labels, way.guidance) if self.class_names else None
         return replace(
             self.reference,
+            tables=self.reference.tables if way.learned else None,
             solver=way.solver,
             eta=way.eta,
             time_grid=way.time_grid,
@@ -96,15 +98,12 @@ class Model:
         return Drawn(levels(np.concatenate(pixels)), min(seconds))
 
     def _image(
-        self, x: NDArray, time: NDArray, told: NDArray, conditioning: ReferenceConditioning
+        self, x: NDArray, time: NDArray, told: NDArray, *given: ReferenceConditioning
     ) -> NDArray:
-        feeds = {
-            "noisy": x,
-            "time": time,
-            "network_time": told,
-            "labels": conditioning.labels,
-            "guidance": np.array(conditioning.guidance, np.float32),
-        }
+        feeds = {"noisy": x, "time": time, "network_time": told}
+        for conditioning in given:
+            guidance = np.array(conditioning.guidance, np.float32)
+            feeds |= {"labels": conditioning.labels, "guidance": guidance}
         taken = self._sampler.bundle.graph("denoiser").signature.inputs
         return self._sampler.run("denoiser", {port.name: feeds[port.name] for port in taken})[0]
 

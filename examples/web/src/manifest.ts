@@ -3,7 +3,7 @@
 import { BundleError } from "./errors";
 
 const FORMAT = "diffkiln-bundle";
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 const EXPORT_AGAIN = "export the model again";
 
 /** A file of the bundle, with its size and SHA-256. */
@@ -72,8 +72,8 @@ function requireVersion(root: Section): void {
   const version = root.positive("format_version");
   if (version > FORMAT_VERSION) {
     throw new BundleError(
-      `bundle.json: 'format_version' is ${version}, expected ${FORMAT_VERSION}: the bundle was ` +
-        "written by a newer diffkiln; use the page that is bundled with it",
+      `bundle.json: 'format_version' is ${version}, expected at most ${FORMAT_VERSION}: the ` +
+        "bundle was written by a newer diffkiln; use the page that is bundled with it",
     );
   }
 }
