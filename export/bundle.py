@@ -123,7 +123,7 @@ def tables_of(
     new = learning is not None and not path.exists()
     file = TableFile(of_model) if new else read_tables(path, of_model)
     if learning is not None:
-        baking.require_deterministic("learn")
+        baking.require_no_fresh_noise_nor_encode()
         whole = tf.as_dtype(network.inputs[1].dtype).is_integer
         subject = Subject(signatures, convert(signatures.network))
         learn_tables(subject, learning, file, path, fixed_times=whole)

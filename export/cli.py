@@ -103,8 +103,10 @@ def _check() -> Callable[[], None]:
     settings: Any = {field.name: FLAGS[field.name].value for field in fields(Baking)}
     baking, learning = Baking(**settings), _learning()
     if learning is not None:
-        baking.require_deterministic("learn")
+        baking.require_no_fresh_noise_nor_encode()
     check_bundle_path(bundle, overwrite=FLAGS.overwrite)
+    if learning is None and baking.tables is not None and not Path(baking.tables).is_file():
+        raise InputError(f"--tables={baking.tables}: no such file; add --learn, or leave it out")
     if FLAGS.run_dir is not None:
         for name in (name for name in _OF_NETWORK if FLAGS[name].present):
             raise InputError(

@@ -91,18 +91,19 @@ class Baking:
                 f"eta={self.eta:g}: {self.solver} draws no fresh noise; expected 0, or solver=ddim"
             )
         if self.tables is not None:
-            self.require_deterministic("tables")
+            self.require_no_fresh_noise_nor_encode()
 
-    def require_deterministic(self, name: str) -> None:
-        """Raise InputError for settings that exclude learned tables, of which `name` asks for."""
+    def require_no_fresh_noise_nor_encode(self) -> None:
+        """Raise InputError for settings that exclude learned tables."""
         if self.eta:
             raise InputError(
-                f"{name}: a table has no place for fresh noise, and the picture of a seed would "
-                f"not be the teacher's; expected eta=0, got {self.eta:g}"
+                f"eta={self.eta:g}: a table has no place for fresh noise, with which a seed would "
+                "not keep its picture; expected 0, or no tables"
             )
         if "encode" in self.graphs:
             raise InputError(
-                f"{name}: the steps of a table cannot be taken back; leave encode out of graphs"
+                f"graphs={','.join(self.graphs)}: the steps of a table cannot be taken back; leave "
+                "encode out, or the tables"
             )
 
     def _check_graphs(self) -> None:

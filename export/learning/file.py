@@ -54,7 +54,7 @@ def read_tables(path: Path, subject: Mapping[str, Any]) -> TableFile:
     try:
         file = _parsed(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        problem = "no such file; learn tables with learn, or leave it out"
+        problem = "no such file; expected one that learning wrote"
         raise InputError(f"tables={path}: {problem}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"is not a file of learned tables ({first_line(error)})"

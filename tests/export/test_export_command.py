@@ -55,6 +55,28 @@ def test_ended_from_outside_it_leaves_nothing(tiny_run: Path, tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
+def test_learning_goes_on_where_it_was_ended(tiny_run: Path, tmp_path: Path) -> None:
+    graphs = ("--graphs=sampler", "--nosaved_model", "--solver=dpmpp_2m")
+    learn = ("--learn", "--learn_steps=3", "--learn_iterations=40")
+    arguments = (f"--run_dir={tiny_run}", f"--bundle={tmp_path / 'b'}", *graphs, *learn)
+    part, tables = tmp_path / "b.tables.json.part", tmp_path / "b.tables.json"
+    process = start_command([PROGRAM, *arguments])
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and not (part / "3.npz").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert (process.returncode, tables.exists()) == (143, False)
+    assert (part / "training-0.npy").exists()
+    output, errors = start_command([PROGRAM, *arguments]).communicate(timeout=240)
+    assert "Next: diffkiln-sample" in output, errors
+    assert not part.exists()
+    assert "3 steps with a table (and without) are this far from 80" in errors
+    sampler = json.loads((tmp_path / "b" / "bundle.json").read_text())["sampler"]
+    assert sampler["default_steps"] == 3
+    assert sampler["tables"]["by_steps"] == json.loads(tables.read_text())["by_steps"]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras
 @pytest.mark.parametrize(

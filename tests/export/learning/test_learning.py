@@ -166,7 +166,7 @@ def test_other_files_are_refused_too(network: Any, tmp_path: Path) -> None:
         (tmp_path / "t").write_bytes(content)
         with pytest.raises(InputError, match="is not a file of learned tables"):
             read_tables(tmp_path / "t", subject)
-    with pytest.raises(InputError, match=r"no such file; learn tables with learn"):
+    with pytest.raises(InputError, match=r"no such file; expected one that learning wrote"):
         read_tables(tmp_path / "none", subject)
     with pytest.raises(InputError, match="is not a file of learned tables"):
         read_tables(tmp_path, subject)

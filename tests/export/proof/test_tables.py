@@ -158,8 +158,11 @@ def test_steps_after_the_last_of_a_table_are_the_solvers() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"eta": 0.5}, "tables: a table has no place for fresh noise"),
-        ({"graphs": ("sampler", "encode")}, "tables: the steps of a table cannot be taken back"),
+        ({"eta": 0.5}, "eta=0.5: a table has no place for fresh noise"),
+        (
+            {"graphs": ("sampler", "encode")},
+            "graphs=sampler,encode: the steps of a table cannot be",
+        ),
     ],
 )
 def test_settings_that_exclude_tables(settings: dict, words: str) -> None:
