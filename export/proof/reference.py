@@ -14,7 +14,7 @@ import numpy as np
 
 from .reference_noise import Array, reference_noise
 from .reference_schedules import CosineReference, DiscreteReference, reference_schedule, unknown
-from .reference_tables import ReferenceStep, reference_steps
+from .reference_tables import images_by_table, reference_steps
 
 Network = Callable[..., Array]
 Hold = Callable[[Array], Array]
@@ -192,7 +192,7 @@ class ReferenceSampler:
         """x̂_0 of each evaluation, at last the picture."""
         guidance = self.class_conditioning and self.class_conditioning.guidance
         if learned := reference_steps(self.tables, steps, guidance):
-            yield from self._by_table(noise, learned, hold)
+            yield from images_by_table(self, noise, learned, hold)
             return
         x, levels = np.asarray(noise, np.float64), self._schedule.levels(self.time_grid, steps)
         earlier: Array | None = None
@@ -207,36 +207,11 @@ class ReferenceSampler:
                 raise unknown("solver", self.solver)
             earlier = image
 
-    def _by_table(
-        self, noise: Array, steps: list[ReferenceStep], hold: Hold | None
-    ) -> Iterator[Array]:
-        """x̂_0 of each evaluation of a learned table, by the equations of docs/bundle.md."""
-        x, images = np.asarray(noise, np.float64), []
-        rates = [self.rates(step.time) for step in steps]
-        log_snr = [math.log(signal / sigma) for signal, sigma in rates]
-        for k, step in enumerate(steps):
-            images.append(self._under(step).denoise(x, step.time, hold, step.network_time)[0])
-            second = images[-1] - images[-2] if k > 0 else 0.0
-            if k == len(steps) - 1:
-                yield images[-1] + step.third_order * second
-                return
-            yield images[-1]
-            direction = images[-1]
-            if k > 0:
-                h, before = log_snr[k + 1] - log_snr[k], log_snr[k] - log_snr[k - 1]
-                slope = h / (2 * before) if before > 0 else 0.0
-                direction = direction + step.second_order * slope * second
-            if k > 1:
-                third = images[-1] - 2 * images[-2] + images[-3]
-                direction = direction + step.third_order * third
-            (a_t, n_t), (a_s, n_s) = rates[k], rates[k + 1]
-            x = n_s / n_t * x + (a_s - a_t * n_s / n_t) * direction
-
-    def _under(self, step: ReferenceStep) -> "ReferenceSampler":
-        """The same with the guidance of a step."""
+    def under(self, guidance_factor: float) -> "ReferenceSampler":
+        """The same where guidance g is 1 + factor·(g − 1)."""
         if self.class_conditioning is None:
             return self
-        guidance = 1 + step.guidance_factor * (self.class_conditioning.guidance - 1)
+        guidance = 1 + guidance_factor * (self.class_conditioning.guidance - 1)
         return replace(self, class_conditioning=replace(self.class_conditioning, guidance=guidance))
 
     def _ddim(

@@ -1,7 +1,15 @@
-"""What a learned table says of its steps, once more, from the manifest's own numbers."""
+"""Learned tables once more, from the manifest's own numbers, by the equations of docs/bundle.md."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .reference_noise import Array
+
+if TYPE_CHECKING:
+    from .reference import ReferenceSampler
 
 
 class ReferenceStep(NamedTuple):
@@ -25,3 +33,33 @@ def reference_steps(
     table = tables["by_steps"][str(steps)]
     names = ("times", "network_times", "second_order", "third_order", "guidance_factors")
     return list(map(ReferenceStep, *(table[name] for name in names)))
+
+
+def images_by_table(
+    sampler: "ReferenceSampler",
+    noise: Array,
+    steps: list[ReferenceStep],
+    hold: Callable[[Array], Array] | None = None,
+) -> Iterator[Array]:
+    """x̂_0 of each evaluation, at last the picture, of noise [N, H, W, C]."""
+    x, images = np.asarray(noise, np.float64), []
+    rates = [sampler.rates(step.time) for step in steps]
+    log_snr = [math.log(signal / sigma) for signal, sigma in rates]
+    for k, step in enumerate(steps):
+        guided = sampler.under(step.guidance_factor)
+        images.append(guided.denoise(x, step.time, hold, step.network_time)[0])
+        second = images[-1] - images[-2] if k > 0 else 0.0
+        if k == len(steps) - 1:
+            yield images[-1] + step.third_order * second
+            return
+        yield images[-1]
+        direction = images[-1]
+        if k > 0:
+            h, before = log_snr[k + 1] - log_snr[k], log_snr[k] - log_snr[k - 1]
+            slope = h / (2 * before) if before > 0 else 0.0
+            direction = direction + step.second_order * slope * second
+        if k > 1:
+            third = images[-1] - 2 * images[-2] + images[-3]
+            direction = direction + step.third_order * third
+        (a_t, n_t), (a_s, n_s) = rates[k], rates[k + 1]
+        x = n_s / n_t * x + (a_s - a_t * n_s / n_t) * direction
