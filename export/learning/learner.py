@@ -4,6 +4,7 @@ The memory does not grow with the steps: only the images between them are kept, 
 computed again for its gradient.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from ...trainer.maths.tables import Place, Table, table_step
 from .parameters import Parameters, Smooth
 
 LEARNING_RATE = 0.03
+# Examples at once: fewer take less memory, and more time.
+_TOGETHER = 10
 
 # Noisy images, and the two images before them.
 State = tuple[Any, ...]
@@ -47,7 +50,7 @@ class Learner:
     """Improves a table, beginning with one, by Adam at a rate that falls as a cosine.
 
     With `fixed_times` the times stay, for a network that takes whole numbers, which have no
-    gradient. `variables` are what is learned.
+    gradient. `variables` are what is learned, by `optimizer`.
     """
 
     def __init__(
@@ -60,19 +63,27 @@ class Learner:
             denoiser = replace(denoiser, schedule=Smooth(schedule.name, schedule.alpha_bar))
         self._denoiser = denoiser
         rate: Any = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, iterations, alpha=0.01)
-        self._optimizer: Any = keras.optimizers.Adam(rate)
-        self._optimizer.build(self.variables)
+        self.optimizer: Any = keras.optimizers.Adam(rate)
+        self.optimizer.build(self.variables)
         self._forward: Any = tf.function(self._take, autograph=False)
         self._backward: Any = tf.function(self._gradients, autograph=False)
 
     def improve(self, examples: Examples) -> float:
         """Take one step down the weighted squared error of levels of 255, which is returned."""
-        error, gradients = self.gradients(examples)
-        self._optimizer.apply(gradients)
-        return error
+        count = len(examples.noise)
+        parts = [
+            np.arange(count)[start : start + _TOGETHER] for start in range(0, count, _TOGETHER)
+        ]
+        errors, gradients = zip(
+            *(self.gradients(examples.some(part)) for part in parts), strict=True
+        )
+        shares = [len(part) / count for part in parts]
+        means = [sum(map(operator.mul, shares, each)) for each in zip(*gradients, strict=True)]
+        self.optimizer.apply(means)
+        return sum(map(operator.mul, shares, errors))
 
     def gradients(self, examples: Examples) -> tuple[float, list[Any]]:
-        """The error, and its gradients by `variables`."""
+        """The error, and its gradients by `variables`, of examples all at once."""
         noise, pictures, weights, *given = examples
         nothing = shown = tf.zeros_like(noise)
         tape: Any
@@ -104,7 +115,7 @@ class Learner:
 
     @property
     def _all_variables(self) -> list[Any]:
-        return [*self.variables, *self._optimizer.variables]
+        return [*self.variables, *self.optimizer.variables]
 
     def _take(self, rows: Any, k: Any, state: State, given: Sequence[Any]) -> State:
         """Step k of the table: x_{k+1}, x̂_k, x̂_{k−1}, and the image to show."""

@@ -10,6 +10,13 @@ from small_tables import random_table
 
 from diffkiln.export.baking.network import adapted
 from diffkiln.export.learning.learner import Examples, Learner
+from diffkiln.export.learning.parameters import (
+    Parameters,
+    falling_timesteps,
+    least_time,
+    plain_table,
+    stretched,
+)
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.guidance import Conditioning
@@ -82,3 +89,41 @@ def test_gradients_are_those_of_finite_differences(schedule: Schedule) -> None:
             slope = (errors[0] - errors[1]) / 6e-3
             # float32 errors of about 10, and a schedule that is linear between its timesteps.
             assert gradient.numpy()[place] == pytest.approx(slope, abs=0.02, rel=0.1)
+
+
+def test_a_batch_in_parts_is_the_batch() -> None:
+    model, table, batch = denoiser(CosineSchedule()), random_table(3), examples(25)
+    learner, whole = Learner(model, table, 10), Learner(model, table, 10)
+    error, gradients = whole.gradients(batch)
+    assert learner.improve(batch) == pytest.approx(error, rel=1e-5)
+    means: list[Any] = []
+    learner.optimizer.apply = means.extend
+    learner.restore(whole.state())
+    learner.improve(batch)
+    for mean, gradient in zip(means, gradients, strict=True):
+        np.testing.assert_allclose(mean, gradient, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("steps", [2, 5, 20])
+def test_learning_begins_with_the_plain_solver(schedule: Schedule, steps: int) -> None:
+    plain = plain_table(schedule, steps)
+    begun = Parameters(schedule, plain, fixed_times=True).table()
+    for name, row in vars(plain).items():
+        np.testing.assert_allclose(getattr(begun, name), row, atol=1e-3, err_msg=name)
+    assert begun.times[-1] >= least_time(schedule) - 1e-6
+
+
+def test_a_table_of_another_count_begins_between_the_numbers() -> None:
+    table = random_table(4)
+    longer = stretched(table, 7)
+    assert longer.times[::2] == pytest.approx(table.times)
+    assert (longer.second_order[0], longer.third_order[:2]) == (0, (0, 0))
+    assert stretched(table, 2).times == (table.times[0], table.times[-1])
+
+
+def test_timesteps_fall_by_at_least_one() -> None:
+    times = falling_timesteps(np.array([1.0, 0.9994, 0.9991, 0.5, 0.0012, 0.0001]), 1000)
+    assert (1000 * times).round().tolist() == [1000, 999, 998, 500, 2, 1]
+    crowded = falling_timesteps(np.array([1.0, 0.0, 0.0]), 1000)
+    assert (1000 * crowded).round().tolist() == [1000, 2, 1]
