@@ -144,6 +144,12 @@ def fresh_bundle() -> Path:
 
 
 @pytest.fixture(scope="session")
+def learned_bundle() -> Path:
+    """A bundle with classes and learned tables of 2 and 5 steps, for tests that only read it."""
+    return GOLDEN / "learned.bundle"
+
+
+@pytest.fixture(scope="session")
 def tiny_bundle(made_once: MadeOnce) -> Path:
     """`full_bundle` with the graphs of a default export alone, for tests that only read it."""
 

@@ -3,12 +3,15 @@
 Their networks are small U-Nets with seeded random weights, so that anyone makes the same ones.
 """
 
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import keras
 from small_models import PIXELS, with_random_weights
+from small_tables import random_tables, write_tables
 
 from diffkiln.export import export_bundle
 from diffkiln.trainer.config import NetworkConfig
@@ -29,7 +32,14 @@ BUNDLES: dict[str, dict[str, Any]] = {
         "eta": 0.7,
         "image_dtype": "float32",
     },
+    "learned.bundle": {
+        "graphs": ("sampler", "denoiser", "noise", "step"),
+        "class_names": tuple(SPECIES),
+        "solver": "dpmpp_2m",
+    },
 }
+# Random numbers, so that every one of them matters.
+TABLES = {"learned.bundle": random_tables(2, 5, guidance=(1.0, 4.0))}
 
 
 def network(name: str) -> keras.Model:
@@ -48,11 +58,17 @@ def network(name: str) -> keras.Model:
 
 def make(name: str, bundle: Path, *, saved_model: bool = False) -> Path:
     """Export the golden bundle of this name to `bundle`, with a SavedModel if asked."""
-    fixed = {**PIXELS, "prediction": "velocity", "saved_model": saved_model, "overwrite": True}
-    export_bundle(network(name), bundle, **fixed, **BUNDLES[name])
+    fixed = {**PIXELS, "prediction": "velocity", "saved_model": saved_model}
+    settings = {**fixed, **BUNDLES[name]}
+    with tempfile.TemporaryDirectory() as folder:
+        if name in TABLES:
+            path = Path(folder) / "tables.json"
+            settings["tables"] = write_tables(path, network(name), TABLES[name], **settings)
+        export_bundle(network(name), bundle, **settings)
     return bundle
 
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BUNDLES:
+        shutil.rmtree(GOLDEN / name, ignore_errors=True)
         make(name, GOLDEN / name)

@@ -1,7 +1,13 @@
 """Tables of random numbers: nothing that is left out of a step could go unnoticed."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
+from diffkiln.export.bundle import baked_signatures
+from diffkiln.export.learning.file import TableFile, subject_of
+from diffkiln.export.options import settings_as_objects
 from diffkiln.trainer.maths.tables import Table, Tables
 
 
@@ -24,3 +30,12 @@ def random_tables(
     """Random tables of these counts of steps."""
     tables = {steps: random_table(steps, timesteps=timesteps) for steps in counts}
     return Tables(tables, guidance)
+
+
+def write_tables(path: Path, network: Any, tables: Tables, **settings: Any) -> str:
+    """A table file for a network as these settings export it."""
+    signatures = baked_signatures(network, *settings_as_objects(**settings))
+    guidance = None if tables.guidance is None else [*tables.guidance]
+    subject = subject_of(network, signatures.sampling)
+    TableFile(subject, guidance, tables.to_json()["by_steps"]).write(path)
+    return str(path)

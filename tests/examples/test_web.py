@@ -25,13 +25,18 @@ STEPWISE = ("sampler", "noise", "step")
 
 
 def test_the_page_in_chromium(
-    full_bundle: Path, fresh_bundle: Path, class_bundle: Path, tmp_path: Path
+    full_bundle: Path,
+    fresh_bundle: Path,
+    class_bundle: Path,
+    learned_bundle: Path,
+    tmp_path: Path,
 ) -> None:
     required_program(*BROWSERS)
     site, expected = tmp_path / "site", tmp_path / "expected"
     shutil.copytree(built_page(), site)
     shutil.copytree(fresh_bundle, site / "fresh.bundle")
     shutil.copytree(class_bundle, site / "classes.bundle")
+    shutil.copytree(learned_bundle, site / "learned.bundle")
     fill_site(site, full_bundle)
     expected.mkdir()
     write_expected(expected, site)
@@ -67,7 +72,7 @@ def write_expected(folder: Path, site: Path) -> None:
         batch = picture.repeat(3, axis=0)
         pictures["inpaint"] = sampler.inpaint(batch, brushed(16), seed=11, steps=5)
     pictures |= pictures_of_classes(site / "classes.bundle", batch)
-    for name in ("fresh", "second-order"):
+    for name in ("fresh", "second-order", "learned"):
         with Sampler(site / f"{name}.bundle", device="cpu") as sampler:
             pictures[name] = sampler.sample(2, seed=3, steps=5)
     for name, images in pictures.items():

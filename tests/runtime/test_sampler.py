@@ -56,6 +56,15 @@ def test_steps_end_in_the_sample(sampler: Sampler) -> None:
     assert np.abs(frames[-1][1].astype(int) - sample).max() <= 1
 
 
+def test_tables_draw_alike_in_one_graph_and_step_by_step(learned_bundle: Path) -> None:
+    sampler = Sampler(learned_bundle, device="cpu", max_batch=2)
+    assert sampler.bundle.default_steps == 5
+    for steps, guidance in ((None, 1.0), (5, 4.0), (2, 2.5), (5, 4.5), (7, 2.5)):
+        settings = {"steps": steps, "seed": 1, "guidance": guidance}
+        *_, (_, last) = sampler.stepwise(3, **settings)
+        assert np.abs(last.astype(int) - sampler.sample(3, **settings)).max() <= 1
+
+
 def test_a_list_of_seeds(sampler: Sampler) -> None:
     expected = sampler.sample(6, steps=2)[[5, 0, 3]]
     assert np.array_equal(sampler.sample(seeds=[5, 0, 3], steps=2), expected)

@@ -15,12 +15,10 @@ from small_models import (
     small_exporter,
     with_random_weights,
 )
-from small_tables import random_tables
+from small_tables import random_tables, write_tables
 
 from diffkiln.export import export_bundle
-from diffkiln.export.bundle import baked_signatures
 from diffkiln.export.graphs.graph import runner, step_outputs
-from diffkiln.export.learning.file import TableFile, subject_of
 from diffkiln.export.manifest import essentials
 from diffkiln.export.options import settings_as_objects
 from diffkiln.export.proof.reference import ReferenceConditioning, guided, reference_of
@@ -29,20 +27,10 @@ from diffkiln.runtime import Sampler
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths.schedules import ddpm_cosine, ddpm_linear
-from diffkiln.trainer.maths.tables import Tables
 from diffkiln.trainer.network.unet import build_unet
 
 NAMES = ("rose", "lily", "aster")
 ALL = ("sampler", "from_noise", "denoiser", "noise", "step", "trajectory", "inpaint")
-
-
-def write_tables(path: Path, network: Any, tables: Tables, **settings: Any) -> str:
-    """A table file for a network as these settings export it."""
-    signatures = baked_signatures(network, *settings_as_objects(**settings))
-    guidance = None if tables.guidance is None else [*tables.guidance]
-    subject = subject_of(network, signatures.sampling)
-    TableFile(subject, guidance, tables.to_json()["by_steps"]).write(path)
-    return str(path)
 
 
 def class_network() -> Any:
