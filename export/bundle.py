@@ -1,8 +1,10 @@
 """Writing a bundle: everything, checked, in one piece, or nothing."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -33,6 +35,8 @@ from .proof.reference import guided, reference_of
 from .proof.reference_noise import reference_noise
 from .publish import check_bundle_path, published
 from .verify import open_all
+
+_LOG = logging.getLogger("diffkiln.export")
 
 
 def export_bundle(
@@ -83,9 +87,10 @@ def write_bundle(
     bundle = Path(bundle).resolve()
     check_bundle_path(bundle, overwrite=overwrite)
     signatures = baked_signatures(network, model, baking)
+    exporter = graph_exporter(signatures, baking)
     tables = tables_of(network, signatures, baking, learning, bundle)
     signatures = signatures.with_tables(tables)
-    exporter = graph_exporter(signatures, baking)
+    exporter = replace(exporter, signatures=signatures)
     description = essentials(signatures, baking, network.count_params(), model.class_names)
     with published(bundle) as folder:
         graphs = _write_graphs(folder, exporter, baking, description)
@@ -118,16 +123,22 @@ def tables_of(
     """
     if learning is None and baking.tables is None:
         return None
+    baking.check_allows_tables()
     path = Path(baking.tables or f"{bundle}.tables.json")
     of_model = subject_of(network, signatures.sampling)
     new = learning is not None and not path.exists()
     file = TableFile(of_model) if new else read_tables(path, of_model)
     if learning is not None:
-        baking.require_no_fresh_noise_nor_encode()
         whole = tf.as_dtype(network.inputs[1].dtype).is_integer
         subject = Subject(signatures, convert(signatures.network))
         learn_tables(subject, learning, file, path, fixed_times=whole)
-    return file.tables
+    tables, steps = file.tables, baking.unroll_steps
+    if tables is None:
+        _LOG.warning("%s: holds no table, so the bundle has none", path)
+    elif steps is not None and steps not in tables.by_steps:
+        known = ", ".join(map(str, tables.counts))
+        raise InputError(f"unroll_steps={steps}: {path} has no table for it, only for {known}")
+    return tables
 
 
 def baked_signatures(network: keras.Model, model: Model, baking: Baking) -> Signatures:
@@ -186,7 +197,8 @@ def _write_graphs(
         seeds, model = np.array([0, 1], np.int64), exporter.signatures
         noise = reference_noise(seeds.tolist(), model.shape).astype(np.float32)
         labels = seeds % (model.sampling.denoiser.num_classes or 1)
-        require_finite(exporter.graph("step"), noise, seeds, labels)
+        counts = [] if model.sampling.tables is None else model.sampling.tables.counts
+        require_finite(exporter.graph("step"), noise, seeds, labels, counts)
     for name, graph in graphs.items():
         (folder / f"{name}.onnx").write_bytes(sealed(graph.SerializeToString()))
     return graphs

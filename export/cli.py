@@ -70,14 +70,14 @@ _OF_NETWORK: dict[str, tuple[Any, Any, str]] = {
 for _name, _definition in _OF_NETWORK.items():
     _flag(_name, *_definition)
 _OF_LEARNING: dict[str, tuple[Any, str]] = {
-    "steps": (Sequence[str], "counts of steps to learn tables for, each 2 to 20"),
-    "guidance": (Sequence[str], "least and greatest guidance that the tables are for"),
+    "steps": (Sequence[str], "step counts to learn tables for, each 2 to 20"),
+    "guidance": (Sequence[str], "least and greatest guidance of the tables; 1,4 by default"),
     "iterations": (int, "how long to learn each table"),
 }
 _flag("learn", bool, False, "learn tables for pictures in a few steps, kept in --tables")
 for _name, (_kind, _text) in _OF_LEARNING.items():
     _value: Any = getattr(Learning(), _name)
-    _value = _value if _kind is int else [f"{each:g}" for each in _value]
+    _value = [str(each) for each in _value] if isinstance(_value, tuple) else _value
     _flag(f"learn_{_name}", _kind, _value, _text)
 for _field in fields(Baking):
     _default: Any = list(GRAPHS) if _field.name == "graphs" else _field.default
@@ -103,10 +103,12 @@ def _check() -> Callable[[], None]:
     settings: Any = {field.name: FLAGS[field.name].value for field in fields(Baking)}
     baking, learning = Baking(**settings), _learning()
     if learning is not None:
-        baking.require_no_fresh_noise_nor_encode()
+        baking.check_allows_tables()
     check_bundle_path(bundle, overwrite=FLAGS.overwrite)
     if learning is None and baking.tables is not None and not Path(baking.tables).is_file():
         raise InputError(f"--tables={baking.tables}: no such file; add --learn, or leave it out")
+    if baking.tables is not None and not Path(baking.tables).absolute().parent.is_dir():
+        raise InputError(f"--tables={baking.tables}: expected a path in an existing folder")
     if FLAGS.run_dir is not None:
         for name in (name for name in _OF_NETWORK if FLAGS[name].present):
             raise InputError(
@@ -132,8 +134,10 @@ def _learning() -> Learning | None:
             raise InputError(f"--{name}: is for learning tables; add --learn, or leave it out")
         return None
     steps = _numbers("learn_steps", FLAGS.learn_steps, int, "whole numbers")
-    guidance = _numbers("learn_guidance", FLAGS.learn_guidance)
-    return Learning(steps, guidance, FLAGS.learn_iterations)  # pyright: ignore
+    guidance = FLAGS.learn_guidance and _numbers(
+        "learn_guidance", FLAGS.learn_guidance, float, "numbers"
+    )
+    return Learning(steps, guidance, FLAGS.learn_iterations)
 
 
 def _model() -> Model:
@@ -152,7 +156,7 @@ def _signal_rates() -> tuple[float, float]:
 
 
 def _numbers(
-    name: str, texts: Any, kind: Callable[[str], Any] = float, expected: str = "numbers"
+    name: str, texts: Any, kind: Callable[[str], Any] = float, expected: str = "numbers from 0 to 1"
 ) -> tuple[Any, ...]:
     try:
         return tuple(kind(text) for text in texts)

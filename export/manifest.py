@@ -61,19 +61,35 @@ def _sampler(signatures: Signatures, baking: Baking, *, classes: bool) -> dict[s
     sampling = signatures.sampling
     return {
         **{name: getattr(baking, name) for name in ("solver", "eta", "clip", "time_grid")},
-        "default_steps": steps or _default_steps(sampling.tables),
+        "default_steps": steps or _default_steps(sampling.tables, guidance),
         "max_steps": sampling.denoiser.schedule.max_steps,
         "unrolled": {"steps": steps, "batch": baking.batch_size} if steps else None,
         **({"default_guidance": guidance} if classes else {}),
-        **({} if sampling.tables is None else {"tables": sampling.tables.to_json()}),
+        **({} if sampling.tables is None else _of_tables(sampling.tables, steps)),
     }
 
 
-def _default_steps(tables: Tables | None) -> int:
+def _of_tables(tables: Tables, unrolled: int | None) -> dict[str, Any]:
+    outside = tables.guidance is not None and not unrolled
+    return {
+        **({"default_steps_outside": DEFAULT_STEPS} if outside else {}),
+        "tables": tables.to_json(),
+    }
+
+
+def _default_steps(tables: Tables | None, guidance: float) -> int:
+    """The least count that is enough, if pictures without guidance, and with the default, have one.
+
+    Too few steps without a table would be bad pictures without a word.
+    """
     if tables is None:
         return DEFAULT_STEPS
+    if tables.guidance is not None:
+        low, high = tables.guidance
+        if not low <= 1 <= high or not low <= guidance <= high:
+            return DEFAULT_STEPS
     enough = (count for count in tables.counts if count >= DEFAULT_LEARNED_STEPS)
-    return next(enough, tables.counts[-1])
+    return next(enough, DEFAULT_STEPS)
 
 
 def write_manifest(

@@ -91,9 +91,9 @@ class Baking:
                 f"eta={self.eta:g}: {self.solver} draws no fresh noise; expected 0, or solver=ddim"
             )
         if self.tables is not None:
-            self.require_no_fresh_noise_nor_encode()
+            self.check_allows_tables()
 
-    def require_no_fresh_noise_nor_encode(self) -> None:
+    def check_allows_tables(self) -> None:
         """Raise InputError for settings that exclude learned tables."""
         if self.eta:
             raise InputError(
@@ -132,40 +132,49 @@ class Baking:
 
 @dataclass(frozen=True)
 class Learning:
-    """What tables to learn, samplers of a few steps for one network (docs/sampling.md).
+    """What tables to learn, samplers of a few steps for one network (docs/few_steps.md).
 
-    `steps` are the counts of steps, each 2 to 20. The tables are for `guidance` between these two
-    numbers, of a model with classes. `iterations` are those of Adam for each table, `seed` is for
-    their order.
+    `steps` are the step counts, each 2 to 20. The tables are for `guidance` between these two
+    numbers, 1 and 4 if None, of a model with classes. `iterations` are those of Adam for each
+    table; `seed` shuffles the pictures that it learns from.
 
     Raises InputError for a setting out of range.
     """
 
     steps: Sequence[int] = (4, 5, 6, 8, 10)
-    guidance: tuple[float, float] = (1.0, 4.0)
+    guidance: Sequence[float] | None = None
     iterations: int = 80
     seed: int = 0
 
     def __post_init__(self) -> None:
-        counts = tuple(sorted(set(self.steps)))
-        object.__setattr__(self, "steps", counts)
-        object.__setattr__(self, "guidance", tuple(map(float, self.guidance)))
         fewest, most = FEWEST_TABLE_STEPS, MOST_TABLE_STEPS
-        if not counts or not all(fewest <= count <= most for count in counts):
+        counts = self.steps if isinstance(self.steps, Sequence) else (self.steps,)
+        if not counts or not all(_is_whole(count, fewest, most) for count in counts):
             raise InputError(
-                f"learn_steps={','.join(map(str, counts))}: expected counts of steps from {fewest} "
-                f"to {most}"
+                f"learn_steps={','.join(map(str, counts))}: expected step counts from {fewest} to "
+                f"{most}"
             )
-        low, high = self.guidance if len(self.guidance) == 2 else (1.0, 0.0)
-        if not 0 <= low <= high <= MAX_GUIDANCE:
+        object.__setattr__(self, "steps", tuple(sorted(set(counts))))
+        self._check_guidance()
+        for name, least, most in (("iterations", 1, 10_000), ("seed", 0, 2**31)):
+            if not _is_whole(getattr(self, name), least, most):
+                received = f"learn_{name}={getattr(self, name)}"
+                raise InputError(f"{received}: expected a whole number from {least} to {most}")
+
+    def _check_guidance(self) -> None:
+        if self.guidance is None:
+            return
+        ends = [*self.guidance] if isinstance(self.guidance, Sequence) else [self.guidance]
+        if len(ends) != 2 or not 0 <= ends[0] <= ends[1] <= MAX_GUIDANCE:
             raise InputError(
-                f"learn_guidance={','.join(f'{each:g}' for each in self.guidance)}: expected the "
-                f"least and the greatest guidance, from 0 to {MAX_GUIDANCE:g}"
+                f"learn_guidance={','.join(f'{each:g}' for each in ends)}: expected the least and "
+                f"the greatest guidance, from 0 to {MAX_GUIDANCE:g}"
             )
-        if not 1 <= self.iterations <= 10_000:
-            raise InputError(
-                f"learn_iterations={self.iterations}: expected a whole number from 1 to 10000"
-            )
+        object.__setattr__(self, "guidance", (float(ends[0]), float(ends[1])))
+
+
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Sampler:
     Images are [N, height, width, channels] of the bundle's dtype: uint8, or float32 in [0, 1].
     `count` (1 to 1,000,000) draws the seeds from `seed` to `seed + count - 1`, at most 2**63 - 1;
     a list of seeds may take its place, or be passed as `seeds=` instead. `steps` is 1 … the
-    bundle's max_steps, by default its default_steps.
+    bundle's max_steps, by default the bundle's own.
 
     A model with classes shows `labels`: a class by name or number, or -1 for none; one for all
     images or a list with one for each. By default the image of a seed shows class seed mod the
@@ -117,7 +117,7 @@ class Sampler:
         from it ends the sampling. The images agree with those without progress to 1/255.
         """
         seeds = checked_seeds(count, seeds, seed)
-        steps = checked_steps(self.bundle, steps, baked=progress is None)
+        steps = checked_steps(self.bundle, steps, guidance, baked=progress is None)
         feeds = self._seeded(seeds, labels, guidance, steps=steps)
         shape = (len(seeds), *self.bundle.image_shape)
         images, start = np.empty(shape, self.bundle.image_dtype), 0
@@ -138,7 +138,7 @@ class Sampler:
     ) -> Iterator[np.ndarray]:
         """Yield the images of the seeds, in order, some at a time; only one batch is in memory."""
         seeds = checked_seeds(count, seeds, seed)
-        steps = checked_steps(self.bundle, steps, baked=True)
+        steps = checked_steps(self.bundle, steps, guidance, baked=True)
         return self._drawn("sampler", self._seeded(seeds, labels, guidance, steps=steps))
 
     def stepwise(
@@ -156,7 +156,10 @@ class Sampler:
         `images` holds all of them each time; the last agree with `sample` to 1/255. The bundle must
         hold the graphs "noise" and "step", which do all the mathematics. Stop iterating to cancel.
         """
-        seeds, steps = checked_seeds(count, seeds, seed), checked_steps(self.bundle, steps)
+        seeds, steps = (
+            checked_seeds(count, seeds, seed),
+            checked_steps(self.bundle, steps, guidance),
+        )
         feeds = self._seeded(seeds, labels, guidance, steps=steps)
         return enumerate(stepwise(self._engine, feeds))
 
@@ -176,7 +179,10 @@ class Sampler:
         A frame is the network's estimate of the finished image, after every `every`-th step counted
         back from the last. The bundle must hold "trajectory", or "noise" and "step".
         """
-        seeds, steps = checked_seeds(count, seeds, seed), checked_steps(self.bundle, steps)
+        seeds, steps = (
+            checked_seeds(count, seeds, seed),
+            checked_steps(self.bundle, steps, guidance),
+        )
         every = whole("every", every, 1, self.bundle.max_steps)
         feeds = self._seeded(seeds, labels, guidance, steps=steps, every=every)
         if "trajectory" in self.bundle.graphs and self.device != "openvino":
@@ -203,7 +209,7 @@ class Sampler:
         """
         ends = [whole("seed_a", seed_a, 0, SEED_END - 1), whole("seed_b", seed_b, 0, SEED_END - 1)]
         first = np.full(whole("frames", frames, 2, MAX_COUNT), ends[0])
-        steps = checked_steps(self.bundle, steps, baked=True)
+        steps = checked_steps(self.bundle, steps, guidance, baked=True)
         conditioning = checked_conditioning(self.bundle, labels, guidance, seeds=first)
         if self._engine.draws_fresh_noise():
             problem = "draws fresh noise in each step, expected a deterministic sampler"
@@ -228,7 +234,7 @@ class Sampler:
         bundles ignore them.
         """
         noise = checked_noise(self.bundle, noise)
-        steps = checked_steps(self.bundle, steps, baked=True)
+        steps = checked_steps(self.bundle, steps, guidance, baked=True)
         conditioning = checked_conditioning(self.bundle, labels, guidance, count=len(noise))
         feeds = {"noise": noise, **conditioning.feeds(steps=steps)}
         if self._engine.draws_fresh_noise():
@@ -252,7 +258,10 @@ class Sampler:
         labels and guidance must be the same both ways. It evaluates the network 7 times as often as
         sampling does.
         """
-        images, steps = checked_images(self.bundle, images), checked_steps(self.bundle, steps)
+        images, steps = (
+            checked_images(self.bundle, images),
+            checked_steps(self.bundle, steps, guidance),
+        )
         conditioning = checked_conditioning(self.bundle, labels, guidance, count=len(images))
         feeds = {"images": images, **conditioning.feeds(steps=steps)}
         return np.concatenate([*self._engine.run_all("encode", feeds)])
@@ -285,7 +294,10 @@ class Sampler:
         `mask` is uint8 or bool [N, height, width, 1], or [height, width] for all images: where it
         is 0 an image stays as it is. The bundle must hold "inpaint".
         """
-        images, steps = checked_images(self.bundle, images), checked_steps(self.bundle, steps)
+        images, steps = (
+            checked_images(self.bundle, images),
+            checked_steps(self.bundle, steps, guidance),
+        )
         mask, count = checked_mask(self.bundle, mask, len(images)), len(images)
         seeds = checked_seeds(count if seeds is None else None, seeds, seed, expected=count)
         conditioning = checked_conditioning(self.bundle, labels, guidance, count=count)

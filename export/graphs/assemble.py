@@ -54,8 +54,8 @@ class OnnxExporter:
         # Guidance makes one or two evaluations of each image, and a table may choose in each step.
         guided = bool(self.signatures.conditioning)
         batch = EVALUATIONS if guided else batch
-        apart = guided and self.signatures.sampling.tables is not None
-        declare_batch(model, _NETWORK, self._network, batch, apart=apart)
+        separate_batches = guided and self.signatures.sampling.tables is not None
+        declare_batch(model, _NETWORK, self._network, batch, separate_batches=separate_batches)
         canonical(model)
         onnx.checker.check_model(model, full_check=True)
         return model

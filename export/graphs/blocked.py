@@ -52,12 +52,12 @@ def declare_batch(
     network: onnx.ModelProto,
     batch: str | int,
     *,
-    apart: bool = False,
+    separate_batches: bool = False,
 ) -> None:
     """Declare what a network's convolutions make of its batch, in a model that has it at `prefix`.
 
     Inside a Loop, and behind the choice of one evaluation or two, onnxruntime cannot see that all
-    of it has one batch. If it is `apart`, each place of the network has a batch of its own.
+    of it has one batch. With `separate_batches`, each place of the network has its own.
     """
     values, sizes = inferred(network.graph), _sizes(network.graph)
     types = {name: values[name].type.tensor_type for name in sizes}
@@ -68,7 +68,7 @@ def declare_batch(
         for node in graph.node:
             scope, _, name = node.output[0].partition(prefix)
             if name in images:
-                rows = f"{scope}{batch}" if apart else batch
+                rows = f"{scope}{batch}" if separate_batches else batch
                 shape, dtype = [rows, *sizes[name]], types[name].elem_type
                 image = helper.make_tensor_value_info(node.output[0], dtype, shape)
                 graph.value_info.append(image)

@@ -1,7 +1,7 @@
 """The network's graph in half precision: weights and computation float16, its ends float32."""
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 
 import numpy as np
@@ -140,24 +140,32 @@ def _skip_round_trips(graph: onnx.GraphProto) -> None:
 
 
 def require_finite(
-    step: onnx.ModelProto, noise: np.ndarray, seeds: np.ndarray, labels: np.ndarray
+    step: onnx.ModelProto,
+    noise: np.ndarray,
+    seeds: np.ndarray,
+    labels: np.ndarray,
+    counts: Sequence[int] = (),
 ) -> None:
     """Raise InputError for the first node of the step that makes a value beyond float16's range.
 
-    It runs 20 steps from noise float32 [N, H, W, C], with guidance where there are classes. An
-    overflow need not reach the pictures: a softmax or a clip hides it there, and makes them wrong.
+    It runs 20 steps, and each of the step `counts`, from noise float32 [N, H, W, C], with guidance
+    where there are classes. An overflow need not reach the pictures: a softmax or a clip hides it
+    there, and makes them wrong.
     """
     copy = deepcopy(step)
     values = [name for node in copy.graph.node for name in node.output]
     # The solver around the network is float32, and may divide by zero where a Where drops it.
     inner = [onnx.ValueInfoProto(name=name) for name in values if name.startswith("network")]
     copy.graph.output.extend(inner)
-    tensors = {"noisy": noise, "seeds": seeds, "labels": labels, "steps": np.array(_STEPS)}
+    run = runner(copy.SerializeToString())
+    tensors = {"noisy": noise, "seeds": seeds, "labels": labels}
     tensors["guidance"] = np.array(2.0, np.float32)
-    for k, outputs in enumerate(step_outputs(runner(copy.SerializeToString()), tensors)):
-        for name, value in outputs.items():
-            if value.dtype.kind == "f" and not np.isfinite(value).all():
-                raise InputError(
-                    f"precision=float16: the network's value {name} leaves the range of float16 in "
-                    f"step {k} of {_STEPS}; nothing was written. Export with precision=float32"
-                )
+    for steps in (_STEPS, *counts):
+        for k, outputs in enumerate(step_outputs(run, {**tensors, "steps": np.array(steps)})):
+            for name, value in outputs.items():
+                if value.dtype.kind == "f" and not np.isfinite(value).all():
+                    raise InputError(
+                        f"precision=float16: the network's value {name} leaves the range of "
+                        f"float16 in step {k} of {steps}; nothing was written. Export with "
+                        "precision=float32"
+                    )

@@ -17,15 +17,15 @@ from ...trainer.run.atomic import replacing
 
 FORMAT, FORMAT_VERSION = "diffkiln-tables", 1
 
-_AGAIN = "learn again, or give the file that belongs to this model"
+_AGAIN = "learn into another file, or give the one that belongs to this model"
 
 
 @dataclass
 class TableFile:
     """Tables by their counts of steps, as JSON values, and what they were learned for.
 
-    `judged` has, by count, the distances to the teacher at each guidance, with the table and
-    without; a count that has them and no table was no better with one.
+    `judged` has, by step count, the distances to the teacher at each guidance, with the table and
+    without; a count that has them and no table was not better with one.
     """
 
     subject: Mapping[str, Any]
@@ -74,6 +74,8 @@ def _parsed(content: Any) -> TableFile:
     file = TableFile(**{name: content[name] for name in TableFile.__dataclass_fields__})
     if not isinstance(file.subject, dict) or not isinstance(file.judged, dict):
         raise TypeError("its entries have other types")
+    if (file.guidance is None) != (file.subject["classes"] is None):
+        raise ValueError("its guidance does not go with its classes")
     _ = file.tables  # refuses numbers that make no sampler
     return file
 
@@ -88,6 +90,7 @@ def subject_of(network: keras.Model, sampling: Sampling) -> dict[str, Any]:
     denoiser = sampling.denoiser
     values = {
         "weights": digest.hexdigest(),
+        "image": network.inputs[0].shape[1:],
         "solver": sampling.solver,
         "prediction": denoiser.prediction,
         "conditioning": denoiser.conditioning,

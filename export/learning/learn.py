@@ -1,12 +1,11 @@
-"""Learns tables for a model: has the teacher draw, learns count by count, and judges each table."""
+"""Learns tables: draws the teacher's pictures, fits each table, and compares it with the solver."""
 
 import json
 import logging
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,19 @@ from ..options import Learning
 from .file import TableFile
 from .learner import Examples, Learner
 from .parameters import plain_table, stretched
-from .teacher import Advance, Group, Subject, distance
+from .teacher import Advance, Group, Subject, Teacher, distance
 
-TEACHER_STEPS = 80
-# Pictures of the teacher: to learn from, to judge by, and to judge the teacher by, per guidance.
-TRAINING, HELD_OUT, CHECKED = 256, 80, 8
+# The teacher's pictures, spread over the range of guidance: to learn from, and to judge by.
+TRAINING, HELD_OUT = 256, 80
 BATCH = 20
+# How many pictures of each guidance say what the solver's error is.
+CHECKED = 8
+DEFAULT_GUIDANCE = (1.0, 4.0)
 # Apart from each other, and from the seeds that people draw.
 _TRAINING_SEEDS, _HELD_OUT_SEEDS = 2**62, 2**62 + 2**61
 _SAVE_EVERY = 5
 # Where the pictures lie in the range of guidance.
-_SHARES = (0, 1 / 6, 1 / 3, 2 / 3, 1)
+_SHARES = (1 / 6, 1 / 3, 2 / 3)
 # An evaluation with its gradient costs about as much as four without.
 _COST_OF_GRADIENT = 4
 
@@ -47,28 +48,38 @@ def learn_tables(
     in a folder beside `path`, from which the next process goes on if this one is stopped. Raises
     InputError if the tables in `file` are for another range of guidance.
     """
-    guidance = None if subject.num_classes is None else [*settings.guidance]
-    if file.judged and file.guidance != guidance:
+    guidance = _guidance(subject, settings)
+    if file.judged and file.guidance != (guidance and [*guidance]):
         problem = f"has tables for guidance {file.guidance}, expected {guidance}"
         raise InputError(f"tables={path}: {problem}; learn into another file")
-    counts = [steps for steps in settings.steps if str(steps) not in file.judged]
+    if settings.steps[-1] > (most := subject.denoiser.schedule.max_steps // 2):
+        raise InputError(
+            f"learn_steps={settings.steps[-1]}: expected at most {most}: half of the "
+            "steps of the schedule"
+        )
+    if known := [steps for steps in settings.steps if str(steps) in file.judged]:
+        _LOG.info(
+            "%s: keeps what it has of %s steps; learn into another file for new ones",
+            path,
+            ", ".join(map(str, known)),
+        )
+    counts = [steps for steps in settings.steps if steps not in known]
     if not counts:
         return
     folder = path.with_name(f"{path.name}.part")
-    _begin(folder, {"subject": file.subject, **asdict(settings)})
+    _begin(folder, [file.subject, guidance, subject.signatures.sampling.time_grid, TRAINING])
     interval_s = 0.5 if sys.stderr.isatty() else 30
     with tqdm(desc="Learning", unit="eval", unit_scale=True, mininterval=interval_s) as bar:
         course = Course(subject, settings, folder, bar.update, fixed_times=fixed_times)
         bar.total = course.evaluations(counts)
-        file.guidance, file.teacher = guidance, course.teacher()
+        file.guidance, file.teacher = guidance and [*guidance], course.teacher_error()
         for steps in counts:
-            table = course.learned(steps, file.tables)
-            file.judged[str(steps)] = judged = course.judged(table)
-            if better := all(np.less(judged["table"], judged["solver"])):
-                file.by_steps |= Tables({steps: table}).to_json()["by_steps"]
+            judged, by_steps = course.table(steps, file.tables)
+            file.judged[str(steps)] = judged
+            file.by_steps |= by_steps
             file.write(path)
             bar.clear()
-            _LOG.info(_in_words(steps, judged, better=better))
+            _LOG.info(_in_words(steps, judged, left_out=not by_steps))
     shutil.rmtree(folder)
 
 
@@ -89,42 +100,50 @@ class Course:
     ) -> None:
         self._subject, self._settings, self._folder = subject, settings, folder
         self._advance, self._fixed_times = advance, fixed_times
-        self.guidance = None if subject.num_classes is None else settings.guidance
+        self.guidance = _guidance(subject, settings)
         self.training = self._groups(_TRAINING_SEEDS, TRAINING)
         self.held_out = self._groups(_HELD_OUT_SEEDS, HELD_OUT)
-        self._teacher = subject.sampler(solver="dpmpp_2m", time_grid="linspace")
+        self._teacher = Teacher(subject, folder, advance)
         self._solver = subject.sampler()
 
     def evaluations(self, counts: list[int]) -> int:
-        """About how many evaluations of the network it takes to learn these counts of steps."""
-        teaching = sum(g.evaluations(TEACHER_STEPS) for g in (*self.training, *self.held_out))
-        checking = sum(g.part(CHECKED).evaluations(2 * TEACHER_STEPS) for g in self.held_out)
+        """About how many evaluations of the network it takes to learn these step counts."""
+        steps = self._teacher.steps
+        teaching = sum(g.evaluations(steps) for g in (*self.training, *self.held_out))
+        checking = sum(g.part(CHECKED).evaluations(2 * steps) for g in self.held_out)
         return teaching + checking + self._settings.iterations * sum(map(self._cost, counts))
 
-    def teacher(self) -> dict[str, Any]:
-        """The teacher's steps, and how far twice as many are from them at each guidance."""
+    def teacher_error(self) -> dict[str, Any]:
+        """The teacher's steps, and its distance to twice as many at each guidance."""
+        return {
+            "steps": self._teacher.steps,
+            "distances": [self._teacher.error(group, CHECKED) for group in self.held_out],
+        }
 
-        def error(group: Group, pictures: np.ndarray) -> float:
-            twice = group.part(CHECKED).pictures(self._teacher, 2 * TEACHER_STEPS, self._advance)
-            return distance(twice, pictures[:CHECKED])
-
-        file = self._folder / "teacher.json"
-        if not file.exists():
-            errors = [error(*each) for each in self._lessons("held-out", self.held_out)]
-            with replacing(file) as part:
-                part.write_text(json.dumps({"steps": TEACHER_STEPS, "distances": errors}))
-        return json.loads(file.read_text())
+    def table(
+        self, steps: int, known: Tables | None
+    ) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+        """How a learned table does beside the solver, and the table where it is always better."""
+        try:
+            table = self.learned(steps, known)
+        except InputError as error:
+            _LOG.info("%d steps: %s", steps, error)
+            return {}, {}
+        judged = self.judged(table)
+        better = all(np.less(judged["table"], judged["solver"]))
+        return judged, Tables({steps: table}).to_json()["by_steps"] if better else {}
 
     def learned(self, steps: int, known: Tables | None) -> Table:
-        """A table for a count of steps, learned from the nearest known one or the plain solver."""
+        """A table of a step count, learned from the nearest known one or from the plain solver."""
         denoiser, iterations = self._subject.denoiser, self._settings.iterations
-        if known is None:
-            start = plain_table(denoiser.schedule, steps)
-        else:
+        start = plain = plain_table(denoiser.schedule, steps)
+        if known is not None:
             nearest = min(known.counts, key=lambda count: abs(count - steps))
             start = stretched(known.by_steps[nearest], steps)
+        if self._fixed_times:
+            start = replace(start, times=plain.times, network_times=plain.times)
         learner = Learner(denoiser, start, iterations, fixed_times=self._fixed_times)
-        file, done = self._folder / f"{steps}.npz", 0
+        file, done = self._folder / f"{steps}-{iterations}-{self._settings.seed}.npz", 0
         if file.exists():
             with np.load(file) as state:
                 done = int(state["done"])
@@ -142,10 +161,10 @@ class Course:
     def judged(self, table: Table) -> dict[str, list[Any]]:
         """How far held-out pictures are from the teacher's at each guidance, both ways."""
         steps = len(table.times)
-        lessons = self._lessons("held-out", self.held_out)
+        pairs = [(group, self._teacher.pictures(group)) for group in self.held_out]
 
         def distances(sampler: Call) -> list[float]:
-            return [distance(g.pictures(sampler, steps), wanted) for g, wanted in lessons]
+            return [distance(g.pictures(sampler, steps), wanted) for g, wanted in pairs]
 
         return {
             "guidances": [group.guidance for group in self.held_out],
@@ -157,7 +176,8 @@ class Course:
         guidances: list[float | None] = [None]
         if self.guidance is not None:
             low, high = self.guidance
-            guidances = [*sorted({round(low + share * (high - low), 6) for share in _SHARES})]
+            inner = {low + share * (high - low) for share in _SHARES}
+            guidances = [*sorted({low, high, *inner})]
         each = count // len(guidances)
         return [Group(self._subject, first + i * each, each, g) for i, g in enumerate(guidances)]
 
@@ -166,7 +186,7 @@ class Course:
         return BATCH * steps * _COST_OF_GRADIENT * (1 if self.guidance is None else 2)
 
     def _batches(self) -> Iterator[np.ndarray]:
-        """Rows of examples for each iteration: in turns all, with as many of each guidance."""
+        """Shuffled rows of examples for each iteration, equally many of each guidance."""
         rng, groups = np.random.default_rng(self._settings.seed), range(len(self.training))
         each, size = self.training[0].count, BATCH // len(self.training)
         orders = [np.empty(0, np.int64)] * len(groups)
@@ -178,14 +198,14 @@ class Course:
 
     def _examples(self, steps: int) -> Examples:
         """All examples; an error counts by what the solver's is at the same guidance."""
-        lessons, weights = self._lessons("training", self.training), []
-        for group, pictures in lessons:
+        taught, weights = [*map(self._teacher.pictures, self.training)], []
+        for group, pictures in zip(self.training, taught, strict=True):
             plain = group.part(CHECKED).pictures(self._solver, steps)
             weights.append(max(distance(plain, pictures[:CHECKED]), 1e-3) ** -2)
         counts = [group.count for group in self.training]
         examples = Examples(
             np.concatenate([group.noise for group in self.training]),
-            np.concatenate([pictures for _, pictures in lessons]),
+            np.concatenate(taught),
             np.repeat(np.array(weights, np.float32), counts),
         )
         if self.guidance is None:
@@ -194,43 +214,35 @@ class Course:
         labels = np.concatenate([group.labels for group in self.training])
         return examples._replace(labels=labels, guidance=np.repeat(asked, counts))
 
-    def _lessons(self, name: str, groups: list[Group]) -> list[tuple[Group, np.ndarray]]:
-        """Groups with what the teacher draws, or drew for an earlier process."""
-        return [(group, self._taught(f"{name}-{i}", group)) for i, group in enumerate(groups)]
 
-    def _taught(self, name: str, group: Group) -> np.ndarray:
-        if name not in self._drawn:
-            file = self._folder / f"{name}.npy"
-            if file.exists():
-                self._advance(group.evaluations(TEACHER_STEPS))
-            else:
-                pictures = group.pictures(self._teacher, TEACHER_STEPS, self._advance)
-                with replacing(file) as part, part.open("wb") as stream:
-                    np.save(stream, pictures)
-            self._drawn[name] = np.load(file)
-        return self._drawn[name]
-
-    @cached_property
-    def _drawn(self) -> dict[str, np.ndarray]:
-        return {}
+def _guidance(subject: Subject, settings: Learning) -> tuple[float, float] | None:
+    """The range of guidance, None for a model without classes; InputError for one of these."""
+    if subject.num_classes is None:
+        if settings.guidance is not None:
+            raise InputError("learn_guidance: the model knows no classes; leave it out")
+        return None
+    low, high = settings.guidance or DEFAULT_GUIDANCE
+    return low, high
 
 
-def _begin(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Make the folder, empty unless it was begun with the same settings."""
-    file, content = folder / "settings.json", json.dumps(settings)
-    if not file.exists() or file.read_text() != content:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        file.write_text(content)
+def _begin(folder: Path, key: Any) -> None:
+    """Make the folder, empty unless it was begun for the same pictures."""
+    file, content = folder / "key.json", json.dumps(key)
+    if file.exists() and file.read_text() == content:
+        return
+    if file.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    file.write_text(content)
 
 
-def _in_words(steps: int, judged: Mapping[str, list[Any]], *, better: bool) -> str:
+def _in_words(steps: int, judged: Mapping[str, list[Any]], *, left_out: bool) -> str:
     ways = [
-        ("" if guidance is None else f"at guidance {guidance:g} ") + f"{table:.1f} ({solver:.1f})"
+        ("" if guidance is None else f"at guidance {guidance:.3g} ") + f"{table:.1f} ({solver:.1f})"
         for guidance, table, solver in zip(*judged.values(), strict=True)
     ]
-    dropped = "" if better else "; it is not better everywhere, so it is left out"
+    remark = "; left out, since it is not better everywhere" if left_out else ""
     return (
-        f"{steps} steps with a table (and without) are this far from {TEACHER_STEPS} of "
-        f"DPM-Solver++(2M), root mean square in levels of 255: {', '.join(ways)}{dropped}"
+        f"{steps} steps with a table (and without) are this far from the teacher's, root mean "
+        f"square in levels of 255: {', '.join(ways)}{remark}"
     )

@@ -23,7 +23,7 @@ LEARNING_RATE = 0.03
 # Examples at once: fewer take less memory, and more time.
 _TOGETHER = 10
 
-# Noisy images, and the two images before them.
+# Noisy images x_k, and x̂_{k−1} and x̂_{k−2}, each float32 [M, H, W, C].
 State = tuple[Any, ...]
 
 
@@ -65,11 +65,11 @@ class Learner:
         rate: Any = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, iterations, alpha=0.01)
         self.optimizer: Any = keras.optimizers.Adam(rate)
         self.optimizer.build(self.variables)
-        self._forward: Any = tf.function(self._take, autograph=False)
-        self._backward: Any = tf.function(self._gradients, autograph=False)
+        self._forward: Any = tf.function(self._step, autograph=False)
+        self._backward: Any = tf.function(self._step_vjp, autograph=False)
 
     def improve(self, examples: Examples) -> float:
-        """Take one step down the weighted squared error of levels of 255, which is returned."""
+        """Take a step of Adam; return the weighted mean squared error in levels of 255."""
         count = len(examples.noise)
         parts = [
             np.arange(count)[start : start + _TOGETHER] for start in range(0, count, _TOGETHER)
@@ -83,7 +83,7 @@ class Learner:
         return sum(map(operator.mul, shares, errors))
 
     def gradients(self, examples: Examples) -> tuple[float, list[Any]]:
-        """The error, and its gradients by `variables`, of examples all at once."""
+        """The error, and its gradients with respect to `variables`, of examples all at once."""
         noise, pictures, weights, *given = examples
         nothing = shown = tf.zeros_like(noise)
         tape: Any
@@ -117,7 +117,7 @@ class Learner:
     def _all_variables(self) -> list[Any]:
         return [*self.variables, *self.optimizer.variables]
 
-    def _take(self, rows: Any, k: Any, state: State, given: Sequence[Any]) -> State:
+    def _step(self, rows: Any, k: Any, state: State, given: Sequence[Any]) -> State:
         """Step k of the table: x_{k+1}, x̂_k, x̂_{k−1}, and the image to show."""
         (x, previous, earlier), (labels, guidance) = state, given
         around = tf.stack([tf.maximum(k - 1, 0), k, tf.minimum(k + 1, self._steps - 1)])
@@ -135,14 +135,14 @@ class Learner:
         following, shown = table_step(at, estimate, place, previous, earlier)
         return following, estimate.image, previous, shown
 
-    def _gradients(
+    def _step_vjp(
         self, rows: Any, k: Any, state: State, given: Sequence[Any], upstream: State
     ) -> State:
-        """What the gradients of a step's four results make of its rows and its state."""
+        """Vector–Jacobian products of step k: by its rows, and by its state."""
         tape: Any
         with tf.GradientTape() as tape:
             tape.watch((rows, *state))
-            results = self._take(rows, k, state, given)
+            results = self._step(rows, k, state, given)
         zero = tf.UnconnectedGradients.ZERO
         return tuple(tape.gradient(results, (rows, *state), upstream, zero))
 

@@ -12,7 +12,9 @@ from ...trainer.maths.tables import Table
 
 # The times that the network is told move more slowly than the other numbers.
 _TIME_UNIT = 0.1
-_FIRST_END = 0.01
+# Where the last time begins, and how far it may go, as shares of all time.
+_FIRST_END, _GREATEST_END = 0.01, 0.9
+_LARGEST = 100.0
 _LEAST_NOISE_RATE = 0.01
 # A factor that is nearly nothing becomes nothing, which saves an evaluation.
 _SMALLEST_FACTOR = 0.02
@@ -47,7 +49,8 @@ class Parameters:
         gaps, last, shifts = map(tf.convert_to_tensor, self._of_times)
         second, third, factors = map(tf.convert_to_tensor, self._coefficients)
         fallen = tf.concat([[0.0], tf.cumsum(tf.nn.softmax(gaps))], axis=0)
-        times = 1.0 - fallen * (1.0 - self._least - tf.abs(last))
+        left = 1.0 - self._least
+        times = 1.0 - fallen * (left - tf.minimum(tf.abs(last), _GREATEST_END * left))
         told = tf.clip_by_value(times + _TIME_UNIT * shifts, self._least, 1.0)
         second, third = second * self._has_previous, third * self._has_earlier
         return tf.stack([times, told, second, third, factors])
@@ -56,6 +59,7 @@ class Parameters:
         """The table as it is now; with whole timesteps for a discrete schedule."""
         times, told, second, third, factors = self.rows().numpy().astype(np.float64)
         factors = np.where(np.abs(factors) < _SMALLEST_FACTOR, 0.0, factors)
+        second, third, factors = np.clip((second, third, factors), -_LARGEST, _LARGEST)
         rows = [row.round(_DIGITS) for row in (times, told, second, third, factors)]
         if isinstance(self._schedule, DiscreteSchedule):
             total = self._schedule.max_steps
@@ -88,7 +92,8 @@ def plain_table(schedule: Schedule, steps: int) -> Table:
     """DPM-Solver++(2M) on linspace as a table."""
     times = np.linspace(1, least_time(schedule), steps)
     if isinstance(schedule, DiscreteSchedule):
-        times = falling_timesteps(times, schedule.max_steps)
+        # Halves up, as linspace rounds.
+        times = np.floor(times * schedule.max_steps + 0.5) / schedule.max_steps
     row, ones = tuple(times.tolist()), (1.0,) * steps
     return Table(row, row, (0.0, *ones[1:]), (0.0,) * steps, ones)
 

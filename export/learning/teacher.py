@@ -1,22 +1,27 @@
-"""The pictures to learn from and to be judged by: what many steps of DPM-Solver++(2M) draw."""
+"""The pictures to learn from and to judge by: what many steps of DPM-Solver++(2M) draw."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 
 from ...trainer.maths.diffusion import Denoiser
+from ...trainer.maths.schedules import DiscreteSchedule
 from ...trainer.maths.tables import Tables
+from ...trainer.run.atomic import replacing
 from ..baking.signatures import Signatures
 from ..graphs.assemble import OnnxExporter
 from ..graphs.graph import Call, runner
 from ..proof.reference_noise import reference_noise
+from .parameters import least_time
 
+TEACHER_STEPS = 80
 _TOGETHER = 16
 
-# Told how many more evaluations are done.
+# Called with the number of further evaluations.
 Advance = Callable[[int], object]
 
 
@@ -90,8 +95,48 @@ class Group:
         return replace(self, count=min(count, self.count))
 
     def evaluations(self, steps: int) -> int:
-        """How often the network is asked for all pictures."""
+        """Network evaluations for all pictures."""
         return self.count * steps * (1 if self.guidance in (None, 1) else 2)
+
+
+class Teacher:
+    """Draws in many steps of DPM-Solver++(2M), and keeps its pictures in a folder.
+
+    `steps` are 80, or half of those of a schedule that has fewer than 160.
+    """
+
+    def __init__(self, subject: Subject, folder: Path, advance: Advance) -> None:
+        schedule = subject.denoiser.schedule
+        self.steps = min(TEACHER_STEPS, schedule.max_steps // 2)
+        # A last step to where there is no noise would be infinite.
+        noisy = isinstance(schedule, DiscreteSchedule) or least_time(schedule) == 0
+        grid = "linspace" if noisy else "linear"
+        self._sampler = subject.sampler(solver="dpmpp_2m", time_grid=grid)
+        self._folder, self._advance = folder, advance
+        self._known: dict[Path, np.ndarray] = {}
+
+    def pictures(self, group: Group) -> np.ndarray:
+        """Pixels in [0, 1] of a group, float32 [count, H, W, C]."""
+        return self._kept(group, self.steps)
+
+    def error(self, group: Group, count: int) -> float:
+        """The distance to twice as many steps, of the first `count` pictures."""
+        twice = self._kept(group.part(count), 2 * self.steps)
+        return distance(self.pictures(group)[:count], twice)
+
+    def _kept(self, group: Group, steps: int) -> np.ndarray:
+        """What was drawn, perhaps by a process that was stopped later."""
+        file = self._folder / f"{group.first}-{group.count}-{steps}.npy"
+        if file in self._known:
+            return self._known[file]
+        if file.exists():
+            self._known[file] = np.load(file)
+            self._advance(group.evaluations(steps))
+            return self._known[file]
+        drawn = self._known[file] = group.pictures(self._sampler, steps, self._advance)
+        with replacing(file) as part, part.open("wb") as stream:
+            np.save(stream, drawn)
+        return drawn
 
 
 def distance(pictures: np.ndarray, others: np.ndarray) -> float:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from ..graphs.graph import Call, Tensors, runner, step_outputs
 from .reference_noise import reference_noise
+from .truth import NETWORK_TIME
 
 # What each graph is compared by.
 _OUTPUTS = {
@@ -81,7 +82,8 @@ def _runs(
             noise = calls["noise"](tensors)["noise"]
         else:
             noise = reference_noise(tensors["seeds"].tolist(), shape).astype(np.float32)
-        times = dict.fromkeys(("time", "network_time"), np.ones(len(noise), np.float32))
+        one = np.ones(len(noise), np.float32)
+        times = {"time": one, "network_time": NETWORK_TIME * one}
         return {**tensors, "noise": noise, "noisy": noise, **times}
 
     def run(name: str, tensors: Tensors) -> np.ndarray:

@@ -11,6 +11,8 @@ from .reference import ReferenceConditioning, ReferenceSampler
 from .reference_noise import reference_noise
 from .reference_schedules import unknown
 
+# What a denoiser is told of time 1, if that can be another time.
+NETWORK_TIME = np.float32(0.75)
 # Which frames of a trajectory are compared.
 EVERY = 7
 # Without guidance, away from the class, and towards it.
@@ -55,7 +57,8 @@ class Truth:
         if graph in ("sampler", "from_noise", "step"):
             return self._frames[-1]
         if graph == "denoiser":
-            return self._reference.denoise(self._noise, 1.0)[0]
+            told = float(NETWORK_TIME) if self.model.tables else None
+            return self._reference.denoise(self._noise, 1.0, network_time=told)[0]
         if graph == "trajectory":
             return self._frames[(self.steps - 1) % EVERY :: EVERY]
         if graph == "encode":
@@ -82,9 +85,12 @@ class Truth:
     @cached_property
     def _conditioning(self) -> ReferenceConditioning:
         labels = (self.seeds + 1) % (self.num_classes + 1) - 1
-        # So that a table of each count meets guidance that it knows, and guidance that it does not.
-        turn = int(self.seeds[0]) + (self.steps if self.model.tables else 0)
-        return ReferenceConditioning(labels, _GUIDANCES[turn % len(_GUIDANCES)])
+        guidances = _GUIDANCES
+        if self.model.tables and "guidance" in self.model.tables:
+            # The first seed, with which all graphs run, meets what a table is for.
+            low, high = self.model.tables["guidance"]
+            guidances = (low + 0.625 * (high - low), low, high, 0.0 if low > 0 else high + 1)
+        return ReferenceConditioning(labels, guidances[int(self.seeds[0]) % len(guidances)])
 
     @cached_property
     def _reference(self) -> ReferenceSampler:

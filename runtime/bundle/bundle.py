@@ -3,10 +3,13 @@
 bundle.schema.json says what a manifest must contain, and docs/bundle.md what a bundle must.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..checking import Port, Signature
 from ..checking.limits import MAX_GRAPH_BYTES
@@ -25,7 +28,8 @@ class Bundle(NamedTuple):
     `graphs` are the graphs by name: "sampler", "step", … "sampler" and "from_noise" take only
     `unrolled_steps` steps and batches of `unrolled_batch`, or any number where that is None.
     `class_names` are the names of classes 0, 1, …, empty for a model without classes.
-    `default_guidance` is the guidance that the exporter recommends.
+    `default_guidance` is the guidance that the exporter recommends. Outside of `table_guidance`,
+    the range of the learned tables, `default_steps_outside` are the default.
     """
 
     path: Path
@@ -38,6 +42,15 @@ class Bundle(NamedTuple):
     unrolled_batch: int | None = None
     class_names: tuple[str, ...] = ()
     default_guidance: float = 1.0
+    table_guidance: tuple[float, float] = (-math.inf, math.inf)
+    default_steps_outside: int = 0
+
+    def default_steps_at(self, guidance: object) -> int:
+        """Return the default steps under a guidance, or under the default one for None."""
+        low, high = self.table_guidance
+        number = isinstance(guidance, int | float | np.integer | np.floating)
+        outside = number and not low <= guidance <= high
+        return self.default_steps_outside if outside else self.default_steps
 
     def graph(self, name: str) -> Graph:
         """Return the graph `name`; BundleError if the bundle does not hold it."""
@@ -111,13 +124,12 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
         unrolled_batch=unrolled.get("batch"),
         class_names=tuple(values["model"].get("class_names", ())),
         default_guidance=float(sampler.get("default_guidance", 1.0)),
+        **_of_tables(sampler),
     )
-    if bundle.default_steps > bundle.max_steps:
-        raise _error(
-            root,
-            f"sampler.default_steps is {bundle.default_steps}",
-            f"at most max_steps, {bundle.max_steps}",
-        )
+    for name in ("default_steps", "default_steps_outside"):
+        if (steps := getattr(bundle, name)) > bundle.max_steps:
+            expected = f"at most max_steps, {bundle.max_steps}"
+            raise _error(root, f"sampler.{name} is {steps}", expected)
     images = Port("images", bundle.image_dtype, (bundle.unrolled_batch or "N", *bundle.image_shape))
     sampler_graph = bundle.graphs["sampler"].signature
     if sampler_graph.outputs != (images,):
@@ -130,6 +142,13 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
         if len(signature.outputs) != expected:
             raise _error(root, f"the graph {name!r} is {signature}", f"{expected} outputs")
     return bundle
+
+
+def _of_tables(sampler: Mapping[str, Any]) -> dict[str, Any]:
+    guidance, outside = sampler.get("tables", {}).get("guidance"), "default_steps_outside"
+    if guidance is None or outside not in sampler:
+        return {}
+    return {"table_guidance": tuple(map(float, guidance)), outside: sampler[outside]}
 
 
 def _graph(root: Path, values: Mapping[str, Any], name: str) -> Graph:

@@ -47,7 +47,7 @@ def checked_settings(
 ) -> Settings:
     """Return the settings that the flags name; UsageError if these graphs cannot follow them."""
     baked = not {"sampler", "from_noise"}.isdisjoint(graphs)
-    steps = checked_steps(bundle, values["steps"], baked=baked)
+    steps = checked_steps(bundle, values["steps"], values["guidance"], baked=baked)
     names, guidance = values["label"], values["guidance"]
     if not bundle.class_names:
         checked_conditioning(bundle, names and ",".join(names), guidance)

@@ -45,13 +45,15 @@ def _listed(seeds: Any, seed: int) -> np.ndarray:
     return listed.astype(np.int64)
 
 
-def checked_steps(bundle: Bundle, steps: int | None, *, baked: bool = False) -> int:
-    """Return `steps`, 1 … the bundle's max_steps, or its default_steps for None.
+def checked_steps(
+    bundle: Bundle, steps: int | None, guidance: object = None, *, baked: bool = False
+) -> int:
+    """Return `steps`, 1 … the bundle's max_steps, or its default under this guidance for None.
 
     They are for "sampler" and "from_noise" if `baked`, which may be unrolled for one number only.
     """
     unrolled = bundle.unrolled_steps if baked else None
-    default = unrolled or bundle.default_steps
+    default = unrolled or bundle.default_steps_at(guidance)
     steps = whole("steps", default if steps is None else steps, 1, MAX_STEPS)
     if steps > bundle.max_steps:
         raise ValueError(

@@ -73,7 +73,7 @@ def test_learning_goes_on_where_it_was_ended(tiny_run: Path, tmp_path: Path) -> 
     assert not part.exists()
     assert "3 steps with a table (and without) are this far from 80" in errors
     sampler = json.loads((tmp_path / "b" / "bundle.json").read_text())["sampler"]
-    assert sampler["default_steps"] == 3
+    assert sampler["default_steps"] == 20  # three steps are too few for everyone
     assert sampler["tables"]["by_steps"] == json.loads(tables.read_text())["by_steps"]
 
 

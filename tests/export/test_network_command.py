@@ -64,7 +64,7 @@ NUMBERS = ("--network=no.keras", "--pixel_mean=0.5", "--pixel_std=0.5")
             "--learn_steps: is for learning tables; add --learn",
         ),
         (("--run_dir=r", "--learn", "--learn_steps=5,x"), 2, "--learn_steps=5,x: expected whole"),
-        (("--run_dir=r", "--learn", "--learn_steps=1"), 2, "--learn_steps=1: expected counts of"),
+        (("--run_dir=r", "--learn", "--learn_steps=1"), 2, "--learn_steps=1: expected step counts"),
         (("--run_dir=r", "--learn", "--eta=0.5"), 2, "--eta=0.5: a table has no place for fresh"),
         (("--run_dir=r", "--eta=2"), 2, "--eta=2: expected a number from 0"),
         (("--verify",), 1, "b does not exist"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import tensorflow as tf
 
@@ -34,8 +35,13 @@ class Sampling:
         check_choice("time_grid", self.time_grid, TIME_GRIDS)
         if not self._solver.stochastic and self.eta:
             raise InputError(f"eta={self.eta:g}: {self.solver} draws no noise; expected 0")
-        if self.tables is not None and self.eta:
+        if self.tables is None:
+            return
+        if self.eta:
             raise InputError(f"eta={self.eta:g}: tables draw no noise; expected 0")
+        if (self.tables.guidance is None) != (self.denoiser.num_classes is None):
+            expected = "a range for a model with classes, and none for one without"
+            raise InputError(f"tables: guidance={self.tables.guidance}: expected {expected}")
 
     @property
     def carried(self) -> tuple[str, ...]:
@@ -87,7 +93,8 @@ class Sampling:
         noisy, previous, earlier = (state[name] for name in self.carried)
         asked = None if conditioning is None else conditioning.guidance
         applies, learned = tables.place(step, steps, asked)
-        place = _either(applies, learned, self._plain_place(step, steps))
+        plain = self._plain_place(step, steps)
+        place = tf.nest.map_structure(partial(tf.where, applies), learned, plain)
         if conditioning is not None and asked is not None:
             guidance = tf.where(applies, learned.guidance(asked), asked)
             conditioning = replace(conditioning, guidance=guidance)
@@ -137,11 +144,3 @@ class Sampling:
     def _stage(self, step: tf.Tensor, steps: tf.Tensor, times: tuple[tf.Tensor, ...]) -> Stage:
         rates = map(self.denoiser.schedule.rates, times)
         return Stage(*rates, first=tf.equal(step, 0), last=tf.equal(step + 1, steps))
-
-
-def _either(applies: tf.Tensor, learned: Place, plain: Place) -> Place:
-    """The learned numbers if these apply, and else the plain ones."""
-    pairs = zip(learned.times, plain.times, strict=True)
-    times = tuple(tf.where(applies, *pair) for pair in pairs)
-    others = zip(learned[1:], plain[1:], strict=True)
-    return Place(times, *(tf.where(applies, *pair) for pair in others))

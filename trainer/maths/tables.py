@@ -141,12 +141,15 @@ class Tables:
 
         try:
             by_steps = {int(steps): table(numbers) for steps, numbers in values["by_steps"].items()}
+            if not by_steps or [*map(str, by_steps)] != [*values["by_steps"]]:
+                raise _misfit("by_steps", [*values["by_steps"]], "counts of steps")
             low, high = values.get("guidance", (None, None))
             return Tables(by_steps, None if low is None else (float(low), float(high)))
         except InputError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"tables: {error!r}; expected what learning wrote") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(f"tables: lack or spoil an entry ({reason})") from error
 
     @property
     def counts(self) -> list[int]:

@@ -156,7 +156,7 @@ def test_tables_say_what_they_are_for() -> None:
         Tables({4: random_table(3)})
     with pytest.raises(InputError, match=r"^tables: guidance=\(4.0, 1.0\): expected two numbers"):
         random_tables(3, guidance=(4.0, 1.0))
-    with pytest.raises(InputError, match=r"^tables: KeyError\('times'\)"):
+    with pytest.raises(InputError, match=r"^tables: lack or spoil an entry \(KeyError: 'times'\)"):
         Tables.from_json({"by_steps": {"3": {}}})
     for tables in (random_tables(2, 7), random_tables(3, guidance=(1.0, 2.5))):
         assert Tables.from_json(tables.to_json()) == tables
