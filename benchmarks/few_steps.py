@@ -18,7 +18,7 @@ from flowers import flowers
 from measures import measures, with_error
 from numpy.typing import NDArray
 from report_model import Model, Pictures, Way
-from report_page import save_rows, write_table
+from report_page import require_marks, save_rows, write_table
 
 from diffkiln.runtime.output.atomic import atomic
 
@@ -50,7 +50,7 @@ class Cells:
     def pictures(self, name: str, steps: int, guidance: float, count: int) -> Pictures:
         """The first `count` pictures drawn one way, uint8 [count, H, W, C]."""
         tables = f"-{self._fingerprint}" if name == "learned" else ""
-        file = self.folder / f"{name}{tables}-{steps}-{guidance:g}.npy"
+        file = self.folder / f"{self.model.name}-{name}{tables}-{steps}-{guidance:g}.npy"
         drawn = np.load(file) if file.exists() else np.empty((0, *self.model.shape), np.uint8)
         while len(drawn) < count:
             seeds = np.arange(len(drawn), min(len(drawn) + TOGETHER, count))
@@ -99,16 +99,19 @@ def distances(cells: Cells, guidances: tuple[float, ...]) -> Iterator[str]:
 def kids(cells: Cells, photographs: Pictures, guidances: tuple[float, ...]) -> Iterator[str]:
     """A table of KID by the features of both networks."""
     ways = measures(photographs, imagenet=True)
+    known = (cells.model.reference.tables or {"by_steps": {}})["by_steps"]
+    drawn_ways = [way for way in KID_WAYS if way[0] != "learned" or str(way[1]) in known]
     heads = [f"{m.features.name}, guidance {each:g}" for each in guidances for m in ways]
     yield f"| way | {' | '.join(heads)} |"
     yield "| --- " * (1 + len(heads)) + "|"
-    for name, steps in KID_WAYS:
+    for name, steps in drawn_ways:
         drawn = [cells.pictures(name, steps, each, SAMPLES) for each in guidances]
         measured = [with_error(measure(pictures)) for pictures in drawn for measure in ways]
         yield f"| {NAMES[name]}, {steps} steps | {' | '.join(measured)} |"
 
 
 def main(_: list[str]) -> None:
+    require_marks(FLAGS.section)
     photographs, labels = flowers("validation", FLAGS.data_dir)
     model, folder = Model(Path(FLAGS.bundle)), Path(FLAGS.cells)
     folder.mkdir(exist_ok=True)

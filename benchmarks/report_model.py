@@ -55,10 +55,11 @@ class Drawn:
 
 
 class Model:
-    """The network of a bundle that has the graph "denoiser"."""
+    """The network of a bundle that has the graph "denoiser"; its name is the bundle's."""
 
     def __init__(self, bundle: Path) -> None:
         self.manifest: dict[str, Any] = json.loads((bundle / "bundle.json").read_text())
+        self.name = bundle.stem
         self.class_names: list[str] = self.manifest["model"].get("class_names", [])
         image = self.manifest["image"]
         self.shape: tuple[int, int, int] = (image["height"], image["width"], image["channels"])

@@ -10,6 +10,7 @@ from report_model import Pictures
 from diffkiln.runtime.output.images import grid, save_png
 
 DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "report.md"
 
 
 def save_rows(name: str, rows: Sequence[Pictures]) -> None:
@@ -27,9 +28,20 @@ def grid_of(strips: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 def write_table(name: str, lines: Sequence[str]) -> None:
     """Write lines between the marks of this name in docs/report.md."""
-    page = DOCS / "report.md"
-    begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
-    before, rest = page.read_text(encoding="utf-8").split(begin)
-    _, after = rest.split(end)
+    before, after = require_marks(name)
+    begin, end = marks(name)
     text = "\n".join((begin, "", *lines, "", end))
-    page.write_text(f"{before}{text}{after}", encoding="utf-8")
+    PAGE.write_text(f"{before}{text}{after}", encoding="utf-8")
+
+
+def require_marks(name: str) -> tuple[str, str]:
+    """What comes before and after the marks of this name; ValueError where there are none."""
+    begin, end = marks(name)
+    before, rest = PAGE.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    return before, after
+
+
+def marks(name: str) -> tuple[str, str]:
+    """The comments around a table of this name."""
+    return f"<!-- begin: {name} -->", f"<!-- end: {name} -->"

@@ -37,6 +37,10 @@ class Sampling:
             raise InputError(f"eta={self.eta:g}: {self.solver} draws no noise; expected 0")
         if self.tables is None:
             return
+        if self._solver.second_order is None:
+            raise InputError(
+                f"solver={self.solver}: cannot be combined with tables; leave them out"
+            )
         if self.eta:
             raise InputError(f"eta={self.eta:g}: tables draw no noise; expected 0")
         if (self.tables.guidance is None) != (self.denoiser.num_classes is None):
@@ -109,7 +113,7 @@ class Sampling:
     def _plain_place(self, step: tf.Tensor, steps: tf.Tensor) -> Place:
         """The solver's step on its grid as numbers of a table."""
         times, inner = self._times(step, steps), (step > 0) & (step + 1 < steps)
-        second = tf.cast(inner, tf.float32) if self._solver.order == 2 else tf.constant(0.0)
+        second = tf.cast(inner, tf.float32) * (self._solver.second_order or 0.0)
         return Place(times, times[1], second, tf.constant(0.0), tf.constant(1.0))
 
     def sample(

@@ -37,19 +37,26 @@ class Estimate(NamedTuple):
 
 
 class Solver(NamedTuple):
-    """A step function, its order, its carried tensors, and whether it can use fresh noise."""
+    """A step function, the names of its carried tensors, and whether it can use fresh noise.
+
+    `second_order` is the number a_k of its inner steps as a table has it (`tables.py`), None for a
+    solver that is no table.
+    """
 
     update: Callable[..., tuple[tf.Tensor, State]]
-    order: int
+    second_order: float | None
     carried: tuple[str, ...]
     stochastic: bool
 
 
 def solver(
-    *, order: int, carried: tuple[str, ...] = (), stochastic: bool = False
+    *,
+    second_order: float | None = None,
+    carried: tuple[str, ...] = (),
+    stochastic: bool = False,
 ) -> Callable[..., Solver]:
     """Make a step function a `Solver`."""
-    return lambda update: Solver(update, order, carried, stochastic)
+    return lambda update: Solver(update, second_order, carried, stochastic)
 
 
 def solver_named(name: str) -> Solver:
@@ -58,7 +65,7 @@ def solver_named(name: str) -> Solver:
     return globals()[name]
 
 
-@solver(order=1, stochastic=True)
+@solver(second_order=0.0, stochastic=True)
 def ddim(
     at: Stage,
     estimate: Estimate,
@@ -84,7 +91,7 @@ def ddim(
     return s.signal * estimate.image + direct * estimate.noise + sigma * fresh_noise, carried
 
 
-@solver(order=2, carried=("previous_image",))
+@solver(second_order=1.0, carried=("previous_image",))
 def dpmpp_2m(at: Stage, estimate: Estimate, carried: State) -> tuple[tf.Tensor, State]:
     """One step of DPM-Solver++(2M) (arXiv 2211.01095, algorithm 2): second order, one evaluation.
 
