@@ -24,7 +24,8 @@ demo: environment
 	mkdir $(DEMO)
 	$(BIN)/diffkiln-sample --count=36 --device=cpu --scale=2 --out=$(DEMO)/flowers.png
 	$(BIN)/diffkiln-export --run_dir=models/flowers64 --bundle=$(DEMO)/flowers.bundle \
-	  --solver=dpmpp_2m --time_grid=linspace --graphs=sampler,noise,step,inpaint
+	  --solver=dpmpp_2m --time_grid=linspace --tables=models/flowers64/tables.json \
+	  --graphs=sampler,noise,step,inpaint
 	$(BIN)/diffkiln-train --run_dir=$(DEMO)/run
 	$(BIN)/diffkiln-export --run_dir=$(DEMO)/run --bundle=$(DEMO)/own.bundle
 	$(BIN)/diffkiln-sample --bundle=$(DEMO)/own.bundle --count=36 --steps=20 --scale=4 \

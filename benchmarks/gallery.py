@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import app, flags
 from example_programs import ExampleError, MissingProgramError
-from gallery_hosts import HOSTS, REFERENCE, SEEDS, STEPS, Host, Pictures
+from gallery_hosts import HOSTS, REFERENCE, SEEDS, Host, Pictures
 from gallery_page import Row, around_the_marks, compared, write
 
 from diffkiln.runtime.bundle.bundle import open_bundle
@@ -50,12 +50,13 @@ def described(folder: Path) -> str:
             "3, which the examples draw; export a model of colours with --image_dtype=uint8"
         )
     manifest = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-    solver, parameters = manifest["sampler"]["solver"], manifest["model"]["parameters"] / 1e6
+    sampler, parameters = manifest["sampler"], manifest["model"]["parameters"] / 1e6
+    solver = "learned steps" if "tables" in sampler else f"steps of `{sampler['solver']}`"
     classes = len(bundle.class_names)
     shown = f"\nSeed s shows class s mod {classes}, at a guidance of {bundle.default_guidance:g}."
     return (
-        f"Seeds {SEEDS.start} to {SEEDS.stop - 1} in {STEPS} steps of `{solver}`, from a model of "
-        f"{height}×{width} pixels and {parameters:.1f} million parameters.\nThe SHA-256 of its "
+        f"Seeds {SEEDS.start} to {SEEDS.stop - 1} in {bundle.default_steps} {solver}, from a model "
+        f"of {height}×{width} pixels and {parameters:.1f} million parameters.\nThe SHA-256 of its "
         f"`sampler.onnx` is `{bundle.graph('sampler').sha256}`." + (shown if classes else "")
     )
 

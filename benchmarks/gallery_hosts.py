@@ -27,16 +27,15 @@ from example_programs import (
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffkiln.runtime import Sampler
+from diffkiln.runtime import Sampler, open_bundle
 from diffkiln.runtime.device.device import OPENVINO_PROVIDER
 from diffkiln.runtime.output.images import GAP, grid_shape
 
-# What the examples in Python draw; the other examples take arguments.
-SEEDS, STEPS = range(8), 20
+# What the examples in Python draw, in the bundle's own steps; the other examples take arguments.
+SEEDS = range(8)
 REFERENCE = "sampler"
 
-_FIRST, _COUNT, _STEPS = (str(number) for number in (SEEDS.start, len(SEEDS), STEPS))
-
+_FIRST, _COUNT = str(SEEDS.start), str(len(SEEDS))
 
 Pictures = NDArray[np.uint8]
 
@@ -59,7 +58,7 @@ class Host:
 
 def _draw_with_sampler(bundle: Path, _: Path) -> Pictures:
     with Sampler(bundle, device="cpu") as sampler:
-        return sampler.sample(len(SEEDS), seed=SEEDS.start, steps=STEPS)
+        return sampler.sample(len(SEEDS), seed=SEEDS.start)
 
 
 def _draw_with_onnxruntime(bundle: Path, folder: Path) -> Pictures:
@@ -78,24 +77,24 @@ def _draw_in_python(example: str, model: Path, folder: Path) -> Pictures:
 
 def _draw_in_cpp(bundle: Path, folder: Path) -> Pictures:
     picture = folder / "flowers.ppm"
-    start([cpp_program(), bundle, picture, _FIRST, _COUNT, _STEPS])
+    start([cpp_program(), bundle, picture, _FIRST, _COUNT])
     return np.stack(np.split(_pixels(picture), len(SEEDS)))
 
 
 def _draw_in_csharp(bundle: Path, folder: Path) -> Pictures:
     picture = folder / "flowers.bmp"
-    start([*csharp_program(), bundle, picture, _FIRST, _COUNT, _STEPS])
+    start([*csharp_program(), bundle, picture, _FIRST, _COUNT])
     return np.stack(np.split(_pixels(picture), len(SEEDS)))
 
 
 def _draw_in_node(bundle: Path, folder: Path) -> Pictures:
-    npm("node", "run", "sample", "--", str(bundle), _FIRST, _COUNT, _STEPS, str(folder))
+    npm("node", "run", "sample", "--", str(bundle), _FIRST, _COUNT, _steps(bundle), str(folder))
     return np.stack([_pixels(folder / f"{seed}.png") for seed in SEEDS])
 
 
 def _draw_on_the_page(bundle: Path, folder: Path) -> Pictures:
     picture = folder / "pictures.png"
-    numbers = {"WEB_SEED": _FIRST, "WEB_COUNT": _COUNT, "WEB_STEPS": _STEPS}
+    numbers = {"WEB_SEED": _FIRST, "WEB_COUNT": _COUNT, "WEB_STEPS": _steps(bundle)}
     use_page(built_page(), "draw", WEB_BUNDLE=str(bundle), WEB_PICTURE=str(picture), **numbers)
     return _cut(_pixels(picture))
 
@@ -103,10 +102,14 @@ def _draw_on_the_page(bundle: Path, folder: Path) -> Pictures:
 def _draw_with_openvino(bundle: Path, folder: Path) -> Pictures:
     file = folder / "flowers.npz"
     command = [_openvino_python(), "-m", "diffkiln.runtime", "--device=openvino"]
-    numbers = [f"--seed={_FIRST}", f"--count={_COUNT}", f"--steps={_STEPS}"]
+    numbers = [f"--seed={_FIRST}", f"--count={_COUNT}"]
     start([*command, f"--bundle={bundle}", *numbers, f"--out={file}"])
     with np.load(file) as arrays:
         return arrays["images"]
+
+
+def _steps(bundle: Path) -> str:
+    return str(open_bundle(bundle).default_steps)
 
 
 def _openvino_python() -> str:

@@ -41,8 +41,9 @@ SOLVERS = ("ddim", "dpmpp_2m")
 GUIDANCES = (1.0, 1.5, 3.0, 5.0)
 ETAS = (0.0, 0.5, 1.0)
 SHOWN = np.arange(8)
-# How the bundled sampler draws.
-SHIPPED = Way(solver="dpmpp_2m", guidance=2.0, time_grid="linspace")
+# How the bundled sampler draws, and how it would draw in 20 steps.
+LEARNED = Way(5, "dpmpp_2m", guidance=2.0, time_grid="linspace", learned=True)
+TWENTY = Way(20, "dpmpp_2m", guidance=2.0, time_grid="linspace")
 
 
 def photographs(split: str) -> tuple[Pictures, NDArray[np.int64]]:
@@ -181,12 +182,12 @@ def nearest(model: Model) -> Iterator[str]:
     features = extractor(None)
     training = np.concatenate([photographs("train")[0], photographs("test")[0]])
     held_out, labels = (spread(each, FLAGS.images) for each in photographs("validation"))
-    drawn = model.draw(SHIPPED, np.arange(FLAGS.images), labels).pictures
+    drawn = model.draw(TWENTY, np.arange(FLAGS.images), labels).pictures
     yield "| distance to the nearest training picture | smallest | 5 % | median |"
     yield "| --- | --- | --- | --- |"
     flat = training.reshape(len(training), -1).astype(np.float32)
     reference = features(training)
-    for name, pictures in ((f"{SHIPPED}", drawn), ("held-out photographs", held_out)):
+    for name, pictures in ((f"{TWENTY}", drawn), ("held-out photographs", held_out)):
         pixels = pictures.reshape(len(pictures), -1).astype(np.float32)
         for kind, near in (
             ("pixels, root mean square of 255", distances(pixels, flat) / pixels.shape[1] ** 0.5),
@@ -239,7 +240,7 @@ def learning_curves(runs: Sequence[Path]) -> Iterator[str]:
 def sixty_four(model: Model) -> None:
     """The pictures of `diffkiln-sample --count=64`."""
     seeds = np.arange(64)
-    pictures = model.draw(SHIPPED, seeds, seeds % len(model.class_names)).pictures
+    pictures = model.draw(LEARNED, seeds, seeds % len(model.class_names)).pictures
     save_png(DOCS / "images/flowers.png", grid(pictures))
 
 

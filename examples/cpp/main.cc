@@ -48,7 +48,7 @@ void Require(const TF_Status* status) {
   if (TF_GetCode(status) != TF_OK) throw std::runtime_error(TF_Message(status));
 }
 
-// The classes in bundle.json; there are 0 if it names none.
+// What bundle.json says of steps and classes; there are 0 classes if it names none.
 class Manifest {
  public:
   explicit Manifest(const std::string& path) {
@@ -59,6 +59,9 @@ class Manifest {
   }
 
   std::int64_t classes() const { return Find("model", "class_names").list_value().values_size(); }
+  std::int64_t steps() const {
+    return static_cast<std::int64_t>(Find("sampler", "default_steps").number_value());
+  }
   float guidance() const {
     return static_cast<float>(Find("sampler", "default_guidance").number_value());
   }
@@ -204,10 +207,12 @@ int main(int argc, char** argv) {
     std::vector<std::int64_t> seeds(static_cast<std::size_t>(count));
     const std::int64_t last = std::numeric_limits<std::int64_t>::max();
     std::iota(seeds.begin(), seeds.end(), number(3, "FIRST_SEED", 0, last - (count - 1)));
-    const std::int64_t steps = number(5, "STEPS", 20, 1000);
+    const std::int64_t asked = number(5, "STEPS", 0, 1000);
     const std::string bundle = argv[1];
+    const Manifest manifest(bundle + "/bundle.json");
+    const std::int64_t steps = asked > 0 ? asked : manifest.steps();
     SavedModel model(bundle + "/saved_model");
-    const Inputs inputs = InputsFor(seeds, steps, Manifest(bundle + "/bundle.json"));
+    const Inputs inputs = InputsFor(seeds, steps, manifest);
     WritePpm(argv[2], model.Sample(inputs).get());
   } catch (const std::exception& error) {
     std::cerr << "sample: " << error.what() << '\n';

@@ -33,7 +33,8 @@ internal static class Program
                 place < arguments.Length ? Whole(arguments[place], name, least, most) : otherwise;
             var count = Number(3, "COUNT", 4, 1, LargestCount);
             var first = Number(2, "FIRST_SEED", 0, 0, long.MaxValue - (count - 1));
-            var steps = Number(4, "STEPS", 20, 1, sampler.GetProperty("max_steps").GetInt64());
+            var steps = Number(4, "STEPS", sampler.GetProperty("default_steps").GetInt64(), 1,
+                sampler.GetProperty("max_steps").GetInt64());
 
             var seeds = new long[count];
             for (var index = 0; index < count; index++) seeds[index] = first + index;

@@ -4,8 +4,9 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { PNG } from "pngjs";
 
-const [bundle = ".", seed = "0", count = "4", steps = "20", folder = "pictures"] = process.argv.slice(2);
+const [bundle = ".", seed = "0", count = "4", asked, folder = "pictures"] = process.argv.slice(2);
 const { image, model, sampler } = JSON.parse(readFileSync(`${bundle}/bundle.json`, "utf8"));
+const steps = asked ?? sampler.default_steps;
 
 // BigInt, since JavaScript's own numbers are whole only below 2 ** 53, and seeds go up to 2 ** 63.
 const [first, end, most] = [BigInt(seed), BigInt(seed) + BigInt(count), sampler.max_steps];

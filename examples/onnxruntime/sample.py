@@ -9,9 +9,10 @@ from PIL import Image
 
 session = onnxruntime.InferenceSession(sys.argv[1])
 known = session.get_modelmeta().custom_metadata_map
-feeds = {"seeds": np.arange(8), "steps": np.array(20)}
+sampler = json.loads(known["diffkiln.sampler"])
+feeds = {"seeds": np.arange(8), "steps": np.array(sampler["default_steps"])}
 if classes := json.loads(known["diffkiln.model"]).get("class_names"):
-    guidance = json.loads(known["diffkiln.sampler"])["default_guidance"]
-    feeds |= {"labels": np.arange(8) % len(classes), "guidance": np.array(guidance, np.float32)}
+    guidance = np.array(sampler["default_guidance"], np.float32)
+    feeds |= {"labels": np.arange(8) % len(classes), "guidance": guidance}
 (images,) = session.run(None, feeds)
 Image.fromarray(np.hstack(images)).save(sys.argv[2])

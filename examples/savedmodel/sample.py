@@ -10,7 +10,8 @@ from PIL import Image
 
 model = tf.saved_model.load(sys.argv[1])
 manifest = json.loads((Path(sys.argv[1]).parent / "bundle.json").read_text("utf-8"))
-feeds = {"seeds": tf.range(8, dtype=tf.int64), "steps": tf.constant(20, tf.int64)}
+steps = tf.constant(manifest["sampler"]["default_steps"], tf.int64)
+feeds = {"seeds": tf.range(8, dtype=tf.int64), "steps": steps}
 if classes := manifest["model"].get("class_names"):
     guidance = tf.constant(manifest["sampler"]["default_guidance"], tf.float32)
     feeds |= {"labels": feeds["seeds"] % len(classes), "guidance": guidance}
