@@ -27,13 +27,14 @@ flags.DEFINE_string("bundle", None, "folder that diffkiln-export wrote", require
 flags.DEFINE_string("data_dir", None, "folder of the prepared oxford_flowers102", required=True)
 flags.DEFINE_string("cells", None, "folder to keep pictures in", required=True)
 flags.DEFINE_string("section", "few steps", "the marks in docs/report.md to write between")
-flags.DEFINE_bool("kid", True, "measure KID too")
+flags.DEFINE_list(
+    "kid_guidances", ["1.5", "2"], "guidances to measure KID at, of a model with classes"
+)
 
 STEPS = (3, 4, 5, 6, 8, 10)
 GUIDANCES = (1.0, 1.5, 2.0, 3.0)
 TEACHER_STEPS = 80
 DISTANCES, SAMPLES, TOGETHER = 256, 1020, 64
-KID_GUIDANCES = (1.5, 2.0)
 KID_WAYS = (("learned", 5), ("learned", 8), *(("2m", steps) for steps in (5, 10, 20, 80)))
 SHOWN = (("learned", 5), ("2m", 5), ("2m", 20), ("2m", 80))
 NAMES = {"learned": "learned", "2m": "DPM-Solver++(2M)", "ddim": "DDIM"}
@@ -118,8 +119,8 @@ def main(_: list[str]) -> None:
     cells = Cells(model, labels, folder)
     guided = bool(model.class_names)
     lines = list(distances(cells, GUIDANCES if guided else (1.0,)))
-    if FLAGS.kid:
-        lines += ["", *kids(cells, photographs, KID_GUIDANCES if guided else (1.0,))]
+    asked = tuple(map(float, FLAGS.kid_guidances)) if guided else (1.0,)
+    lines += ["", *kids(cells, photographs, asked)]
     print("\n".join(lines))
     write_table(FLAGS.section, lines)
     rows = [cells.pictures(*way, 2.0 if guided else 1.0, 10) for way in SHOWN]
