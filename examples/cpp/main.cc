@@ -209,9 +209,9 @@ int main(int argc, char** argv) {
     std::iota(seeds.begin(), seeds.end(), number(3, "FIRST_SEED", 0, last - (count - 1)));
     const std::int64_t asked = number(5, "STEPS", 0, 1000);
     const std::string bundle = argv[1];
+    SavedModel model(bundle + "/saved_model");
     const Manifest manifest(bundle + "/bundle.json");
     const std::int64_t steps = asked > 0 ? asked : manifest.steps();
-    SavedModel model(bundle + "/saved_model");
     const Inputs inputs = InputsFor(seeds, steps, manifest);
     WritePpm(argv[2], model.Sample(inputs).get());
   } catch (const std::exception& error) {

@@ -49,7 +49,7 @@ class Bundle(NamedTuple):
         """Return the default steps under a guidance, or under the default one for None."""
         low, high = self.table_guidance
         number = isinstance(guidance, int | float | np.integer | np.floating)
-        outside = number and not low <= guidance <= high
+        outside = number and (guidance < low or guidance > high)
         return self.default_steps_outside if outside else self.default_steps
 
     def graph(self, name: str) -> Graph:
