@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 from flowers import flowers
-from measures import measures, with_error
+from measures import Measure, measures, with_error
 from numpy.typing import NDArray
 from report_model import Model, Pictures, Way
 from report_page import require_marks, save_rows, write_table
@@ -26,6 +26,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("bundle", None, "folder that diffkiln-export wrote", required=True)
 flags.DEFINE_string("data_dir", None, "folder of the prepared oxford_flowers102", required=True)
 flags.DEFINE_string("cells", None, "folder to keep pictures in", required=True)
+flags.DEFINE_bool("draw", True, "draw what is missing, instead of leaving it out of the tables")
 flags.DEFINE_string("section", "few steps", "the marks in docs/report.md to write between")
 flags.DEFINE_list(
     "kid_guidances", ["1.5", "2"], "guidances to measure KID at, of a model with classes"
@@ -37,6 +38,7 @@ TEACHER_STEPS = 80
 DISTANCES, SAMPLES, TOGETHER = 256, 1020, 64
 KID_WAYS = (("learned", 5), ("learned", 8), *(("2m", steps) for steps in (5, 10, 20, 80)))
 SHOWN = (("learned", 5), ("2m", 5), ("2m", 20), ("2m", 80))
+UNKNOWN = "–"
 NAMES = {"learned": "learned", "2m": "DPM-Solver++(2M)", "ddim": "DDIM"}
 
 
@@ -53,6 +55,8 @@ class Cells:
         tables = f"-{self._fingerprint}" if name == "learned" else ""
         file = self.folder / f"{self.model.name}-{name}{tables}-{steps}-{guidance:g}.npy"
         drawn = np.load(file) if file.exists() else np.empty((0, *self.model.shape), np.uint8)
+        if len(drawn) < count and not FLAGS.draw:
+            raise LookupError(f"{file}: not drawn yet")
         while len(drawn) < count:
             seeds = np.arange(len(drawn), min(len(drawn) + TOGETHER, count))
             way = self._way(name, steps, guidance)
@@ -63,12 +67,21 @@ class Cells:
             print(f"{file.name}: {len(drawn)} of {count}", flush=True)
         return drawn[:count]
 
-    def distance(self, name: str, steps: int, guidance: float) -> float:
+    def distance(self, name: str, steps: int, guidance: float) -> str:
         """How far the pictures are from the teacher's, root mean square in levels of 255."""
-        count = DISTANCES
-        teacher = self.pictures("2m", TEACHER_STEPS, guidance, count)
-        apart = self.pictures(name, steps, guidance, count).astype(np.float64) - teacher
-        return float(np.sqrt(np.mean(apart**2)))
+        try:
+            teacher = self.pictures("2m", TEACHER_STEPS, guidance, DISTANCES)
+            pictures = self.pictures(name, steps, guidance, DISTANCES)
+        except LookupError:
+            return UNKNOWN
+        return f"{np.sqrt(np.mean((pictures.astype(np.float64) - teacher) ** 2)):.1f}"
+
+    def kid(self, measure: Measure, name: str, steps: int, guidance: float) -> str:
+        """KID of the pictures with its standard error."""
+        try:
+            return with_error(measure(self.pictures(name, steps, guidance, SAMPLES)))
+        except LookupError:
+            return UNKNOWN
 
     @property
     def _fingerprint(self) -> str:
@@ -87,14 +100,12 @@ def distances(cells: Cells, guidances: tuple[float, ...]) -> Iterator[str]:
     yield f"| steps | way | {heads} |" if len(guidances) > 1 else "| steps | way | distance |"
     yield "| --- " * (2 + len(guidances)) + "|"
     known = cells.model.reference.tables or {"by_steps": {}}
-    for steps in STEPS:
-        for name in NAMES:
-            if name != "learned" or str(steps) in known["by_steps"]:
-                apart = [f"{cells.distance(name, steps, each):.1f}" for each in guidances]
-                yield f"| {steps} | {NAMES[name]} | {' | '.join(apart)} |"
-    for steps in (15, 20, 40):
-        apart = [f"{cells.distance('2m', steps, each):.1f}" for each in guidances]
-        yield f"| {steps} | {NAMES['2m']} | {' | '.join(apart)} |"
+    ways = [(name, steps) for steps in STEPS for name in NAMES]
+    for name, steps in [*ways, *(("2m", steps) for steps in (15, 20, 40))]:
+        if name != "learned" or str(steps) in known["by_steps"]:
+            row = [cells.distance(name, steps, guidance) for guidance in guidances]
+            if set(row) != {UNKNOWN}:
+                yield f"| {steps} | {NAMES[name]} | {' | '.join(row)} |"
 
 
 def kids(cells: Cells, photographs: Pictures, guidances: tuple[float, ...]) -> Iterator[str]:
@@ -106,9 +117,9 @@ def kids(cells: Cells, photographs: Pictures, guidances: tuple[float, ...]) -> I
     yield f"| way | {' | '.join(heads)} |"
     yield "| --- " * (1 + len(heads)) + "|"
     for name, steps in drawn_ways:
-        drawn = [cells.pictures(name, steps, each, SAMPLES) for each in guidances]
-        measured = [with_error(measure(pictures)) for pictures in drawn for measure in ways]
-        yield f"| {NAMES[name]}, {steps} steps | {' | '.join(measured)} |"
+        row = [cells.kid(measure, name, steps, each) for each in guidances for measure in ways]
+        if set(row) != {UNKNOWN}:
+            yield f"| {NAMES[name]}, {steps} steps | {' | '.join(row)} |"
 
 
 def main(_: list[str]) -> None:
