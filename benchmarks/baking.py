@@ -17,11 +17,11 @@ from absl import app, flags
 from measuring import Task, in_turns, ratios
 from other_runtimes import diffusers_task, is_installed, openvino_task
 
-from diffkiln.export.baking.network import adapted, image_shape
 from diffkiln.export.baking.signatures import Signatures
 from diffkiln.export.graphs.assemble import OnnxExporter
 from diffkiln.export.graphs.conversion import convert
 from diffkiln.export.graphs.translation import translated
+from diffkiln.export.network.fitted import fitted
 from diffkiln.runtime.engine.session import open_session, session_options
 from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.describe import multiply_adds
@@ -58,8 +58,8 @@ def random_network() -> keras.Model:
 
 def exporter(network: keras.Model, solver: str = "ddim", eta: float = 0.0, **settings: int):
     """An exporter of the network with a solver."""
-    denoiser = Denoiser(adapted(network), CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
-    signatures = Signatures(Sampling(denoiser, solver, eta), image_shape(network), "uint8")
+    denoiser = Denoiser(fitted(network), CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
+    signatures = Signatures(Sampling(denoiser, solver, eta), fitted(network).shape, "uint8")
     return OnnxExporter(signatures, convert(signatures.network), **settings)
 
 
@@ -89,7 +89,7 @@ def compared(tasks: dict[str, Task], base: str) -> dict[str, float]:
 
 def inputs(network: keras.Model) -> dict[str, np.ndarray]:
     """The inputs of all graphs by name."""
-    shape = (FLAGS.batch, *image_shape(network))
+    shape = (FLAGS.batch, *fitted(network).shape)
     noise = np.random.default_rng(0).standard_normal(shape, np.float32)
     return {
         "noise": noise,

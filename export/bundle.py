@@ -3,7 +3,8 @@
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -20,8 +21,8 @@ from ..trainer.maths.diffusion import Denoiser
 from ..trainer.maths.sampling import Sampling
 from ..trainer.maths.schedules import CosineSchedule
 from ..trainer.maths.tables import Tables
-from .baking.network import adapted, image_shape
 from .baking.signatures import Signatures
+from .checks import check_json
 from .graphs.assemble import OnnxExporter
 from .graphs.conversion import convert
 from .graphs.half_precision import half_precision, require_finite
@@ -29,9 +30,13 @@ from .learning.file import TableFile, read_tables, subject_of
 from .learning.learn import learn_tables
 from .learning.teacher import Subject
 from .manifest import essentials, write_manifest
+from .network.fitted import fitted
+from .network.given import model_of
+from .network.precision import in_float32
+from .network.trial import try_out
 from .options import Baking, Learning, Model, Settings, settings_as_objects
-from .proof.certify import Certificate, certify
-from .proof.reference import guided, reference_of
+from .proof.certify import Certificate, ParityError, certify
+from .proof.reference import ReferenceSampler, guided, reference_of
 from .proof.reference_noise import reference_noise
 from .publish import check_bundle_path, published
 from .verify import open_all
@@ -40,7 +45,7 @@ _LOG = logging.getLogger("diffkiln.export")
 
 
 def export_bundle(
-    network: keras.Model,
+    network: Any,
     bundle: Path | str,
     *,
     baking: Baking | None = None,
@@ -51,16 +56,19 @@ def export_bundle(
 ) -> Certificate:
     """Bake a network and its sampler into a bundle, and prove the parity of what was written.
 
-    `network`, a functional Keras model, takes [noisy images float32 [N, H, W, C], condition [N],
-    [N, 1] or [N, 1, 1, 1]], with 1 to 4 channels, and returns float32 [N, H, W, C]. `pixel_mean`,
-    `pixel_std`, `schedule`, `prediction`, `conditioning` and `class_names` say what it was trained
-    as (see `Model`). The other settings say how to bake it (see `Baking`), and take precedence over
-    those in `baking`. With `learning`, tables are learned first, and kept in the file `tables` or
-    beside the bundle. The folder `bundle` is written completely or not at all.
+    `network`, a Keras model, takes noisy images [N, H, W, C] with 1 to 4 channels, and a condition
+    [N], [N, 1], [N, 1, 1], [N, 1, 1, 1] or [N, H, W, 1], in a list, a dict or a call of several
+    arguments; it returns the prediction [N, H, W, C]. Layouts with channels first and computation
+    in other precisions are adapted; what Keras computes in `predict` is baked, in float32.
+    `pixel_mean`, `pixel_std`, `schedule`, `prediction`, `conditioning`, `class_names`, `inputs` and
+    `image_size` say what it was trained as (see `Model`). The other settings say how to bake it
+    (see `Baking`), and take precedence over those in `baking`. With `learning`, tables are learned
+    first, and kept in the file `tables` or beside the bundle. The folder `bundle` is written
+    completely or not at all.
 
-    With `class_names`, the network takes labels [N] as a third input: class numbers, or −1 for no
-    class. The graphs then take `labels` int64 [N] and `guidance` float32 [] last. `training` (JSON
-    values) is copied into the manifest unchanged.
+    With `class_names`, the network takes labels [N] too: class numbers, or −1 for no class; or
+    one-hot labels, all 0 for no class. The graphs then take `labels` int64 [N] and `guidance`
+    float32 [] last. `training` (JSON values) is copied into the manifest unchanged.
 
     Raises InputError for settings that do not fit, a network that ONNX cannot express, a `bundle`
     that exists without `overwrite`, and parity worse than the certificate's tolerance; OSError if
@@ -73,7 +81,7 @@ def export_bundle(
 
 
 def write_bundle(
-    network: keras.Model,
+    network: Any,
     bundle: Path | str,
     model: Model,
     baking: Baking,
@@ -86,28 +94,70 @@ def write_bundle(
     # Resolved, so that a link stays and the bundle that it leads to is replaced.
     bundle = Path(bundle).resolve()
     check_bundle_path(bundle, overwrite=overwrite)
+    check_json("training", training)
+    network = model_of(network, classes=bool(model.class_names))
+    with in_float32(network):
+        return _write(network, bundle, model, baking, learning, training)
+
+
+def _write(
+    network: keras.Model,
+    bundle: Path,
+    model: Model,
+    baking: Baking,
+    learning: Learning | None,
+    training: Mapping[str, Any] | None,
+) -> Certificate:
     signatures = baked_signatures(network, model, baking)
     exporter = graph_exporter(signatures, baking)
+    # A function of its own is traced, and written, once for all that call it.
+    function = signatures.network
+    calling = signatures.with_network(lambda inputs: function(*inputs)["prediction"])
+    try_out(calling.sampling, signatures.shape)
     tables = tables_of(network, signatures, baking, learning, bundle)
     signatures = signatures.with_tables(tables)
     exporter = replace(exporter, signatures=signatures)
     description = essentials(signatures, baking, network.count_params(), model.class_names)
     with published(bundle) as folder:
         graphs = _write_graphs(folder, exporter, baking, description)
-        # A function of its own is traced, and written, once for all that call it.
-        function = signatures.network
-        if baking.saved_model:
-            calling = signatures.with_network(lambda inputs: function(*inputs)["prediction"])
-            _write_saved_model(calling, network, folder / "saved_model")
 
         def predict(*inputs: np.ndarray) -> np.ndarray:
             return function(*map(tf.constant, inputs))["prediction"].numpy()
 
+        def write_saved_model(left_out: Sequence[str] = ()) -> None:
+            if baking.saved_model:
+                _write_saved_model(
+                    calling.with_tables(tables), network, folder / "saved_model", left_out
+                )
+
         reference = reference_of(description, guided(predict) if model.class_names else predict)
-        certificate = certify(folder, baking.graphs, description, reference)
+        certificate = _certified(folder, baking, description, reference, write_saved_model)
         write_manifest(folder, description, graphs, certificate, training)
         _require_openable(folder)
     return certificate
+
+
+def _certified(
+    folder: Path,
+    baking: Baking,
+    description: Mapping[str, Any],
+    reference: ReferenceSampler,
+    write_saved_model: Callable[..., None],
+) -> Certificate:
+    """Write the SavedModel, and prove all parity; without `encode` if it fails and is not asked."""
+    write_saved_model()
+    try:
+        return certify(folder, baking.graphs, description, reference)
+    except ParityError as error:
+        if error.form != "saved_model encode" or "encode" in baking.graphs:
+            raise
+        _LOG.warning(
+            "The SavedModel has no encode: with this network, DDIM cannot be taken back reliably "
+            "(it differs from the reference by up to %.3f)",
+            error.received,
+        )
+    write_saved_model(left_out=("encode",))
+    return certify(folder, baking.graphs, description, reference)
 
 
 def tables_of(
@@ -129,9 +179,9 @@ def tables_of(
     new = learning is not None and not path.exists()
     file = TableFile(of_model) if new else read_tables(path, of_model)
     if learning is not None:
-        whole = tf.as_dtype(network.inputs[1].dtype).is_integer
+        own: Any = signatures.sampling.denoiser.network
         subject = Subject(signatures, convert(signatures.network))
-        learn_tables(subject, learning, file, path, fixed_times=whole)
+        learn_tables(subject, learning, file, path, fixed_times=own.takes_whole_condition)
     tables, steps = file.tables, baking.unroll_steps
     if tables is None:
         _LOG.warning("%s: holds no table, so the bundle has none", path)
@@ -148,9 +198,16 @@ def baked_signatures(network: keras.Model, model: Model, baking: Baking) -> Sign
             f"default_guidance={baking.default_guidance:g}: the model knows no classes; leave it "
             "out"
         )
-    shape = image_shape(network, classes=bool(model.class_names))
+    own = fitted(
+        network,
+        classes=len(model.class_names),
+        inputs=model.inputs,
+        image_size=model.image_size,
+        whole_condition=model.conditioning == "timestep",
+    )
+    shape = own.shape
     denoiser = Denoiser(
-        adapted(network),
+        own,
         model.schedule or CosineSchedule(),
         model.prediction,
         _per_channel("pixel_mean", model.pixel_mean, shape[-1], least=0),
@@ -204,9 +261,13 @@ def _write_graphs(
     return graphs
 
 
-def _write_saved_model(signatures: Signatures, network: keras.Model, folder: Path) -> None:
+def _write_saved_model(
+    signatures: Signatures, network: keras.Model, folder: Path, left_out: Sequence[str]
+) -> None:
     """Write `serving_default` (the sampler), `denoise` and the other loops by their names."""
-    functions = {name: process.function for name, process in signatures.processes().items()}
+    shutil.rmtree(folder, ignore_errors=True)
+    processes = signatures.processes().items()
+    functions = {name: each.function for name, each in processes if name not in left_out}
     functions["serving_default"] = functions.pop("sampler")
     functions["denoise"] = signatures.denoise
     # Nobody trains a sampler, and writing its functions with their gradients takes much longer.

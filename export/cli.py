@@ -66,6 +66,9 @@ _OF_NETWORK: dict[str, tuple[Any, Any, str]] = {
     "prediction": (PREDICTIONS, "noise", "what --network puts out"),
     "conditioning": (CONDITIONINGS, "time", "the condition that --network takes"),
     "class_names": (str, None, _NAMES),
+    "inputs": (Sequence[str], None, "order of its inputs, such as noisy,labels,condition"),
+    "image_size": (Sequence[str], None, "size to bake if it takes any: 64, or height,width"),
+    "import": (Sequence[str], None, "Python files or modules with its layers; their code runs"),
 }
 for _name, _definition in _OF_NETWORK.items():
     _flag(_name, *_definition)
@@ -144,7 +147,10 @@ def _model() -> Model:
     """What the flags say of --network, without its schedule."""
     mean, std = (_numbers(name, require_flag(FLAGS, name)) for name in ("pixel_mean", "pixel_std"))
     names = () if FLAGS.class_names is None else _lines(Path(FLAGS.class_names))
-    return Model(mean, std, None, FLAGS.prediction, FLAGS.conditioning, names)
+    size = FLAGS.image_size and _numbers("image_size", FLAGS.image_size, int, "whole numbers")
+    size = size[0] if size and len(size) == 1 else size
+    said = FLAGS.prediction, FLAGS.conditioning, names, FLAGS.inputs or (), size
+    return Model(mean, std, None, *said)
 
 
 def _signal_rates() -> tuple[float, float]:
@@ -168,12 +174,18 @@ def _numbers(
 
 def _lines(file: Path) -> tuple[str, ...]:
     try:
-        return tuple(file.read_text(encoding="utf-8").splitlines())
+        lines = file.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"--class_names={file}: cannot be read ({error}); expected a text file in UTF-8 with "
             "the name of each class on a line"
         ) from error
+    if blank := [place for place, line in enumerate(lines, 1) if not line.strip()]:
+        raise InputError(
+            f"--class_names={file}: line {blank[0]} is blank; expected a name on each line, that "
+            "of class 0 on the first"
+        )
+    return tuple(line.strip() for line in lines)
 
 
 def _write(bundle: Path, export: Callable[[], Any]) -> None:
@@ -211,14 +223,19 @@ def _export_network(
     baking: Baking,
     learning: Learning | None,
 ) -> Any:
+    if network.is_dir():
+        kind = "a SavedModel" if (network / "saved_model.pb").is_file() else "a folder"
+        raise InputError(
+            f"network={network}: is {kind}; expected the .keras file that model.save wrote"
+        )
     if not network.is_file():
         raise InputError(f"network={network}: no such file; expected one that model.save wrote")
     with quiet_native_import():
         from ..trainer.maths.schedules import make_schedule
         from .bundle import write_bundle
-        from .run import load_keras_file
+        from .network.file import load_keras_file
     model = replace(model, schedule=make_schedule(*schedule))
-    loaded = load_keras_file(network)
+    loaded = load_keras_file(network, FLAGS["import"].value or ())
     return write_bundle(loaded, bundle, model, baking, learning, overwrite=FLAGS.overwrite)
 
 

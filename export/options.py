@@ -16,16 +16,20 @@ from ..trainer.config import (
     TIME_GRIDS,
 )
 from ..trainer.errors import InputError, check_choice
+from .checks import check_list, check_type, is_whole
 
 if TYPE_CHECKING:
     from ..trainer.maths.schedules import Schedule
 
+# What a network takes, in the order in which diffkiln speaks of it.
+ROLES = ("noisy", "condition", "labels")
 GRAPHS = ("sampler", "from_noise", "denoiser", "noise", "step")
 MORE_GRAPHS = ("encode", "trajectory", "inpaint")
 PRECISIONS = ("float32", "float16")
 WEIGHTS = ("latest", "best")
 MAX_UNROLL_STEPS = 200
 MOST_NAME_CHARACTERS = 100
+MAX_SIDE = 2048
 
 
 def _setting(default: Any, text: str, choices: Sequence[str] = ()) -> Any:
@@ -71,10 +75,9 @@ class Baking:
     )
 
     def __post_init__(self) -> None:
+        check_list("graphs", self.graphs, "names of graphs")
         object.__setattr__(self, "graphs", tuple(self.graphs))
-        for setting in fields(self):
-            if choices := setting.metadata["choices"]:
-                check_choice(setting.name, getattr(self, setting.name), choices)
+        self._check_types()
         self._check_graphs()
         self._check_unrolling()
         guidance = self.default_guidance
@@ -105,6 +108,14 @@ class Baking:
                 f"graphs={','.join(self.graphs)}: the steps of a table cannot be taken back; leave "
                 "encode out, or the tables"
             )
+
+    def _check_types(self) -> None:
+        for setting in fields(self):
+            value, choices = getattr(self, setting.name), setting.metadata["choices"]
+            if choices:
+                check_choice(setting.name, value, choices)
+            else:
+                check_type(setting.name, value, setting.type)
 
     def _check_graphs(self) -> None:
         if "sampler" not in self.graphs or set(self.graphs) - {*GRAPHS, *MORE_GRAPHS}:
@@ -149,7 +160,7 @@ class Learning:
     def __post_init__(self) -> None:
         fewest, most = FEWEST_TABLE_STEPS, MOST_TABLE_STEPS
         counts = self.steps if isinstance(self.steps, Sequence) else (self.steps,)
-        if not counts or not all(_is_whole(count, fewest, most) for count in counts):
+        if not counts or not all(is_whole(count, fewest, most) for count in counts):
             raise InputError(
                 f"learn_steps={','.join(map(str, counts))}: expected step counts from {fewest} to "
                 f"{most}"
@@ -157,7 +168,7 @@ class Learning:
         object.__setattr__(self, "steps", tuple(sorted(set(counts))))
         self._check_guidance()
         for name, least, most in (("iterations", 1, 10_000), ("seed", 0, 2**31)):
-            if not _is_whole(getattr(self, name), least, most):
+            if not is_whole(getattr(self, name), least, most):
                 received = f"learn_{name}={getattr(self, name)}"
                 raise InputError(f"{received}: expected a whole number from {least} to {most}")
 
@@ -173,10 +184,6 @@ class Learning:
         object.__setattr__(self, "guidance", (float(ends[0]), float(ends[1])))
 
 
-def _is_whole(value: object, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
 @dataclass(frozen=True)
 class Model:
     """What a network was trained as.
@@ -186,7 +193,9 @@ class Model:
     The network puts out the noise, velocity or image by `prediction`. Its condition is, by
     `conditioning`, the `time` in [0, 1], the `timestep` n = 1 … T of a discrete schedule, the
     `noise_variance` noise², the `noise_rate`, or `log_snr` = ln(signal²/noise²). With
-    `class_names`, of classes 0, 1, …, it takes labels too.
+    `class_names`, of classes 0, 1, …, it takes labels too. Where names and shapes do not say which
+    input is which, `inputs` does: `noisy`, `condition` and `labels` in the order of the network's.
+    A network for images of any size needs the `image_size` to bake, (height, width) or one number.
 
     Raises InputError for an unknown choice, and for names that are not distinct lines of text.
     """
@@ -197,18 +206,40 @@ class Model:
     prediction: str = "noise"
     conditioning: str = "time"
     class_names: Sequence[str] = ()
+    inputs: Sequence[str] = ()
+    image_size: int | Sequence[int] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "class_names", tuple(self.class_names))
         check_choice("prediction", self.prediction, PREDICTIONS)
         check_choice("conditioning", self.conditioning, CONDITIONINGS)
+        for name, of_what in (("class_names", "names"), ("inputs", ", ".join(ROLES))):
+            check_list(name, getattr(self, name), of_what)
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._check_names()
+        self._check_size()
+
+    def _check_names(self) -> None:
         names, most = self.class_names, MOST_NAME_CHARACTERS
-        fits = all(0 < len(name.strip()) <= most and name.isprintable() for name in names)
+        fits = all(
+            isinstance(name, str) and 0 < len(name.strip()) <= most and name.isprintable()
+            for name in names
+        )
         if not fits or len(set(names)) != len(names) or len(names) > MOST_CLASSES:
             raise InputError(
                 f"class_names: got {len(names)} names, expected at most {MOST_CLASSES} different "
                 f"ones, each of 1 to {most} characters on one line"
             )
+
+    def _check_size(self) -> None:
+        if self.image_size is None:
+            return
+        sizes = self.image_size if isinstance(self.image_size, Sequence) else [self.image_size] * 2
+        if len(sizes) != 2 or not all(is_whole(size, 1, MAX_SIDE) for size in sizes):
+            raise InputError(
+                f"image_size={self.image_size!r}: expected the height and the width to bake, or "
+                f"one number for both, from 1 to {MAX_SIDE}"
+            )
+        object.__setattr__(self, "image_size", tuple(sizes))
 
 
 class BakingSettings(TypedDict, total=False):
@@ -237,6 +268,8 @@ class Settings(BakingSettings, total=False):
     prediction: str
     conditioning: str
     class_names: Sequence[str]
+    inputs: Sequence[str]
+    image_size: int | Sequence[int] | None
 
 
 def settings_as_objects(

@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
-import keras
-
-from ..trainer.errors import InputError, check_choice
+from ..trainer.errors import check_choice
 from ..trainer.maths.schedules import make_schedule
 from ..trainer.run.directory import RunDirectory
 from ..trainer.run.lineage import training_record
@@ -44,20 +42,3 @@ def export_run(
     return write_bundle(
         network, bundle, model, baking, learning, training=training, overwrite=overwrite
     )
-
-
-def load_keras_file(path: Path) -> keras.Model:
-    """The network of a `.keras` file, read in Keras's safe mode, which runs no code of the file.
-
-    Raises InputError for a file that Keras cannot read in this mode.
-    """
-    try:
-        network: Any = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever the layers of the file raise
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"network={path}: Keras cannot load it ({reason}); expected a file that model.save "
-            "wrote, of built-in layers or registered ones. For layers of your own call "
-            "diffkiln.export.export_bundle from Python, where they are known"
-        ) from error
-    return network

@@ -10,11 +10,11 @@ import keras
 from keras import layers
 from small_models import with_random_weights
 
-from diffkiln.export.baking.network import adapted, image_shape
 from diffkiln.export.baking.signatures import Signatures
 from diffkiln.export.graphs.assemble import OnnxExporter
 from diffkiln.export.graphs.conversion import convert
 from diffkiln.export.graphs.half_precision import half_precision
+from diffkiln.export.network.fitted import fitted
 from diffkiln.export.options import GRAPHS, MORE_GRAPHS
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.sampling import Sampling
@@ -25,12 +25,10 @@ def exporter_of(
     network: keras.Model, *, eta: float = 0.0, num_classes: int | None = None, half: bool = False
 ) -> OnnxExporter:
     """The graphs of a network that predicts the velocity."""
-    shape = image_shape(network, classes=num_classes is not None)
-    means, deviations = (0.5,) * shape[-1], (0.25,) * shape[-1]
-    denoiser = Denoiser(
-        adapted(network), CosineSchedule(), "velocity", means, deviations, num_classes=num_classes
-    )
-    signatures = Signatures(Sampling(denoiser, "ddim", eta), shape, "uint8")
+    own = fitted(network, classes=num_classes or 0)
+    pixels = (0.5,) * own.shape[-1], (0.25,) * own.shape[-1]
+    denoiser = Denoiser(own, CosineSchedule(), "velocity", *pixels, num_classes=num_classes)
+    signatures = Signatures(Sampling(denoiser, "ddim", eta), own.shape, "uint8")
     graph = convert(signatures.network)
     return OnnxExporter(signatures, half_precision(graph) if half else graph)
 

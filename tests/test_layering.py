@@ -40,10 +40,12 @@ ROOMS = {
         "cli",
     ],
     "export": [
+        "checks",
+        "options",
+        "network",
         "baking",
         "graphs",
         "proof",
-        "options",
         "learning",
         "publish",
         "manifest",

@@ -88,9 +88,10 @@ def subject_of(network: keras.Model, sampling: Sampling) -> dict[str, Any]:
         digest.update(f"{values.dtype} {values.shape} ".encode())
         digest.update(values.tobytes())
     denoiser = sampling.denoiser
+    own: Any = denoiser.network
     values = {
         "weights": digest.hexdigest(),
-        "image": network.inputs[0].shape[1:],
+        "image": own.shape,
         "solver": sampling.solver,
         "prediction": denoiser.prediction,
         "conditioning": denoiser.conditioning,

@@ -7,6 +7,7 @@ there a bundle, and its manifest holds the certificate.
 
 import itertools
 import json
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from .forms import Form, onnx_forms, saved_model_forms
 from .reference import ReferenceSampler
 from .truth import Truth
 
+TO_REFERENCE = " to float64 reference"
 ONNX, SAVED_MODEL = "sampler.onnx", "saved_model serving_default"
 SEEDS = (0, 12345, 2**32 + 7)
 STEPS = (1, 20)
@@ -35,8 +37,21 @@ KERNEL_DIFFERENCE = 1e-6
 WIDEST_TOLERANCE = 8 / 255
 HALF_PRECISION_MEAN = 1 / 255
 
+# Where wrong settings begin: photographs have far fewer pixels at the ends of their range.
+MOST_SATURATED = 0.5
+
+_LOG = logging.getLogger("diffkiln.export")
+
 # Absolute differences of the pixels of each case.
 Differences = list[np.ndarray]
+
+
+class ParityError(InputError):
+    """A form of a bundle differs from the reference, by `received`, more than it may."""
+
+    def __init__(self, form: str, received: float, message: str) -> None:
+        super().__init__(message)
+        self.form, self.received = form, received
 
 
 @dataclass(frozen=True)
@@ -73,7 +88,7 @@ class Certificate:
     def comparisons(self) -> Iterator[tuple[str, Difference]]:
         """All comparisons with their names in words."""
         for name, difference in self.to_reference.items():
-            yield f"{name} to float64 reference", difference
+            yield f"{name}{TO_REFERENCE}", difference
         if self.onnx_to_saved_model is not None:
             yield f"{ONNX} to {SAVED_MODEL}", self.onnx_to_saved_model
 
@@ -115,7 +130,7 @@ def certify(
     forms = list(onnx_forms(bundle, graphs, description))
     if (bundle / "saved_model").is_dir():
         forms += saved_model_forms(bundle, description)
-    to_reference, to_each_other = _compared(forms, description, reference, batches, steps)
+    comparison = _compared(forms, description, reference, batches, steps)
     pixels = description["image"]["height"] * description["image"]["width"]
     # Noise is drawn once, before the steps.
     files = {name: bundle / f"{name}.onnx" for name in graphs if name != "noise"}
@@ -124,11 +139,14 @@ def certify(
         tuple(steps),
         tuple(batches),
         *tolerances(reference, description),
-        {name: _difference(apart) for name, apart in to_reference.items()},
-        _difference(to_each_other) if to_each_other else None,
+        {name: _difference(apart) for name, apart in comparison.to_reference.items()},
+        _difference(comparison.to_each_other) if comparison.to_each_other else None,
         {name: check_cuda(onnx.load(file), pixels) for name, file in files.items()},
     )
     _require_parity(certificate, description["model"]["precision"])
+    for name, apart in comparison.to_alone.items():
+        _require_alone_as_together(name, _difference(apart).largest, certificate.tolerance)
+    _warn_of_saturation(comparison.drawn)
     return certificate
 
 
@@ -152,28 +170,46 @@ def tolerances(reference: ReferenceSampler, description: Mapping[str, Any]) -> t
     return largest, largest
 
 
+@dataclass
+class Comparison:
+    """What was drawn, and how far apart it is: by form, and of ONNX from the SavedModel.
+
+    `to_alone` compares the first picture of a batch with the same seed alone. `drawn` are the
+    pixels of the last case.
+    """
+
+    to_reference: dict[str, Differences]
+    to_alone: dict[str, Differences]
+    to_each_other: Differences
+    drawn: np.ndarray
+
+
 def _compared(
     forms: Sequence[Form],
     description: Mapping[str, Any],
     reference: ReferenceSampler,
     batches: Sequence[int],
     all_steps: Sequence[int],
-) -> tuple[dict[str, Differences], Differences]:
-    """Differences of each form from the reference, and of sampler.onnx from the SavedModel."""
-    to_reference: dict[str, Differences] = {form.name: [] for form in forms}
-    to_each_other: Differences = []
+) -> Comparison:
+    compared = Comparison({form.name: [] for form in forms}, {}, [], np.empty(0))
     num_classes = len(description["model"].get("class_names", []))
+    alone: dict[tuple[str, int, int], np.ndarray] = {}
     for batch, first, steps in itertools.product(batches, SEEDS, all_steps):
         seeds = np.arange(first, first + batch, dtype=np.int64)
         truth = Truth(reference, seeds, steps, description["image"], num_classes)
         pixels = {}
         for form in (form for form in forms if _runs(form, seeds, steps, max(batches))):
-            pixels[form.name] = truth.pixels(form.graph, form.run(truth.tensors))
+            pixels[form.name] = drawn = truth.pixels(form.graph, form.run(truth.tensors))
             expected = truth.pixels(form.graph, truth.result(form.graph))
-            to_reference[form.name].append(np.abs(pixels[form.name] - expected))
+            compared.to_reference[form.name].append(np.abs(drawn - expected))
+            if form.graph == "sampler":
+                own = alone.setdefault((form.name, first, steps), drawn)
+                apart = np.abs(drawn[: len(own)] - own)
+                compared.to_alone.setdefault(form.name, []).append(apart)
         if ONNX in pixels and SAVED_MODEL in pixels:
-            to_each_other.append(np.abs(pixels[ONNX] - pixels[SAVED_MODEL]))
-    return to_reference, to_each_other
+            compared.to_each_other.append(np.abs(pixels[ONNX] - pixels[SAVED_MODEL]))
+        compared.drawn = pixels.get(ONNX, compared.drawn)
+    return compared
 
 
 def _runs(form: Form, seeds: np.ndarray, steps: int, largest_batch: int) -> bool:
@@ -187,6 +223,29 @@ def _difference(differences: Differences) -> Difference:
     # A NaN would pass every comparison with a limit.
     apart = np.nan_to_num(np.concatenate(differences), nan=np.inf)
     return Difference(float(apart.max()), float(apart.mean()))
+
+
+def _require_alone_as_together(form: str, received: float, limit: float) -> None:
+    if received > limit * (1 + 1e-9):
+        raise ParityError(
+            form,
+            received,
+            f"parity: {form} draws a seed alone and among others with a difference of up to "
+            f"{received:.6f}, expected at most {limit:.6f}; nothing was written. Look for a layer "
+            "of the network that takes a mean over the batch",
+        )
+
+
+def _warn_of_saturation(drawn: np.ndarray) -> None:
+    """Say it if pixels are at the ends of their range as they are when settings are wrong."""
+    saturated = float(np.mean((drawn <= 0) | (drawn >= 1)))
+    if saturated > MOST_SATURATED:
+        _LOG.warning(
+            "%.0f%% of the pixels that it draws are all dark or all bright. Unless it was trained "
+            "on such pictures, or hardly at all, check prediction, schedule, conditioning, "
+            "pixel_mean and pixel_std",
+            100 * saturated,
+        )
 
 
 def _require_parity(certificate: Certificate, precision: str) -> None:
@@ -204,7 +263,9 @@ def _require_parity(certificate: Certificate, precision: str) -> None:
             ("mean", difference.mean, certificate.mean_tolerance),
         ):
             if received > limit * (1 + 1e-9):
-                raise InputError(
+                raise ParityError(
+                    name.removesuffix(TO_REFERENCE),
+                    received,
                     f"parity: {name} differ by up to {received:.6f} ({kind}), expected at most "
-                    f"{limit:.6f}; nothing was written. {remedy}"
+                    f"{limit:.6f}; nothing was written. {remedy}",
                 )

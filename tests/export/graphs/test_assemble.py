@@ -10,10 +10,10 @@ import onnxruntime
 import pytest
 from small_models import run_onnx, with_random_weights
 
-from diffkiln.export.baking.network import adapted
 from diffkiln.export.baking.signatures import Signatures
 from diffkiln.export.graphs.assemble import OnnxExporter
 from diffkiln.export.graphs.conversion import convert
+from diffkiln.export.network.fitted import fitted
 from diffkiln.export.options import GRAPHS
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.sampling import Sampling
@@ -35,7 +35,7 @@ def models(request: pytest.FixtureRequest) -> dict[str, onnx.ModelProto]:
     """The graphs of each preset's network, of random weights: equal ones would be merged."""
     config = preset_config(request.param)
     network = with_random_weights(build_unet(config.network))
-    denoiser = Denoiser(adapted(network), CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
+    denoiser = Denoiser(fitted(network), CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
     shape = (config.image_size, config.image_size, 3)
     signatures = Signatures(Sampling(denoiser), shape, "uint8")
     exporter = OnnxExporter(signatures, convert(signatures.network))

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from keras import layers
 from small_models import with_random_weights
 
-from diffkiln.export.baking.network import adapted, image_shape
 from diffkiln.export.baking.signatures import Signatures
 from diffkiln.export.graphs.assemble import OnnxExporter
 from diffkiln.export.graphs.conversion import convert
 from diffkiln.export.manifest import essentials
+from diffkiln.export.network.fitted import fitted
 from diffkiln.export.options import Baking
 from diffkiln.export.proof.reference import reference_of
 from diffkiln.export.proof.reference_noise import reference_noise
@@ -86,12 +86,12 @@ def drawn_network(draw: Draw) -> keras.Model:
 
 def drawn_sampling(draw: Draw, network: keras.Model) -> Sampling:
     """The network under any of the settings of `export_bundle`."""
-    channels = image_shape(network)[-1]
+    channels = fitted(network).shape[-1]
     conditioning = draw(st.sampled_from(CONDITIONINGS))
     discrete = conditioning == "timestep" or draw(st.booleans())
     solver, eta = draw(st.sampled_from([("ddim", 0.0), ("ddim", 0.7), ("dpmpp_2m", 0.0)]))
     denoiser = Denoiser(
-        adapted(network),
+        fitted(network),
         ddpm_linear() if discrete else CosineSchedule(),
         draw(st.sampled_from([prediction for prediction in PREDICTIONS if prediction != "noise"])),
         (0.5,) * channels,
@@ -108,7 +108,7 @@ def drawn_sampling(draw: Draw, network: keras.Model) -> Sampling:
 def test_all_forms_agree(data: st.DataObject, steps: int, batch: int) -> None:
     network = drawn_network(data.draw)
     sampling = drawn_sampling(data.draw, network)
-    signatures = Signatures(sampling, image_shape(network), "float32")
+    signatures = Signatures(sampling, fitted(network).shape, "float32")
     exporter = OnnxExporter(signatures, convert(signatures.network))
     seeds = np.arange(batch)
     session = onnxruntime.InferenceSession(

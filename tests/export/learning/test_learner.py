@@ -8,7 +8,6 @@ import tensorflow as tf
 from small_models import conditioned_network, with_random_weights
 from small_tables import random_table
 
-from diffkiln.export.baking.network import adapted
 from diffkiln.export.learning.learner import Examples, Learner
 from diffkiln.export.learning.parameters import (
     Parameters,
@@ -17,6 +16,7 @@ from diffkiln.export.learning.parameters import (
     plain_table,
     stretched,
 )
+from diffkiln.export.network.fitted import fitted
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.guidance import Conditioning
@@ -30,13 +30,14 @@ SCHEDULES = [CosineSchedule(), CosineSchedule(1.0, 0.02), ddpm_linear(), ddpm_co
 
 def denoiser(schedule: Schedule, **settings: Any) -> Denoiser:
     pixels = (0.45, 0.4, 0.3), (0.3, 0.25, 0.28)
-    return Denoiser(adapted(conditioned_network()), schedule, "velocity", *pixels, **settings)
+    return Denoiser(fitted(conditioned_network()), schedule, "velocity", *pixels, **settings)
 
 
 def class_denoiser() -> Denoiser:
     network = with_random_weights(build_unet(NetworkConfig(8, (16,), 1, 2, num_classes=3)))
     pixels = (0.5,) * 3, (0.25,) * 3
-    return Denoiser(adapted(network), CosineSchedule(), "velocity", *pixels, num_classes=3)
+    own = fitted(network, classes=3)
+    return Denoiser(own, CosineSchedule(), "velocity", *pixels, num_classes=3)
 
 
 def examples(count: int, size: tuple[int, int] = (4, 6), **given: Any) -> Examples:

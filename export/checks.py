@@ -1,0 +1,47 @@
+"""Checks of values that people give as settings, in Python as on the command line."""
+
+import json
+from collections.abc import Iterable
+from numbers import Integral, Real
+from os import PathLike
+from types import NoneType
+from typing import Any
+
+from ..trainer.errors import InputError
+
+_EXPECTED: dict[Any, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "True or False"),
+    float: ((Real,), "a number"),
+    float | None: ((Real, NoneType), "a number, or None"),
+    int | None: ((Integral, NoneType), "a whole number, or None"),
+    str | None: ((str, PathLike, NoneType), "a path, or None"),
+}
+
+
+def check_type(name: str, value: Any, kind: Any) -> None:
+    """Raise InputError for a value that is not of the type of its setting."""
+    kinds, words = _EXPECTED.get(kind, ((object,), ""))
+    # A bool is an int to Python, but hardly ever meant as a number.
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds[0] in (Real, Integral)):
+        raise InputError(f"{name}={value!r}: expected {words}")
+
+
+def check_list(name: str, values: Any, of_what: str) -> None:
+    """Raise InputError for what is no list, tuple or other collection; a text is none here."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InputError(f"{name}={values!r}: expected a list of {of_what}")
+
+
+def check_json(name: str, values: Any) -> None:
+    """Raise InputError for values that JSON cannot hold."""
+    try:
+        json.dumps(values, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name}: {error}; expected JSON values, such as float(x) of a NumPy number"
+        ) from error
+
+
+def is_whole(value: object, least: int, most: int) -> bool:
+    """Whether a value is a whole number in this range; a bool is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most

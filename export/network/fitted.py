@@ -1,0 +1,170 @@
+"""A network behind the one call that a sampler makes, whatever its inputs and outputs look like."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ...trainer.errors import InputError
+from ..options import ROLES
+from .roles import CHANNELS, CONDITION, LABELS, NOISY, Input, inputs_of, roles_of
+
+_LOG = logging.getLogger("diffkiln.export")
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class FittedNetwork:
+    """A Keras network as a function of [noisy, condition] or [noisy, condition, labels].
+
+    These are float32 [N, H, W, C], float32 [N] and int64 [N], −1 for no class; the result is the
+    prediction, float32 [N, H, W, C], as in Keras's `predict`. `shape` is (H, W, C). `roles` says
+    what each input of the network is, and `output` which of its outputs is the prediction.
+    """
+
+    network: keras.Model
+    shape: Shape
+    inputs: tuple[Input, ...]
+    roles: tuple[str, ...]
+    output: int = 0
+    channels_first: bool = False
+
+    def __call__(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        """The prediction, float32 [N, H, W, C]."""
+        given = dict(zip(ROLES, inputs, strict=False))
+        fitted = [
+            self._fitted(role, given[role], spec)
+            for role, spec in zip(self.roles, self.inputs, strict=True)
+        ]
+        arguments = keras.tree.pack_sequence_as(self.network.input, fitted)
+        outputs = keras.tree.flatten(self.network(arguments, training=False))
+        prediction: Any = tf.cast(outputs[self.output], tf.float32)
+        if self.channels_first:
+            prediction = tf.transpose(prediction, [0, 2, 3, 1])
+        # Twice as many channels are the prediction and a learned variance.
+        return prediction[..., : self.shape[-1]]
+
+    @property
+    def takes_whole_condition(self) -> bool:
+        """Whether the network's condition is a whole number."""
+        return self.inputs[self.roles.index(CONDITION)].is_whole
+
+    def _fitted(self, role: str, values: tf.Tensor, spec: Input) -> tf.Tensor:
+        """A tensor as the input of the network takes it."""
+        dtype: Any = tf.as_dtype(spec.dtype)
+        if role == NOISY:
+            return tf.cast(
+                tf.transpose(values, [0, 3, 1, 2]) if self.channels_first else values, dtype
+            )
+        if dtype.is_integer and values.dtype.is_floating:
+            values = tf.round(values)
+        if role == LABELS and spec.shape and spec.shape[-1] != 1:
+            # Not tf.one_hot, which ONNX's OneHot takes for the last class at -1.
+            rows = tf.range(spec.shape[-1], dtype=values.dtype)
+            return tf.cast(tf.equal(values[:, None], rows), dtype)
+        if len(spec.shape) == 3 and set(spec.shape) != {1}:
+            return tf.cast(self._spread(values), dtype)
+        return tf.cast(tf.reshape(values, [-1, *spec.shape]), dtype)
+
+    def _spread(self, values: tf.Tensor) -> tf.Tensor:
+        """One number of each image at each of its pixels."""
+        height, width, _ = self.shape
+        size = [1, height, width] if self.channels_first else [height, width, 1]
+        return tf.tile(tf.reshape(values, [-1, 1, 1, 1]), [1, *size])
+
+
+def fitted(
+    network: keras.Model,
+    *,
+    classes: int = 0,
+    inputs: Sequence[str] = (),
+    image_size: Sequence[int] | None = None,
+    whole_condition: bool = False,
+) -> FittedNetwork:
+    """A functional Keras model behind the call that a sampler makes.
+
+    `inputs` are the roles of its inputs in their order, if names and shapes do not say them;
+    `image_size` is (height, width), for a network of any size; a condition that is a timestep is a
+    `whole_condition`. Raises InputError for a network of another kind.
+    """
+    own = inputs_of(network)
+    roles = roles_of(own, classes, inputs, whole_condition=whole_condition)
+    by_role = dict(zip(roles, own, strict=True))
+    image, condition = by_role[NOISY], by_role[CONDITION]
+    if not tf.as_dtype(image.dtype).is_floating:
+        raise InputError(
+            f"network: its images are {image}, which would cut the noise to whole numbers; build "
+            "it with images of float32"
+        )
+    if condition.is_whole and not whole_condition:
+        raise InputError(
+            f"network: its condition is {condition}, but only timesteps are whole numbers; "
+            "expected conditioning=timestep, or a condition of float32"
+        )
+    channels_first = _channels_first(network, image.shape)
+    shape = _shape(image.shape, image_size, channels_first=channels_first)
+    output = _output(network, shape, channels_first=channels_first)
+    return FittedNetwork(network, shape, tuple(own), roles, output, channels_first)
+
+
+def _channels_first(network: keras.Model, shape: Sequence[int | None]) -> bool:
+    if shape[0] in CHANNELS and shape[-1] in CHANNELS:
+        return any(
+            getattr(layer, "data_format", None) == "channels_first"
+            for layer in network._flatten_layers()
+        )
+    return shape[-1] not in CHANNELS
+
+
+def _shape(
+    shape: Sequence[int | None], image_size: Sequence[int] | None, *, channels_first: bool
+) -> Shape:
+    """Height, width and channels; InputError unless the network or `image_size` says the size."""
+    own = tuple(shape[1:] if channels_first else shape[:2])
+    channels = shape[0] if channels_first else shape[-1]
+    asked = tuple(image_size) if image_size else own
+    if any(size not in (None, side) for size, side in zip(own, asked, strict=True)):
+        raise InputError(f"image_size={asked}: the network takes images of {own}; leave it out")
+    if None in asked:
+        raise InputError(
+            f"network: takes images of any size {own}; say with image_size=(height, width), or "
+            "--image_size=64, which to bake"
+        )
+    height, width, channels = (int(each) for each in (*asked, channels) if each is not None)
+    return height, width, channels
+
+
+def _output(network: keras.Model, shape: Shape, *, channels_first: bool) -> int:
+    """Which output is the prediction: the only one of the images' size.
+
+    It has as many channels, or twice as many. Raises InputError if none is, or several are.
+    """
+    height, width, channels = shape
+    outputs = [tuple(tensor.shape[1:]) for tensor in keras.tree.flatten(network.output)]
+
+    def fits(output: tuple[int | None, ...], depth: int) -> bool:
+        expected = (depth, height, width) if channels_first else (height, width, depth)
+        pairs = zip(output, expected, strict=False)
+        return len(output) == 3 and all(size in (None, side) for size, side in pairs)
+
+    places = [place for place, output in enumerate(outputs) if fits(output, channels)]
+    learned = [place for place, output in enumerate(outputs) if fits(output, 2 * channels)]
+    if not places and len(learned) == 1:
+        _LOG.info(
+            "network: has %d channels for %d of the images; takes the first %d, and leaves the "
+            "learned variance out",
+            *(2 * channels, channels, channels),
+        )
+        places = learned
+    if len(places) == 1:
+        return places[0]
+    sizes = ", ".join(f"[{', '.join(map(str, ('N', *output)))}]" for output in outputs)
+    expected = ", ".join(map(str, ("N", *((channels, height, width) if channels_first else shape))))
+    raise InputError(
+        f"network: has outputs {sizes}, expected one that is the prediction, [{expected}]; keep "
+        "that alone, with keras.Model(network.inputs, …)"
+    )

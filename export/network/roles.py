@@ -1,0 +1,164 @@
+"""Which input of a network is which: by name, and where names say nothing by shape and dtype."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ...trainer.errors import InputError
+from ..options import ROLES
+
+NOISY, CONDITION, LABELS = ROLES
+CHANNELS = range(1, 5)
+
+# Words in the names that people give to inputs.
+_WORDS = {
+    NOISY: "noisy x xt zt z image images img sample samples latent latents picture pixels",
+    CONDITION: (
+        "t time times timestep timesteps step steps level levels rate rates variance variances "
+        "sigma sigmas snr logsnr gamma gammas lambda"
+    ),
+    LABELS: "y label labels class classes category categories",
+}
+_ROLE_OF_WORD = {word: role for role, words in _WORDS.items() for word in words.split()}
+# Names whose words, one by one, would say something else.
+_ROLE_OF_NAME = {"x_t": NOISY, "z_t": NOISY, "image_t": NOISY, "noisy_t": NOISY}
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of a network; `name` is empty if nobody chose one, `shape` is without the batch."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        sizes = ", ".join(str(size) for size in ("N", *self.shape))
+        return f"{self.name} {self.dtype}[{sizes}]".strip()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it takes whole numbers."""
+        return tf.as_dtype(self.dtype).is_integer
+
+    @property
+    def is_image(self) -> bool:
+        """Whether its shape can be that of an image, of any size."""
+        return len(self.shape) == 3 and any(self.shape[end] in CHANNELS for end in (0, -1))
+
+    @property
+    def role_by_name(self) -> str | None:
+        """The role that its name says, None if it says none or several."""
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])|[^a-zA-Z]+", "_", self.name).strip("_").lower()
+        if name in _ROLE_OF_NAME:
+            return _ROLE_OF_NAME[name]
+        said = {_ROLE_OF_WORD[word] for word in name.split("_") if word in _ROLE_OF_WORD}
+        return said.pop() if len(said) == 1 else None
+
+
+def inputs_of(network: keras.Model) -> list[Input]:
+    """The inputs in the network's own order; those of a dict have its keys as names."""
+    paths = keras.tree.flatten_with_path(network.input)
+    return [Input(_name(path, x), tuple(x.shape[1:]), x.dtype) for path, x in paths]
+
+
+def _name(path: Sequence[Any], tensor: keras.KerasTensor) -> str:
+    keys = [key for key in path if isinstance(key, str)]
+    name = keys[-1] if keys else tensor.name
+    return "" if re.fullmatch(r"(keras_tensor|input|input_layer)(_\d+)?", name) else name
+
+
+def roles_of(
+    inputs: Sequence[Input], classes: int, order: Sequence[str], *, whole_condition: bool
+) -> tuple[str, ...]:
+    """The role of each input: noisy, condition, and labels if there are `classes`.
+
+    `order` says them if it is not empty. A condition that is a timestep is a `whole_condition`.
+    Raises InputError where no reading fits, and where two do.
+    """
+    roles = ROLES if classes else ROLES[:2]
+    if order:
+        _require_order(order, roles, inputs)
+    readings = [
+        reading
+        for reading in itertools.permutations(roles)
+        if len(inputs) == len(roles) and (not order or reading == tuple(order))
+        if all(_fits(x, role, inputs, classes) for x, role in zip(inputs, reading, strict=True))
+    ]
+    if not readings:
+        raise InputError(_no_reading(inputs, classes, order))
+    if order:
+        return readings[0]
+    named = [reading for reading in readings if _agrees(inputs, reading, classes)]
+    if not named:
+        raise InputError(_unclear(inputs, readings, "have names that say something else"))
+    if len(named) == 1:
+        return named[0]
+    by_dtype = [reading for reading in named if _dtypes_fit(inputs, reading)]
+    # A timestep is a whole number too, so the usual order must say the same.
+    if len(by_dtype) != 1 or (whole_condition and by_dtype[0] != roles):
+        raise InputError(_unclear(inputs, named, "can be read in two ways"))
+    return by_dtype[0]
+
+
+def _fits(one: Input, role: str, inputs: Sequence[Input], classes: int) -> bool:
+    if role == NOISY:
+        return one.is_image and one.shape[1:] != (1, 1)
+    if len(one.shape) <= 1 or set(one.shape) == {1}:
+        size = one.shape[0] if one.shape else 1
+        return size == 1 or (role == LABELS and size == classes)
+    sides = [other.shape[:2] for other in inputs if other is not one and other.is_image]
+    sides += [other.shape[1:] for other in inputs if other is not one and other.is_image]
+    as_map = one.shape[-1] == 1 and one.shape[:2] in sides
+    return role == CONDITION and len(one.shape) == 3 and as_map
+
+
+def _agrees(inputs: Sequence[Input], reading: Sequence[str], classes: int) -> bool:
+    """Whether a reading is what the names say, where a name says what its shape allows."""
+    return all(
+        one.role_by_name in (None, role) or not _fits(one, one.role_by_name, inputs, classes or 1)
+        for one, role in zip(inputs, reading, strict=True)
+    )
+
+
+def _dtypes_fit(inputs: Sequence[Input], reading: Sequence[str]) -> bool:
+    """Whether the labels are whole numbers, and the images and the condition are not."""
+    pairs = zip(inputs, reading, strict=True)
+    return all(one.is_whole == (role == LABELS) for one, role in pairs)
+
+
+def _require_order(order: Sequence[str], roles: Sequence[str], inputs: Sequence[Input]) -> None:
+    if sorted(order) != sorted(roles):
+        received = f"inputs={','.join(order)}"
+        raise InputError(
+            f"{received}: expected {', '.join(roles)} in the order of the network's inputs, which "
+            f"are {_listed(inputs)}"
+        )
+
+
+def _no_reading(inputs: Sequence[Input], classes: int, order: Sequence[str]) -> str:
+    labels = f", labels int[N] (or one-hot [N, {classes}])" if classes else ""
+    hint = "; give class_names if it takes labels" if len(inputs) == 3 and not classes else ""
+    asked = f", which cannot be inputs={','.join(order)}" if order else ""
+    return (
+        f"network: has inputs {_listed(inputs)}{asked}; expected noisy images [N, H, W, C] with 1 "
+        "to 4 channels, a condition [N], [N, 1], [N, 1, 1], [N, 1, 1, 1] or [N, H, W, 1]"
+        f"{labels}{hint}"
+    )
+
+
+def _unclear(inputs: Sequence[Input], readings: Sequence[Sequence[str]], why: str) -> str:
+    ways = " or ".join(f"inputs={','.join(reading)}" for reading in readings[:3])
+    return (
+        f"network: its inputs {_listed(inputs)} {why}; say in their order what they are, with "
+        f"{ways}, or name them so in keras.Input, and give class_names if it takes labels"
+    )
+
+
+def _listed(inputs: Sequence[Input]) -> str:
+    return ", ".join(f"{place}: {one}" for place, one in enumerate(inputs, 1))

@@ -1,0 +1,133 @@
+"""Calls a network as a sampler would, to find what no graph shows: pictures that would be wrong."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import tensorflow as tf
+
+from ...trainer.errors import InputError
+from ...trainer.maths.diffusion import Denoiser
+from ...trainer.maths.guidance import Conditioning
+from ...trainer.maths.sampling import Sampling
+from .causes import cause
+
+_LOG = logging.getLogger("diffkiln.export")
+
+# How far outputs are apart, relative to their size, that differ in the order of sums alone.
+_SAME = 1e-4
+_IMAGES = 3
+_STEPS = 20
+# Classes whose rows are compared with that of no class: at both ends, and between.
+_MOST_CLASSES = 32
+
+Denoise = Callable[..., np.ndarray]
+
+
+def try_out(sampling: Sampling, shape: tuple[int, int, int]) -> None:
+    """Call a network on some noise of `shape` (H, W, C), at the times of its sampler too.
+
+    It must be traced for any number of images, as it is in the graphs. Raises InputError for
+    conditions or classes that it cannot take, for a prediction that is not finite, for images
+    that depend on the others of their batch, and for a network that does not know no class (−1)
+    from a class.
+    """
+    noise = np.random.default_rng(0).normal(size=(_IMAGES, *shape)).astype(np.float32)
+    # Clipping could hide what differs.
+    denoiser = replace(sampling.denoiser, clip=False)
+    denoise = _denoise(denoiser)
+    _require_timesteps(denoiser, denoise, noise)
+    _require_finite(sampling, denoise, noise)
+    _require_alone_as_together(denoise, noise)
+    if denoiser.num_classes is not None:
+        _require_no_class(denoise, noise[:1], denoiser.num_classes)
+
+
+def _denoise(denoiser: Denoiser) -> Denoise:
+    """(noise, time, labels) → x̂_0 as NumPy arrays; without labels the first class is meant."""
+
+    def call(noise: np.ndarray, time: float, labels: np.ndarray | None = None) -> np.ndarray:
+        labels = np.zeros(len(noise), np.int64) if labels is None else labels
+        conditioning = None
+        if denoiser.num_classes is not None:
+            conditioning = Conditioning(tf.constant(labels), tf.constant(1.0))
+        # A GPU would take rows from beyond the end of a table for zeros.
+        with tf.device("/cpu:0"):
+            image, _ = denoiser(tf.constant(noise), tf.fill([len(noise)], time), conditioning)
+        return image.numpy()
+
+    return call
+
+
+def _require_timesteps(denoiser: Denoiser, denoise: Denoise, noise: np.ndarray) -> None:
+    last = denoiser.schedule.max_steps
+    for step in (1, last):
+        try:
+            denoise(noise, step / last)
+        except Exception as error:  # of the network's layers, whatever it is
+            whole = denoiser.conditioning == "timestep"
+            received = f"the timestep {step}" if whole else f"the condition of time {step / last:g}"
+            remedy = "if it was trained with the timesteps 0 … T - 1, give first_timestep=0"
+            hint = f"; {remedy}" if whole and step == last else ""
+            raise InputError(f"network: cannot take {received} ({cause(error)}){hint}") from error
+
+
+def _require_finite(sampling: Sampling, denoise: Denoise, noise: np.ndarray) -> None:
+    steps = min(_STEPS, sampling.denoiser.schedule.max_steps)
+    for step in (0, steps - 1):
+        place = tf.constant(step, tf.int64), tf.constant(steps, tf.int64)
+        time = float(sampling.denoiser.schedule.grid_time(*place, sampling.time_grid))
+        if not np.isfinite(denoise(noise, time)).all():
+            remedy = "look for a logarithm or a quotient of it"
+            if step:
+                remedy += ", or choose time_grid=linear, which does not ask for the cleanest image"
+            raise InputError(
+                f"network: its prediction at time {time:g} is not finite, and so would be every "
+                f"picture; {remedy}"
+            )
+
+
+def _require_alone_as_together(denoise: Denoise, noise: np.ndarray) -> None:
+    together = denoise(noise, 0.5)
+    if _apart(denoise(noise, 0.5), together) > 0:
+        raise InputError(
+            "network: gives another prediction each time it is called with the same inputs; "
+            "expected a network without a state or random numbers of its own"
+        )
+    alone = np.concatenate([denoise(noise[place : place + 1], 0.5) for place in range(len(noise))])
+    if (apart := _apart(alone, together)) > _SAME:
+        raise InputError(
+            f"network: its prediction for an image changes by {apart:.1%} with the other images "
+            "of the batch, and so would a picture; look for a layer that takes a mean over the "
+            "batch"
+        )
+
+
+def _require_no_class(denoise: Denoise, noise: np.ndarray, classes: int) -> None:
+    some = np.unique(np.linspace(0, classes - 1, min(classes, _MOST_CLASSES)).astype(np.int64))
+    try:
+        by_class = [denoise(noise, 0.5, np.array([label])) for label in some]
+        without = denoise(noise, 0.5, np.array([-1]))
+    except Exception as error:
+        raise InputError(
+            f"class_names: got {classes} names, for which the network has too few classes "
+            f"({cause(error)}); expected one name for each, and a row of its table for none "
+            "(-1)"
+        ) from error
+    if _apart(np.stack(by_class), np.stack([without] * len(some))) == 0:
+        _LOG.warning("network: labels change nothing in its prediction")
+        return
+    for label, image in zip(some, by_class, strict=True):
+        if _apart(image, without) == 0:
+            raise InputError(
+                f"network: takes the label -1, no class, for class {label}, so that guidance would "
+                f"lead away from it; give its table a row more, for none: {classes + 1} rows, and "
+                "labels + 1 as the row"
+            )
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> float:
+    """The largest difference, relative to the size of the values."""
+    size = max(float(np.abs(other).max()), 1e-12)
+    return float(np.abs(one - other).max()) / size
