@@ -3,10 +3,11 @@
 `convert` takes a flat function, without a loop, as far as a tidy graph:
 
 1. `translation.py`: tf2onnx makes an ONNX graph of it. Layers such as GroupNormalization trace in
-   forms that ONNX has one operator for (`lowering.py`), with conversions of our own
+   forms that ONNX has one operator for (`lowering.py`, `attention.py`), with conversions of our own
    (`operators.py`); the resizing that tf2onnx writes is corrected.
 2. An operator that ONNX lacks or the runtime refuses is an error that names its layer.
-3. `tidying.py`: onnxruntime merges, folds and cancels what plain operators allow.
+3. `tidying.py`: onnxruntime merges, folds and cancels what plain operators allow. `einsums.py`
+   writes Einsums with other operators, except products of two computed values.
 4. `layout_rules.py`, with `layout.py` and `layout_products.py`: Transposes between channels first
    and channels last are put off until something needs them, so that most are never made.
 5. `naming.py`: of outputs that are the same value, the first is the original.
@@ -30,6 +31,7 @@ import onnx
 
 from ...runtime.checking import taken_operators
 from ...trainer.errors import InputError
+from .einsums import einsums, without_einsums
 from .graph import BATCH, OPSET, finished, nodes_of
 from .naming import copy_first_outputs
 from .tidying import tidied, with_fewer_transposes
@@ -41,6 +43,8 @@ def convert(function: Any) -> onnx.ModelProto:
     model = translated(function)
     require_standard_operators(model)
     model = tidied(model)
+    if einsums(model):
+        model = tidied(without_einsums(model))
     operators = {*taken_operators(), "Constant"}  # without control flow, for one
     _require(model, lambda node: node.op_type in operators, "which the runtime does not take")
     graph = with_fewer_transposes(model).graph

@@ -10,6 +10,7 @@ from onnx import TensorProto
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 
 from ...trainer.errors import InputError, first_line
+from .einsums import einsums
 from .graph import add_constant, constants_of, drop_unused, finished, inferred, sizes_of
 from .layout_rules import without_transposes
 
@@ -27,10 +28,13 @@ def tidied(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_fewer_transposes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its Transposes put off, unless onnxruntime then makes more of them."""
+    """The model with its Transposes put off, unless onnxruntime then makes more of them.
+
+    An Einsum makes more than it shows, and slowly.
+    """
     other = without_transposes(model)
     drop_unused(other.graph)
-    return min((tidied(other), model), key=transposes_made)
+    return min((tidied(other), model), key=lambda graph: (einsums(graph), transposes_made(graph)))
 
 
 def transposes_made(model: onnx.ModelProto) -> int:

@@ -1,5 +1,6 @@
 """Attention over positions, however it is written, converts without a change of layout."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,38 @@ def keras_attention(x: Any) -> Any:
 def keras_heads(x: Any) -> Any:
     x = tokens(x)
     return image(layers.MultiHeadAttention(4, CHANNELS // 4)(x, x))
+
+
+def over_axes(**settings: Any) -> Middle:
+    """Keras's heads, over rows and columns as two axes."""
+    return lambda x: layers.MultiHeadAttention(4, 4, attention_axes=(1, 2), **settings)(x, x)
+
+
+def over_all_axes(x: Any) -> Any:
+    return layers.MultiHeadAttention(4, 4)(x, x)
+
+
+def over_axes_from_the_end(x: Any) -> Any:
+    return layers.MultiHeadAttention(4, 4, attention_axes=(-3, -2))(x, x)
+
+
+def over_another_image(x: Any) -> Any:
+    other = layers.Conv2D(12, 1)(layers.AveragePooling2D(2)(x))
+    layer = layers.MultiHeadAttention(
+        2, 5, value_dim=7, attention_axes=(1, 2), output_shape=CHANNELS, use_bias=False
+    )
+    return layer(x, other)
+
+
+def over_earlier_positions(x: Any) -> Any:
+    """Attention over two axes with a mask."""
+    mask = np.tril(np.ones((POSITIONS, POSITIONS), bool)).reshape(1, *[HEIGHT, WIDTH] * 2)
+    return layers.MultiHeadAttention(2, 8)(x, x, attention_mask=tf.constant(mask))
+
+
+def dense_einsums(x: Any) -> Any:
+    heads = layers.EinsumDense("bhwc,cnd->bhwnd", (HEIGHT, WIDTH, 4, 4), bias_axes="nd")(x)
+    return layers.EinsumDense("bhwnd,ndc->bhwc", (HEIGHT, WIDTH, CHANNELS), bias_axes="c")(heads)
 
 
 def windows_of_heads(x: Any) -> Any:
@@ -186,6 +219,14 @@ def plain() -> int:
         keras_attention,
         keras_heads,
         scores_with_a_bias,
+        over_axes(),
+        over_axes(use_bias=False, dropout=0.1),
+        over_axes(use_gate=True),
+        over_all_axes,
+        over_axes_from_the_end,
+        over_another_image,
+        over_earlier_positions,
+        dense_einsums,
     ],
 )
 def test_attention_costs_no_transposes(attention: Middle, plain: int) -> None:
@@ -193,6 +234,19 @@ def test_attention_costs_no_transposes(attention: Middle, plain: int) -> None:
     graph = converted(model)
     check_numbers(model, graph)
     assert transposes_made(graph) == plain
+    assert "Einsum" not in operators(graph)
+
+
+def operators(graph: onnx.ModelProto) -> Counter[str]:
+    return Counter(node.op_type for node in graph.graph.node)
+
+
+def test_attention_over_two_axes_is_what_it_is_over_tokens() -> None:
+    # It has more Reshapes alone, which compute nothing.
+    axes, tokens = (operators(converted(network(f))) for f in (over_axes(), keras_heads))
+    assert axes - tokens == Counter(Reshape=axes["Reshape"] - tokens["Reshape"])
+    assert not tokens - axes
+    assert axes["MatMul"] == 6
 
 
 def transformer_block(x: Any) -> Any:
@@ -216,14 +270,45 @@ def reshaped_across(x: Any) -> Any:
     return image(layers.Reshape((CHANNELS, POSITIONS))(x))
 
 
+def over_columns(x: Any) -> Any:
+    return layers.MultiHeadAttention(2, 8, attention_axes=1)(x, x)
+
+
+def over_rows_of_halves(x: Any) -> Any:
+    halves = layers.Reshape((2, HEIGHT // 2, WIDTH, CHANNELS))(x)
+    return image(layers.MultiHeadAttention(2, 8, attention_axes=(2, 3))(halves, halves))
+
+
+def groups_of_heads(x: Any) -> Any:
+    x = tokens(x)
+    return image(layers.GroupQueryAttention(4, 4, 2)(x, x))
+
+
 def dense_by_letters(x: Any) -> Any:
     return layers.Reshape((HEIGHT, WIDTH, CHANNELS))(DenseByLetters()(x))
 
 
 @pytest.mark.parametrize(
     "middle",
-    [transformer_block, across_channels, reshaped_across, dense_by_letters, windows_of_heads],
+    [
+        transformer_block,
+        across_channels,
+        reshaped_across,
+        windows_of_heads,
+        over_columns,
+        over_rows_of_halves,
+        groups_of_heads,
+    ],
 )
 def test_what_needs_transposes_still_converts(middle: Middle) -> None:
     model = network(middle)
-    check_numbers(model, converted(model))
+    graph = converted(model)
+    check_numbers(model, graph)
+    assert "Einsum" not in operators(graph)
+
+
+def test_a_diagonal_still_converts() -> None:
+    model = network(dense_by_letters)
+    graph = converted(model)
+    check_numbers(model, graph)
+    assert operators(graph)["Einsum"] == 1
