@@ -7,7 +7,8 @@
    (`operators.py`); the resizing that tf2onnx writes is corrected.
 2. An operator that ONNX lacks or the runtime refuses is an error that names its layer.
 3. `tidying.py`: onnxruntime merges, folds and cancels what plain operators allow. `einsums.py`
-   writes Einsums with other operators, except products of two computed values.
+   writes Einsums with other operators, except products of two computed values; `fusible.py` writes
+   GELUs so that onnxruntime finds them; `layer_normalization.py` takes weights in.
 4. `layout_rules.py`, with `layout.py` and `layout_products.py`: Transposes between channels first
    and channels last are put off until something needs them, so that most are never made.
 5. `naming.py`: of outputs that are the same value, the first is the original.
@@ -32,7 +33,9 @@ import onnx
 from ...runtime.checking import taken_operators
 from ...trainer.errors import InputError
 from .einsums import einsums, without_einsums
+from .fusible import write_fusible_gelus
 from .graph import BATCH, OPSET, finished, nodes_of
+from .layer_normalization import take_in_weights
 from .naming import copy_first_outputs
 from .tidying import tidied, with_fewer_transposes
 from .translation import translated
@@ -45,6 +48,8 @@ def convert(function: Any) -> onnx.ModelProto:
     model = tidied(model)
     if einsums(model):
         model = tidied(without_einsums(model))
+    write_fusible_gelus(model.graph)
+    take_in_weights(model.graph)
     operators = {*taken_operators(), "Constant"}  # without control flow, for one
     _require(model, lambda node: node.op_type in operators, "which the runtime does not take")
     graph = with_fewer_transposes(model).graph

@@ -26,8 +26,9 @@ _ANGLED = ("Cos", "Sin")
 # fmt: off
 _IN_FLOAT32 = (
     *_ANGLED, "Celu", "CumSum", "Exp", "GlobalAveragePool", "GroupNormalization",
-    "InstanceNormalization", "Log", "Pow", "Range", "Reciprocal", "ReduceL1", "ReduceL2",
-    "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceSum", "ReduceSumSquare", "Sqrt",
+    "InstanceNormalization", "LayerNormalization", "Log", "Pow", "Range", "Reciprocal", "ReduceL1",
+    "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceSum", "ReduceSumSquare",
+    "Sqrt",
 )
 # fmt: on
 

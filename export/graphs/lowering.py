@@ -2,10 +2,10 @@
 
 Inside `lowered_layers`, `GroupNormalization` leaves a marker in the TensorFlow graph that becomes
 Reshape, InstanceNormalization, Reshape in the layout of the convolutions around it, instead of some
-twenty nodes between two Transposes; nearest `UpSampling2D` becomes one Resize; a softmax over
-several axes is one; and what Keras compiles by itself traces as its operators. The SavedModel keeps
-Keras's own. Keras has no hook for this, so its functions are replaced meanwhile, for the thread
-that converts alone.
+twenty nodes between two Transposes; `LayerNormalization` of tokens becomes one operator, and so do
+nearest `UpSampling2D` and a softmax over several axes; and what Keras compiles by itself traces as
+its operators. The SavedModel keeps Keras's own. Keras has no hook for this, so its functions are
+replaced meanwhile, for the thread that converts alone.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ import keras
 import tensorflow as tf
 
 from .attention import softmax
+from .layer_normalization import layer_normalization
 from .operators import MARKER
 
 # Held while converting: replacing is global, and so are tf2onnx's counters and its logger.
@@ -33,6 +34,7 @@ def lowered_layers() -> Iterator[None]:
         # On the classes, since layers of the user's own may hold these where no model lists them.
         for owner, name, replacement in (
             (keras.layers.GroupNormalization, "call", _group_normalization),
+            (keras.layers.LayerNormalization, "call", layer_normalization),
             (keras.layers.Softmax, "call", softmax),
             (keras.layers.UpSampling2D, "call", _upsampling),
             (keras.Operation, "__call__", _named_call),

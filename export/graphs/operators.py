@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from .layer_normalization import MARKER as LAYER_MARKER
+from .layer_normalization import convert_layer_normalization
+
 # What an Einsum is called while tf2onnx is at work.
 KEPT_EINSUM = "KeptEinsum"
 
@@ -30,15 +33,18 @@ def custom_operators() -> dict[str, Any]:
 
 
 def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
-    """Replace a marker by InstanceNormalization over groups; a CheckNumerics of others by nothing.
+    """Replace a marker by the normalization it stands for; a CheckNumerics of others by nothing.
 
-    Transposes to channels first and back stand around it, for the clean-up to cancel against those
-    of the convolutions.
+    Groups are normalised by InstanceNormalization. Transposes to channels first and back stand
+    around it, for the clean-up to cancel against those of the convolutions.
     """
     message = node.get_attr("message").s.decode()
     source, dtypes = node.input[0], node.output_dtypes
     ends = {"outputs": node.output, "dtypes": dtypes, "shapes": node.output_shapes}
     ctx.remove_node(node.name)
+    if message.startswith(LAYER_MARKER):
+        convert_layer_normalization(ctx, source, message, ends)
+        return
     if not message.startswith(MARKER):
         ctx.make_node("Identity", [source], **ends)
         return

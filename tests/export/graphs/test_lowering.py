@@ -219,8 +219,13 @@ def traced_operators(lowered: list[Any]) -> Counter[str]:
 
 def replaced() -> list[Any]:
     """What is replaced while converting."""
-    layer_calls = layers.GroupNormalization.call, layers.UpSampling2D.call
-    return [*layer_calls, keras.Operation.__call__, tf.function]
+    replaced_layers = (
+        layers.GroupNormalization,
+        layers.LayerNormalization,
+        layers.Softmax,
+        layers.UpSampling2D,
+    )
+    return [*(layer.call for layer in replaced_layers), keras.Operation.__call__, tf.function]
 
 
 def test_other_threads_see_keras_as_it_is_while_one_converts(lowered: list[Any]) -> None:
