@@ -7,8 +7,9 @@
    (`operators.py`); the resizing that tf2onnx writes is corrected.
 2. An operator that ONNX lacks or the runtime refuses is an error that names its layer.
 3. `tidying.py`: onnxruntime merges, folds and cancels what plain operators allow. `einsums.py`
-   writes Einsums with other operators, except products of two computed values; `fusible.py` writes
-   GELUs so that onnxruntime finds them; `layer_normalization.py` takes weights in.
+   writes Einsums with other operators, except products of two computed values; `masks.py` makes
+   masks of attention constant; `fusible.py` and `layer_normalization.py` write GELUs and
+   normalisations of tokens so that onnxruntime has one kernel for each.
 4. `layout_rules.py`, with `layout.py` and `layout_products.py`: Transposes between channels first
    and channels last are put off until something needs them, so that most are never made.
 5. `naming.py`: of outputs that are the same value, the first is the original.
@@ -36,6 +37,7 @@ from .einsums import einsums, without_einsums
 from .fusible import write_fusible_gelus
 from .graph import BATCH, OPSET, finished, nodes_of
 from .layer_normalization import take_in_weights
+from .masks import shrink_masks
 from .naming import copy_first_outputs
 from .tidying import tidied, with_fewer_transposes
 from .translation import translated
@@ -48,6 +50,8 @@ def convert(function: Any) -> onnx.ModelProto:
     model = tidied(model)
     if einsums(model):
         model = tidied(without_einsums(model))
+    if shrink_masks(model.graph):
+        model = tidied(model)
     write_fusible_gelus(model.graph)
     take_in_weights(model.graph)
     operators = {*taken_operators(), "Constant"}  # without control flow, for one

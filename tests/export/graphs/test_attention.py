@@ -1,34 +1,26 @@
 """Attention over positions, however it is written, converts without a change of layout."""
 
-from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
-import keras
-import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import tensorflow as tf
+from attention_networks import (
+    CHANNELS,
+    HEIGHT,
+    POSITIONS,
+    WIDTH,
+    Middle,
+    check_numbers,
+    converted,
+    image,
+    network,
+    operators,
+    tokens,
+)
 from keras import layers, ops
-from small_models import with_random_weights
 
-from diffkiln.export.graphs.conversion import convert
 from diffkiln.export.graphs.tidying import transposes_made
 from diffkiln.trainer.network.layers import SelfAttention
-
-HEIGHT, WIDTH, CHANNELS = 4, 6, 16
-POSITIONS = HEIGHT * WIDTH
-
-Middle = Callable[[Any], Any]
-
-
-def tokens(image: Any) -> Any:
-    return layers.Reshape((POSITIONS, CHANNELS))(image)
-
-
-def image(tokens: Any) -> Any:
-    return layers.Reshape((HEIGHT, WIDTH, CHANNELS))(tokens)
 
 
 def weighted(query: Any, key: Any, value: Any) -> Any:
@@ -68,48 +60,6 @@ def trainers_own(x: Any) -> Any:
 
 def sums_over_rows_and_columns(x: Any) -> Any:
     return ByLetters()(x)
-
-
-def keras_attention(x: Any) -> Any:
-    x = tokens(x)
-    return image(layers.Attention(use_scale=True)([layers.Dense(CHANNELS)(x) for _ in range(3)]))
-
-
-def keras_heads(x: Any) -> Any:
-    x = tokens(x)
-    return image(layers.MultiHeadAttention(4, CHANNELS // 4)(x, x))
-
-
-def over_axes(**settings: Any) -> Middle:
-    """Keras's heads, over rows and columns as two axes."""
-    return lambda x: layers.MultiHeadAttention(4, 4, attention_axes=(1, 2), **settings)(x, x)
-
-
-def over_all_axes(x: Any) -> Any:
-    return layers.MultiHeadAttention(4, 4)(x, x)
-
-
-def over_axes_from_the_end(x: Any) -> Any:
-    return layers.MultiHeadAttention(4, 4, attention_axes=(-3, -2))(x, x)
-
-
-def over_another_image(x: Any) -> Any:
-    other = layers.Conv2D(12, 1)(layers.AveragePooling2D(2)(x))
-    layer = layers.MultiHeadAttention(
-        2, 5, value_dim=7, attention_axes=(1, 2), output_shape=CHANNELS, use_bias=False
-    )
-    return layer(x, other)
-
-
-def over_earlier_positions(x: Any) -> Any:
-    """Attention over two axes with a mask."""
-    mask = np.tril(np.ones((POSITIONS, POSITIONS), bool)).reshape(1, *[HEIGHT, WIDTH] * 2)
-    return layers.MultiHeadAttention(2, 8)(x, x, attention_mask=tf.constant(mask))
-
-
-def dense_einsums(x: Any) -> Any:
-    heads = layers.EinsumDense("bhwc,cnd->bhwnd", (HEIGHT, WIDTH, 4, 4), bias_axes="nd")(x)
-    return layers.EinsumDense("bhwnd,ndc->bhwc", (HEIGHT, WIDTH, CHANNELS), bias_axes="c")(heads)
 
 
 def windows_of_heads(x: Any) -> Any:
@@ -174,33 +124,6 @@ class Added(layers.Layer):
         return inputs + self.added
 
 
-def network(middle: Middle) -> keras.Model:
-    noisy = keras.Input((2 * HEIGHT, 2 * WIDTH, 3))
-    x = layers.Conv2D(CHANNELS, 3, strides=2, padding="same")(noisy)
-    x = layers.Activation("swish")(layers.BatchNormalization()(x))
-    x = x + middle(x)
-    x = layers.UpSampling2D()(layers.Conv2D(CHANNELS, 3, padding="same")(x))
-    return with_random_weights(keras.Model(noisy, layers.Conv2D(3, 3, padding="same")(x)))
-
-
-def converted(model: keras.Model) -> onnx.ModelProto:
-    spec = tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32, "noisy")
-    return convert(tf.function(lambda noisy: {"output": model(noisy)}, input_signature=[spec]))
-
-
-def check_numbers(model: keras.Model, graph: onnx.ModelProto) -> None:
-    session = onnxruntime.InferenceSession(
-        graph.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    for batch in (1, 3):
-        shape = (batch, *model.inputs[0].shape[1:])
-        noisy = np.random.default_rng(batch).standard_normal(shape).astype(np.float32)
-        output = np.asarray(session.run(None, {"noisy": noisy})[0])
-        # Float32 kernels of two libraries, relative to outputs of any size.
-        expected = model(noisy).numpy()
-        np.testing.assert_allclose(output, expected, atol=1e-4 * np.abs(expected).max())
-
-
 @pytest.fixture(scope="module")
 def plain() -> int:
     """How many Transposes onnxruntime makes in the network without attention."""
@@ -216,17 +139,7 @@ def plain() -> int:
         heads_in_one_dense,
         trainers_own,
         sums_over_rows_and_columns,
-        keras_attention,
-        keras_heads,
         scores_with_a_bias,
-        over_axes(),
-        over_axes(use_bias=False, dropout=0.1),
-        over_axes(use_gate=True),
-        over_all_axes,
-        over_axes_from_the_end,
-        over_another_image,
-        over_earlier_positions,
-        dense_einsums,
     ],
 )
 def test_attention_costs_no_transposes(attention: Middle, plain: int) -> None:
@@ -235,18 +148,6 @@ def test_attention_costs_no_transposes(attention: Middle, plain: int) -> None:
     check_numbers(model, graph)
     assert transposes_made(graph) == plain
     assert "Einsum" not in operators(graph)
-
-
-def operators(graph: onnx.ModelProto) -> Counter[str]:
-    return Counter(node.op_type for node in graph.graph.node)
-
-
-def test_attention_over_two_axes_is_what_it_is_over_tokens() -> None:
-    # It has more Reshapes alone, which compute nothing.
-    axes, tokens = (operators(converted(network(f))) for f in (over_axes(), keras_heads))
-    assert axes - tokens == Counter(Reshape=axes["Reshape"] - tokens["Reshape"])
-    assert not tokens - axes
-    assert axes["MatMul"] == 6
 
 
 def transformer_block(x: Any) -> Any:
@@ -270,20 +171,6 @@ def reshaped_across(x: Any) -> Any:
     return image(layers.Reshape((CHANNELS, POSITIONS))(x))
 
 
-def over_columns(x: Any) -> Any:
-    return layers.MultiHeadAttention(2, 8, attention_axes=1)(x, x)
-
-
-def over_rows_of_halves(x: Any) -> Any:
-    halves = layers.Reshape((2, HEIGHT // 2, WIDTH, CHANNELS))(x)
-    return image(layers.MultiHeadAttention(2, 8, attention_axes=(2, 3))(halves, halves))
-
-
-def groups_of_heads(x: Any) -> Any:
-    x = tokens(x)
-    return image(layers.GroupQueryAttention(4, 4, 2)(x, x))
-
-
 def dense_by_letters(x: Any) -> Any:
     return layers.Reshape((HEIGHT, WIDTH, CHANNELS))(DenseByLetters()(x))
 
@@ -295,9 +182,6 @@ def dense_by_letters(x: Any) -> Any:
         across_channels,
         reshaped_across,
         windows_of_heads,
-        over_columns,
-        over_rows_of_halves,
-        groups_of_heads,
     ],
 )
 def test_what_needs_transposes_still_converts(middle: Middle) -> None:
