@@ -150,3 +150,22 @@ def test_a_mask_that_is_counted_stays() -> None:
     graph = converted(model)
     check_numbers(model, graph)
     assert "Expand" in operators(graph)
+
+
+@pytest.mark.parametrize(
+    ("axes", "mask", "expected"),
+    [
+        ((2, 3), None, 1),
+        ([-1, -2, -3], (1, HEIGHT, WIDTH, CHANNELS), 1),
+        ((2, 3), (WIDTH, CHANNELS), 1),
+        ((2, 3), (1, 1, 1, CHANNELS), 0),
+        ((1, 2), None, 0),
+        (-1, None, 1),
+    ],
+)
+def test_a_softmax_over_the_last_axes_is_one_operator(axes: Any, mask: Any, expected: int) -> None:
+    kept = None if mask is None else tf.constant(np.arange(np.prod(mask)).reshape(mask) % 3 > 0)
+    model = network(lambda x: layers.Softmax(axes)(x, mask=kept))
+    graph = converted(model)
+    check_numbers(model, graph)
+    assert operators(graph)["Softmax"] == expected
