@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 
 class GraphError(ValueError):
-    """What is wrong with a graph, in words that go on from the name of its file."""
+    """What is wrong with a graph, in words that go on from the name of its file.
+
+    `node` is the name of the node that it is about, if it is about one.
+    """
+
+    node: str | None = None
 
 
 class Port(NamedTuple):

@@ -94,7 +94,11 @@ class _Walk:
         outputs = [value.get("name", "") for value in graph["output"]]
         alive: dict[str, int] = {}
         for node, last in zip(graph["node"], _last_names(graph["node"], outputs), strict=True):
-            alive |= self._node(node, facts)
+            try:
+                alive |= self._node(node, facts)
+            except GraphError as error:
+                error.node = error.node or node.get("name")
+                raise
             self._cost.release(alive.pop(name, 0) for name in last)
         for name in outputs:
             if name not in facts:

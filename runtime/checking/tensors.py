@@ -1,4 +1,4 @@
-"""Checks the constants of a graph: their types, that shape and bytes agree, that all are finite."""
+"""Checks the constants of a graph: types, that shape and bytes agree, that weights are finite."""
 
 import math
 
@@ -20,7 +20,8 @@ _LISTS = {"float_data": {1}, "int64_data": {7}, "int32_data": {2, 3, 4, 5, 6, 9,
 def checked_array(tensor: Message) -> np.ndarray:
     """Return a constant's elements, a view of them where possible.
 
-    GraphError unless its type is known, its dimensions hold what its bytes do, and all is finite.
+    GraphError unless its type is known, its dimensions hold what its bytes do, and weights are
+    finite.
     """
     try:
         return _array(tensor)
@@ -41,9 +42,18 @@ def _array(tensor: Message) -> np.ndarray:
     # In Python's integers, which do not overflow.
     if math.prod(dims) != len(array):
         raise ValueError(f"of shape {dims} with {len(array)} elements, expected {math.prod(dims)}")
-    if dtype.kind == "f" and not np.isfinite(array).all():
+    array = array.reshape(dims)
+    if dtype.kind == "f" and not _may_be_meant(array):
         raise ValueError("with weights that are not finite")
-    return array.reshape(dims)
+    return array
+
+
+def _may_be_meant(array: np.ndarray) -> bool:
+    """Whether numbers are finite, or one number by itself, or a mask: 0 and −∞."""
+    finite = np.isfinite(array)
+    if finite.all() or array.ndim == 0:
+        return True
+    return bool(finite.any() and (array[~finite] < 0).all() and not array[finite].any())
 
 
 def _elements(tensor: Message, dtype: np.dtype) -> np.ndarray:

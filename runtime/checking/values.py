@@ -5,6 +5,7 @@ exporters write sizes. Any other number is None, not known, and so is what does 
 A truth value that only a run will show is a size from 0 to 1.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -67,13 +68,27 @@ def _sliced(
     return numbers[slice(*limits)]
 
 
+def _only(_call: Call, numbers: Any, _axes: Any = None) -> Any:
+    """The greatest or least of numbers that are alike, as sizes of what is taken together are."""
+    first, *rest = numbers.flat
+    require(all(number == first for number in rest))
+    return np.array(first, object)
+
+
+def _alike(a: Any, b: Any) -> Any:
+    require(a == b)
+    return a
+
+
 # Each takes a node and the numbers of its inputs, None for an input that is not followed.
 _RULES: dict[str, Callable[..., Any]] = {
     "Add": lambda _, a, b: np.add(a, b),
     "Sub": lambda _, a, b: np.subtract(a, b),
     "Mul": lambda _, a, b: np.multiply(a, b),
     "Mod": lambda call, a, b: None if call.whole("fmod", 0) else np.mod(a, b),
+    "Max": lambda _, *parts: functools.reduce(np.frompyfunc(_alike, 2, 1), parts),
     "Neg": lambda _, a: np.negative(a),
+    **dict.fromkeys(("ReduceMax", "ReduceMin"), _only),
     "ReduceProd": lambda _, a, *__: a.prod(),
     "Cast": _cast,
     "Concat": lambda call, *parts: np.concatenate(parts, call.whole("axis", 0)),

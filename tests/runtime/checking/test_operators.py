@@ -15,7 +15,7 @@ from diffkiln.runtime import open_bundle
 from diffkiln.runtime.checking import GraphError, Port, Signature, check
 from diffkiln.runtime.checking.facts import Fact
 from diffkiln.runtime.checking.operators import RULES
-from diffkiln.runtime.checking.sizes import count, degree, is_exact, least
+from diffkiln.runtime.checking.sizes import Rows, count, degree, is_exact, least
 from diffkiln.runtime.engine.binding import DTYPES
 
 FLOAT = TensorProto.FLOAT
@@ -295,6 +295,39 @@ def test_margins_that_onnxruntime_would_choose_are_refused(kind: str, attributes
     constants = [array("w", np.ones((8, 8, 3, 3)), np.float32)]
     with pytest.raises(GraphError, match=f"cannot be run: {kind}"):
         facts_of(ops((kind, inputs, ["y"], attributes)), constants, IMAGE)
+
+
+def test_the_greatest_of_sizes_that_are_alike_is_a_size() -> None:
+    nodes = ops(
+        ("Shape", ["x"], ["s"], {"end": 1}),
+        ("Concat", ["s", "s"], ["both"], {"axis": 0}),
+        ("ReduceMax", ["both"], ["greatest"], {"keepdims": 0}),
+        ("Max", ["s", "s"], ["greater"]),
+        ("Max", ["s", "two"], ["unlike"]),
+    )
+    _, facts = facts_of(nodes, [array("two", [2])], X)
+    sizes = [facts[name].values for name in ("s", "greatest", "greater")]
+    assert [numbers.item() for numbers in sizes if numbers is not None] == [Rows(1, 1)] * 3
+    assert facts["unlike"].values is None
+
+
+@pytest.mark.parametrize("mask", [np.float32(np.nan), [0.0, -np.inf], [[-np.inf], [0.0]]])
+def test_numbers_that_are_compared_and_masks_may_be_infinite(mask: Any) -> None:
+    facts_of(ops(("Neg", ["mask"], ["y"])), [array("mask", mask, np.float32)], X)
+
+
+@pytest.mark.parametrize("weights", [[1.0, np.inf], [0.0, np.nan], [0.0, np.inf], [-np.inf]])
+def test_weights_may_not_be_infinite(weights: Any) -> None:
+    with pytest.raises(GraphError, match="has the constant 'w' with weights that are not finite"):
+        facts_of(ops(("Neg", ["w"], ["y"])), [array("w", weights, np.float32)], X)
+
+
+def test_an_error_knows_its_node() -> None:
+    nodes = ops(("Neg", ["x"], ["y"]), ("Squeeze", ["y"], ["z"]))
+    nodes[1].name = "layer/Squeeze"
+    with pytest.raises(GraphError, match="cannot be run: Squeeze") as caught:
+        facts_of(nodes, [], X)
+    assert caught.value.node == "layer/Squeeze"
 
 
 def test_only_whole_numbers_are_followed() -> None:
