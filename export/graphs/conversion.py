@@ -5,7 +5,8 @@
 1. `translation.py`: tf2onnx makes an ONNX graph of it. Layers such as GroupNormalization trace in
    forms that ONNX has one operator for (`lowering.py`, `attention.py`), with conversions of our own
    (`operators.py`); the resizing that tf2onnx writes is corrected.
-2. An operator that ONNX lacks or the runtime refuses is an error that names its layer.
+2. An operator that ONNX lacks or the runtime refuses is an error that names its layer
+   (`refusing.py`).
 3. `tidying.py`: onnxruntime merges, folds and cancels what plain operators allow. `einsums.py`
    writes Einsums with other operators, except products of two computed values; `masks.py` makes
    masks of attention constant; `fusible.py` and `layer_normalization.py` write GELUs and
@@ -32,13 +33,13 @@ from typing import Any
 import onnx
 
 from ...runtime.checking import taken_operators
-from ...trainer.errors import InputError
 from .einsums import einsums, without_einsums
 from .fusible import write_fusible_gelus
 from .graph import BATCH, OPSET, finished, nodes_of
 from .layer_normalization import take_in_weights
 from .masks import shrink_masks
 from .naming import copy_first_outputs
+from .refusing import refused
 from .tidying import tidied, with_fewer_transposes
 from .translation import translated
 
@@ -74,9 +75,4 @@ def require_standard_operators(model: onnx.ModelProto) -> None:
 def _require(model: onnx.ModelProto, fits: Callable[[onnx.NodeProto], bool], why: str) -> None:
     for node in nodes_of(model.graph):
         if not fits(node):
-            # The first name is the model's, the last the operator's.
-            layer = "/".join(node.name.split("/")[1:-1]) or node.name
-            raise InputError(
-                f"network: its layer {layer} has the operator {node.op_type}, {why}; write that "
-                "layer with others"
-            )
+            raise refused(model.graph, node, f"has the operator {node.op_type}, {why}")

@@ -9,10 +9,11 @@ import onnxruntime
 from onnx import TensorProto
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 
-from ...trainer.errors import InputError, first_line
+from ...trainer.errors import first_line
 from .einsums import einsums
 from .graph import add_constant, constants_of, drop_unused, finished, inferred, sizes_of
 from .layout_rules import without_transposes
+from .refusing import node_in, refused
 
 _BROADCASTING = ("Add", "Div", "Max", "Min", "Mul", "Sub")
 _MOST_CHANNELS = 4
@@ -67,11 +68,11 @@ def _optimised(
         except InvalidProtobuf as error:  # as onnxruntime calls a full disk
             raise OSError(f"{path}: could not be written; free some space: {error}") from error
         except Exception as error:  # onnxruntime's errors have no other common base
-            raise InputError(
-                "network: cannot be converted, since tf2onnx makes a graph of it that onnxruntime "
-                f"does not load ({first_line(error)}); write the layer that this is about with "
-                "others"
-            ) from error
+            problem = (
+                "cannot be converted, since tf2onnx makes a graph of it that onnxruntime does not "
+                f"load ({first_line(error)})"
+            )
+            raise refused(model.graph, node_in(model.graph, problem), problem) from error
         return onnx.load(path)
 
 

@@ -21,6 +21,7 @@ from tf2onnx.optimizer.merge_duplicated_nodes_optimizer import MergeDuplicatedNo
 from tf2onnx.optimizer.reshape_optimizer import ReshapeOptimizer
 from tf2onnx.tfonnx import process_tf_graph
 
+from ...trainer.errors import InputError, first_line
 from .graph import OPSET, add_constant, constants_of, inferred, nodes_of, sizes_of
 from .lowering import lowered_layers
 from .operators import KEPT_EINSUM, custom_operators
@@ -64,12 +65,24 @@ def translated(function: Any) -> onnx.ModelProto:
         try:
             model = _by_tf2onnx(concrete, catch_errors=False)
         except Exception:  # of an optimizer, whatever it is; with copies it goes on without it
-            model = _by_tf2onnx(concrete, catch_errors=True)
+            model = _whatever_fails(concrete)
     for node in nodes_of(model.graph):
         node.op_type = "Einsum" if node.op_type == KEPT_EINSUM else node.op_type
     _correct_resizes(model)
     _fill_in(model.graph, concrete)
     return model
+
+
+def _whatever_fails(concrete: Any) -> onnx.ModelProto:
+    try:
+        return _by_tf2onnx(concrete, catch_errors=True)
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # of tf2onnx or of TensorFlow, whatever it is
+        raise InputError(
+            f"network: cannot be converted, since tf2onnx fails over it ({first_line(error)}); "
+            "write the layer that this is about with others"
+        ) from error
 
 
 def _number_nodes(stack: contextlib.ExitStack) -> None:
