@@ -3,10 +3,13 @@
 `convert` takes a flat function, without a loop, as far as a tidy graph:
 
 1. `translation.py`: tf2onnx makes an ONNX graph of it. Layers such as GroupNormalization trace in
-   forms that ONNX has one operator for (`lowering.py`, `attention.py`), with conversions of our own
-   (`operators.py`); the resizing that tf2onnx writes is corrected.
+   forms that ONNX has one operator for (`lowering.py`, `attention.py`), and loops of a known number
+   of turns are written out (`unrolling.py`). Resizing, padding, bins and others get operators of
+   ONNX before tf2onnx sees them (`replacing.py`, with the rules in `images.py` and `indexing.py`),
+   and some get conversions of our own (`operators.py`). Then `corrections.py` puts right what
+   tf2onnx makes of resizing and transposed convolutions.
 2. An operator that ONNX lacks or the runtime refuses is an error that names its layer
-   (`refusing.py`).
+   (`refusing.py`). Before that, all is tried again with sizes that are computed (`settling.py`).
 3. `tidying.py`: onnxruntime merges, folds and cancels what plain operators allow. `einsums.py`
    writes Einsums with other operators, except products of two computed values; `masks.py` makes
    masks of attention constant; `fusible.py` and `layer_normalization.py` write GELUs and
@@ -28,11 +31,14 @@ The network is converted once, by itself, and then joined to the step of each gr
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import onnx
+from onnx import helper
 
-from ...runtime.checking import taken_operators
+from ...runtime.checking import GraphError, Port, Signature, check, taken_operators
+from ...trainer.errors import InputError
 from .einsums import einsums, without_einsums
 from .fusible import write_fusible_gelus
 from .graph import BATCH, OPSET, finished, nodes_of
@@ -45,8 +51,18 @@ from .translation import translated
 
 
 def convert(function: Any) -> onnx.ModelProto:
-    """A tf.function with an input signature as a tidy model of opset 18, N its free dimension."""
-    model = translated(function)
+    """A tf.function with an input signature as a tidy model of opset 18, N its free dimension.
+
+    Raises InputError, which names the layer, for what ONNX lacks or the runtime would refuse.
+    """
+    try:
+        return _converted(function, settle=False)
+    except InputError:
+        return _converted(function, settle=True)
+
+
+def _converted(function: Any, *, settle: bool) -> onnx.ModelProto:
+    model = translated(function, settle=settle)
     require_standard_operators(model)
     model = tidied(model)
     if einsums(model):
@@ -63,7 +79,32 @@ def convert(function: Any) -> onnx.ModelProto:
         for dimension in value.type.tensor_type.shape.dim[:1]:
             if not dimension.dim_value:
                 dimension.dim_param = BATCH
-    return finished(graph)
+    model = finished(graph)
+    _require_loadable(model)
+    return model
+
+
+def _require_loadable(model: onnx.ModelProto) -> None:
+    """Raise InputError for a graph that the runtime would refuse, as far as it is known here."""
+    inputs = tuple(map(_port, model.graph.input))
+    if any(isinstance(size, str) for port in inputs for size in port.shape[1:]):
+        return  # since the runtime knows one free size alone
+    outputs = [deepcopy(value) for value in model.graph.output]
+    del model.graph.output[:]  # whose sizes are declared elsewhere
+    try:
+        check(model.SerializeToString(), Signature(inputs, ()))
+    except GraphError as error:
+        nodes = {node.name: node for node in model.graph.node}
+        raise refused(model.graph, nodes.get(error.node or ""), str(error)) from error
+    finally:
+        model.graph.output.extend(outputs)
+
+
+def _port(value: onnx.ValueInfoProto) -> Port:
+    tensor = value.type.tensor_type
+    shape = [size.dim_value or size.dim_param or None for size in tensor.shape.dim]
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    return Port(value.name, dtype, tuple(shape))
 
 
 def require_standard_operators(model: onnx.ModelProto) -> None:

@@ -3,9 +3,10 @@
 Inside `lowered_layers`, `GroupNormalization` leaves a marker in the TensorFlow graph that becomes
 Reshape, InstanceNormalization, Reshape in the layout of the convolutions around it, instead of some
 twenty nodes between two Transposes; `LayerNormalization` of tokens becomes one operator, and so do
-nearest `UpSampling2D` and a softmax over several axes; and what Keras compiles by itself traces as
-its operators. The SavedModel keeps Keras's own. Keras has no hook for this, so its functions are
-replaced meanwhile, for the thread that converts alone.
+nearest `UpSampling2D` and a softmax over several axes; what Keras compiles by itself traces as its
+operators; and loops and lookups become plain operators (`unrolling.py`). The SavedModel keeps
+Keras's own. Keras has no hook for this, so its functions are replaced meanwhile, for the thread
+that converts alone.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ import tensorflow as tf
 from .attention import softmax
 from .layer_normalization import layer_normalization
 from .operators import MARKER
+from .unrolling import looked_up, looped, mapped
 
 # Held while converting: replacing is global, and so are tf2onnx's counters and its logger.
 _ONE_AT_A_TIME = threading.RLock()
@@ -39,6 +41,9 @@ def lowered_layers() -> Iterator[None]:
             (keras.layers.UpSampling2D, "call", _upsampling),
             (keras.Operation, "__call__", _named_call),
             (tf, "function", _uncompiled),
+            (tf, "map_fn", mapped),
+            (tf, "while_loop", looped),
+            (tf.lookup.StaticHashTable, "lookup", looked_up),
         ):
             original = getattr(owner, name)
             stack.callback(setattr, owner, name, original)

@@ -1,10 +1,12 @@
 """How tf2onnx converts what it has no conversion of, or a bad one."""
 
 import json
+import string
 from functools import partial
 from typing import Any
 
 import numpy as np
+from tf2onnx import utils
 
 from .layer_normalization import MARKER as LAYER_MARKER
 from .layer_normalization import convert_layer_normalization
@@ -62,7 +64,8 @@ def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
 
     first = output("Transpose", [source], perm=to_first)
     grouped = output("Reshape", [first, constant("groups", [0, groups, -1], np.int64)])
-    ones, zeros = (constant(f"all_{v}", [v] * groups, np.float32) for v in (1, 0))
+    dtype = utils.map_onnx_to_numpy_type(dtypes[0])
+    ones, zeros = (constant(f"all_{v}", [v] * groups, dtype) for v in (1, 0))
     normal = output("InstanceNormalization", [grouped, ones, zeros], epsilon=about["epsilon"])
     image = output("Reshape", [normal, constant("image", [-1, channels, *size], np.int64)])
     ctx.make_node("Transpose", [image], attr={"perm": to_last}, **ends)
@@ -70,13 +73,28 @@ def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
 
 def _convert_to_chain(chain: tuple[tuple[str, str], ...], ctx: Any, node: Any, *_: Any) -> None:
     outputs, kept = node.output, {"dtypes": node.output_dtypes, "shapes": node.output_shapes}
-    one = ctx.make_const(f"{node.name}/one", np.array(1, np.float32)).output[0]
+    dtype = utils.map_onnx_to_numpy_type(node.output_dtypes[0])
+    one = ctx.make_const(f"{node.name}/one", np.array(1, dtype)).output[0]
     value = node.input[0]
     ctx.remove_node(node.name)
     for place, (operator, terms) in enumerate(chain, 1):
         inputs = [value if term == "x" else one for term in terms]
         last = {"outputs": outputs} if place == len(chain) else {}
         value = ctx.make_node(operator, inputs, **last, **kept).output[0]
+
+
+def _spelled_out(equation: str, ranks: list[int]) -> str:
+    """An equation with letters for the axes that "..." stands for, which all terms share."""
+    terms, arrow, result = equation.partition("->")
+    letters = [letter for letter in string.ascii_letters if letter not in equation]
+    most = max(rank - len(term) + 3 for rank, term in zip(ranks, terms.split(","), strict=True))
+
+    def spelled(term: str, count: int) -> str:
+        return term.replace("...", "".join(letters[most - count : most]))
+
+    pairs = zip(terms.split(","), ranks, strict=True)
+    spelled_terms = [spelled(term, rank - len(term) + 3) for term, rank in pairs]
+    return ",".join(spelled_terms) + arrow + spelled(result, most)
 
 
 def _convert_einsum(ctx: Any, node: Any, *_: Any) -> None:
@@ -91,6 +109,9 @@ def _convert_einsum(ctx: Any, node: Any, *_: Any) -> None:
     dense = len(weights) == 2 and image[-1:] + result[-1:] == weights and image[:-1] == result[:-1]
     letters = [*image.replace("...", ""), weights[-1:]]
     dense = dense and len(set(letters)) == len(letters)  # none twice, as on a diagonal
+    ranks = [len(ctx.get_shape(name)) for name in inputs if ctx.get_shape(name) is not None]
+    if len(ranks) == len(inputs) and b"..." in equation:
+        equation = _spelled_out(equation.decode(), ranks).encode()
     kind, attributes = KEPT_EINSUM, {"equation": equation}
     if dense and last.is_const():
         kind, attributes = "MatMul", {}

@@ -9,7 +9,6 @@ import itertools
 import logging
 from typing import Any
 
-import numpy as np
 import onnx
 import tensorflow as tf
 from onnx import numpy_helper
@@ -22,9 +21,16 @@ from tf2onnx.optimizer.reshape_optimizer import ReshapeOptimizer
 from tf2onnx.tfonnx import process_tf_graph
 
 from ...trainer.errors import InputError, first_line
-from .graph import OPSET, add_constant, constants_of, inferred, nodes_of, sizes_of
+from . import images, indexing
+from .corrections import correct
+from .graph import OPSET, nodes_of
 from .lowering import lowered_layers
 from .operators import KEPT_EINSUM, custom_operators
+from .replacing import rewriter
+from .settling import settled
+
+# By which TensorFlow marks a function that XLA compiles, and the call of one.
+_COMPILED, _WHOLE = "_XlaMustCompile", "_noinline"
 
 
 class _MergeByScope(MergeDuplicatedNodesOptimizer):
@@ -50,10 +56,11 @@ OPTIMIZERS = {
 }
 
 
-def translated(function: Any) -> onnx.ModelProto:
+def translated(function: Any, *, settle: bool = False) -> onnx.ModelProto:
     """A tf.function with an input signature as tf2onnx converts it, with layers in lowered forms.
 
-    An operator that tf2onnx cannot convert stays in the graph under its TensorFlow name.
+    An operator that tf2onnx cannot convert stays in the graph under its TensorFlow name. With
+    `settle`, what follows from the sizes of images is computed now.
     """
     logger = logging.getLogger("tf2onnx")
     with lowered_layers(), contextlib.ExitStack() as stack:
@@ -63,19 +70,19 @@ def translated(function: Any) -> onnx.ModelProto:
         _number_nodes(stack)
         concrete = function.get_concrete_function()
         try:
-            model = _by_tf2onnx(concrete, catch_errors=False)
+            model = _by_tf2onnx(concrete, settle, catch_errors=False)
         except Exception:  # of an optimizer, whatever it is; with copies it goes on without it
-            model = _whatever_fails(concrete)
+            model = _whatever_fails(concrete, settle)
     for node in nodes_of(model.graph):
         node.op_type = "Einsum" if node.op_type == KEPT_EINSUM else node.op_type
-    _correct_resizes(model)
+    correct(model)
     _fill_in(model.graph, concrete)
     return model
 
 
-def _whatever_fails(concrete: Any) -> onnx.ModelProto:
+def _whatever_fails(concrete: Any, settle: bool) -> onnx.ModelProto:
     try:
-        return _by_tf2onnx(concrete, catch_errors=True)
+        return _by_tf2onnx(concrete, settle, catch_errors=True)
     except (MemoryError, OSError):
         raise
     except Exception as error:  # of tf2onnx or of TensorFlow, whatever it is
@@ -103,12 +110,12 @@ def _number_nodes(stack: contextlib.ExitStack) -> None:
         setattr(owner, name, value)
 
 
-def _by_tf2onnx(concrete: Any, *, catch_errors: bool) -> onnx.ModelProto:
+def _by_tf2onnx(concrete: Any, settle: bool, *, catch_errors: bool) -> onnx.ModelProto:
     """With `catch_errors` tf2onnx copies the graph before each optimizer, in case one fails."""
     inputs = [tensor.name for tensor in concrete.inputs if tensor.dtype != tf.resource]
     outputs = [tensor.name for tensor in concrete.outputs]
     with tf.device("/cpu:0"):
-        frozen = tf_loader.from_function(concrete, inputs, outputs)
+        frozen = _frozen(concrete, inputs, outputs, settle)
     with tf.Graph().as_default() as graph, tf.device("/cpu:0"):
         tf.import_graph_def(frozen, name="")
         converted = process_tf_graph(
@@ -116,11 +123,41 @@ def _by_tf2onnx(concrete: Any, *, catch_errors: bool) -> onnx.ModelProto:
             continue_on_error=True,
             opset=OPSET,
             custom_op_handlers=custom_operators(),
+            custom_rewriter=[rewriter(images.RULES | indexing.RULES)],
             input_names=inputs,
             output_names=outputs,
             tensors_to_rename=tensor_names_from_structed(concrete, inputs, outputs),
         )
         return optimize_graph(converted, catch_errors, OPTIMIZERS).make_model("converted")
+
+
+def _frozen(concrete: Any, inputs: list[str], outputs: list[str], settle: bool) -> Any:
+    """A function as a GraphDef with its variables as constants, and without functions inside."""
+    frozen = tf_loader.from_function(concrete, inputs, outputs)
+    compiled = _keep_uncompiled(frozen)
+    if settle:
+        frozen = settled(frozen)
+    if compiled or settle:
+        frozen = _optimised(frozen, inputs, outputs)
+    return frozen
+
+
+def _keep_uncompiled(frozen: Any) -> bool:
+    """Have XLA compile none of the functions, which would hide their operators; whether any was."""
+    functions = frozen.library.function
+    nodes = [*frozen.node, *(node for function in functions for node in function.node_def)]
+    marked = [owner for owner in (*functions, *nodes) if _COMPILED in owner.attr]
+    for owner in marked:
+        owner.attr.pop(_COMPILED)
+        owner.attr.pop(_WHOLE, None)
+    return bool(marked)
+
+
+def _optimised(frozen: Any, inputs: list[str], outputs: list[str]) -> Any:
+    """With functions and branches in place, and what is constant computed."""
+    with tf.Graph().as_default():
+        tf.import_graph_def(frozen, name="")
+        return tf_loader.tf_optimize(inputs, outputs, frozen)
 
 
 def _fill_in(graph: onnx.GraphProto, concrete: Any) -> None:
@@ -130,38 +167,7 @@ def _fill_in(graph: onnx.GraphProto, concrete: Any) -> None:
     """
     values = {inside.name: outside for outside, inside in concrete.graph.captures}
     for captured in [value for value in graph.input if value.name in values]:
-        array = values[captured.name].numpy()
-        graph.initializer.append(numpy_helper.from_array(array, captured.name))
         graph.input.remove(captured)
-
-
-def _correct_resizes(model: onnx.ModelProto) -> None:
-    """Replace the deprecated mode of all Resizes, and round their scales up."""
-    # In order, since the size of one may follow from another's.
-    for resize in (node for node in nodes_of(model.graph) if node.op_type == "Resize"):
-        # onnxruntime complains on stderr, in every host, of tf2onnx's word for the pixel at
-        # floor((x + 0.5) / scale). Half a pixel less and rounded is the same.
-        modes = {attribute.name: attribute for attribute in resize.attribute}
-        place = modes.get("coordinate_transformation_mode")
-        if place is not None and place.s == b"tf_half_pixel_for_nn":
-            place.s = b"half_pixel"
-            modes["nearest_mode"].s = b"round_prefer_ceil"
-        if len(resize.input) == 3:
-            _round_up_scales(model.graph, resize)
-
-
-def _round_up_scales(graph: onnx.GraphProto, resize: onnx.NodeProto) -> None:
-    """Make the constant scales of a Resize large enough for the size that they stand for.
-
-    5/12 as a float32 takes 12 pixels to 4.99…, of which ONNX takes the floor.
-    """
-    values, factors = inferred(graph), constants_of(graph).get(resize.input[2])
-    shape = sizes_of(values[resize.input[0]]) if resize.input[0] in values else ()
-    if factors is None or factors.shape != (len(shape),):
-        return
-    sizes = np.array([size or 0 for size in shape]) * factors.astype(np.float64)
-    # Little enough to be the float32's own error, which is at most 2⁻²⁴ of it.
-    short = (np.ceil(sizes) - sizes > 0) & (np.ceil(sizes) - sizes < sizes * 2.0**-23)
-    if short.any():
-        raised = np.where(short, np.nextafter(factors, np.float32(np.inf)), factors)
-        resize.input[2] = add_constant(graph, f"{resize.name}/scales", raised)
+        if values[captured.name].dtype != tf.resource:
+            array = values[captured.name].numpy()
+            graph.initializer.append(numpy_helper.from_array(array, captured.name))

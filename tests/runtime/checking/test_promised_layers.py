@@ -123,7 +123,7 @@ WALKED = {
     "activations": "Clip Elu Erf Exp LeakyRelu LogSoftmax Max Min Neg Relu Selu Sigmoid Softmax "
     "Softplus Softsign Split Sqrt Tanh",
     "sizes": "AveragePool DepthToSpace MaxPool Pad ReduceMax ReduceMean Resize Slice SpaceToDepth",
-    "shapes": "ArgMax Cast Concat ConstantOfShape CumSum Div Expand Gather Greater Less Max Mod "
+    "shapes": "ArgMax Cast Concat ConstantOfShape CumSum Expand Gather Greater Less Max Mod "
     "Mul Neg Not OneHot ReduceSum Reshape ReverseSequence Shape Slice Split Squeeze Tile Unsqueeze",
 }
 
