@@ -4,12 +4,14 @@
 
 1. `translation.py`: tf2onnx makes an ONNX graph of it. Layers such as GroupNormalization trace in
    forms that ONNX has one operator for (`lowering.py`, `attention.py`), and loops of a known number
-   of turns are written out (`unrolling.py`). Resizing, padding, bins and others get operators of
-   ONNX before tf2onnx sees them (`replacing.py`, with the rules in `images.py` and `indexing.py`),
-   and some get conversions of our own (`operators.py`). Then `corrections.py` puts right what
-   tf2onnx makes of resizing and transposed convolutions.
+   of turns are written out (`unrolling.py`). Numbers of type bfloat16 become float32
+   (`bfloat16.py`). Resizing, padding, bins and others get operators of ONNX before tf2onnx sees
+   them (`replacing.py`, with the rules in `images.py` and `indexing.py`), and some get conversions
+   of our own (`operators.py`). Then `corrections.py` puts right what tf2onnx makes of resizing and
+   transposed convolutions.
 2. An operator that ONNX lacks or the runtime refuses is an error that names its layer
    (`refusing.py`). Before that, all is tried again with sizes that are computed (`settling.py`).
+   Convolutions of float64 numbers become float32 (`single_precision.py`).
 3. `tidying.py`: onnxruntime merges, folds and cancels what plain operators allow. `einsums.py`
    writes Einsums with other operators, except products of two computed values; `masks.py` makes
    masks of attention constant; `fusible.py` and `layer_normalization.py` write GELUs and
@@ -46,6 +48,7 @@ from .layer_normalization import take_in_weights
 from .masks import shrink_masks
 from .naming import copy_first_outputs
 from .refusing import refused
+from .single_precision import with_single_precision
 from .tidying import tidied, with_fewer_transposes
 from .translation import translated
 
@@ -64,6 +67,7 @@ def convert(function: Any) -> onnx.ModelProto:
 def _converted(function: Any, *, settle: bool) -> onnx.ModelProto:
     model = translated(function, settle=settle)
     require_standard_operators(model)
+    with_single_precision(model)
     model = tidied(model)
     if einsums(model):
         model = tidied(without_einsums(model))

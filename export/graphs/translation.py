@@ -22,6 +22,7 @@ from tf2onnx.tfonnx import process_tf_graph
 
 from ...trainer.errors import InputError, first_line
 from . import images, indexing
+from .bfloat16 import without_bfloat16
 from .corrections import correct
 from .graph import OPSET, nodes_of
 from .lowering import lowered_layers
@@ -139,7 +140,7 @@ def _frozen(concrete: Any, inputs: list[str], outputs: list[str], settle: bool) 
         frozen = settled(frozen)
     if compiled or settle:
         frozen = _optimised(frozen, inputs, outputs)
-    return frozen
+    return without_bfloat16(frozen)
 
 
 def _keep_uncompiled(frozen: Any) -> bool:

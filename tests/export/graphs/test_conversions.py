@@ -225,6 +225,45 @@ def test_numbers_that_are_special(function: Function) -> None:
     require_alike(function)
 
 
+MADE_OF: dict[str, Callable[[str], Function]] = {
+    "convolution": lambda dtype: layers.Conv2D(4, 3, padding="same", dtype=dtype),
+    "groups": lambda dtype: layers.Conv2D(8, 3, groups=2, dtype=dtype),
+    "transposed": lambda dtype: layers.Conv2DTranspose(4, 3, 2, padding="same", dtype=dtype),
+    "normalization": lambda dtype: layers.GroupNormalization(4, dtype=dtype),
+    "pooling": lambda dtype: layers.AveragePooling2D(2, dtype=dtype),
+    "nearest": lambda dtype: layers.UpSampling2D(2, dtype=dtype),
+    "bilinear": lambda dtype: layers.UpSampling2D(2, interpolation="bilinear", dtype=dtype),
+    "area": lambda dtype: layers.Resizing(5, 7, interpolation="area", dtype=dtype),
+    "gelu": lambda dtype: layers.Activation("gelu", dtype=dtype),
+    "celu": lambda dtype: layers.Activation("celu", dtype=dtype),
+    "tanh": lambda dtype: layers.Activation("tanh", dtype=dtype),
+}
+# By the digits that TensorFlow's own intermediate results have.
+TYPES = {"float64": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("made_of", MADE_OF)
+def test_numbers_of_another_type(made_of: str, dtype: str) -> None:
+    layer = MADE_OF[made_of](dtype)
+    require_alike(lambda x: ops.cast(layer(ops.cast(x, dtype)), "float32"), tolerance=TYPES[dtype])
+
+
+def test_rounding_to_bfloat16_is_exact() -> None:
+    require_alike(lambda x: ops.cast(ops.cast(x, "bfloat16"), "float32"), tolerance=0)
+
+
+def test_angles_in_double_precision_keep_it() -> None:
+    """Beside a convolution of float64 numbers, which becomes one of float32 numbers."""
+    convolution = layers.Conv2D(8, 1, kernel_initializer="zeros", dtype="float64")
+
+    def call(x: Any) -> Any:
+        x = ops.cast(x, "float64")
+        return ops.cast(ops.sin(1e6 * x) + 0 * convolution(x), "float32")
+
+    require_alike(call)  # of which float32 would know no digit
+
+
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
