@@ -22,7 +22,7 @@ import tensorflow as tf
 from .attention import softmax
 from .layer_normalization import layer_normalization
 from .operators import MARKER
-from .unrolling import looked_up, looped, mapped
+from .unrolling import looked_up, looped, mapped, recurrent
 
 # Held while converting: replacing is global, and so are tf2onnx's counters and its logger.
 _ONE_AT_A_TIME = threading.RLock()
@@ -41,6 +41,9 @@ def lowered_layers() -> Iterator[None]:
             (keras.layers.UpSampling2D, "call", _upsampling),
             (keras.Operation, "__call__", _named_call),
             (tf, "function", _uncompiled),
+            (keras.layers.RNN, "inner_loop", recurrent),
+            (keras.layers.GRU, "inner_loop", recurrent),
+            (keras.layers.LSTM, "inner_loop", recurrent),
             (tf, "map_fn", mapped),
             (tf, "while_loop", looped),
             (tf.lookup.StaticHashTable, "lookup", looked_up),

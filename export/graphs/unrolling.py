@@ -19,11 +19,14 @@ _MOST_TURNS = 64
 
 
 def mapped(original: Callable, function: Callable, elems: Any, *more: Any, **settings: Any) -> Any:
-    """tf.map_fn over a known number of elements."""
+    """tf.map_fn over a known number of elements, or over all images at once."""
     leaves = tf.nest.flatten(elems)
-    counts = {len(leaf.shape) and leaf.shape[0] for leaf in leaves if isinstance(leaf, tf.Tensor)}
-    turns = counts.pop() if len(counts) == 1 else None
-    if not turns or turns > _MOST_TURNS or not all(isinstance(x, tf.Tensor) for x in leaves):
+    if not all(isinstance(leaf, tf.Tensor) and leaf.shape.rank for leaf in leaves):
+        return original(function, elems, *more, **settings)
+    turns = min(leaf.shape[0] or 0 for leaf in leaves)
+    if turns == 0:
+        return tf.vectorized_map(function, elems)
+    if turns > _MOST_TURNS:
         return original(function, elems, *more, **settings)
 
     def element(place: int) -> Any:
@@ -59,6 +62,16 @@ def _written_out(cond: Callable, body: Callable, loop_vars: Any, maximum: int | 
         leaves = tf.nest.flatten(made if isinstance(made, (list, tuple)) else [made])
         state = tf.nest.pack_sequence_as(loop_vars, [*map(tf.convert_to_tensor, leaves)])
     raise _UnknownTurnsError
+
+
+def recurrent(original: Callable, layer: Any, sequences: Any, *more: Any, **settings: Any) -> Any:
+    """The turns of a recurrent layer over sequences of a known length."""
+    turns, before = sequences.shape[1], layer.unroll
+    try:
+        layer.unroll = before or (turns is not None and turns <= _MOST_TURNS)
+        return original(layer, sequences, *more, **settings)
+    finally:
+        layer.unroll = before
 
 
 def _is_plain(value: Any) -> bool:

@@ -157,15 +157,21 @@ def doubled(x: Any) -> Any:
         by_channel(lambda x: tf.map_fn(doubled, x)),
         by_channel(lambda x: ops.map(doubled, x)),
         by_channel(lambda x: tf.vectorized_map(doubled, x)),
+        lambda x: tf.map_fn(doubled, x),
         lambda x: ops.vectorized_map(doubled, x),
         lambda x: ops.fori_loop(0, 3, lambda _, v: ops.tanh(v) * 2, x),
         lambda x: tf.while_loop(lambda i, _: i < 3, lambda i, v: (i + 1, v * 2), (0, x))[1],
         lambda x: ops.while_loop(lambda _: True, lambda v: v * 2, x, maximum_iterations=3),
     ],
-    ids=["map_fn", "map", "vectorized", "batch", "fori_loop", "while_loop", "at most"],
+    ids=["map_fn", "map", "vectorized", "images", "batch", "fori_loop", "while_loop", "at most"],
 )
 def test_loops_of_a_known_number_of_turns(function: Function) -> None:
     require_alike(function)
+
+
+@pytest.mark.parametrize("layer", [layers.GRU, layers.LSTM, layers.SimpleRNN])
+def test_recurrent_layers(layer: Any) -> None:
+    require_alike(layer(4, return_sequences=True), (16, 8))
 
 
 def whole(x: Any, dtype: str = "int64") -> Any:
