@@ -1,8 +1,10 @@
 """Bake a trained diffusion model into a bundle: TensorFlow SavedModel and ONNX graphs.
 
 `export_bundle` takes any Keras network, `export_run` a run directory of diffkiln-train. `Baking`
-holds the settings of both, and `Learning` those of learned tables. `CosineSchedule`, `ddpm_linear`
-and `ddpm_cosine` are the schedules that a network may have been trained with.
+holds the settings of both, and `Learning` those of learned tables. The schedule that a network was
+trained with is a `CosineSchedule`, `FlowSchedule` or `EDMSchedule`, or what `ddpm_linear`,
+`ddpm_cosine`, `schedule_from_alphas_cumprod`, `schedule_from_betas` or `rescale_zero_terminal_snr`
+make.
 """
 
 import importlib
@@ -11,22 +13,47 @@ from typing import TYPE_CHECKING, Any
 from .options import Baking, Learning
 
 if TYPE_CHECKING:
-    from ..trainer.maths.schedules import CosineSchedule, ddpm_cosine, ddpm_linear
+    from ..trainer.maths.schedules import (
+        CosineSchedule,
+        EDMSchedule,
+        FlowSchedule,
+        ddpm_cosine,
+        ddpm_linear,
+        rescale_zero_terminal_snr,
+        schedule_from_alphas_cumprod,
+        schedule_from_betas,
+    )
     from .bundle import export_bundle
     from .run import export_run
 
 __all__ = [
     "Baking",
     "CosineSchedule",
+    "EDMSchedule",
+    "FlowSchedule",
     "Learning",
     "ddpm_cosine",
     "ddpm_linear",
     "export_bundle",
     "export_run",
+    "rescale_zero_terminal_snr",
+    "schedule_from_alphas_cumprod",
+    "schedule_from_betas",
 ]
 
+_SCHEDULES = (
+    "CosineSchedule",
+    "EDMSchedule",
+    "FlowSchedule",
+    "ddpm_cosine",
+    "ddpm_linear",
+    "rescale_zero_terminal_snr",
+    "schedule_from_alphas_cumprod",
+    "schedule_from_betas",
+)
+
 _HOMES = {
-    **dict.fromkeys(("CosineSchedule", "ddpm_cosine", "ddpm_linear"), "..trainer.maths.schedules"),
+    **dict.fromkeys(_SCHEDULES, "..trainer.maths.schedules"),
     "export_bundle": ".bundle",
     "export_run": ".run",
 }

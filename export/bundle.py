@@ -19,7 +19,7 @@ from ..runtime.bundle.seal import sealed
 from ..trainer.errors import InputError
 from ..trainer.maths.diffusion import Denoiser
 from ..trainer.maths.sampling import Sampling
-from ..trainer.maths.schedules import CosineSchedule
+from ..trainer.maths.schedules import as_schedule
 from ..trainer.maths.tables import Tables
 from .baking.signatures import Signatures
 from .checks import check_json
@@ -30,11 +30,12 @@ from .learning.file import TableFile, read_tables, subject_of
 from .learning.learn import learn_tables
 from .learning.teacher import Subject
 from .manifest import essentials, write_manifest
+from .model import Model
 from .network.fitted import fitted
 from .network.given import model_of
 from .network.precision import in_float32
 from .network.trial import try_out
-from .options import Baking, Learning, Model, Settings, settings_as_objects
+from .options import Baking, Learning, Settings, settings_as_objects
 from .proof.certify import Certificate, ParityError, certify
 from .proof.reference import ReferenceSampler, guided, reference_of
 from .proof.reference_noise import reference_noise
@@ -60,11 +61,11 @@ def export_bundle(
     [N], [N, 1], [N, 1, 1], [N, 1, 1, 1] or [N, H, W, 1], in a list, a dict or a call of several
     arguments; it returns the prediction [N, H, W, C]. Layouts with channels first and computation
     in other precisions are adapted; what Keras computes in `predict` is baked, in float32.
-    `pixel_mean`, `pixel_std`, `schedule`, `prediction`, `conditioning`, `class_names`, `inputs` and
-    `image_size` say what it was trained as (see `Model`). The other settings say how to bake it
-    (see `Baking`), and take precedence over those in `baking`. With `learning`, tables are learned
-    first, and kept in the file `tables` or beside the bundle. The folder `bundle` is written
-    completely or not at all.
+    `pixel_mean`, `pixel_std`, `schedule`, `prediction`, `conditioning`, `class_names`,
+    `first_timestep`, `inputs` and `image_size` say what it was trained as (see `Model`). The other
+    settings say how to bake it (see `Baking`), and take precedence over those in `baking`. With
+    `learning`, tables are learned first, and kept in the file `tables` or beside the bundle. The
+    folder `bundle` is written completely or not at all.
 
     With `class_names`, the network takes labels [N] too: class numbers, or −1 for no class; or
     one-hot labels, all 0 for no class. The graphs then take `labels` int64 [N] and `guidance`
@@ -198,6 +199,8 @@ def baked_signatures(network: keras.Model, model: Model, baking: Baking) -> Sign
             f"default_guidance={baking.default_guidance:g}: the model knows no classes; leave it "
             "out"
         )
+    schedule = as_schedule(model.schedule)
+    baking.check_steps(schedule.max_steps)
     own = fitted(
         network,
         classes=len(model.class_names),
@@ -208,13 +211,15 @@ def baked_signatures(network: keras.Model, model: Model, baking: Baking) -> Sign
     shape = own.shape
     denoiser = Denoiser(
         own,
-        model.schedule or CosineSchedule(),
+        schedule,
         model.prediction,
         _per_channel("pixel_mean", model.pixel_mean, shape[-1], least=0),
         _per_channel("pixel_std", model.pixel_std, shape[-1], least=1e-6),
         clip=baking.clip,
         conditioning=model.conditioning,
         num_classes=len(model.class_names) or None,
+        first_timestep=model.first_timestep,
+        dynamic_threshold=baking.dynamic_threshold,
     )
     sampling = Sampling(denoiser, baking.solver, baking.eta, baking.time_grid)
     return Signatures(sampling, shape, baking.image_dtype)

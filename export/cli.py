@@ -13,10 +13,18 @@ from typing import Any
 from absl import flags
 
 from ..trainer.command import quiet_native_import, require_flag, run_command
-from ..trainer.config import CONDITIONINGS, PREDICTIONS, SCHEDULES, check_signal_rates
+from ..trainer.config import (
+    ALL_PREDICTIONS,
+    ALL_SCHEDULES,
+    CONDITIONINGS,
+    check_sigmas,
+    check_signal_rates,
+)
 from ..trainer.errors import InputError
+from ..trainer.maths.alphas_cumprod import read_alphas_cumprod
 from ..trainer.run.directory import RunDirectory
-from .options import GRAPHS, WEIGHTS, Baking, Learning, Model
+from .model import Model
+from .options import GRAPHS, WEIGHTS, Baking, Learning
 from .publish import check_bundle_path, terminate
 
 FLAGS = flags.FlagValues()
@@ -57,18 +65,28 @@ _flag("network", str, None, "a .keras file, instead of --run_dir")
 
 _NUMBERS = "one number or one per channel"
 _NAMES = "text file with a class name on each line, if --network takes labels"
+_SCHEDULE = f"{', '.join(ALL_SCHEDULES)}, or a .npy file of alphas_cumprod at timesteps 1 to T"
 _OF_NETWORK: dict[str, tuple[Any, Any, str]] = {
     "pixel_mean": (Sequence[str], None, f"mean of --network's pixels, 0 to 1: {_NUMBERS}"),
     "pixel_std": (Sequence[str], None, f"their standard deviation: {_NUMBERS}"),
-    "schedule": (SCHEDULES, "cosine", "noise schedule of --network"),
+    "schedule": (str, "cosine", f"noise schedule of --network: {_SCHEDULE}"),
     "max_signal_rate": (float, 0.95, "signal rate of a cosine schedule at t = 0"),
     "min_signal_rate": (float, 0.02, "signal rate of a cosine schedule at t = 1"),
-    "prediction": (PREDICTIONS, "noise", "what --network puts out"),
+    "sigma_min": (float, 0.002, "least noise/signal of the edm schedule, at t = 0"),
+    "sigma_max": (float, 80.0, "its greatest, at t = 1"),
+    "sigma_data": (float, 0.5, "standard deviation of images in EDM's preconditioning"),
+    "prediction": (ALL_PREDICTIONS, "noise", "what --network puts out"),
     "conditioning": (CONDITIONINGS, "time", "the condition that --network takes"),
+    "first_timestep": (int, 1, "what --network calls its first timestep: 0 or 1"),
     "class_names": (str, None, _NAMES),
     "inputs": (Sequence[str], None, "order of its inputs, such as noisy,labels,condition"),
     "image_size": (Sequence[str], None, "size to bake if it takes any: 64, or height,width"),
     "import": (Sequence[str], None, "Python files or modules with its layers; their code runs"),
+}
+# Settings that a single schedule has.
+_OF_SCHEDULE = {
+    **dict.fromkeys(("max_signal_rate", "min_signal_rate"), "cosine"),
+    **dict.fromkeys(("sigma_min", "sigma_max", "sigma_data"), "edm"),
 }
 for _name, _definition in _OF_NETWORK.items():
     _flag(_name, *_definition)
@@ -125,7 +143,7 @@ def _check() -> Callable[[], None]:
             f"--weights={FLAGS.weights}: only a run has several; leave it out, or give --run_dir"
         )
     network, model = Path(require_flag(FLAGS, "network")), _model()
-    schedule = FLAGS.schedule, *_signal_rates()
+    schedule = _schedule()
     export = partial(_export_network, network, bundle, model, schedule, baking, learning)
     return partial(_write, bundle, export)
 
@@ -148,17 +166,42 @@ def _model() -> Model:
     mean, std = (_numbers(name, require_flag(FLAGS, name)) for name in ("pixel_mean", "pixel_std"))
     names = () if FLAGS.class_names is None else _lines(Path(FLAGS.class_names))
     size = FLAGS.image_size and _numbers("image_size", FLAGS.image_size, int, "whole numbers")
-    size = size[0] if size and len(size) == 1 else size
-    said = FLAGS.prediction, FLAGS.conditioning, names, FLAGS.inputs or (), size
-    return Model(mean, std, None, *said)
+    return Model(
+        mean,
+        std,
+        prediction=FLAGS.prediction,
+        conditioning=FLAGS.conditioning,
+        class_names=names,
+        first_timestep=FLAGS.first_timestep,
+        inputs=FLAGS.inputs or (),
+        image_size=size[0] if size and len(size) == 1 else size,
+    )
 
 
-def _signal_rates() -> tuple[float, float]:
-    for name in ("max_signal_rate", "min_signal_rate"):
-        if FLAGS.schedule != "cosine" and FLAGS[name].present:
-            raise InputError(f"--{name}: {FLAGS.schedule} has no such setting; leave it out")
-    check_signal_rates(FLAGS.max_signal_rate, FLAGS.min_signal_rate)
-    return FLAGS.max_signal_rate, FLAGS.min_signal_rate
+def _schedule() -> Callable[[], Any]:
+    """What makes the schedule of --network, once TensorFlow is imported; its numbers are right."""
+    name = FLAGS.schedule
+    for flag, owner in _OF_SCHEDULE.items():
+        if name != owner and FLAGS[flag].present:
+            raise InputError(f"--{flag}: {name} has no such setting; leave it out")
+    if name.endswith(".npy"):
+        array = read_alphas_cumprod(Path(name))
+        return lambda: _schedules().schedule_from_alphas_cumprod(array)
+    if name not in ALL_SCHEDULES:
+        raise InputError(f"--schedule={name}: expected one of {_SCHEDULE}")
+    rates = FLAGS.max_signal_rate, FLAGS.min_signal_rate
+    sigmas = FLAGS.sigma_min, FLAGS.sigma_max, FLAGS.sigma_data
+    check_signal_rates(*rates)
+    check_sigmas(*sigmas)
+    if name == "edm":
+        return lambda: _schedules().EDMSchedule(*sigmas)
+    return lambda: _schedules().make_schedule(name, *rates)
+
+
+def _schedules() -> Any:
+    from ..trainer.maths import schedules
+
+    return schedules
 
 
 def _numbers(
@@ -219,7 +262,7 @@ def _export_network(
     network: Path,
     bundle: Path,
     model: Model,
-    schedule: tuple[str, float, float],
+    schedule: Callable[[], Any],
     baking: Baking,
     learning: Learning | None,
 ) -> Any:
@@ -231,10 +274,9 @@ def _export_network(
     if not network.is_file():
         raise InputError(f"network={network}: no such file; expected one that model.save wrote")
     with quiet_native_import():
-        from ..trainer.maths.schedules import make_schedule
         from .bundle import write_bundle
         from .network.file import load_keras_file
-    model = replace(model, schedule=make_schedule(*schedule))
+    model = replace(model, schedule=schedule())
     loaded = load_keras_file(network, FLAGS["import"].value or ())
     return write_bundle(loaded, bundle, model, baking, learning, overwrite=FLAGS.overwrite)
 

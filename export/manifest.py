@@ -10,6 +10,7 @@ import onnx
 
 from ..runtime.bundle.manifest import FORMAT, MANIFEST, check_manifest
 from ..runtime.errors import BundleError
+from ..trainer.config import SCHEDULES
 from ..trainer.errors import InputError
 from ..trainer.maths.tables import Tables
 from ..trainer.run.directory import package_versions
@@ -38,12 +39,12 @@ def essentials(
         "prediction": denoiser.prediction,
         "conditioning": denoiser.conditioning,
         "precision": baking.precision,
+        **({} if denoiser.first_timestep else {"first_timestep": 0}),
         **({"class_names": list(class_names)} if class_names else {}),
     }
     return {
         "format": FORMAT,
-        # The lowest that describes the bundle, so that older readers take those without tables.
-        "format_version": 1 if signatures.sampling.tables is None else 2,
+        "format_version": _format_version(signatures),
         "image": image,
         "model": model,
         "schedule": denoiser.schedule.describe(),
@@ -55,24 +56,38 @@ def essentials(
     }
 
 
+def _format_version(signatures: Signatures) -> int:
+    """The lowest that describes the bundle, so that older readers take those without tables."""
+    sampling, denoiser = signatures.sampling, signatures.sampling.denoiser
+    known = denoiser.schedule.describe()["name"] in SCHEDULES
+    known = known and denoiser.conditioning not in ("sigma", "c_noise") and denoiser.first_timestep
+    return 1 if known and denoiser.dynamic_threshold is sampling.tables is None else 2
+
+
 def _sampler(signatures: Signatures, baking: Baking, *, classes: bool) -> dict[str, Any]:
     steps, guidance = baking.unroll_steps, baking.default_guidance
     guidance = DEFAULT_GUIDANCE if guidance is None else float(guidance)
     sampling = signatures.sampling
+    most = sampling.denoiser.schedule.max_steps
     return {
         **{name: getattr(baking, name) for name in ("solver", "eta", "clip", "time_grid")},
-        "default_steps": steps or _default_steps(sampling.tables, guidance),
-        "max_steps": sampling.denoiser.schedule.max_steps,
+        **_if_set("dynamic_threshold", sampling.denoiser.dynamic_threshold),
+        "default_steps": steps or min(_default_steps(sampling.tables, guidance), most),
+        "max_steps": most,
         "unrolled": {"steps": steps, "batch": baking.batch_size} if steps else None,
         **({"default_guidance": guidance} if classes else {}),
-        **({} if sampling.tables is None else _of_tables(sampling.tables, steps)),
+        **({} if sampling.tables is None else _of_tables(sampling.tables, steps, most)),
     }
 
 
-def _of_tables(tables: Tables, unrolled: int | None) -> dict[str, Any]:
+def _if_set(name: str, value: Any) -> dict[str, Any]:
+    return {} if value is None else {name: value}
+
+
+def _of_tables(tables: Tables, unrolled: int | None, most: int) -> dict[str, Any]:
     outside = tables.guidance is not None and not unrolled
     return {
-        **({"default_steps_outside": DEFAULT_STEPS} if outside else {}),
+        **({"default_steps_outside": min(DEFAULT_STEPS, most)} if outside else {}),
         "tables": tables.to_json(),
     }
 

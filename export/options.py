@@ -6,30 +6,19 @@ from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
 
 from ..runtime.bundle.bundle import IMAGE_DTYPES
 from ..runtime.limits import MAX_BATCH, MAX_GUIDANCE
-from ..trainer.config import (
-    CONDITIONINGS,
-    FEWEST_TABLE_STEPS,
-    MOST_CLASSES,
-    MOST_TABLE_STEPS,
-    PREDICTIONS,
-    SOLVERS,
-    TIME_GRIDS,
-)
+from ..trainer.config import FEWEST_TABLE_STEPS, MOST_TABLE_STEPS, SOLVERS, TIME_GRIDS
 from ..trainer.errors import InputError, check_choice
 from .checks import check_list, check_type, is_whole
+from .model import Model
 
 if TYPE_CHECKING:
     from ..trainer.maths.schedules import Schedule
 
-# What a network takes, in the order in which diffkiln speaks of it.
-ROLES = ("noisy", "condition", "labels")
 GRAPHS = ("sampler", "from_noise", "denoiser", "noise", "step")
 MORE_GRAPHS = ("encode", "trajectory", "inpaint")
 PRECISIONS = ("float32", "float16")
 WEIGHTS = ("latest", "best")
 MAX_UNROLL_STEPS = 200
-MOST_NAME_CHARACTERS = 100
-MAX_SIDE = 2048
 
 
 def _setting(default: Any, text: str, choices: Sequence[str] = ()) -> Any:
@@ -42,13 +31,14 @@ class Baking:
     """How a model is baked, whatever the model is: each field is a setting and a flag.
 
     `solver` (`ddim` with η from 0 to 1, or `dpmpp_2m`) and `time_grid` are baked in; `clip` holds
-    x̂_0 in the range of pixels. `graphs` are the ONNX files to write. Images go in and come out as
-    `image_dtype`: uint8, or float32 in [0, 1]. With `precision="float16"` the networks in the ONNX
-    graphs hold their weights and compute in half precision. `unroll_steps` writes that many steps
-    one after another instead of a Loop, for `batch_size` images if that is set. `tables` is a file
-    of learned tables, which take the place of the solver for the steps that they know. Without
-    `saved_model` the bundle is ONNX alone, and takes half the time. `default_guidance` (2 if None)
-    is the guidance of a model with classes for programs that set none.
+    x̂_0 in the range of pixels, and `dynamic_threshold` scales it by this quantile of each image
+    before (Imagen, arXiv 2205.11487). `graphs` are the ONNX files to write. Images go in and come
+    out as `image_dtype`: uint8, or float32 in [0, 1]. With `precision="float16"` the networks in
+    the ONNX graphs hold their weights and compute in half precision. `unroll_steps` writes that
+    many steps one after another instead of a Loop, for `batch_size` images if that is set. `tables`
+    is a file of learned tables, which take the place of the solver for the steps that they know.
+    Without `saved_model` the bundle is ONNX alone, and takes half the time. `default_guidance` (2
+    if None) is the guidance of a model with classes for programs that set none.
 
     Raises InputError for a setting out of range, and for settings that exclude each other.
     """
@@ -57,6 +47,9 @@ class Baking:
     eta: float = _setting(0.0, "fresh noise of ddim, 0 to 1 (DDPM)")
     time_grid: str = _setting("linear", "where the steps lie", TIME_GRIDS)
     clip: bool = _setting(True, "clip predicted images to the range of pixels")
+    dynamic_threshold: float | None = _setting(
+        None, "scale by this quantile of each image (such as 0.995) before clipping"
+    )
     image_dtype: str = _setting(
         "uint8", "type of the images: 0 to 255, or 0.0 to 1.0", IMAGE_DTYPES
     )
@@ -85,6 +78,7 @@ class Baking:
             raise InputError(
                 f"default_guidance={guidance:g}: expected a number from 0 to {MAX_GUIDANCE:g}"
             )
+        self._check_threshold()
         if not 0 <= self.eta <= 1:
             raise InputError(
                 f"eta={self.eta:g}: expected a number from 0 (no fresh noise) to 1 (DDPM)"
@@ -116,6 +110,23 @@ class Baking:
                 check_choice(setting.name, value, choices)
             else:
                 check_type(setting.name, value, setting.type)
+
+    def _check_threshold(self) -> None:
+        if self.dynamic_threshold is None:
+            return
+        received = f"dynamic_threshold={self.dynamic_threshold:g}"
+        if not 0.5 <= self.dynamic_threshold <= 1:
+            raise InputError(f"{received}: expected a share of the pixels, from 0.5 to 1")
+        if not self.clip:
+            raise InputError(f"{received}: ends with clipping; leave it out, or clip=False")
+
+    def check_steps(self, most: int) -> None:
+        """Raise InputError for more unrolled steps than the schedule has."""
+        if self.unroll_steps is not None and self.unroll_steps > most:
+            raise InputError(
+                f"unroll_steps={self.unroll_steps}: expected at most {most}, the timesteps of the "
+                "schedule"
+            )
 
     def _check_graphs(self) -> None:
         if "sampler" not in self.graphs or set(self.graphs) - {*GRAPHS, *MORE_GRAPHS}:
@@ -184,64 +195,6 @@ class Learning:
         object.__setattr__(self, "guidance", (float(ends[0]), float(ends[1])))
 
 
-@dataclass(frozen=True)
-class Model:
-    """What a network was trained as.
-
-    `pixel_mean` and `pixel_std` (one number, or one per channel, in units where pixels lie in
-    [0, 1]) are what its images were normalised with. `schedule` is a `CosineSchedule()` if None.
-    The network puts out the noise, velocity or image by `prediction`. Its condition is, by
-    `conditioning`, the `time` in [0, 1], the `timestep` n = 1 … T of a discrete schedule, the
-    `noise_variance` noise², the `noise_rate`, or `log_snr` = ln(signal²/noise²). With
-    `class_names`, of classes 0, 1, …, it takes labels too. Where names and shapes do not say which
-    input is which, `inputs` does: `noisy`, `condition` and `labels` in the order of the network's.
-    A network for images of any size needs the `image_size` to bake, (height, width) or one number.
-
-    Raises InputError for an unknown choice, and for names that are not distinct lines of text.
-    """
-
-    pixel_mean: float | Sequence[float]
-    pixel_std: float | Sequence[float]
-    schedule: "Schedule | None" = None
-    prediction: str = "noise"
-    conditioning: str = "time"
-    class_names: Sequence[str] = ()
-    inputs: Sequence[str] = ()
-    image_size: int | Sequence[int] | None = None
-
-    def __post_init__(self) -> None:
-        check_choice("prediction", self.prediction, PREDICTIONS)
-        check_choice("conditioning", self.conditioning, CONDITIONINGS)
-        for name, of_what in (("class_names", "names"), ("inputs", ", ".join(ROLES))):
-            check_list(name, getattr(self, name), of_what)
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        self._check_names()
-        self._check_size()
-
-    def _check_names(self) -> None:
-        names, most = self.class_names, MOST_NAME_CHARACTERS
-        fits = all(
-            isinstance(name, str) and 0 < len(name.strip()) <= most and name.isprintable()
-            for name in names
-        )
-        if not fits or len(set(names)) != len(names) or len(names) > MOST_CLASSES:
-            raise InputError(
-                f"class_names: got {len(names)} names, expected at most {MOST_CLASSES} different "
-                f"ones, each of 1 to {most} characters on one line"
-            )
-
-    def _check_size(self) -> None:
-        if self.image_size is None:
-            return
-        sizes = self.image_size if isinstance(self.image_size, Sequence) else [self.image_size] * 2
-        if len(sizes) != 2 or not all(is_whole(size, 1, MAX_SIDE) for size in sizes):
-            raise InputError(
-                f"image_size={self.image_size!r}: expected the height and the width to bake, or "
-                f"one number for both, from 1 to {MAX_SIDE}"
-            )
-        object.__setattr__(self, "image_size", tuple(sizes))
-
-
 class BakingSettings(TypedDict, total=False):
     """The fields of `Baking` as keywords."""
 
@@ -249,6 +202,7 @@ class BakingSettings(TypedDict, total=False):
     eta: float
     time_grid: str
     clip: bool
+    dynamic_threshold: float | None
     image_dtype: str
     graphs: Sequence[str]
     precision: str
@@ -264,10 +218,11 @@ class Settings(BakingSettings, total=False):
 
     pixel_mean: Required[float | Sequence[float]]
     pixel_std: Required[float | Sequence[float]]
-    schedule: "Schedule | None"
+    schedule: "Schedule | str | None"
     prediction: str
     conditioning: str
     class_names: Sequence[str]
+    first_timestep: int
     inputs: Sequence[str]
     image_size: int | Sequence[int] | None
 

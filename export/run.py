@@ -10,7 +10,8 @@ from ..trainer.run.directory import RunDirectory
 from ..trainer.run.lineage import training_record
 from ..trainer.run.weights import load_network
 from .bundle import write_bundle
-from .options import WEIGHTS, Baking, BakingSettings, Learning, Model
+from .model import Model
+from .options import WEIGHTS, Baking, BakingSettings, Learning
 from .proof.certify import Certificate
 
 

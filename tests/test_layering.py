@@ -41,6 +41,7 @@ ROOMS = {
     ],
     "export": [
         "checks",
+        "model",
         "options",
         "network",
         "baking",

@@ -16,6 +16,7 @@ from ...trainer.maths.tables import Tables
 from ...trainer.run.atomic import replacing
 
 FORMAT, FORMAT_VERSION = "diffkiln-tables", 1
+_LONGEST = 120
 
 _AGAIN = "learn into another file, or give the one that belongs to this model"
 
@@ -61,10 +62,15 @@ def read_tables(path: Path, subject: Mapping[str, Any]) -> TableFile:
         raise InputError(f"tables={path}: {problem}; {_AGAIN}") from error
     for name, expected in subject.items():
         if (received := file.subject.get(name)) != expected:
-            known = f"{name} {received}, expected {expected}"
+            known = f"{name} {_shown(received)}, expected {_shown(expected)}"
             words = "other weights than this network's" if name == "weights" else known
             raise InputError(f"tables={path}: was learned for {words}; {_AGAIN}")
     return file
+
+
+def _shown(value: Any) -> str:
+    """A value in an error; a schedule may hold thousands of numbers."""
+    return text if len(text := str(value)) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _parsed(content: Any) -> TableFile:
@@ -100,5 +106,7 @@ def subject_of(network: keras.Model, sampling: Sampling) -> dict[str, Any]:
         "pixel_std": denoiser.pixel_std,
         "clip": denoiser.clip,
         "classes": denoiser.num_classes,
+        **({} if denoiser.first_timestep else {"first_timestep": 0}),
+        **({"dynamic_threshold": share} if (share := denoiser.dynamic_threshold) else {}),
     }
     return json.loads(json.dumps(values))

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from ...trainer.maths.diffusion import Denoiser
 from ...trainer.maths.schedules import DiscreteSchedule
-from ...trainer.maths.solvers import Estimate, Stage
+from ...trainer.maths.solvers import Estimate, Stage, with_signal
 from ...trainer.maths.tables import Place, Table, table_step
 from .parameters import Parameters, Smooth
 
@@ -129,6 +129,8 @@ class Learner:
             network = _guided(denoiser.network, labels, place.guidance(guidance))
             denoiser = replace(denoiser, network=network)
         rates = map(denoiser.schedule.rates, times)
+        if denoiser.schedule.ends_in_noise:
+            rates = map(with_signal, rates)
         at = Stage(*rates, first=tf.equal(k, 0), last=tf.equal(k + 1, self._steps))
         time, told = (tf.fill(tf.shape(x)[:1], each) for each in (times[1], place.network_time))
         estimate = Estimate(x, *denoiser(x, time, network_time=told))

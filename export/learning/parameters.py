@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ...trainer.maths.schedules import CosineSchedule, DiscreteSchedule, Rates, Schedule
+from ...trainer.maths.schedules import (
+    CosineSchedule,
+    DiscreteSchedule,
+    EDMSchedule,
+    FlowSchedule,
+    Rates,
+    Schedule,
+)
 from ...trainer.maths.tables import Table
 
 # The times that the network is told move more slowly than the other numbers.
@@ -95,7 +102,9 @@ def plain_table(schedule: Schedule, steps: int) -> Table:
         # Halves up, as linspace rounds.
         times = np.floor(times * schedule.max_steps + 0.5) / schedule.max_steps
     row, ones = tuple(times.tolist()), (1.0,) * steps
-    return Table(row, row, (0.0, *ones[1:]), (0.0,) * steps, ones)
+    # What follows an infinite step is of first order too.
+    second = (0.0, 0.0, *ones[2:]) if schedule.ends_in_noise else (0.0, *ones[1:])
+    return Table(row, row, second, (0.0,) * steps, ones)
 
 
 def stretched(table: Table, steps: int) -> Table:
@@ -112,6 +121,10 @@ def least_time(schedule: Schedule) -> float:
     if isinstance(schedule, CosineSchedule):
         start, end = np.arccos([schedule.max_signal_rate, schedule.min_signal_rate])
         return float(max(np.arcsin(_LEAST_NOISE_RATE) - start, 0.0) / (end - start))
+    if isinstance(schedule, FlowSchedule):
+        return _LEAST_NOISE_RATE
+    if isinstance(schedule, EDMSchedule):
+        return max(schedule.time_of(_LEAST_NOISE_RATE), 0.0)
     return 1 / schedule.max_steps
 
 

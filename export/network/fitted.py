@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from ...trainer.errors import InputError
-from ..options import ROLES
+from ..model import ROLES
 from .roles import CHANNELS, CONDITION, LABELS, NOISY, Input, inputs_of, roles_of
 
 _LOG = logging.getLogger("diffkiln.export")

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from ...trainer.errors import InputError
-from ..options import ROLES
+from ..model import ROLES
 
 NOISY, CONDITION, LABELS = ROLES
 CHANNELS = range(1, 5)

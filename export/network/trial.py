@@ -67,9 +67,10 @@ def _require_timesteps(denoiser: Denoiser, denoise: Denoise, noise: np.ndarray) 
             denoise(noise, step / last)
         except Exception as error:  # of the network's layers, whatever it is
             whole = denoiser.conditioning == "timestep"
-            received = f"the timestep {step}" if whole else f"the condition of time {step / last:g}"
+            told = f"timestep {step - 1 + denoiser.first_timestep}"
+            received = f"the {told}" if whole else f"the condition of time {step / last:g}"
             remedy = "if it was trained with the timesteps 0 … T - 1, give first_timestep=0"
-            hint = f"; {remedy}" if whole and step == last else ""
+            hint = f"; {remedy}" if whole and step == last and denoiser.first_timestep else ""
             raise InputError(f"network: cannot take {received} ({cause(error)}){hint}") from error
 
 

@@ -126,7 +126,9 @@ def certify(
     unrolled = description["sampler"].get("unrolled") or {}
     batches = sorted({*BATCHES, unrolled.get("batch") or BATCHES[0]})
     learned = description["sampler"].get("tables", {}).get("by_steps", {})
+    most = description["sampler"]["max_steps"]
     steps = sorted({*steps, unrolled.get("steps") or steps[0], *map(int, learned)})
+    steps = sorted({min(count, most) for count in steps})
     forms = list(onnx_forms(bundle, graphs, description))
     if (bundle / "saved_model").is_dir():
         forms += saved_model_forms(bundle, description)

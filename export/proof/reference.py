@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from .reference_network import NetworkReference, noise_between
 from .reference_noise import Array, reference_noise
-from .reference_schedules import CosineReference, DiscreteReference, reference_schedule, unknown
+from .reference_schedules import FlowReference, Reference, reference_schedule, unknown
 from .reference_tables import images_by_table, reference_steps
 
 Network = Callable[..., Array]
@@ -64,7 +65,9 @@ def reference_of(
         description["pixel_mean"],
         description["pixel_std"],
         conditioning=model["conditioning"],
+        first_timestep=model.get("first_timestep", 1),
         tables=sampler.get("tables"),
+        dynamic_threshold=sampler.get("dynamic_threshold"),
         **{name: sampler[name] for name in ("clip", "solver", "eta", "time_grid")},
     )
 
@@ -91,6 +94,8 @@ class ReferenceSampler:
     time_grid: str = "linear"
     class_conditioning: ReferenceConditioning | None = None
     tables: Mapping[str, Any] | None = None
+    first_timestep: int = 1
+    dynamic_threshold: float | None = None
 
     def from_noise(self, noise: Array, steps: int, seeds: Sequence[int] = ()) -> Array:
         """Pixels float64 [N, H, W, C] in [0, 1]; `seeds` are needed where η is not 0."""
@@ -140,51 +145,45 @@ class ReferenceSampler:
         signal, sigma = self.rates(time)
         told = time if network_time is None else network_time
         image, epsilon = self._predicted(x, time, told)
-        if self.clip:
+        if self.dynamic_threshold is not None:
+            image = self._thresholded(image, self.dynamic_threshold)
+        elif self.clip:
             image = np.clip(image, self.normalised(0), self.normalised(1))
         if hold:
             image = hold(image)
         if self.clip or hold:
-            epsilon = (x - signal * image) / sigma
+            epsilon = noise_between(x, image, signal, sigma)
         return image, epsilon
+
+    def _thresholded(self, image: Array, share: float) -> Array:
+        """Dynamic thresholding (arXiv 2205.11487, section 2.3), in units of [−1, 1]."""
+        scaled = 2 * (image * np.asarray(self.pixel_std) + np.asarray(self.pixel_mean)) - 1
+        rows = np.abs(scaled).reshape(len(scaled), -1)
+        s = np.maximum(np.quantile(rows, share, axis=1), 1)[:, None, None, None]
+        return self.normalised((np.clip(scaled, -s, s) / s + 1) / 2)
 
     def _predicted(self, x: Array, time: float, told: float) -> tuple[Array, Array]:
         """(x̂_0, ε̂) as the network says of images at a time, when told another."""
-        condition = np.full(len(x), self._condition(told), np.float32)
+        network, rates = self._network, self.rates(time)
+        condition = np.full(len(x), network.condition(told, *self.rates(told)), np.float32)
         conditioning = () if self.class_conditioning is None else (self.class_conditioning,)
-        output = self.network(x.astype(np.float32), condition, *conditioning)
-        return self._split(np.asarray(output, np.float64), x, *self.rates(time))
+        shown = network.shown(x, *rates).astype(np.float32)
+        output = np.asarray(self.network(shown, condition, *conditioning), np.float64)
+        return network.split(output, x, *rates)
 
     def rates(self, time: float) -> tuple[float, float]:
         """Signal and noise rate at a time in [0, 1]."""
         return self._schedule.rates(time)
 
     @cached_property
-    def _schedule(self) -> CosineReference | DiscreteReference:
+    def _schedule(self) -> Reference:
         return reference_schedule(self.schedule)
 
-    def _condition(self, time: float) -> float:
-        signal, sigma = self.rates(time)
-        values: dict[str, Callable[[], float]] = {
-            "time": lambda: time,
-            "timestep": lambda: round(time * self.schedule["steps"]),
-            "noise_variance": lambda: sigma**2,
-            "noise_rate": lambda: sigma,
-            "log_snr": lambda: math.log(signal**2 / sigma**2),
-        }
-        if self.conditioning not in values:
-            raise unknown("conditioning", self.conditioning)
-        return values[self.conditioning]()
-
-    def _split(self, output: Array, x: Array, signal: float, sigma: float) -> tuple[Array, Array]:
-        """(x̂_0, ε̂) of the network's output (velocity: arXiv 2202.00512)."""
-        if self.prediction == "noise":
-            return (x - sigma * output) / signal, output
-        if self.prediction == "velocity":
-            return signal * x - sigma * output, sigma * x + signal * output
-        if self.prediction == "image":
-            return output, (x - signal * output) / sigma
-        raise unknown("prediction", self.prediction)
+    @cached_property
+    def _network(self) -> NetworkReference:
+        return NetworkReference(
+            self.schedule, self.prediction, self.conditioning, self.first_timestep
+        )
 
     def _images(
         self, noise: Array, steps: int, seeds: Sequence[int], hold: Hold | None = None
@@ -222,6 +221,10 @@ class ReferenceSampler:
         if self.eta == 0:
             return a_s * image + n_s * epsilon
         sigma = self.eta * n_s / n_t * math.sqrt(max(1 - (a_t / a_s) ** 2, 0.0))
+        if isinstance(
+            self._schedule, FlowReference
+        ):  # the same in rates whose squares do not sum to 1
+            sigma = self.eta * n_s * math.sqrt(1 - (a_t * n_s / (a_s * n_t)) ** 2)
         fresh = reference_noise(seeds, image.shape[1:], stream=k + 1)
         return a_s * image + math.sqrt(max(n_s**2 - sigma**2, 0.0)) * epsilon + sigma * fresh
 
@@ -232,12 +235,12 @@ class ReferenceSampler:
         (a_t, n_t), (a_s, n_s) = self.rates(levels[k]), self.rates(levels[k + 1])
         if n_s == 0:
             return image
-        log_snr = math.log(a_t / n_t)
-        h = math.log(a_s / n_s) - log_snr
+        log_snr = _log_ratio(a_t, n_t)
+        h = _log_ratio(a_s, n_s) - log_snr
         direction = image
         if earlier is not None and k + 2 < len(levels):
             a_r, n_r = self.rates(levels[k - 1])
-            h_before = log_snr - math.log(a_r / n_r)
+            h_before = log_snr - _log_ratio(a_r, n_r)
             if h_before > 0:
                 direction = image + h / (2 * h_before) * (image - earlier)
         return n_s / n_t * x - a_s * math.expm1(-h) * direction
@@ -246,6 +249,11 @@ class ReferenceSampler:
         """x at a time, of x at a cleaner one and x̂_0."""
         (a_t, n_t), (a_s, n_s) = self.rates(time), self.rates(cleaner)
         return a_t * image + n_t * (x - a_s * image) / n_s
+
+
+def _log_ratio(signal: float, sigma: float) -> float:
+    """ln(signal/noise), −∞ where no signal is left."""
+    return math.log(signal / sigma) if signal > 0 else -math.inf
 
 
 class ReferenceOfDenoiser(ReferenceSampler):
@@ -257,4 +265,4 @@ class ReferenceOfDenoiser(ReferenceSampler):
         conditioning = () if self.class_conditioning is None else (self.class_conditioning,)
         image = np.asarray(self.network(x.astype(np.float32), *times, *conditioning), np.float64)
         signal, sigma = self.rates(time)
-        return image, (x - signal * image) / sigma
+        return image, noise_between(x, image, signal, sigma)

@@ -87,12 +87,55 @@ class DiscreteReference:
         raise unknown("time_grid", time_grid)
 
 
-def reference_schedule(description: Mapping[str, Any]) -> CosineReference | DiscreteReference:
+@dataclass(frozen=True)
+class FlowReference:
+    """x_t = (1 − t)·x_0 + t·ε (arXiv 2209.03003)."""
+
+    def rates(self, time: float) -> tuple[float, float]:
+        """Signal and noise rate at a time in [0, 1]."""
+        return 1 - time, time
+
+    def levels(self, time_grid: str, steps: int) -> list[float]:
+        """The times t_0 … t_steps of a grid; InputError for an unknown one."""
+        if time_grid == "karras":
+            raise unknown("time_grid", time_grid)
+        return CosineReference(0, math.pi / 2).levels(time_grid, steps)
+
+
+@dataclass(frozen=True)
+class EDMReference:
+    """x_0 + σ·ε (arXiv 2206.00364) over √(1 + σ²), with a time in which σ^(1/ρ) is linear."""
+
+    sigma_min: float
+    sigma_max: float
+
+    def rates(self, time: float) -> tuple[float, float]:
+        """Signal and noise rate at a time in [0, 1]."""
+        high, low = self.sigma_max ** (1 / RHO), self.sigma_min ** (1 / RHO)
+        sigma = (time * high + (1 - time) * low) ** RHO
+        return 1 / math.sqrt(1 + sigma**2), sigma / math.sqrt(1 + sigma**2)
+
+    def levels(self, time_grid: str, steps: int) -> list[float]:
+        """The times t_0 … t_steps of a grid; InputError for an unknown one."""
+        name = "linear" if time_grid == "karras" else time_grid
+        return CosineReference(0, 1).levels(name, steps)
+
+
+Reference = CosineReference | DiscreteReference | FlowReference | EDMReference
+
+
+def reference_schedule(description: Mapping[str, Any]) -> Reference:
     """The schedule that a manifest describes; InputError for an unknown one."""
     name = description["name"]
+    if name == "flow":
+        return FlowReference()
+    if name == "edm":
+        return EDMReference(description["sigma_min"], description["sigma_max"])
     if name == "cosine":
         rates = description["max_signal_rate"], description["min_signal_rate"]
         return CosineReference(*map(math.acos, rates))
+    if name == "alphas_cumprod":
+        return DiscreteReference(np.array([1.0, *description["alphas_cumprod"]]))
     betas = {"ddpm_linear": _linear_beta, "ddpm_cosine": _cosine_beta}
     if name not in betas:
         raise unknown("schedule", name)

@@ -44,7 +44,7 @@ def images_by_table(
     """x̂_0 of each evaluation, at last the picture, of noise [N, H, W, C]."""
     x, images = np.asarray(noise, np.float64), []
     rates = [sampler.rates(step.time) for step in steps]
-    log_snr = [math.log(signal / max(sigma, 1e-30)) for signal, sigma in rates]
+    log_snr = [math.log(max(signal, 1e-30) / max(sigma, 1e-30)) for signal, sigma in rates]
     for k, step in enumerate(steps):
         guided = sampler.under(step.guidance_factor)
         images.append(guided.denoise(x, step.time, hold, step.network_time)[0])

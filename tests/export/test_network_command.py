@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Command
 from small_models import conditioned_network
@@ -13,13 +14,14 @@ from small_models import conditioned_network
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_keras_file_from_the_command_line(command: Command, tmp_path: Path) -> None:
     conditioned_network().save(tmp_path / "net.keras")
+    np.save(tmp_path / "ddpm.npy", np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)))
     flags = (
         f"--network={tmp_path / 'net.keras'}",
         f"--bundle={tmp_path / 'b'}",
         "--pixel_mean=0.5,0.4,0.5",
         "--pixel_std=0.25",
         "--prediction=velocity",
-        "--schedule=ddpm_cosine",
+        f"--schedule={tmp_path / 'ddpm.npy'}",
         "--conditioning=noise_rate",
         "--solver=dpmpp_2m",
         "--time_grid=karras",
@@ -54,6 +56,18 @@ NUMBERS = ("--network=no.keras", "--pixel_mean=0.5", "--pixel_std=0.5")
             2,
             "--min_signal_rate: ddpm_linear has no such setting; leave it out",
         ),
+        (
+            (*NUMBERS, "--schedule=sine"),
+            2,
+            "--schedule=sine: expected one of cosine, ddpm_linear, ddpm_cosine",
+        ),
+        (
+            (*NUMBERS, "--schedule=flow", "--sigma_max=80"),
+            2,
+            "--sigma_max: flow has no such setting; leave it out",
+        ),
+        ((*NUMBERS, "--schedule=edm", "--sigma_min=90"), 2, "sigma_min=90.0, sigma_max=80.0"),
+        ((*NUMBERS, "--schedule=no.npy"), 2, "schedule=no.npy: [Errno 2] No such file"),
         (("--run_dir=r", "--network=n.keras"), 2, "--network: cannot be combined with --run_dir"),
         ((), 2, "--run_dir: expected the folder of a diffkiln-train run, or else --network"),
         (("--verify", "--solver=ddim"), 2, "--solver: cannot be combined with --verify"),

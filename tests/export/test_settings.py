@@ -10,7 +10,8 @@ import pytest
 import diffkiln.export
 from diffkiln.export import Baking, CosineSchedule, ddpm_cosine, ddpm_linear
 from diffkiln.export.cli import FLAGS
-from diffkiln.export.options import BakingSettings, Model, Settings, settings_as_objects
+from diffkiln.export.model import Model
+from diffkiln.export.options import BakingSettings, Settings, settings_as_objects
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths import schedules
 

@@ -6,8 +6,14 @@ from typing import Any
 from ..errors import InputError, check_choice
 
 SCHEDULES = ("cosine", "ddpm_linear", "ddpm_cosine")
+# Those of networks that were trained elsewhere, too.
+ALL_SCHEDULES = (*SCHEDULES, "flow", "edm")
 PREDICTIONS = ("noise", "velocity", "image")
-CONDITIONINGS = ("time", "timestep", "noise_variance", "noise_rate", "log_snr")
+ALL_PREDICTIONS = (*PREDICTIONS, "edm")
+CONDITIONINGS = (
+    *("time", "timestep", "noise_variance", "noise_rate", "log_snr"),
+    *("sigma", "c_noise"),
+)
 SOLVERS = ("ddim", "dpmpp_2m")
 TIME_GRIDS = ("linear", "linspace", "quadratic", "karras")
 LOSS_WEIGHTINGS = ("uniform", "velocity", "min_snr")
@@ -19,6 +25,7 @@ CACHES = ("memory", "disk", "none")
 MOST_CLASSES = 10_000
 SYNTHETIC_IMAGES = 2048
 MIN_SIGNAL_RATE = 0.001
+MIN_SIGMA, MAX_SIGMA = 1e-4, 1e4
 FEWEST_TABLE_STEPS, MOST_TABLE_STEPS = 2, 20
 
 
@@ -61,3 +68,13 @@ def check_signal_rates(max_signal_rate: float, min_signal_rate: float) -> None:
     expected = f"expected {MIN_SIGNAL_RATE} <= min_signal_rate < max_signal_rate <= 1"
     holds = MIN_SIGNAL_RATE <= min_signal_rate < max_signal_rate <= 1
     require(holds, f"{received}: {expected}")
+
+
+def check_sigmas(sigma_min: float, sigma_max: float, sigma_data: float) -> None:
+    """Check that float32 can tell the ends of the EDM schedule from 0 and from each other."""
+    received = f"sigma_min={sigma_min}, sigma_max={sigma_max}, sigma_data={sigma_data}"
+    expected = f"expected {MIN_SIGMA} <= sigma_min < sigma_max <= {MAX_SIGMA:g}"
+    holds = MIN_SIGMA <= sigma_min < sigma_max <= MAX_SIGMA
+    require(holds, f"{received}: {expected}")
+    holds = MIN_SIGMA <= sigma_data <= MAX_SIGMA
+    require(holds, f"{received}: expected {MIN_SIGMA} <= sigma_data <= {MAX_SIGMA:g}")

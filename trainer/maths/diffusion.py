@@ -2,20 +2,26 @@
 
 Everything here is a pure function of float32 tensors: images, noise and network outputs
 [N, H, W, C] in normalised units (mean 0, standard deviation 1), rates that broadcast against them.
-With signal² + noise² = 1 the three things a network may predict determine each other (DDPM,
-arXiv 2006.11239; velocity, arXiv 2202.00512).
+The things that a network may predict determine each other (DDPM, arXiv 2006.11239; velocity, arXiv
+2202.00512, and of straight flows, arXiv 2209.03003).
 """
 
 from dataclasses import dataclass
 
 import tensorflow as tf
 
-from ..config import CONDITIONINGS, PREDICTIONS
-from ..errors import InputError, check_choice
+from ..config import PREDICTIONS
+from ..errors import check_choice
+from .conventions import check_conventions
 from .guidance import Conditioning, Network, guided_output
-from .schedules import DiscreteSchedule, Rates, Schedule
+from .preconditioning import network_input, preconditioned_image
+from .schedules import DiscreteSchedule, EDMSchedule, FlowSchedule, Rates, Schedule
+from .thresholding import dynamic_threshold
 
 Pair = tuple[tf.Tensor, tf.Tensor]
+
+# Schedules that have timesteps.
+_COUNTED = DiscreteSchedule | FlowSchedule
 
 
 def add_noise(image: tf.Tensor, noise: tf.Tensor, rates: Rates) -> tf.Tensor:
@@ -23,23 +29,43 @@ def add_noise(image: tf.Tensor, noise: tf.Tensor, rates: Rates) -> tf.Tensor:
     return rates.signal * image + rates.noise * noise
 
 
-def training_target(prediction: str, image: tf.Tensor, noise: tf.Tensor, rates: Rates) -> tf.Tensor:
+def training_target(
+    prediction: str,
+    image: tf.Tensor,
+    noise: tf.Tensor,
+    rates: Rates,
+    *,
+    straight: bool = False,
+) -> tf.Tensor:
     """The output to train the network for: ε, v = signal·ε − noise·x_0, or x_0.
 
-    Raises InputError for a prediction that is not one of `PREDICTIONS`.
+    Under a `straight` schedule v = ε − x_0. Raises InputError for a prediction that is not one of
+    `PREDICTIONS`.
     """
     check_choice("prediction", prediction, PREDICTIONS)
     if prediction == "velocity":
-        return rates.signal * noise - rates.noise * image
+        return noise - image if straight else rates.signal * noise - rates.noise * image
     return noise if prediction == "noise" else image
 
 
-def split_prediction(prediction: str, output: tf.Tensor, noisy: tf.Tensor, rates: Rates) -> Pair:
-    """(x̂_0, ε̂) from a network's output at x_t = `noisy`; InputError for an unknown prediction."""
+def split_prediction(
+    prediction: str,
+    output: tf.Tensor,
+    noisy: tf.Tensor,
+    rates: Rates,
+    *,
+    straight: bool = False,
+) -> Pair:
+    """(x̂_0, ε̂) from a network's output at x_t = `noisy`; InputError for an unknown prediction.
+
+    `straight` as in `training_target`.
+    """
     check_choice("prediction", prediction, PREDICTIONS)
     signal, noise = rates
     if prediction == "noise":
         return (noisy - noise * output) / signal, output
+    if prediction == "velocity" and straight:
+        return noisy - noise * output, noisy + signal * output
     if prediction == "velocity":
         return signal * noisy - noise * output, noise * noisy + signal * output
     return output, noise_between(noisy, output, rates)
@@ -56,10 +82,11 @@ class Denoiser:
 
     `network` takes [noisy images float32 [N, H, W, C], condition float32 [N]], and with
     `num_classes` labels int64 [N] too, −1 for none. The `conditioning` says what the condition is:
-    the `time` in [0, 1], the `timestep` n = 1 … T of a discrete schedule, the `noise_variance`
-    noise², the `noise_rate`, or the `log_snr` ln(signal²/noise²). `pixel_mean` and `pixel_std` hold
-    one number per channel, in units where pixels lie in [0, 1]. Raises InputError for an unknown
-    prediction or conditioning, and for `timestep` with a continuous schedule.
+    the `time` in [0, 1], the `timestep` n − 1 + `first_timestep` of a discrete schedule, n = 1 … T,
+    the `noise_variance` noise², the `noise_rate`, the `log_snr` ln(signal²/noise²), `sigma` =
+    noise/signal, or `c_noise` = ln(sigma)/4. `pixel_mean` and `pixel_std` hold one number per
+    channel, in units where pixels lie in [0, 1]. Raises InputError for what does not go together
+    (`conventions.py`).
     """
 
     network: Network
@@ -70,14 +97,11 @@ class Denoiser:
     clip: bool = True
     conditioning: str = "time"
     num_classes: int | None = None
+    first_timestep: int = 1
+    dynamic_threshold: float | None = None
 
     def __post_init__(self) -> None:
-        check_choice("prediction", self.prediction, PREDICTIONS)
-        check_choice("conditioning", self.conditioning, CONDITIONINGS)
-        if self.conditioning == "timestep" and not isinstance(self.schedule, DiscreteSchedule):
-            problem = "the cosine schedule's time is continuous"
-            expected = "expected another conditioning, or the schedule ddpm_linear or ddpm_cosine"
-            raise InputError(f"conditioning=timestep: {problem}; {expected}")
+        check_conventions(self.schedule, self.prediction, self.conditioning, self.first_timestep)
 
     def __call__(
         self,
@@ -89,20 +113,43 @@ class Denoiser:
         """(x̂_0, ε̂) of images [N, H, W, C] at times [N]; classes need `conditioning`.
 
         The network is told the `network_time` [N] if that is given. With `clip`, x̂_0 is clipped to
-        the range of real pixels, and ε̂ follows from the clipped x̂_0.
+        the range of real pixels, or scaled into it with a `dynamic_threshold`, and ε̂ follows.
         """
         rates = self._rates(time)
         told = (time, rates) if network_time is None else (network_time, self._rates(network_time))
         condition = self._condition(*told)
+        seen = self._seen(noisy, rates)
         if conditioning is None:
-            output = self.network([noisy, condition])
+            output = self.network([seen, condition])
         else:
-            output = guided_output(self.network, noisy, condition, conditioning)
-        image, noise = split_prediction(self.prediction, output, noisy, rates)
+            output = guided_output(self.network, seen, condition, conditioning)
+        image, noise = self._split(output, noisy, rates)
         if not self.clip:
             return image, noise
-        image = tf.clip_by_value(image, self.normalise(0.0), self.normalise(1.0))
+        image = self._within_range(image)
         return image, noise_between(noisy, image, rates)
+
+    def _within_range(self, image: tf.Tensor) -> tf.Tensor:
+        """x̂_0 in the range of real pixels."""
+        if self.dynamic_threshold is None:
+            return tf.clip_by_value(image, self.normalise(0.0), self.normalise(1.0))
+        mean, std = tf.constant(self.pixel_mean), tf.constant(self.pixel_std)
+        scaled = dynamic_threshold(2.0 * (image * std + mean) - 1.0, self.dynamic_threshold)
+        return self.normalise((scaled + 1.0) / 2.0)
+
+    def _seen(self, noisy: tf.Tensor, rates: Rates) -> tf.Tensor:
+        """The noisy images as the network takes them."""
+        if isinstance(self.schedule, EDMSchedule):
+            return network_input(self.prediction, noisy, rates, self.schedule.sigma_data)
+        return noisy
+
+    def _split(self, output: tf.Tensor, noisy: tf.Tensor, rates: Rates) -> Pair:
+        """(x̂_0, ε̂) of the network's output."""
+        if isinstance(self.schedule, EDMSchedule) and self.prediction == "edm":
+            image = preconditioned_image(output, noisy, rates, self.schedule.sigma_data)
+            return image, noise_between(noisy, image, rates)
+        straight = self.schedule.straight
+        return split_prediction(self.prediction, output, noisy, rates, straight=straight)
 
     def _rates(self, time: tf.Tensor) -> Rates:
         """Rates float32 [N, 1, 1, 1] at times [N]."""
@@ -112,13 +159,19 @@ class Denoiser:
         """The noise level as the network's condition, float32 [N]."""
         if self.conditioning == "time":
             return time
-        if isinstance(self.schedule, DiscreteSchedule) and self.conditioning == "timestep":
-            return self.schedule.timestep(time)
+        if isinstance(self.schedule, _COUNTED) and self.conditioning == "timestep":
+            timestep = self.schedule.timestep(time)
+            # Never below 0, which no embedding has a row for.
+            return timestep if self.first_timestep else tf.maximum(timestep - 1.0, 0.0)
         signal, noise = (rate[:, 0, 0, 0] for rate in rates)
         if self.conditioning == "noise_variance":
             return tf.square(noise)
         if self.conditioning == "noise_rate":
             return noise
+        if self.conditioning == "sigma":
+            return noise / signal
+        if self.conditioning == "c_noise":
+            return 0.25 * (tf.math.log(noise) - tf.math.log(signal))
         return 2.0 * (tf.math.log(signal) - tf.math.log(noise))
 
     def normalise(self, pixels: tf.Tensor | float) -> tf.Tensor:

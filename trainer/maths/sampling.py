@@ -11,10 +11,12 @@ from ..errors import InputError, check_choice
 from .diffusion import Denoiser, noise_between, to_uint8
 from .guidance import Conditioning
 from .schedules import Rates
-from .solvers import Estimate, Solver, Stage, State, solver_named
+from .solvers import Estimate, Solver, Stage, State, solver_named, with_signal
 from .tables import Place, Tables, table_step
 
 _OF_TABLES = ("previous_image", "earlier_image")
+# A solver in ln(signal/noise) with a grid that evaluates at t = 0.
+_INFINITE = ("dpmpp_2m", "linspace")
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,29 @@ class Sampling:
         check_choice("time_grid", self.time_grid, TIME_GRIDS)
         if not self._solver.stochastic and self.eta:
             raise InputError(f"eta={self.eta:g}: {self.solver} draws no noise; expected 0")
-        if self.tables is None:
-            return
+        if self.denoiser.schedule.ends_in_noise and self.time_grid == "karras":
+            raise InputError(
+                "time_grid=karras: noise/signal is infinite at t = 1, where the schedule leaves no "
+                "signal; expected another grid"
+            )
+        if self.denoiser.schedule.ends_clean and (self.solver, self.time_grid) == _INFINITE:
+            raise InputError(
+                "time_grid=linspace: the schedule leaves no noise at t = 0, to which the step of "
+                "dpmpp_2m is infinite; expected another grid, or solver=ddim"
+            )
+        if self.tables is not None:
+            self._check_tables(self.tables)
+
+    def _check_tables(self, tables: Tables) -> None:
         if self._solver.second_order is None:
             raise InputError(
                 f"solver={self.solver}: cannot be combined with tables; leave them out"
             )
         if self.eta:
             raise InputError(f"eta={self.eta:g}: tables draw no noise; expected 0")
-        if (self.tables.guidance is None) != (self.denoiser.num_classes is None):
+        if (tables.guidance is None) != (self.denoiser.num_classes is None):
             expected = "a range for a model with classes, and none for one without"
-            raise InputError(f"tables: guidance={self.tables.guidance}: expected {expected}")
+            raise InputError(f"tables: guidance={tables.guidance}: expected {expected}")
 
     @property
     def carried(self) -> tuple[str, ...]:
@@ -81,6 +95,8 @@ class Sampling:
             noise = noise_between(noisy, image, at.current)
         own = {name: state[name] for name in self._solver.carried}
         settings = {"eta": self.eta, "fresh_noise": fresh_noise} if self.eta else {}
+        if self.eta and self.denoiser.schedule.straight:
+            settings["variance_preserving"] = False
         noisy, own = self._solver.update(at, Estimate(noisy, image, noise), own, **settings)
         return {"noisy": noisy, **own}, image
 
@@ -112,7 +128,7 @@ class Sampling:
 
     def _plain_place(self, step: tf.Tensor, steps: tf.Tensor) -> Place:
         """The solver's step on its grid as numbers of a table."""
-        times, inner = self._times(step, steps), (step > 0) & (step + 1 < steps)
+        times, inner = self._times(step, steps), (step > self._plain_steps) & (step + 1 < steps)
         second = tf.cast(inner, tf.float32) * (self._solver.second_order or 0.0)
         return Place(times, times[1], second, tf.constant(0.0), tf.constant(1.0))
 
@@ -146,5 +162,12 @@ class Sampling:
         return tuple(self._grid_time(index, steps) for index in around)
 
     def _stage(self, step: tf.Tensor, steps: tf.Tensor, times: tuple[tf.Tensor, ...]) -> Stage:
-        rates = map(self.denoiser.schedule.rates, times)
-        return Stage(*rates, first=tf.equal(step, 0), last=tf.equal(step + 1, steps))
+        rates, first = map(self.denoiser.schedule.rates, times), tf.equal(step, 0)
+        if self.denoiser.schedule.ends_in_noise:
+            rates, first = map(with_signal, rates), step <= self._plain_steps
+        return Stage(*rates, first=first, last=tf.equal(step + 1, steps))
+
+    @property
+    def _plain_steps(self) -> int:
+        """The last of the steps before which there is no finite step in ln(signal/noise)."""
+        return 1 if self.denoiser.schedule.ends_in_noise else 0

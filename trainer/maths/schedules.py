@@ -1,61 +1,29 @@
 """Noise schedules: how much image and how much noise x_t holds at time t.
 
-x_t = signal(t)·x_0 + noise(t)·ε with signal² + noise² = 1; t = 0 is the cleanest image, t = 1
-is noise (DDPM, arXiv 2006.11239; continuous time as in Salimans and Ho, arXiv 2202.00512).
+x_t = signal(t)·x_0 + noise(t)·ε; t = 0 is the cleanest image, t = 1 is noise (DDPM, arXiv
+2006.11239). signal² + noise² = 1 except where a schedule is `straight`.
 """
 
 import math
-from dataclasses import asdict, dataclass, field
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
 
-from ..config import SCHEDULES, check_signal_rates
-from ..errors import check_choice
+from ..config import ALL_SCHEDULES
+from ..errors import InputError, check_choice
+from .alphas_cumprod import (
+    alphas_cumprod_of_betas,
+    checked_alphas_cumprod,
+    with_zero_terminal_snr,
+)
+from .continuous import CosineSchedule, EDMSchedule, FlowSchedule
+from .rates import Rates
 from .time_grids import grid_named
 
-
-class Rates(NamedTuple):
-    """Signal and noise rate, float32 tensors of one shape."""
-
-    signal: tf.Tensor
-    noise: tf.Tensor
-
-
-@dataclass(frozen=True)
-class CosineSchedule:
-    """angle = (1 − t)·arccos(max_signal_rate) + t·arccos(min_signal_rate), signal = cos(angle)."""
-
-    max_signal_rate: float = 0.95
-    min_signal_rate: float = 0.02
-    # Time is continuous, but beyond a thousand steps no pixel changes.
-    max_steps: ClassVar[int] = 1000
-
-    def __post_init__(self) -> None:
-        check_signal_rates(self.max_signal_rate, self.min_signal_rate)
-
-    def rates(self, time: tf.Tensor) -> Rates:
-        """The rates at `time`, which lies in [0, 1]."""
-        start, end = self._angles
-        angle = start + time * (end - start)
-        return Rates(tf.cos(angle), tf.sin(angle))
-
-    def grid_time(self, step: tf.Tensor, steps: tf.Tensor, time_grid: str = "linear") -> tf.Tensor:
-        """t_k of a grid of `TIME_GRIDS`, float32 []; InputError for an unknown grid."""
-        return grid_named(time_grid)(step, steps, self._angles)
-
-    def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
-        """Times uniform in [0, 1)."""
-        return uniform
-
-    @property
-    def _angles(self) -> tuple[float, float]:
-        return math.acos(self.max_signal_rate), math.acos(self.min_signal_rate)
-
-    def describe(self) -> dict[str, str | float]:
-        """Name and parameters, as a bundle's manifest holds them."""
-        return {"name": "cosine", **asdict(self)}
+# The name of a schedule that is an array of numbers.
+ARRAY = "alphas_cumprod"
 
 
 @dataclass(frozen=True)
@@ -67,15 +35,24 @@ class DiscreteSchedule:
 
     name: str
     alpha_bar: np.ndarray = field(repr=False)
+    # The last evaluation is at n = 1.
+    ends_clean: ClassVar[bool] = False
+    straight: ClassVar[bool] = False
 
     @property
     def max_steps(self) -> int:
         """T: more sampling steps than training steps would repeat some."""
         return len(self.alpha_bar) - 1
 
-    def describe(self) -> dict[str, str | float]:
-        """Name and parameters, as a bundle's manifest holds them."""
-        return {"name": self.name, "steps": self.max_steps}
+    @property
+    def ends_in_noise(self) -> bool:
+        """Whether no signal is left at t = 1 (arXiv 2305.08891)."""
+        return self.alpha_bar[-1] == 0
+
+    def describe(self) -> dict[str, Any]:
+        """Name and parameters, as a bundle's manifest holds them; ᾱ where no name says it."""
+        array = {ARRAY: self.alpha_bar[1:].tolist()} if self.name == ARRAY else {}
+        return {"name": self.name, "steps": self.max_steps, **array}
 
     def timestep(self, time: tf.Tensor) -> tf.Tensor:
         """n = round(time·T), float32."""
@@ -93,7 +70,9 @@ class DiscreteSchedule:
 
         n is at least K − k: a grid finer than the integers would reach 0 before the end.
         """
-        index = grid_named(time_grid, "_index")(step, steps, np.sqrt(1 / self.alpha_bar - 1))
+        with np.errstate(divide="ignore"):
+            ratio = np.sqrt(1 / self.alpha_bar - 1)
+        index = grid_named(time_grid, "_index")(step, steps, ratio)
         return tf.cast(tf.maximum(index, steps - step), tf.float32) / float(self.max_steps)
 
     def training_time(self, uniform: tf.Tensor) -> tf.Tensor:
@@ -102,7 +81,7 @@ class DiscreteSchedule:
         return (tf.floor(uniform * total) + 1.0) / total
 
 
-Schedule = CosineSchedule | DiscreteSchedule
+Schedule = CosineSchedule | DiscreteSchedule | FlowSchedule | EDMSchedule
 
 
 def ddpm_linear(total_steps: int = 1000) -> DiscreteSchedule:
@@ -119,14 +98,57 @@ def ddpm_cosine(total_steps: int = 1000) -> DiscreteSchedule:
     return DiscreteSchedule("ddpm_cosine", np.concatenate([[1.0], np.cumprod(1 - beta)]))
 
 
+def schedule_from_alphas_cumprod(alphas_cumprod: Any) -> DiscreteSchedule:
+    """The schedule whose timesteps n = 1 … T have ᾱ_n = `alphas_cumprod[n − 1]`.
+
+    `alphas_cumprod` are 2 to 10,000 floats below 1, each less than the one before and above 0; the
+    last may be 0. Raises InputError for others.
+    """
+    alphas = checked_alphas_cumprod(alphas_cumprod)
+    return DiscreteSchedule(ARRAY, np.concatenate([[1.0], alphas]))
+
+
+def schedule_from_betas(betas: Any) -> DiscreteSchedule:
+    """The schedule whose timesteps n = 1 … T have β_n = `betas[n − 1]`, so that ᾱ_n = Π(1 − β).
+
+    `betas` are 2 to 10,000 floats above 0 and below 1; the last may be 1. Raises InputError for
+    others.
+    """
+    return schedule_from_alphas_cumprod(alphas_cumprod_of_betas(betas))
+
+
+def rescale_zero_terminal_snr(schedule: DiscreteSchedule) -> DiscreteSchedule:
+    """The schedule with no signal left at the last timestep (arXiv 2305.08891, algorithm 1).
+
+    For a network that was trained so; it must predict the velocity or the image.
+    """
+    return schedule_from_alphas_cumprod(with_zero_terminal_snr(schedule.alpha_bar[1:]))
+
+
 def make_schedule(
     name: str, max_signal_rate: float = 0.95, min_signal_rate: float = 0.02
 ) -> Schedule:
     """The schedule of this name; the rates are for the cosine schedule.
 
-    Raises InputError for a name that is not one of `SCHEDULES`.
+    Raises InputError for a name that is not one of `ALL_SCHEDULES`.
     """
-    check_choice("schedule", name, SCHEDULES)
+    check_choice("schedule", name, ALL_SCHEDULES)
     if name == "cosine":
         return CosineSchedule(max_signal_rate, min_signal_rate)
-    return {"ddpm_linear": ddpm_linear, "ddpm_cosine": ddpm_cosine}[name]()
+    others = {"ddpm_linear": ddpm_linear, "ddpm_cosine": ddpm_cosine, "flow": FlowSchedule}
+    return {**others, "edm": EDMSchedule}[name]()
+
+
+def as_schedule(schedule: Schedule | str | None) -> Schedule:
+    """The schedule itself, or that of a name, or `CosineSchedule()` for None.
+
+    Raises InputError for anything else.
+    """
+    if isinstance(schedule, str):
+        return make_schedule(schedule)
+    if schedule is not None and not isinstance(schedule, Schedule):
+        raise InputError(
+            f"schedule: got {type(schedule).__name__}, expected {', '.join(ALL_SCHEDULES)}, or an "
+            "array's schedule_from_alphas_cumprod or schedule_from_betas"
+        )
+    return schedule or CosineSchedule()

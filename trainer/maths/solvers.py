@@ -17,9 +17,15 @@ from .schedules import Rates
 
 State = dict[str, tf.Tensor]
 
+# What is taken for the signal rate where no signal is left, so that its logarithm is finite.
+LEAST_SIGNAL_RATE = 1e-30
+
 
 class Stage(NamedTuple):
-    """Rates, float32 [], at t_{k−1} (t_0 at first), t_k and t_{k+1}; whether k is first or last."""
+    """Rates, float32 [], at t_{k−1} (t_0 at first), t_k and t_{k+1}; whether k is first or last.
+
+    No signal rate is 0. A step after one that began without signal counts as first too.
+    """
 
     previous: Rates
     current: Rates
@@ -73,19 +79,26 @@ def ddim(
     *,
     eta: float = 0.0,
     fresh_noise: tf.Tensor | None = None,
+    variance_preserving: bool = True,
 ) -> tuple[tf.Tensor, State]:
     """x_s = signal(s)·x̂_0 + √(noise(s)² − σ²)·ε̂ + σ·z (DDIM, arXiv 2010.02502, equation 12).
 
     σ = η·noise(s)/noise(t)·√(1 − (signal(t)/signal(s))²), equation 16; `fresh_noise` is z,
     required unless `eta` is 0. η = 1 is DDPM's ancestral step (arXiv 2006.11239, algorithm 2).
+    Unless `variance_preserving`, which is signal² + noise² = 1, the root is of noise(t)² −
+    (noise(s)·signal(t)/signal(s))², to which that is equal.
     """
     t, s = at.current, at.following
     if eta == 0:
         return s.signal * estimate.image + s.noise * estimate.noise, carried
     if fresh_noise is None:
         raise ValueError(f"fresh_noise=None: expected noise like x, since eta is {eta:g}")
-    # 1 − (signal(t)/signal(s))² without the cancellation of squares that are nearly equal.
-    variance = (s.signal - t.signal) * (s.signal + t.signal) / tf.square(s.signal)
+    # Without the cancellation of squares that are nearly equal.
+    if variance_preserving:
+        variance = (s.signal - t.signal) * (s.signal + t.signal) / tf.square(s.signal)
+    else:
+        kept = s.noise * t.signal / s.signal
+        variance = (t.noise - kept) * (t.noise + kept)
     sigma = eta * s.noise / t.noise * tf.sqrt(tf.maximum(variance, 0.0))
     direct = tf.sqrt(tf.maximum((s.noise - sigma) * (s.noise + sigma), 0.0))
     return s.signal * estimate.image + direct * estimate.noise + sigma * fresh_noise, carried
@@ -97,7 +110,8 @@ def dpmpp_2m(at: Stage, estimate: Estimate, carried: State) -> tuple[tf.Tensor, 
 
     With λ = ln(signal/noise) and h = λ_s − λ_t,
     x_s = noise(s)/noise(t)·x_t + signal(s)·(1 − e^−h)·D,
-    D = x̂_0 + h/(2·h_previous)·(x̂_0 − previous x̂_0); the first and the last step have D = x̂_0.
+    D = x̂_0 + h/(2·h_previous)·(x̂_0 − previous x̂_0); the first and the last step have D = x̂_0, and
+    so has the second where no signal is left at t = 1, for h_previous is infinite.
     """
     t, s = at.current, at.following
     slope = tf.math.divide_no_nan(log_snr_step(t, s), 2.0 * log_snr_step(at.previous, t))
@@ -106,6 +120,11 @@ def dpmpp_2m(at: Stage, estimate: Estimate, carried: State) -> tuple[tf.Tensor, 
     shrink = s.noise / t.noise
     gain = s.signal - t.signal * shrink  # signal(s)·(1 − e^−h)
     return shrink * estimate.noisy + gain * image, {"previous_image": estimate.image}
+
+
+def with_signal(rates: Rates) -> Rates:
+    """The rates with a signal rate of at least `LEAST_SIGNAL_RATE`."""
+    return Rates(tf.maximum(rates.signal, LEAST_SIGNAL_RATE), rates.noise)
 
 
 def log_snr_step(t: Rates, s: Rates) -> tf.Tensor:

@@ -8,10 +8,11 @@ h_k = λ_{k+1} − λ_k, and x̂_k the network's image at x_k,
     x_{k+1} = n_{k+1}/n_k·x_k + (s_{k+1} − s_k·n_{k+1}/n_k)·D_k,
     picture = x̂_{N−1} + b_{N−1}·(x̂_{N−1} − x̂_{N−2}).
 
-The network is told the time u_k in place of t_k. Under guidance g, step k has the guidance
-1 + c_k·(g − 1). With a = c = 1, b = 0 and u = t this is DPM-Solver++(2M) (arXiv 2211.01095,
-algorithm 2) at the times t. Others have learned the coefficients (BNS, arXiv 2403.01329; S4S,
-arXiv 2502.17423) and the times (LD3, arXiv 2405.15506).
+The network is told the time u_k in place of t_k. Under guidance g, step k has the guidance 1 +
+c_k·(g − 1). With a = c = 1, b = 0 and u = t this is DPM-Solver++(2M) (arXiv 2211.01095, algorithm
+2) at the times t. Where no signal is left at t = 1, 2M has a_1 = 0, and λ_0 is ln(1e-30/n_0).
+Others have learned the coefficients (BNS, arXiv 2403.01329; S4S, arXiv 2502.17423) and the times
+(LD3, arXiv 2405.15506).
 """
 
 import itertools

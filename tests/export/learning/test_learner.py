@@ -21,16 +21,29 @@ from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.guidance import Conditioning
 from diffkiln.trainer.maths.sampling import Sampling
-from diffkiln.trainer.maths.schedules import CosineSchedule, Schedule, ddpm_cosine, ddpm_linear
+from diffkiln.trainer.maths.schedules import (
+    CosineSchedule,
+    EDMSchedule,
+    FlowSchedule,
+    Schedule,
+    ddpm_cosine,
+    ddpm_linear,
+    rescale_zero_terminal_snr,
+)
 from diffkiln.trainer.maths.tables import Table, Tables
 from diffkiln.trainer.network.unet import build_unet
 
-SCHEDULES = [CosineSchedule(), CosineSchedule(1.0, 0.02), ddpm_linear(), ddpm_cosine()]
+WITHOUT_SIGNAL = rescale_zero_terminal_snr(ddpm_linear())
+SCHEDULES = [CosineSchedule(), CosineSchedule(1.0, 0.02), ddpm_linear(), WITHOUT_SIGNAL]
+SCHEDULES += [ddpm_cosine(), FlowSchedule(), EDMSchedule()]
 
 
 def denoiser(schedule: Schedule, **settings: Any) -> Denoiser:
     pixels = (0.45, 0.4, 0.3), (0.3, 0.25, 0.28)
-    return Denoiser(fitted(conditioned_network()), schedule, "velocity", *pixels, **settings)
+    prediction = "velocity"
+    if isinstance(schedule, EDMSchedule):
+        prediction, settings = "edm", {"conditioning": "c_noise", **settings}
+    return Denoiser(fitted(conditioned_network()), schedule, prediction, *pixels, **settings)
 
 
 def class_denoiser() -> Denoiser:
@@ -72,7 +85,7 @@ def test_the_error_is_the_samplers(steps: int) -> None:
     assert error == pytest.approx(float(np.mean(1e-3 * levels**2)), rel=1e-4)
 
 
-@pytest.mark.parametrize("schedule", [CosineSchedule(), ddpm_linear()])
+@pytest.mark.parametrize("schedule", [CosineSchedule(), WITHOUT_SIGNAL, FlowSchedule()])
 def test_gradients_are_those_of_finite_differences(schedule: Schedule) -> None:
     model, batch, table = denoiser(schedule), examples(2), random_table(4)
     learner = Learner(model, table, 10)

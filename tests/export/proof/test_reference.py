@@ -23,7 +23,7 @@ def reference(**settings: Any) -> ReferenceSampler:
     [
         ({"time_grid": "cubic"}, "time_grid=cubic"),
         ({"time_grid": "cubic", "schedule": DISCRETE}, "time_grid=cubic"),
-        ({"conditioning": "sigma"}, "conditioning=sigma"),
+        ({"conditioning": "beta"}, "conditioning=beta"),
         ({"prediction": "score"}, "prediction=score"),
         ({"solver": "euler"}, "solver=euler"),
         ({"schedule": {"name": "sigmoid"}}, "schedule=sigmoid"),

@@ -14,7 +14,13 @@ import pytest
 from diffkiln.export.proof.reference_noise import reference_noise, reference_words
 from diffkiln.runtime.bundle.manifest import check_manifest
 from diffkiln.runtime.errors import BundleError
-from diffkiln.trainer.config import CONDITIONINGS, PREDICTIONS, SCHEDULES, SOLVERS, TIME_GRIDS
+from diffkiln.trainer.config import (
+    ALL_PREDICTIONS,
+    ALL_SCHEDULES,
+    CONDITIONINGS,
+    SOLVERS,
+    TIME_GRIDS,
+)
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "bundle.md").read_text(encoding="utf-8")
@@ -40,7 +46,8 @@ def test_the_pages_golden_vectors_are_right() -> None:
 
 
 def test_the_page_names_every_choice_and_every_entry(manifest: dict[str, Any]) -> None:
-    for name in (*CONDITIONINGS, *PREDICTIONS, *SCHEDULES, *SOLVERS, *TIME_GRIDS, *manifest):
+    names = (*CONDITIONINGS, *ALL_PREDICTIONS, *ALL_SCHEDULES, *SOLVERS, *TIME_GRIDS, *manifest)
+    for name in names:
         assert f"`{name}`" in PAGE
 
 

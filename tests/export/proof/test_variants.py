@@ -224,7 +224,7 @@ def test_half_precision_that_is_too_coarse_says_so(tmp_path: Path) -> None:
         ({"eta": 0.5, "solver": "dpmpp_2m"}, "eta=0.5: dpmpp_2m draws no fresh noise"),
         ({"time_grid": "cubic"}, "time_grid=cubic: expected one of linear"),
         ({"conditioning": "timestep"}, "conditioning=timestep: the cosine schedule"),
-        ({"conditioning": "sigma"}, "conditioning=sigma: expected one of time"),
+        ({"conditioning": "beta"}, "conditioning=beta: expected one of time"),
         ({"precision": "int8"}, "precision=int8: expected one of float32, float16"),
         ({"graphs": ("sampler", "encode"), "eta": 1.0}, "graphs=encode: only deterministic DDIM"),
         ({"unroll_steps": 0}, "unroll_steps=0: expected a whole number from 1 to"),

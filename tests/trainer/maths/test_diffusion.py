@@ -119,5 +119,5 @@ def test_unknown_names_are_refused() -> None:
         split_prediction("score", normal(1), normal(2), RATES)
     with pytest.raises(InputError, match=message):
         Denoiser(tf.identity, CosineSchedule(), "score", *PIXELS)
-    with pytest.raises(InputError, match=r"^conditioning=sigma: expected one of time, timestep"):
-        Denoiser(tf.identity, CosineSchedule(), "noise", *PIXELS, conditioning="sigma")
+    with pytest.raises(InputError, match=r"^conditioning=beta: expected one of time, timestep"):
+        Denoiser(tf.identity, CosineSchedule(), "noise", *PIXELS, conditioning="beta")

@@ -10,7 +10,13 @@ from diffkiln.trainer.config import SOLVERS, TIME_GRIDS
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.sampling import Sampling
-from diffkiln.trainer.maths.schedules import CosineSchedule, Schedule, ddpm_cosine, ddpm_linear
+from diffkiln.trainer.maths.schedules import (
+    CosineSchedule,
+    Schedule,
+    ddpm_cosine,
+    ddpm_linear,
+    rescale_zero_terminal_snr,
+)
 
 SHAPE = (3, 4, 4, 1)
 
@@ -47,6 +53,16 @@ def test_a_network_that_knows_the_image_leads_to_it(
     last, _ = run(sampler, start.signal * image + start.noise * noise, 6)
     end = sampler.rates(total, total)
     np.testing.assert_allclose(last, end.signal * image + end.noise * noise, atol=1e-4)
+
+
+def test_without_signal_the_second_step_of_dpmpp_2m_is_of_first_order_too() -> None:
+    """h/(2·h_previous) is 0, for h_previous is infinite; so three steps are those of DDIM."""
+    schedule = rescale_zero_terminal_snr(ddpm_linear())
+    first, second = (
+        run(sampling(lambda x: tf.sin(x[0]), schedule, solver=solver), normal(3), 3)
+        for solver in SOLVERS
+    )
+    np.testing.assert_allclose(first, second, atol=1e-5)
 
 
 @pytest.mark.parametrize("schedule", [ddpm_linear(20), ddpm_cosine(20)])
@@ -106,6 +122,20 @@ def test_networks_receive_the_noise_level_as_their_conditioning(
     denoiser = Denoiser(network, ddpm_linear(), "noise", (0.5,), (0.25,), conditioning=conditioning)
     denoiser(normal(1), tf.fill([3], 0.25))
     np.testing.assert_allclose(conditions[0], [expected] * 3, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("first", "expected"), [(1, [1000, 1, 0]), (0, [999, 0, 0])])
+def test_timesteps_count_from_the_first(first: int, expected: list[float]) -> None:
+    seen: list[float] = []
+
+    def network(inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        seen.extend(np.asarray(inputs[1]))
+        return inputs[0]
+
+    settings = {"conditioning": "timestep", "first_timestep": first}
+    denoiser = Denoiser(network, ddpm_linear(), "noise", (0.5,), (0.25,), **settings)
+    denoiser(normal(1), tf.constant([1.0, 0.001, 0.0]))
+    assert seen == expected
 
 
 def test_timesteps_need_a_discrete_schedule() -> None:

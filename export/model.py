@@ -1,0 +1,91 @@
+"""What the network of an export was trained as."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..trainer.config import ALL_PREDICTIONS, ALL_SCHEDULES, CONDITIONINGS, MOST_CLASSES
+from ..trainer.errors import InputError, check_choice
+from .checks import check_list, is_whole
+
+if TYPE_CHECKING:
+    from ..trainer.maths.schedules import Schedule
+
+# What a network takes, in the order in which diffkiln speaks of it.
+ROLES = ("noisy", "condition", "labels")
+MOST_NAME_CHARACTERS = 100
+MAX_SIDE = 2048
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a network was trained as.
+
+    `pixel_mean` and `pixel_std` (one number, or one per channel, in units where pixels lie in [0,
+    1]) are what its images were normalised with. `schedule` is a schedule or the name of one, and a
+    `CosineSchedule()` if None. The network puts out the noise, velocity or image, or F of EDM's
+    preconditioning, by `prediction`. Its condition is, by `conditioning`, the `time` in [0, 1], the
+    `timestep` of a discrete schedule (1000·t of a flow), the `noise_variance` noise², the
+    `noise_rate`, `log_snr` = ln(signal²/noise²), `sigma` = noise/signal, or `c_noise` =
+    ln(sigma)/4. Timesteps count from `first_timestep`, which is 1, or 0 for a network that was
+    trained with 0 … T − 1. With `class_names`, of classes 0, 1, …, it takes labels too. Where names
+    and shapes do not say which input is which, `inputs` does: `noisy`, `condition` and `labels` in
+    the order of the network's. A network for images of any size needs the `image_size` to bake,
+    (height, width) or one number.
+
+    Raises InputError for an unknown choice, and for names that are not distinct lines of text.
+    """
+
+    pixel_mean: float | Sequence[float]
+    pixel_std: float | Sequence[float]
+    schedule: "Schedule | str | None" = None
+    prediction: str = "noise"
+    conditioning: str = "time"
+    class_names: Sequence[str] = ()
+    first_timestep: int = 1
+    inputs: Sequence[str] = ()
+    image_size: int | Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.schedule, str):
+            check_choice("schedule", self.schedule, ALL_SCHEDULES)
+        check_choice("prediction", self.prediction, ALL_PREDICTIONS)
+        check_choice("conditioning", self.conditioning, CONDITIONINGS)
+        for name, of_what in (("class_names", "names"), ("inputs", ", ".join(ROLES))):
+            check_list(name, getattr(self, name), of_what)
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        self._check_timestep()
+        self._check_names()
+        self._check_size()
+
+    def _check_timestep(self) -> None:
+        if not is_whole(self.first_timestep, 0, 1):
+            raise InputError(f"first_timestep={self.first_timestep}: expected 0 or 1")
+        if self.first_timestep == 0 and self.conditioning != "timestep":
+            raise InputError(
+                f"first_timestep=0: the network takes no timestep, but conditioning="
+                f"{self.conditioning}; leave it out, or choose conditioning=timestep"
+            )
+
+    def _check_names(self) -> None:
+        names, most = self.class_names, MOST_NAME_CHARACTERS
+        fits = all(
+            isinstance(name, str) and 0 < len(name.strip()) <= most and name.isprintable()
+            for name in names
+        )
+        if not fits or len(set(names)) != len(names) or len(names) > MOST_CLASSES:
+            raise InputError(
+                f"class_names: got {len(names)} names, expected at most {MOST_CLASSES} different "
+                f"ones, each of 1 to {most} characters on one line"
+            )
+
+    def _check_size(self) -> None:
+        if self.image_size is None:
+            return
+        sizes = self.image_size if isinstance(self.image_size, Sequence) else [self.image_size] * 2
+        if len(sizes) != 2 or not all(is_whole(size, 1, MAX_SIDE) for size in sizes):
+            raise InputError(
+                f"image_size={self.image_size!r}: expected the height and the width to bake, or "
+                f"one number for both, from 1 to {MAX_SIDE}"
+            )
+        object.__setattr__(self, "image_size", tuple(sizes))
