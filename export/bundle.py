@@ -205,7 +205,7 @@ def baked_signatures(network: keras.Model, model: Model, baking: Baking) -> Sign
         network,
         classes=len(model.class_names),
         inputs=model.inputs,
-        image_size=model.image_size,
+        image_size=model.size,
         whole_condition=model.conditioning == "timestep",
     )
     shape = own.shape

@@ -79,13 +79,18 @@ class Model:
                 f"ones, each of 1 to {most} characters on one line"
             )
 
+    @property
+    def size(self) -> Sequence[int] | None:
+        """Height and width of `image_size`."""
+        size = self.image_size
+        return size if isinstance(size, Sequence) or size is None else (size, size)
+
     def _check_size(self) -> None:
-        if self.image_size is None:
+        sizes = self.size
+        if sizes is None:
             return
-        sizes = self.image_size if isinstance(self.image_size, Sequence) else [self.image_size] * 2
         if len(sizes) != 2 or not all(is_whole(size, 1, MAX_SIDE) for size in sizes):
             raise InputError(
                 f"image_size={self.image_size!r}: expected the height and the width to bake, or "
                 f"one number for both, from 1 to {MAX_SIDE}"
             )
-        object.__setattr__(self, "image_size", tuple(sizes))

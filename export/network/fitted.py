@@ -35,7 +35,7 @@ class FittedNetwork:
 
     def __call__(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """The prediction, float32 [N, H, W, C]."""
-        given = dict(zip(ROLES, inputs, strict=False))
+        given: dict[str, tf.Tensor] = dict(zip(ROLES, inputs, strict=False))
         fitted = [
             self._fitted(role, given[role], spec)
             for role, spec in zip(self.roles, self.inputs, strict=True)

@@ -264,6 +264,41 @@ def test_an_operator_that_onnx_lacks_is_named_with_its_layer(
     assert not list(tmp_path.iterdir())
 
 
+def attending_network() -> keras.Model:
+    """Draws the same pictures everywhere, but DDIM cannot be taken back through its attention."""
+    noisy, level = keras.Input((8, 8, 3)), keras.Input((1, 1, 1))
+    x = keras.layers.Conv2D(16, 3, padding="same", activation="swish")(noisy)
+    x = x + keras.layers.Conv2D(16, 1)(level)
+    for _ in range(2):
+        tokens = keras.layers.Reshape((64, 16))(x)
+        query, key, value = (keras.layers.Dense(16)(tokens) for _ in range(3))
+        shares = keras.ops.softmax(keras.ops.matmul(query, keras.ops.transpose(key, (0, 2, 1))))
+        x = x + keras.layers.Reshape((8, 8, 16))(keras.ops.matmul(shares, value))
+        x = keras.layers.Conv2D(16, 3, padding="same", activation="swish")(x)
+    network = keras.Model([noisy, level], keras.layers.Conv2D(3, 1)(x))
+    rng = np.random.default_rng(0)
+    for weight in network.weights:
+        wide = len(weight.shape) > 1
+        size = 1.45 / np.sqrt(np.prod(weight.shape[:-1])) if wide else 0.2
+        weight.assign(rng.normal(0, size, weight.shape))
+    return network
+
+
+def test_encode_is_in_the_saved_model_only_where_it_holds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = attending_network()
+    settings: Any = {"pixel_mean": 0.5, "pixel_std": 0.5, "prediction": "image"}
+    settings["conditioning"] = "noise_rate"
+    certificate = export_bundle(network, tmp_path / "b", graphs=("sampler",), **settings)
+    assert "The SavedModel has no encode" in caplog.text
+    assert "saved_model from_noise" in certificate.to_reference
+    assert "saved_model encode" not in certificate.to_reference
+    with pytest.raises(InputError, match=r"parity: encode.onnx .* differ"):
+        export_bundle(network, tmp_path / "c", graphs=("sampler", "encode"), **settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
 def test_dropout_does_not_reach_the_graph() -> None:
     noisy, time = inputs()
     hidden = keras.layers.Dropout(0.5)(keras.layers.Conv2D(16, 3, padding="same")(noisy))

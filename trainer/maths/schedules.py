@@ -22,6 +22,23 @@ from .continuous import CosineSchedule, EDMSchedule, FlowSchedule
 from .rates import Rates
 from .time_grids import grid_named
 
+__all__ = [
+    "ARRAY",
+    "CosineSchedule",
+    "DiscreteSchedule",
+    "EDMSchedule",
+    "FlowSchedule",
+    "Rates",
+    "Schedule",
+    "as_schedule",
+    "ddpm_cosine",
+    "ddpm_linear",
+    "make_schedule",
+    "rescale_zero_terminal_snr",
+    "schedule_from_alphas_cumprod",
+    "schedule_from_betas",
+]
+
 # The name of a schedule that is an array of numbers.
 ARRAY = "alphas_cumprod"
 

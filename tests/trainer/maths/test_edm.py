@@ -41,7 +41,7 @@ def test_the_network_sees_and_is_told_what_it_was_trained_with() -> None:
     seen: list[Any] = []
     image, time = 0.6 * tf.random.stateless_normal([1, 64, 64, 1], (0, 0)), tf.constant([0.4])
     signal, noise = SCHEDULE.rates(time)
-    noisy = signal * image + noise * tf.random.stateless_normal(image.shape, (1, 0))
+    noisy = signal * image + noise * tf.random.stateless_normal([1, 64, 64, 1], (1, 0))
     denoiser(lambda inputs: seen.extend(inputs) or inputs[0])(noisy, time)
     # 4,096 numbers.
     assert np.std(seen[0]) == pytest.approx(1, abs=0.05)

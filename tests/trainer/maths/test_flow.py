@@ -88,13 +88,13 @@ def test_the_same_step_in_rates_whose_squares_sum_to_one() -> None:
     t, s = (Rates(tf.cos(angle), tf.sin(angle)) for angle in (tf.constant(1.2), tf.constant(0.7)))
     at = Stage(t, t, s, tf.constant(False), tf.constant(False))
     estimate = Estimate(normal(0), normal(1), normal(2))
-    steps = [
+    one, other = [
         ddim.update(
             at, estimate, {}, eta=0.8, fresh_noise=normal(3), variance_preserving=preserving
         )[0]
         for preserving in (True, False)
     ]
-    np.testing.assert_allclose(*steps, atol=1e-5)
+    np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 @pytest.mark.parametrize(
