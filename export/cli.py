@@ -164,7 +164,7 @@ def _learning() -> Learning | None:
 def _model() -> Model:
     """What the flags say of --network, without its schedule."""
     mean, std = (_numbers(name, require_flag(FLAGS, name)) for name in ("pixel_mean", "pixel_std"))
-    names = () if FLAGS.class_names is None else _lines(Path(FLAGS.class_names))
+    names = () if FLAGS.class_names is None else read_names(Path(FLAGS.class_names))
     size = FLAGS.image_size and _numbers("image_size", FLAGS.image_size, int, "whole numbers")
     return Model(
         mean,
@@ -215,7 +215,8 @@ def _numbers(
         ) from error
 
 
-def _lines(file: Path) -> tuple[str, ...]:
+def read_names(file: Path) -> tuple[str, ...]:
+    """The names of classes in a text file; InputError for one that cannot be read."""
     try:
         lines = file.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:

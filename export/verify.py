@@ -47,8 +47,9 @@ def _denoiser(bundle: Path) -> Network:
     def image(
         noisy: np.ndarray, time: np.ndarray, told: np.ndarray, *more: ReferenceConditioning
     ) -> np.ndarray:
-        inputs: dict[str, Any] = {"noisy": noisy, "time": time}
-        inputs |= {"network_time": told} if "network_time" in names else {}
+        two = "network_time" in names
+        times = {"time": time, "network_time": told} if two else {"time": told}
+        inputs: dict[str, Any] = {"noisy": noisy, **times}
         for conditioning in more:
             inputs |= {"labels": conditioning.labels, "guidance": np.float32(conditioning.guidance)}
         return denoise(**{name: tf.constant(x) for name, x in inputs.items()})["image"].numpy()

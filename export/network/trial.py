@@ -21,6 +21,7 @@ _IMAGES = 3
 _STEPS = 20
 # Classes whose rows are compared with that of no class: at both ends, and between.
 _MOST_CLASSES = 32
+_MOST_ROWS = 100_000
 
 Denoise = Callable[..., np.ndarray]
 
@@ -119,13 +120,38 @@ def _require_no_class(denoise: Denoise, noise: np.ndarray, classes: int) -> None
     if _apart(np.stack(by_class), np.stack([without] * len(some))) == 0:
         _LOG.warning("network: labels change nothing in its prediction")
         return
-    for label, image in zip(some, by_class, strict=True):
+    last = _last_label(denoise, noise, classes)
+    # Row `classes` is a usual place for none; one further back is somebody's class.
+    known = [*zip(some, by_class, strict=True)]
+    known += [(last, denoise(noise, 0.5, np.array([last])))] if last > classes else []
+    for label, image in known:
         if _apart(image, without) == 0:
             raise InputError(
                 f"network: takes the label -1, no class, for class {label}, so that guidance would "
                 f"lead away from it; give its table a row more, for none: {classes + 1} rows, and "
                 "labels + 1 as the row"
             )
+
+
+def _last_label(denoise: Denoise, noise: np.ndarray, classes: int) -> int:
+    """The greatest label that a table of classes takes; `classes` - 1 if it takes any."""
+
+    def takes(label: int) -> bool:
+        try:
+            denoise(noise, 0.5, np.array([label]))
+        except Exception:  # of the table, which ends before
+            return False
+        return True
+
+    low, high = classes - 1, classes
+    while takes(high):
+        if high > _MOST_ROWS:
+            return classes - 1
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if takes(middle) else (low, middle)
+    return low
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .reference_network import NetworkReference, noise_between
 from .reference_noise import Array, reference_noise
-from .reference_schedules import FlowReference, Reference, reference_schedule, unknown
+from .reference_schedules import FlowReference, Reference, float32_time, reference_schedule, unknown
 from .reference_tables import images_by_table, reference_steps
 
 Network = Callable[..., Array]
@@ -94,6 +94,7 @@ class ReferenceSampler:
     time_grid: str = "linear"
     class_conditioning: ReferenceConditioning | None = None
     tables: Mapping[str, Any] | None = None
+    float32_times: bool = False
     first_timestep: int = 1
     dynamic_threshold: float | None = None
 
@@ -196,7 +197,8 @@ class ReferenceSampler:
         x, levels = np.asarray(noise, np.float64), self._schedule.levels(self.time_grid, steps)
         earlier: Array | None = None
         for k in range(steps):
-            image, epsilon = self.denoise(x, levels[k], hold)
+            told = float32_time(self.time_grid, k, steps) if self.float32_times else None
+            image, epsilon = self.denoise(x, levels[k], hold, told)
             yield image
             if self.solver == "ddim":
                 x = self._ddim(image, epsilon, levels, k, seeds)

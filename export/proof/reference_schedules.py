@@ -124,6 +124,19 @@ class EDMReference:
 Reference = CosineReference | DiscreteReference | FlowReference | EDMReference
 
 
+def float32_time(time_grid: str, step: int, steps: int) -> float | None:
+    """t_k of a continuous grid as float32 rounds it, None where that is not known.
+
+    It may be another float32 than the nearest to t_k, and on the other side of a jump.
+    """
+    last = steps - 1 if time_grid == "linspace" else steps
+    left = np.float32(1) - np.float32(step) / np.float32(max(last, 1))
+    left = max(left, np.float32(0))
+    return {"linear": float(left), "linspace": float(left), "quadratic": float(left * left)}.get(
+        time_grid
+    )
+
+
 def reference_schedule(description: Mapping[str, Any]) -> Reference:
     """The schedule that a manifest describes; InputError for an unknown one."""
     name = description["name"]

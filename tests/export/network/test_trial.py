@@ -42,14 +42,17 @@ def embedded(rows: int) -> keras.Model:
     return keras.Model([noisy, step], layers.Conv2D(3, 1)(noisy) + row)
 
 
-@pytest.mark.parametrize(("rows", "shift"), [(5, 1), (5, 0)])
+@pytest.mark.parametrize(("rows", "shift"), [(5, 1), (5, 0), (9, 1)])
 def test_a_row_for_no_class_may_be_the_first_or_the_last(rows: int, shift: int) -> None:
     tried(labelled(rows, shift), class_names=NAMES)
 
 
-def test_no_class_must_not_be_a_class() -> None:
-    with pytest.raises(InputError, match=r"takes the label -1, no class, for class 3, .* 5 rows"):
-        tried(labelled(4), class_names=NAMES)
+@pytest.mark.parametrize(("rows", "label"), [(4, 3), (6, 5), (1000, 999)])
+def test_no_class_must_not_be_a_class(rows: int, label: int) -> None:
+    """Not even one that has no name, of a network that knows more."""
+    named = rf"takes the label -1, no class, for class {label}, .* 5 rows"
+    with pytest.raises(InputError, match=named):
+        tried(labelled(rows), class_names=NAMES)
 
 
 def test_a_table_with_too_few_classes() -> None:

@@ -74,6 +74,17 @@ def test_an_embedding_of_integer_timesteps() -> None:
     np.testing.assert_allclose(noise, saved["noise"], atol=1e-5)
 
 
+def test_a_network_may_jump_between_times(tmp_path: Path) -> None:
+    noisy, time = keras.Input((4, 4, 3)), keras.Input((1,))
+    tenth = keras.ops.cast(time * 10, "int32")
+    row = layers.Reshape((1, 1, 8))(layers.Embedding(11, 8)(tenth))
+    x = layers.Conv2D(8, 3, padding="same")(noisy) + row
+    network = with_random_weights(keras.Model([noisy, time], layers.Conv2D(3, 1)(x)))
+    settings = {**PIXELS, "prediction": "velocity", "graphs": ("sampler",), "saved_model": False}
+    certificate = export_bundle(network, tmp_path / "b", **settings)
+    assert certificate.to_reference["sampler.onnx"].largest <= 1 / 255
+
+
 @pytest.fixture(scope="module")
 def graphs() -> dict[str, onnx.ModelProto]:
     exporter = small_exporter(prediction="velocity")
