@@ -1,5 +1,7 @@
 """What tf2onnx converts in a way that onnxruntime does not take, or not as TensorFlow means it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import helper
@@ -13,6 +15,35 @@ def correct(model: onnx.ModelProto) -> None:
     for node in nodes_of(model.graph):
         if node.op_type == "ConvTranspose":
             _without_negative_pads(model.graph, node)
+    if padded := [node for node in nodes_of(model.graph) if _says_same(node)]:
+        values = inferred(model.graph, data_prop=True)
+        for node in padded:
+            _write_pads(model.graph, node, sizes_of(values[node.input[0]]))
+
+
+def _says_same(node: onnx.NodeProto) -> bool:
+    return any(each.name == "auto_pad" and each.s.startswith(b"SAME") for each in node.attribute)
+
+
+def _write_pads(graph: onnx.GraphProto, node: onnx.NodeProto, shape: Sequence[int | None]) -> None:
+    """Write the margins of a window as numbers, where tf2onnx did not know the size of the image.
+
+    ⌈size / stride⌉ windows, of which the margin at the end is the greater one. A window over an
+    image of a free size stays as it is.
+    """
+    settings = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    kernel = settings.get("kernel_shape") or constants_of(graph)[node.input[1]].shape[2:]
+    pairs = []
+    for axis, size in enumerate(shape[2:]):
+        if size is None:
+            return
+        stride = settings.get("strides", [1] * len(kernel))[axis]
+        extent = (kernel[axis] - 1) * settings.get("dilations", [1] * len(kernel))[axis] + 1
+        missing = max((-(-size // stride) - 1) * stride + extent - size, 0)
+        pairs.append((missing // 2, missing - missing // 2))
+    settings |= {"auto_pad": "NOTSET", "pads": [pair[end] for end in (0, 1) for pair in pairs]}
+    del node.attribute[:]
+    node.attribute.extend(helper.make_attribute(*item) for item in sorted(settings.items()))
 
 
 def _correct_resizes(model: onnx.ModelProto) -> None:

@@ -45,8 +45,9 @@ class FittedNetwork:
         prediction: Any = tf.cast(outputs[self.output], tf.float32)
         if self.channels_first:
             prediction = tf.transpose(prediction, [0, 2, 3, 1])
-        # Twice as many channels are the prediction and a learned variance.
-        return prediction[..., : self.shape[-1]]
+        if prediction.shape[-1] == self.shape[-1]:
+            return prediction
+        return prediction[..., : self.shape[-1]]  # without a learned variance
 
     @property
     def takes_whole_condition(self) -> bool:

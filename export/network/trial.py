@@ -92,11 +92,6 @@ def _require_finite(sampling: Sampling, denoise: Denoise, noise: np.ndarray) -> 
 
 def _require_alone_as_together(denoise: Denoise, noise: np.ndarray) -> None:
     together = denoise(noise, 0.5)
-    if _apart(denoise(noise, 0.5), together) > 0:
-        raise InputError(
-            "network: gives another prediction each time it is called with the same inputs; "
-            "expected a network without a state or random numbers of its own"
-        )
     alone = np.concatenate([denoise(noise[place : place + 1], 0.5) for place in range(len(noise))])
     if (apart := _apart(alone, together)) > _SAME:
         raise InputError(

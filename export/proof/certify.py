@@ -270,8 +270,8 @@ def _warn_of_saturation(drawn: np.ndarray) -> None:
 
 def _require_parity(certificate: Certificate, precision: str) -> None:
     remedy = (
-        "Causes are weights that are not finite, a network that depends on more than its inputs, "
-        "or one that computes with fewer digits than float32 has"
+        "Either the network magnifies the last digits of float32, or one of its layers means "
+        "something else in ONNX: try it with parts left out"
     )
     if precision == "float16":
         remedy = "Half precision is too coarse for it: export with precision=float32"

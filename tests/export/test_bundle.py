@@ -132,7 +132,7 @@ class Restless(keras.layers.Layer):
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (Counting, r"^network: gives another prediction each time it is called with the same"),
+        (Counting, r"^parity: .* differ by up to .* means something else in ONNX"),
         (Restless, r"^network: its layer restless.* RandomNormal, which the runtime does not take"),
     ],
 )
@@ -279,7 +279,7 @@ def attending_network() -> keras.Model:
     rng = np.random.default_rng(0)
     for weight in network.weights:
         wide = len(weight.shape) > 1
-        size = 1.45 / np.sqrt(np.prod(weight.shape[:-1])) if wide else 0.2
+        size = 1.3 / np.sqrt(np.prod(weight.shape[:-1])) if wide else 0.2
         weight.assign(rng.normal(0, size, weight.shape))
     return network
 

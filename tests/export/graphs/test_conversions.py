@@ -44,6 +44,20 @@ def require_alike(
         np.testing.assert_allclose(received, expected, rtol=0, atol=tolerance * size)
 
 
+@pytest.mark.parametrize(
+    "window",
+    [
+        layers.Conv2D(4, 3, padding="same", dilation_rate=2),
+        layers.Conv2D(4, 4, strides=3, padding="same"),
+        layers.DepthwiseConv2D(3, strides=2, padding="same"),
+        layers.MaxPooling2D(3, strides=2, padding="same"),
+        layers.AveragePooling2D(3, strides=2, padding="same"),
+    ],
+)
+def test_windows_over_images_whose_size_tf2onnx_forgets(window: Function) -> None:
+    require_alike(lambda x: window(tf.image.resize(x, (15, 20))))
+
+
 @pytest.mark.parametrize("size", [(5, 7), (16, 24), (13, 19), (3, 30)])
 @pytest.mark.parametrize(
     "method",

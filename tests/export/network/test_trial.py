@@ -72,7 +72,6 @@ def test_labels_without_effect_are_only_said(caplog: pytest.LogCaptureFixture) -
     "change",
     [
         lambda x: x - ops.mean(x, axis=0, keepdims=True),
-        lambda x: ops.roll(x, 1, axis=0),
         lambda x: x / ops.max(ops.abs(x)),
         lambda x: ops.cumsum(x, axis=0),
     ],

@@ -118,7 +118,7 @@ LAYERS: dict[str, list[Layer]] = {
 # The operators that tf2onnx writes for them, at least.
 WALKED = {
     "convolutions": "Conv ConvTranspose Reshape Squeeze Transpose Unsqueeze",
-    "products": "Cast Concat Einsum Gather MatMul Mul Reshape Shape Softmax Squeeze Transpose",
+    "products": "MatMul Mul Reshape Softmax Squeeze Transpose",
     "normalisations": "Conv InstanceNormalization Mul Reciprocal ReduceMean ReduceSum Sqrt Sub",
     "activations": "Clip Elu Erf Exp LeakyRelu LogSoftmax Max Min Neg Relu Selu Sigmoid Softmax "
     "Softplus Softsign Split Sqrt Tanh",
