@@ -70,6 +70,16 @@ def _constant_and_other(node: Any, kind: str) -> tuple[np.ndarray | None, Any]:
     )
 
 
+def _one_hot(site: Site) -> None:
+    """A row of zeros for a number below 0, such as −1 for no class, where ONNX counts back."""
+    depth, shape = site.constant(1), site.shape()
+    if depth is None or shape is None or site.attribute("axis", -1) not in (-1, len(shape)):
+        return
+    places = np.arange(int(depth), dtype=site.dtype())
+    equal = site.make("Equal", site.make("Unsqueeze", site.inputs[0], _LAST), places)
+    site.finish("Where", equal, *site.inputs[2:])
+
+
 def _floor_mod(site: Site) -> None:
     """The remainder of whole numbers with the sign of the divisor; tf2onnx keeps the other sign."""
     if _is_whole(site):
@@ -140,6 +150,7 @@ RULES: dict[str, Rule] = {
     "FloorDiv": _floor_div,
     "FloorMod": _floor_mod,
     "LowerBound": partial(_search, "Less"),
+    "OneHot": _one_hot,
     **dict.fromkeys(("Select", "SelectV2"), _select),
     **{kind: partial(_no_nan, kind) for kind in ("MulNoNan", "Xlog1py", "Xlogy")},
     "UpperBound": partial(_search, "LessOrEqual"),

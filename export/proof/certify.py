@@ -6,7 +6,6 @@ there a bundle, and its manifest holds the certificate.
 """
 
 import contextlib
-import itertools
 import json
 import logging
 import math
@@ -20,13 +19,11 @@ import onnx
 
 from ...trainer.errors import InputError
 from ..graphs.cuda_check import CudaCheck, check_cuda
-from .forms import Form, onnx_forms, saved_model_forms
+from .comparison import ONNX, SAVED_MODEL, SEEDS, Differences, compare
+from .forms import onnx_forms, saved_model_forms
 from .reference import ReferenceSampler
-from .truth import Truth
 
 TO_REFERENCE = " to float64 reference"
-ONNX, SAVED_MODEL = "sampler.onnx", "saved_model serving_default"
-SEEDS = (0, 12345, 2**32 + 7)
 STEPS = (1, 20)
 VERIFY_STEPS = (1, 2, 20, 50)
 BATCHES = (1, 5)
@@ -42,9 +39,6 @@ HALF_PRECISION_MEAN = 1 / 255
 MOST_SATURATED = 0.5
 
 _LOG = logging.getLogger("diffkiln.export")
-
-# Absolute differences of the pixels of each case.
-Differences = list[np.ndarray]
 
 
 class ParityError(InputError):
@@ -150,7 +144,7 @@ def _certify(
     forms = list(onnx_forms(bundle, graphs, description))
     if (bundle / "saved_model").is_dir():
         forms += saved_model_forms(bundle, description)
-    comparison = _compared(forms, description, reference, batches, steps)
+    comparison = compare(forms, description, reference, batches, steps)
     pixels = description["image"]["height"] * description["image"]["width"]
     # Noise is drawn once, before the steps.
     files = {name: bundle / f"{name}.onnx" for name in graphs if name != "noise"}
@@ -188,55 +182,6 @@ def tolerances(reference: ReferenceSampler, description: Mapping[str, Any]) -> t
     largest = levels if description["image"]["dtype"] == "uint8" else max(FLOAT_TOLERANCE, apart)
     largest = min(largest, WIDEST_TOLERANCE)
     return largest, largest
-
-
-@dataclass
-class Comparison:
-    """What was drawn, and how far apart it is: by form, and of ONNX from the SavedModel.
-
-    `to_alone` compares the first picture of a batch with the same seed alone. `drawn` are the
-    pixels of the last case.
-    """
-
-    to_reference: dict[str, Differences]
-    to_alone: dict[str, Differences]
-    to_each_other: Differences
-    drawn: np.ndarray
-
-
-def _compared(
-    forms: Sequence[Form],
-    description: Mapping[str, Any],
-    reference: ReferenceSampler,
-    batches: Sequence[int],
-    all_steps: Sequence[int],
-) -> Comparison:
-    compared = Comparison({form.name: [] for form in forms}, {}, [], np.empty(0))
-    num_classes = len(description["model"].get("class_names", []))
-    alone: dict[tuple[str, int, int], np.ndarray] = {}
-    for batch, first, steps in itertools.product(batches, SEEDS, all_steps):
-        seeds = np.arange(first, first + batch, dtype=np.int64)
-        truth = Truth(reference, seeds, steps, description["image"], num_classes)
-        pixels = {}
-        for form in (form for form in forms if _runs(form, seeds, steps, max(batches))):
-            pixels[form.name] = drawn = truth.pixels(form.graph, form.run(truth.tensors))
-            expected = truth.pixels(form.graph, truth.result(form.graph))
-            compared.to_reference[form.name].append(np.abs(drawn - expected))
-            if form.graph == "sampler":
-                own = alone.setdefault((form.name, first, steps), drawn)
-                apart = np.abs(drawn[: len(own)] - own)
-                compared.to_alone.setdefault(form.name, []).append(apart)
-        if ONNX in pixels and SAVED_MODEL in pixels:
-            compared.to_each_other.append(np.abs(pixels[ONNX] - pixels[SAVED_MODEL]))
-        compared.drawn = pixels.get(ONNX, compared.drawn)
-    return compared
-
-
-def _runs(form: Form, seeds: np.ndarray, steps: int, largest_batch: int) -> bool:
-    if form.steps not in (None, steps) or form.batch not in (None, len(seeds)):
-        return False
-    first = seeds[0] == SEEDS[0] and len(seeds) == (form.batch or largest_batch)
-    return form.graph == "sampler" or bool(first)
 
 
 def _difference(differences: Differences) -> Difference:

@@ -264,6 +264,16 @@ def test_an_operator_that_onnx_lacks_is_named_with_its_layer(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_network_for_so_many_images_alone_is_refused(tmp_path: Path) -> None:
+    noisy, time = keras.Input(batch_shape=(4, 8, 8, 3)), keras.Input(batch_shape=(4,))
+    flat = keras.ops.reshape(keras.layers.Conv2D(3, 1)(noisy), (4, 192))
+    network = keras.Model([noisy, time], keras.ops.reshape(flat, (4, 8, 8, 3)))
+    settings: Any = {**PIXELS, "graphs": ("sampler",), "saved_model": False}
+    with pytest.raises(InputError, match=r"on 1 images .* expected a network for any number of"):
+        export_bundle(network, tmp_path / "b", **settings)
+    assert not list(tmp_path.iterdir())
+
+
 def attending_network() -> keras.Model:
     """Draws the same pictures everywhere, but DDIM cannot be taken back through its attention."""
     noisy, level = keras.Input((8, 8, 3)), keras.Input((1, 1, 1))

@@ -211,6 +211,12 @@ def test_lookup_of_floats() -> None:
     require_alike(lambda x: table.lookup(whole(x)))
 
 
+def test_a_number_below_zero_is_in_no_row() -> None:
+    signs = {"x": np.array([[-1.0, 0.0, 2.0]], np.float32)}
+    (rows,) = converted(lambda x: ops.one_hot(ops.cast(x, "int32"), 3), (3,)).run(None, signs)
+    np.testing.assert_array_equal(rows, [[[0, 0, 0], [1, 0, 0], [0, 0, 1]]])
+
+
 @pytest.mark.parametrize("mode", ["one_hot", "multi_hot", "count"])
 def test_categories(mode: str) -> None:
     bins = layers.Discretization(bin_boundaries=[-0.5, 0.0, 0.5], output_mode=mode)

@@ -124,7 +124,7 @@ WALKED = {
     "Softplus Softsign Split Sqrt Tanh",
     "sizes": "AveragePool DepthToSpace MaxPool Pad ReduceMax ReduceMean Resize Slice SpaceToDepth",
     "shapes": "ArgMax Cast Concat ConstantOfShape CumSum Expand Gather Greater Less Max Mod "
-    "Mul Neg Not OneHot ReduceSum Reshape ReverseSequence Shape Slice Split Squeeze Tile Unsqueeze",
+    "Mul Neg Not ReduceSum Reshape ReverseSequence Shape Slice Split Squeeze Tile Unsqueeze",
 }
 
 
