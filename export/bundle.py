@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-import keras
 import numpy as np
 import onnx
 import tensorflow as tf
@@ -24,16 +23,14 @@ from ..trainer.maths.tables import Tables
 from .baking.signatures import Signatures
 from .checks import check_json
 from .graphs.assemble import OnnxExporter
-from .graphs.conversion import convert
+from .graphs.conversion import convert, converted
 from .graphs.half_precision import half_precision, require_finite
 from .learning.file import TableFile, read_tables, subject_of
 from .learning.learn import learn_tables
 from .learning.teacher import Subject
 from .manifest import essentials, write_manifest
 from .model import Model
-from .network.fitted import fitted
-from .network.given import model_of
-from .network.precision import in_float32
+from .network.kinds import Network, baking_of, computing, fit, network_of
 from .network.trial import try_out
 from .options import Baking, Learning, Settings, settings_as_objects
 from .proof.certify import Certificate, ParityError, certify
@@ -96,13 +93,14 @@ def write_bundle(
     bundle = Path(bundle).resolve()
     check_bundle_path(bundle, overwrite=overwrite)
     check_json("training", training)
-    network = model_of(network, classes=bool(model.class_names))
-    with in_float32(network):
+    network = network_of(network, classes=bool(model.class_names))
+    baking = baking_of(network, baking, learning)
+    with computing(network):
         return _write(network, bundle, model, baking, learning, training)
 
 
 def _write(
-    network: keras.Model,
+    network: Network,
     bundle: Path,
     model: Model,
     baking: Baking,
@@ -162,7 +160,7 @@ def _certified(
 
 
 def tables_of(
-    network: keras.Model,
+    network: Network,
     signatures: Signatures,
     baking: Baking,
     learning: Learning | None,
@@ -192,7 +190,7 @@ def tables_of(
     return tables
 
 
-def baked_signatures(network: keras.Model, model: Model, baking: Baking) -> Signatures:
+def baked_signatures(network: Network, model: Model, baking: Baking) -> Signatures:
     """The functions of a bundle; InputError for a network or settings that do not fit the model."""
     if baking.default_guidance is not None and not model.class_names:
         raise InputError(
@@ -201,13 +199,7 @@ def baked_signatures(network: keras.Model, model: Model, baking: Baking) -> Sign
         )
     schedule = as_schedule(model.schedule)
     baking.check_steps(schedule.max_steps)
-    own = fitted(
-        network,
-        classes=len(model.class_names),
-        inputs=model.inputs,
-        image_size=model.size,
-        whole_condition=model.conditioning == "timestep",
-    )
+    own = fit(network, model)
     shape = own.shape
     denoiser = Denoiser(
         own,
@@ -227,7 +219,8 @@ def baked_signatures(network: keras.Model, model: Model, baking: Baking) -> Sign
 
 def graph_exporter(signatures: Signatures, baking: Baking) -> OnnxExporter:
     """The exporter that turns the functions of a bundle into ONNX graphs."""
-    graph = convert(signatures.network)
+    own: Any = signatures.sampling.denoiser.network
+    graph = convert(signatures.network) if own.graph is None else converted(own.graph)
     if baking.precision == "float16":
         graph = half_precision(graph)
     return OnnxExporter(signatures, graph, baking.unroll_steps, baking.batch_size)
@@ -267,7 +260,7 @@ def _write_graphs(
 
 
 def _write_saved_model(
-    signatures: Signatures, network: keras.Model, folder: Path, left_out: Sequence[str]
+    signatures: Signatures, network: Network, folder: Path, left_out: Sequence[str]
 ) -> None:
     """Write `serving_default` (the sampler), `denoise` and the other loops by their names."""
     shutil.rmtree(folder, ignore_errors=True)

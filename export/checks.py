@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from numbers import Integral, Real
 from os import PathLike
+from pathlib import Path
 from types import NoneType
 from typing import Any
 
@@ -45,3 +46,39 @@ def check_json(name: str, values: Any) -> None:
 def is_whole(value: object, least: int, most: int) -> bool:
     """Whether a value is a whole number in this range; a bool is none."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_onnx(path: PathLike[str] | str) -> bool:
+    """Whether a path is that of an .onnx file, by its name."""
+    return Path(path).suffix.lower() == ".onnx"
+
+
+def check_network_path(network: Path) -> None:
+    """Raise InputError unless a network can be in this file."""
+    if network.is_dir():
+        kind = "a SavedModel" if (network / "saved_model.pb").is_file() else "a folder"
+        raise InputError(
+            f"network={network}: is {kind}; expected the .keras file that model.save wrote, or an "
+            ".onnx file"
+        )
+    if not network.is_file():
+        raise InputError(
+            f"network={network}: no such file; expected one that model.save wrote, or an .onnx file"
+        )
+
+
+def read_names(file: Path) -> tuple[str, ...]:
+    """The names of classes in a text file; InputError for one that cannot be read."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"--class_names={file}: cannot be read ({error}); expected a text file in UTF-8 with "
+            "the name of each class on a line"
+        ) from error
+    if blank := [place for place, line in enumerate(lines, 1) if not line.strip()]:
+        raise InputError(
+            f"--class_names={file}: line {blank[0]} is blank; expected a name on each line, that "
+            "of class 0 on the first"
+        )
+    return tuple(line.strip() for line in lines)

@@ -1,6 +1,7 @@
 """Checks a bundle that exists: its manifest, its files, and the parity of what is in them."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +16,55 @@ from ..runtime.errors import BundleError
 from ..trainer.errors import InputError
 from ..trainer.maths.tables import Tables
 from .manifest import describe_file
+from .network.onnx_file import read_onnx
+from .network.onnx_fitting import fitted_onnx
 from .proof.certify import VERIFY_STEPS, Certificate, certify
-from .proof.reference import Network, ReferenceConditioning, reference_of
+from .proof.reference import Network, ReferenceConditioning, guided, reference_of
 
 
-def verify_bundle(bundle: Path | str) -> Certificate:
+def verify_bundle(
+    bundle: Path | str, network: Path | None = None, inputs: Sequence[str] = ()
+) -> Certificate:
     """Run all that a bundle holds against the float64 reference, as at export but on more steps.
 
-    The reference drives the network inside the SavedModel's `denoise`. Raises InputError where the
+    The reference drives the network inside the SavedModel's `denoise`, or the .onnx file `network`
+    that the bundle was made from, with the `inputs` in this order. Raises InputError where the
     bundle is damaged, its manifest breaks the schema, or the parity is worse than the tolerance.
     """
     bundle = Path(bundle)
     graphs = open_all(bundle)
-    if not (bundle / "saved_model").is_dir():
+    if network is None and not (bundle / "saved_model").is_dir():
         raise InputError(
             f"bundle={bundle}: holds no saved_model, whose network the reference would drive; "
-            "expected a bundle exported with it"
+            "expected a bundle exported with it, or the .onnx file that it was made from as network"
         )
     description = json.loads((bundle / MANIFEST).read_bytes())
     if tables := description["sampler"].get("tables"):
         Tables.from_json(tables)  # refuses numbers that make no sampler
-    reference = reference_of(description, _denoiser(bundle), denoises=True)
+    if network is None:
+        reference = reference_of(description, _denoiser(bundle), denoises=True)
+    else:
+        reference = reference_of(description, _of_file(network, description, inputs))
     return certify(bundle, graphs, description, reference, steps=VERIFY_STEPS)
+
+
+def _of_file(path: Path, description: Mapping[str, Any], inputs: Sequence[str]) -> Network:
+    """The network of an .onnx file as the reference calls it."""
+    image, model = description["image"], description["model"]
+    names = model.get("class_names", [])
+    network = fitted_onnx(
+        read_onnx(path),
+        classes=len(names),
+        inputs=inputs,
+        image_size=(image["height"], image["width"]),
+        whole_condition=model["conditioning"] == "timestep",
+    )
+    if network.shape[-1] != image["channels"]:
+        raise InputError(
+            f"network={path}: is for {network.shape[-1]} channels, expected the network of the "
+            f"bundle, for {image['channels']}"
+        )
+    return guided(network.predict) if names else network.predict
 
 
 def _denoiser(bundle: Path) -> Network:

@@ -59,13 +59,13 @@ def convert(function: Any) -> onnx.ModelProto:
     Raises InputError, which names the layer, for what ONNX lacks or the runtime would refuse.
     """
     try:
-        return _converted(function, settle=False)
+        return converted(translated(function))
     except InputError:
-        return _converted(function, settle=True)
+        return converted(translated(function, settle=True))
 
 
-def _converted(function: Any, *, settle: bool) -> onnx.ModelProto:
-    model = translated(function, settle=settle)
+def converted(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A flat graph of opset 18 after all steps from the second on; InputError as `convert`."""
     require_standard_operators(model)
     with_single_precision(model)
     model = tidied(model)

@@ -6,10 +6,13 @@ _MOST_CHARACTERS = 240
 
 
 def cause(error: Exception) -> str:
-    """Why Keras or TensorFlow raised an error, without what they wrap around it."""
+    """Why Keras, TensorFlow or onnxruntime raised an error, without what they wrap around it."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     text = text.rpartition("Exception encountered: ")[2]
+    text = text.rpartition("Status Message: ")[2]  # of onnxruntime
     text = re.sub(r"^\s*Exception encountered when calling [^\n]*\n", "", text)
-    text = re.split(r"\n\s*Arguments received|\[Op:|Full object config|config=\{", text)[0]
+    text = re.split(
+        r"\n\s*Arguments received|\nTraceback |\[Op:|Full object config|config=\{", text
+    )[0]
     text = " ".join(re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]", "", text).split()).rstrip(" .,;:")
     return (text or type(error).__name__)[:_MOST_CHARACTERS]

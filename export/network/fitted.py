@@ -33,6 +33,9 @@ class FittedNetwork:
     output: int = 0
     channels_first: bool = False
 
+    # It is converted from TensorFlow.
+    graph = None
+
     def __call__(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """The prediction, float32 [N, H, W, C]."""
         given: dict[str, tf.Tensor] = dict(zip(ROLES, inputs, strict=False))
@@ -96,6 +99,17 @@ def fitted(
     roles = roles_of(own, classes, inputs, whole_condition=whole_condition)
     by_role = dict(zip(roles, own, strict=True))
     image, condition = by_role[NOISY], by_role[CONDITION]
+    require_types(image, condition, whole_condition=whole_condition)
+    channels_first = _channels_first(network, image.shape)
+    shape = size_of(image.shape, image_size, channels_first=channels_first)
+    outputs = [tuple(tensor.shape[1:]) for tensor in keras.tree.flatten(network.output)]
+    remedy = "keep that alone, with keras.Model(network.inputs, …)"
+    output = output_of(outputs, shape, remedy, channels_first=channels_first)
+    return FittedNetwork(network, shape, tuple(own), roles, output, channels_first)
+
+
+def require_types(image: Input, condition: Input, *, whole_condition: bool) -> None:
+    """Raise InputError for images, or a condition other than a timestep, of whole numbers."""
     if not tf.as_dtype(image.dtype).is_floating:
         raise InputError(
             f"network: its images are {image}, which would cut the noise to whole numbers; build "
@@ -106,10 +120,6 @@ def fitted(
             f"network: its condition is {condition}, but only timesteps are whole numbers; "
             "expected conditioning=timestep, or a condition of float32"
         )
-    channels_first = _channels_first(network, image.shape)
-    shape = _shape(image.shape, image_size, channels_first=channels_first)
-    output = _output(network, shape, channels_first=channels_first)
-    return FittedNetwork(network, shape, tuple(own), roles, output, channels_first)
 
 
 def _channels_first(network: keras.Model, shape: Sequence[int | None]) -> bool:
@@ -121,7 +131,7 @@ def _channels_first(network: keras.Model, shape: Sequence[int | None]) -> bool:
     return shape[-1] not in CHANNELS
 
 
-def _shape(
+def size_of(
     shape: Sequence[int | None], image_size: Sequence[int] | None, *, channels_first: bool
 ) -> Shape:
     """Height, width and channels; InputError unless the network or `image_size` says the size."""
@@ -139,13 +149,14 @@ def _shape(
     return height, width, channels
 
 
-def _output(network: keras.Model, shape: Shape, *, channels_first: bool) -> int:
-    """Which output is the prediction: the only one of the images' size.
+def output_of(
+    outputs: Sequence[tuple[int | None, ...]], shape: Shape, remedy: str, *, channels_first: bool
+) -> int:
+    """Which output, of these shapes, is the prediction: the only one of the images' size.
 
     It has as many channels, or twice as many. Raises InputError if none is, or several are.
     """
     height, width, channels = shape
-    outputs = [tuple(tensor.shape[1:]) for tensor in keras.tree.flatten(network.output)]
 
     def fits(output: tuple[int | None, ...], depth: int) -> bool:
         expected = (depth, height, width) if channels_first else (height, width, depth)
@@ -166,6 +177,5 @@ def _output(network: keras.Model, shape: Shape, *, channels_first: bool) -> int:
     sizes = ", ".join(f"[{', '.join(map(str, ('N', *output)))}]" for output in outputs)
     expected = ", ".join(map(str, ("N", *((channels, height, width) if channels_first else shape))))
     raise InputError(
-        f"network: has outputs {sizes}, expected one that is the prediction, [{expected}]; keep "
-        "that alone, with keras.Model(network.inputs, …)"
+        f"network: has outputs {sizes}, expected one that is the prediction, [{expected}]; {remedy}"
     )
