@@ -23,6 +23,7 @@ from ..trainer.config import (
 from ..trainer.errors import InputError
 from ..trainer.maths.alphas_cumprod import read_alphas_cumprod
 from ..trainer.run.directory import RunDirectory
+from .checks import check_network_path, is_onnx, read_names
 from .model import Model
 from .options import GRAPHS, WEIGHTS, Baking, Learning
 from .publish import check_bundle_path, terminate
@@ -33,6 +34,7 @@ USAGE = """Bake a trained model and its sampler into a bundle that other program
 
   diffkiln-export --run_dir=run --bundle=flowers.bundle
   diffkiln-export --network=net.keras --pixel_mean=0.5 --pixel_std=0.5 --bundle=flowers.bundle
+  diffkiln-export --network=unet.onnx --pixel_mean=0.5 --pixel_std=0.5 --bundle=flowers.bundle
   diffkiln-export --verify --bundle=flowers.bundle
 """
 
@@ -61,7 +63,12 @@ _flag("overwrite", bool, False, "replace an existing bundle")
 _flag("verify", bool, False, "check an existing bundle, and write nothing")
 _flag("run_dir", str, None, "folder of a diffkiln-train run")
 _flag("weights", WEIGHTS, "latest", "weights of --run_dir; best by held-out loss or KID")
-_flag("network", str, None, "a .keras file, instead of --run_dir")
+_flag(
+    "network",
+    str,
+    None,
+    "a .keras or .onnx file, instead of --run_dir; or the .onnx file to --verify with",
+)
 
 _NUMBERS = "one number or one per channel"
 _NAMES = "text file with a class name on each line, if --network takes labels"
@@ -110,14 +117,11 @@ def _check() -> Callable[[], None]:
     """What the flags say to do."""
     bundle = Path(require_flag(FLAGS, "bundle"))
     if FLAGS.verify:
-        others = (name for name in FLAGS if name not in ("bundle", "verify"))
-        for name in (name for name in others if FLAGS[name].present):
-            raise InputError(f"--{name}: cannot be combined with --verify; leave one of them out")
-        return partial(_verify, bundle)
+        return _check_verify(bundle)
     if FLAGS.run_dir is None and FLAGS.network is None:
         raise InputError(
             "--run_dir: expected the folder of a diffkiln-train run, or else --network with a "
-            ".keras file; see --help"
+            ".keras or .onnx file; see --help"
         )
     if FLAGS.run_dir is not None and FLAGS.network is not None:
         raise InputError("--network: cannot be combined with --run_dir; leave one of them out")
@@ -143,9 +147,31 @@ def _check() -> Callable[[], None]:
             f"--weights={FLAGS.weights}: only a run has several; leave it out, or give --run_dir"
         )
     network, model = Path(require_flag(FLAGS, "network")), _model()
+    if is_onnx(network):
+        _check_onnx()
     schedule = _schedule()
     export = partial(_export_network, network, bundle, model, schedule, baking, learning)
     return partial(_write, bundle, export)
+
+
+def _check_verify(bundle: Path) -> Callable[[], None]:
+    network = None if FLAGS.network is None else Path(FLAGS.network)
+    taken = ("bundle", "verify", *(("network", "inputs") if network else ()))
+    for name in (name for name in FLAGS if name not in taken and FLAGS[name].present):
+        raise InputError(f"--{name}: cannot be combined with --verify; leave one of them out")
+    if network and not is_onnx(network):
+        raise InputError(
+            f"--network={network}: --verify takes an .onnx file; leave it out for a bundle with a "
+            "SavedModel"
+        )
+    return partial(_verify, bundle, network, FLAGS.inputs or ())
+
+
+def _check_onnx() -> None:
+    """Raise InputError for flags that a network in an .onnx file has no use for."""
+    for name in ("learn", "tables", "saved_model", "import"):
+        if FLAGS[name].present and FLAGS[name].value:
+            raise InputError(f"--{name}: is for Keras networks, not for .onnx files; leave it out")
 
 
 def _learning() -> Learning | None:
@@ -215,23 +241,6 @@ def _numbers(
         ) from error
 
 
-def read_names(file: Path) -> tuple[str, ...]:
-    """The names of classes in a text file; InputError for one that cannot be read."""
-    try:
-        lines = file.read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"--class_names={file}: cannot be read ({error}); expected a text file in UTF-8 with "
-            "the name of each class on a line"
-        ) from error
-    if blank := [place for place, line in enumerate(lines, 1) if not line.strip()]:
-        raise InputError(
-            f"--class_names={file}: line {blank[0]} is blank; expected a name on each line, that "
-            "of class 0 on the first"
-        )
-    return tuple(line.strip() for line in lines)
-
-
 def _write(bundle: Path, export: Callable[[], Any]) -> None:
     """Export a bundle, and print its certificate and what to do next."""
     # A process that is terminated must still remove its temporary folder.
@@ -267,25 +276,20 @@ def _export_network(
     baking: Baking,
     learning: Learning | None,
 ) -> Any:
-    if network.is_dir():
-        kind = "a SavedModel" if (network / "saved_model.pb").is_file() else "a folder"
-        raise InputError(
-            f"network={network}: is {kind}; expected the .keras file that model.save wrote"
-        )
-    if not network.is_file():
-        raise InputError(f"network={network}: no such file; expected one that model.save wrote")
+    check_network_path(network)
     with quiet_native_import():
         from .bundle import write_bundle
         from .network.file import load_keras_file
     model = replace(model, schedule=schedule())
-    loaded = load_keras_file(network, FLAGS["import"].value or ())
+    modules = FLAGS["import"].value or ()
+    loaded: Any = network if is_onnx(network) else load_keras_file(network, modules)
     return write_bundle(loaded, bundle, model, baking, learning, overwrite=FLAGS.overwrite)
 
 
-def _verify(bundle: Path) -> None:
+def _verify(bundle: Path, network: Path | None, inputs: Sequence[str]) -> None:
     with quiet_native_import():
         from .verify import verify_bundle
-    print(verify_bundle(bundle).table())
+    print(verify_bundle(bundle, network, inputs).table())
     print(f"{bundle} is what its manifest says.")
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Command
+from onnx import TensorProto
 from small_models import conditioned_network
+from small_onnx import saved_network
 
 
 # Keras saves variables through a signature that NumPy 2 deprecates.
@@ -35,6 +37,18 @@ def test_a_keras_file_from_the_command_line(command: Command, tmp_path: Path) ->
     verified = command("diffkiln-export", "--verify", f"--bundle={tmp_path / 'b'}")
     assert verified.returncode == 0, verified.stderr
     assert "trajectory.onnx to float64 reference" in verified.stdout
+
+
+def test_an_onnx_file_from_the_command_line(command: Command, tmp_path: Path) -> None:
+    network = f"--network={saved_network(tmp_path / 'unet.onnx', timestep_type=TensorProto.FLOAT)}"
+    flags = ("--pixel_mean=0.5", "--pixel_std=0.25", "--graphs=sampler", "--prediction=velocity")
+    result = command("diffkiln-export", network, f"--bundle={tmp_path / 'b'}", *flags)
+    assert result.returncode == 0, result.stderr
+    assert "has no SavedModel" in result.stderr
+    flags = ("--verify", network, "--inputs=noisy,condition")
+    verified = command("diffkiln-export", f"--bundle={tmp_path / 'b'}", *flags)
+    assert verified.returncode == 0, verified.stderr
+    assert "sampler.onnx to float64 reference" in verified.stdout
 
 
 NUMBERS = ("--network=no.keras", "--pixel_mean=0.5", "--pixel_std=0.5")
@@ -71,6 +85,11 @@ NUMBERS = ("--network=no.keras", "--pixel_mean=0.5", "--pixel_std=0.5")
         (("--run_dir=r", "--network=n.keras"), 2, "--network: cannot be combined with --run_dir"),
         ((), 2, "--run_dir: expected the folder of a diffkiln-train run, or else --network"),
         (("--verify", "--solver=ddim"), 2, "--solver: cannot be combined with --verify"),
+        (("--verify", "--network=n.keras"), 2, "--network=n.keras: --verify takes an .onnx file"),
+        (("--verify", "--inputs=noisy"), 2, "--inputs: cannot be combined with --verify"),
+        (("--network=n.onnx", *NUMBERS[1:], "--learn"), 2, "--learn: is for Keras networks"),
+        (("--network=n.onnx", *NUMBERS[1:], "--saved_model"), 2, "--saved_model: is for Keras"),
+        (("--network=n.onnx", *NUMBERS[1:]), 1, "n.onnx: no such file"),
         (("--run_dir=r", "--tables=no.json"), 2, "--tables=no.json: no such file; add --learn"),
         (
             ("--run_dir=r", "--learn_steps=5"),
