@@ -57,12 +57,13 @@ def export_bundle(
     `network`, a Keras model, takes noisy images [N, H, W, C] with 1 to 4 channels, and a condition
     [N], [N, 1], [N, 1, 1], [N, 1, 1, 1] or [N, H, W, 1], in a list, a dict or a call of several
     arguments; it returns the prediction [N, H, W, C]. Layouts with channels first and computation
-    in other precisions are adapted; what Keras computes in `predict` is baked, in float32.
-    `pixel_mean`, `pixel_std`, `schedule`, `prediction`, `conditioning`, `class_names`,
-    `first_timestep`, `inputs` and `image_size` say what it was trained as (see `Model`). The other
-    settings say how to bake it (see `Baking`), and take precedence over those in `baking`. With
-    `learning`, tables are learned first, and kept in the file `tables` or beside the bundle. The
-    folder `bundle` is written completely or not at all.
+    in other precisions are adapted; what Keras computes in `predict` is baked, in float32. Such a
+    network may also be the path of an .onnx file, of which there is no SavedModel. `pixel_mean`,
+    `pixel_std`, `schedule`, `prediction`, `conditioning`, `class_names`, `first_timestep`, `inputs`
+    and `image_size` say what it was trained as (see `Model`). The other settings say how to bake it
+    (see `Baking`), and take precedence over those in `baking`. With `learning`, tables are learned
+    first, and kept in the file `tables` or beside the bundle. The folder `bundle` is written
+    completely or not at all.
 
     With `class_names`, the network takes labels [N] too: class numbers, or −1 for no class; or
     one-hot labels, all 0 for no class. The graphs then take `labels` int64 [N] and `guidance`

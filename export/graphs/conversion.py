@@ -20,7 +20,8 @@
    and channels last are put off until something needs them, so that most are never made.
 5. `naming.py`: of outputs that are the same value, the first is the original.
 
-The network is converted once, by itself, and then joined to the step of each graph:
+The network of an ONNX file begins with the second step: `network/onnx_graph.py` has made a graph of
+opset 18 of it. Any network is converted once, by itself, and then joined to the step of each graph:
 
 6. `half_precision.py`: with precision=float16, weights and most of the computation become float16.
 7. `blocked.py`: images stay in the blocks in which onnxruntime's convolutions leave them.
