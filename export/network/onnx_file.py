@@ -16,6 +16,8 @@ from ...trainer.errors import InputError, first_line
 # As large as a graph of a bundle may be, which holds these weights in float32.
 MOST_BYTES = 2**30
 OLDEST_OPSET = 11
+# Both names of ONNX's own domain.
+_OWN = ("", "ai.onnx")
 _HALF = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
@@ -32,7 +34,7 @@ class OnnxFile:
     @property
     def opset(self) -> int:
         """The version of ONNX's own operators that it is written in."""
-        return next(each.version for each in self.model.opset_import if not each.domain)
+        return next(each.version for each in self.model.opset_import if each.domain in _OWN)
 
     @property
     def is_half(self) -> bool:
@@ -137,7 +139,7 @@ def _load_external(model: onnx.ModelProto, path: Path) -> None:
 
 
 def _require_opset(path: Path, model: onnx.ModelProto) -> None:
-    versions = [each.version for each in model.opset_import if not each.domain]
+    versions = [each.version for each in model.opset_import if each.domain in _OWN]
     if not model.graph.node or not versions:
         raise InputError(f"network={path}: holds no graph; {_EXPORT_AGAIN}")
     if versions[0] < OLDEST_OPSET:
@@ -149,7 +151,7 @@ def _require_opset(path: Path, model: onnx.ModelProto) -> None:
 
 def _require_own_operators(path: Path, model: onnx.ModelProto) -> None:
     for node in model.graph.node:
-        if node.domain not in ("", "ai.onnx"):
+        if node.domain not in _OWN:
             raise InputError(
                 f"network={path}: its node {node.name or node.output[0]} has the operator "
                 f"{node.domain}.{node.op_type}, expected ONNX's own; export it without optimising "

@@ -19,8 +19,8 @@ OPSET = 18
 _BATCH = "N"
 # What is the same for all of these follows from the sizes alone.
 _BATCHES = (1, 2, 5)
-# Before the names of the file, which could be those of a sampler's inputs.
-_PREFIX = "onnx/"
+# Before the names of the file, which could be those of a sampler's inputs, and before new ones.
+_PREFIX, _NEW = "onnx/", "around/"
 # The sizes of an input that is one number.
 _ONE = ((), (1,))
 # What makes one number of one number.
@@ -128,9 +128,11 @@ class Around:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         inner = compose.add_prefix(model, _PREFIX).graph
+        names = {_PREFIX}
         for place, node in enumerate(inner.node):
-            name = node.name.removeprefix(_PREFIX).lstrip("/")
-            node.name = _PREFIX + (name or f"{node.op_type}_{place}")
+            name = _PREFIX + node.name.removeprefix(_PREFIX).lstrip("/")
+            node.name = f"{name}{node.op_type}_{place}" if name in names else name
+            names.add(node.name)
         self.nodes, self._inner = list(inner.node), inner
         self.constants = list(inner.initializer)
         self._before: list[onnx.NodeProto] = []
@@ -144,21 +146,22 @@ class Around:
 
     def before(self, operator: str, *inputs: str, output: str = "", **settings: Any) -> str:
         """Add a node before the file's; its output, or the file's input `output`."""
-        name = _PREFIX + (output or f"before{len(self._before)}")
-        self._before.append(helper.make_node(operator, inputs, [name], name, **settings))
+        number = len(self._before)
+        name = _PREFIX + output if output else f"{_NEW}before{number}"
+        node = helper.make_node(operator, inputs, [name], f"{_NEW}before{number}", **settings)
+        self._before.append(node)
         return name
 
     def after(self, operator: str, *inputs: str, output: str = "", **settings: Any) -> str:
         """Add a node after the file's; its output."""
-        name = output or f"{_PREFIX}after{len(self._after)}"
-        self._after.append(
-            helper.make_node(operator, inputs, [name], f"{_PREFIX}{name}", **settings)
-        )
-        return name
+        own = f"{_NEW}after{len(self._after)}"
+        node = helper.make_node(operator, inputs, [output or own], own, **settings)
+        self._after.append(node)
+        return output or own
 
     def constant(self, values: np.ndarray) -> str:
         """Keep a constant; its name."""
-        name = f"{_PREFIX}constant{len(self.constants)}"
+        name = f"{_NEW}constant{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(values, name))
         return name
 

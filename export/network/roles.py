@@ -115,6 +115,7 @@ def _fits(one: Input, role: str, inputs: Sequence[Input], classes: int) -> bool:
     sides = [other.shape[:2] for other in inputs if other is not one and other.is_image]
     sides += [other.shape[1:] for other in inputs if other is not one and other.is_image]
     as_map = one.shape[-1] == 1 and one.shape[:2] in sides
+    as_map = as_map or (one.shape[0] == 1 and one.shape[1:] in sides)
     return role == CONDITION and len(one.shape) == 3 and as_map
 
 

@@ -10,10 +10,11 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
+from small_models import run_onnx, small_exporter
 from small_onnx import onnx_network, saved_network
 
 from diffkiln.export import Learning, export_bundle
-from diffkiln.export.network.onnx_file import MOST_BYTES, read_onnx
+from diffkiln.export.network.onnx_file import MOST_BYTES, OnnxFile, read_onnx
 from diffkiln.export.network.onnx_fitting import fitted_onnx
 from diffkiln.export.network.onnx_network import OnnxNetwork
 from diffkiln.export.verify import verify_bundle
@@ -85,6 +86,27 @@ def test_labels_are_known_by_their_name(tmp_path: Path) -> None:
     assert own.roles == ("noisy", "condition", "labels")
     received = run(own.graph, noisy=NOISY, condition=STEPS, labels=labels)
     np.testing.assert_allclose(own.predict(NOISY, STEPS, labels), received, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "size"), [("6", None), ("H", (6, 5))])
+def test_the_condition_may_be_a_map(height: str, size: tuple[int, int] | None) -> None:
+    sizes = f"N, {{}}, {height}, 5"
+    text = f"""<ir_version: 8, opset_import: ["": 18]>
+        net (float[{sizes.format(1)}] t, float[{sizes.format(3)}] x) => (float[N, 3, H, 5] y)
+        {{ y = Mul(x, t) }}"""
+    file = OnnxFile(Path("map.onnx"), onnx.parser.parse_model(text))
+    graph = fitted_onnx(file, image_size=size).graph
+    expected = NOISY * STEPS[:, None, None, None]
+    np.testing.assert_array_equal(run(graph, noisy=NOISY, condition=STEPS), expected)
+
+
+def test_a_keras_network_may_come_as_onnx() -> None:
+    model = small_exporter().network
+    own = fitted_onnx(OnnxFile(Path("keras.onnx"), model))
+    noisy = np.random.default_rng(5).normal(size=(2, *own.shape)).astype(np.float32)
+    (expected,) = run_onnx(model, noisy=noisy, condition=STEPS / 1000)
+    received = run(own.graph, noisy=noisy, condition=STEPS / 1000)
+    np.testing.assert_allclose(received, expected, atol=1e-5)
 
 
 def test_weights_may_lie_beside_the_file(tmp_path: Path) -> None:
