@@ -18,6 +18,7 @@ MOST_BYTES = 2**30
 OLDEST_OPSET = 11
 # Both names of ONNX's own domain.
 _OWN = ("", "ai.onnx")
+_RANDOM = ("Bernoulli", "Multinomial", "Random")
 _HALF = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
@@ -83,6 +84,8 @@ def read_onnx(path: Path) -> OnnxFile:
         ) from error
     _require_own_operators(path, model)
     _require_finite(path, arrays)
+    # Older files list their weights among the inputs.
+    model.ir_version = max(model.ir_version, 4)
     given = {each.name for each in model.graph.initializer}
     for value in [each for each in model.graph.input if each.name in given]:
         model.graph.input.remove(value)
@@ -151,11 +154,16 @@ def _require_opset(path: Path, model: onnx.ModelProto) -> None:
 
 def _require_own_operators(path: Path, model: onnx.ModelProto) -> None:
     for node in model.graph.node:
+        received = f"network={path}: its node {node.name or next(iter(node.output), '')}"
         if node.domain not in _OWN:
             raise InputError(
-                f"network={path}: its node {node.name or node.output[0]} has the operator "
-                f"{node.domain}.{node.op_type}, expected ONNX's own; export it without optimising "
-                "it for a runtime"
+                f"{received} has the operator {node.domain}.{node.op_type}, expected ONNX's own; "
+                "export it without optimising it for a runtime"
+            )
+        if node.op_type.startswith(_RANDOM):
+            raise InputError(
+                f"{received} draws random numbers ({node.op_type}); expected a network without any "
+                "of its own, exported for inference"
             )
 
 

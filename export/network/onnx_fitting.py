@@ -105,8 +105,7 @@ def _require_same(network: OnnxNetwork, expected: np.ndarray) -> None:
         raise
     except Exception as error:  # onnxruntime's errors have no other common base
         raise InputError(f"{received} fails ({first_line(error)}); {remedy}") from error
-    first, second = (network.predict(*inputs) for _ in range(2))
-    if not np.isfinite(expected).all() or not np.array_equal(first, second):
+    if not np.isfinite(expected).all():
         return  # for which `trial` has words
     if prediction.shape != expected.shape:
         raise InputError(f"{received} returns {prediction.shape}, not {expected.shape}; {remedy}")

@@ -13,7 +13,6 @@ from onnx import helper, numpy_helper
 from .onnx_file import session_of
 
 _MOST_NUMBERS = 1024
-_RANDOM = ("Bernoulli", "Multinomial", "Random")
 _BROADCASTING = ("Add", "Div", "Mul", "Sub")
 
 # A value in runs with different batches.
@@ -64,7 +63,7 @@ def _follows(node: onnx.NodeProto, follows: set[str]) -> bool:
     if node.op_type in ("Shape", "Size"):
         return True
     has_graph = any(attribute.HasField("g") for attribute in node.attribute)
-    return not (has_graph or node.op_type.startswith(_RANDOM)) and follows.issuperset(node.input)
+    return not has_graph and follows.issuperset(node.input)
 
 
 def _run(

@@ -186,7 +186,7 @@ NODES = {
             "If", ["dark"], ["hidden"], "/mid/If", then_branch=BRANCHES[0], else_branch=BRANCHES[1]
         ),
     ],
-    "has the operator RandomNormalLike, which the runtime does not take": [
+    "its node noise draws random numbers": [
         helper.make_node("RandomNormalLike", ["changed"], ["noise"]),
         helper.make_node("Add", ["changed", "noise"], ["hidden"], "/mid/Add"),
     ],
