@@ -82,7 +82,7 @@ def test_a_network_may_jump_between_times(tmp_path: Path) -> None:
     network = with_random_weights(keras.Model([noisy, time], layers.Conv2D(3, 1)(x)))
     settings = {**PIXELS, "prediction": "velocity", "graphs": ("sampler",), "saved_model": False}
     certificate = export_bundle(network, tmp_path / "b", **settings)
-    assert certificate.to_reference["sampler.onnx"].largest <= 1 / 255
+    assert certificate.to_reference["sampler.onnx"].largest < 1.5 / 255
 
 
 @pytest.fixture(scope="module")
