@@ -152,7 +152,7 @@ def _certified(
         if error.form != "saved_model encode" or "encode" in baking.graphs:
             raise
         _LOG.warning(
-            "The SavedModel has no encode: with this network, DDIM cannot be taken back reliably "
+            "The SavedModel has no encode: DDIM cannot be inverted reliably with this network "
             "(it differs from the reference by up to %.3f)",
             error.received,
         )

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+import numpy as np
+
 from ..trainer.errors import InputError
 
 _EXPECTED: dict[Any, tuple[tuple[type, ...], str]] = {
@@ -76,9 +78,21 @@ def read_names(file: Path) -> tuple[str, ...]:
             f"--class_names={file}: cannot be read ({error}); expected a text file in UTF-8 with "
             "the name of each class on a line"
         ) from error
+    if not lines:
+        raise InputError(f"--class_names={file}: is empty; expected a name on each line")
     if blank := [place for place, line in enumerate(lines, 1) if not line.strip()]:
         raise InputError(
             f"--class_names={file}: line {blank[0]} is blank; expected a name on each line, that "
             "of class 0 on the first"
         )
     return tuple(line.strip() for line in lines)
+
+
+def may_be_meant(array: np.ndarray) -> bool:
+    """Whether numbers are finite, or one number by itself, or a mask of 0 and −∞."""
+    finite = np.isfinite(array)
+    return bool(
+        finite.all()
+        or array.size == 1
+        or (finite.any() and (array[~finite] < 0).all() and not array[finite].any())
+    )

@@ -156,7 +156,9 @@ def _check() -> Callable[[], None]:
 
 def _check_verify(bundle: Path) -> Callable[[], None]:
     network = None if FLAGS.network is None else Path(FLAGS.network)
-    taken = ("bundle", "verify", *(("network", "inputs") if network else ()))
+    if network is None and FLAGS["inputs"].present:
+        raise InputError("--inputs: is for the .onnx file of --network; add it, or leave this out")
+    taken = ("bundle", "verify", "network", "inputs")
     for name in (name for name in FLAGS if name not in taken and FLAGS[name].present):
         raise InputError(f"--{name}: cannot be combined with --verify; leave one of them out")
     if network and not is_onnx(network):

@@ -23,7 +23,7 @@ from .proof.reference import Network, ReferenceConditioning, guided, reference_o
 
 
 def verify_bundle(
-    bundle: Path | str, network: Path | None = None, inputs: Sequence[str] = ()
+    bundle: Path | str, network: Path | str | None = None, inputs: Sequence[str] = ()
 ) -> Certificate:
     """Run all that a bundle holds against the float64 reference, as at export but on more steps.
 
@@ -35,8 +35,8 @@ def verify_bundle(
     graphs = open_all(bundle)
     if network is None and not (bundle / "saved_model").is_dir():
         raise InputError(
-            f"bundle={bundle}: holds no saved_model, whose network the reference would drive; "
-            "expected a bundle exported with it, or the .onnx file that it was made from as network"
+            f"bundle={bundle}: holds no saved_model for the reference to call; give the .onnx file "
+            "that it was made from as network, or export it with a SavedModel"
         )
     description = json.loads((bundle / MANIFEST).read_bytes())
     if tables := description["sampler"].get("tables"):
@@ -48,12 +48,12 @@ def verify_bundle(
     return certify(bundle, graphs, description, reference, steps=VERIFY_STEPS)
 
 
-def _of_file(path: Path, description: Mapping[str, Any], inputs: Sequence[str]) -> Network:
+def _of_file(path: Path | str, description: Mapping[str, Any], inputs: Sequence[str]) -> Network:
     """The network of an .onnx file as the reference calls it."""
     image, model = description["image"], description["model"]
     names = model.get("class_names", [])
     network = fitted_onnx(
-        read_onnx(path),
+        read_onnx(Path(path)),
         classes=len(names),
         inputs=inputs,
         image_size=(image["height"], image["width"]),

@@ -18,7 +18,8 @@ def correct(model: onnx.ModelProto) -> None:
     if padded := [node for node in nodes_of(model.graph) if _says_same(node)]:
         values = inferred(model.graph, data_prop=True)
         for node in padded:
-            _write_pads(model.graph, node, sizes_of(values[node.input[0]]))
+            if node.input[0] in values:
+                _write_pads(model.graph, node, sizes_of(values[node.input[0]]))
 
 
 def _says_same(node: onnx.NodeProto) -> bool:
@@ -33,6 +34,8 @@ def _write_pads(graph: onnx.GraphProto, node: onnx.NodeProto, shape: Sequence[in
     """
     settings = {each.name: helper.get_attribute_value(each) for each in node.attribute}
     kernel = settings.get("kernel_shape") or constants_of(graph)[node.input[1]].shape[2:]
+    if len(shape) != 2 + len(kernel):
+        return
     pairs = []
     for axis, size in enumerate(shape[2:]):
         if size is None:

@@ -24,9 +24,10 @@ def write_fusible_gelus(graph: onnx.GraphProto) -> None:
         for name in node.input:
             takers.setdefault(name, []).append(node)
     for erf in [node for node in graph.node if node.op_type == "Erf"]:
-        scaled, (taker, *others) = makers.get(erf.input[0]), takers[erf.output[0]]
-        if scaled is None or others or len(takers[erf.input[0]]) > 1:
+        scaled, after = makers.get(erf.input[0]), takers.get(erf.output[0], [])
+        if scaled is None or len(after) != 1 or len(takers[erf.input[0]]) > 1:
             continue
+        (taker,) = after
         value, negative = _divided(scaled, makers, constants)
         one = constants.get(taker.input[0])
         erfc = taker.op_type == "Sub" and one is not None and one.size == 1 and one == 1

@@ -46,10 +46,13 @@ def convert_layer_normalization(ctx: Any, source: str, message: str, ends: dict[
 
 
 def take_in_weights(graph: onnx.GraphProto) -> None:
-    """Make the constants behind each layer normalization, gamma and beta, its inputs."""
+    """Make the constants behind each marked normalization, gamma and beta, its inputs."""
     constants, outputs = constants_of(graph), {value.name for value in graph.output}
     for node in [node for node in graph.node if node.op_type == "LayerNormalization"]:
-        channels = constants[node.input[1]].shape
+        scale = constants.get(node.input[1])
+        if scale is None or len(node.input) > 2 or not (scale == 1).all():
+            continue  # of a file that has its own
+        channels = scale.shape
         for operator, place in (("Mul", 1), ("Add", 2)):
             takers = [other for other in graph.node if node.output[0] in other.input]
             if len(takers) != 1 or takers[0].op_type != operator or node.output[0] in outputs:

@@ -6,13 +6,13 @@ import onnx
 
 from ...trainer.errors import InputError
 
-_REMEDY = "write that layer with others"
+_REMEDY = "replace that layer with other operations"
 
 
 def refused(graph: onnx.GraphProto, node: onnx.NodeProto | None, problem: str) -> InputError:
     """The error that a layer of the network, as far as it is known, has this problem."""
     if node is None:
-        return InputError(f"network: {problem}; write the layer that this is about with others")
+        return InputError(f"network: {problem}; replace the layer that causes this")
     layer = layer_of(graph, node)
     problem = problem.replace(node.name, layer) if node.name else problem
     return InputError(f"network: its layer {layer} {problem}; {_REMEDY}")

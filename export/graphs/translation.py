@@ -21,6 +21,7 @@ from tf2onnx.optimizer.reshape_optimizer import ReshapeOptimizer
 from tf2onnx.tfonnx import process_tf_graph
 
 from ...trainer.errors import InputError, first_line
+from ..network.causes import cause
 from . import images, indexing
 from .bfloat16 import without_bfloat16
 from .corrections import correct
@@ -69,7 +70,7 @@ def translated(function: Any, *, settle: bool = False) -> onnx.ModelProto:
         stack.callback(logger.setLevel, logger.level)
         logger.setLevel(logging.CRITICAL)
         _number_nodes(stack)
-        concrete = function.get_concrete_function()
+        concrete = _traced(function)
         try:
             model = _by_tf2onnx(concrete, settle, catch_errors=False)
         except Exception:  # of an optimizer, whatever it is; with copies it goes on without it
@@ -81,6 +82,18 @@ def translated(function: Any, *, settle: bool = False) -> onnx.ModelProto:
     return model
 
 
+def _traced(function: Any) -> Any:
+    try:
+        return function.get_concrete_function()
+    except (InputError, MemoryError, OSError):
+        raise
+    except Exception as error:  # of the network's layers, whatever it is
+        raise InputError(
+            f"network: cannot be traced for any number of images ({cause(error)}); take the "
+            "batch from tf.shape(x)[0], and loop over no images"
+        ) from error
+
+
 def _whatever_fails(concrete: Any, settle: bool) -> onnx.ModelProto:
     try:
         return _by_tf2onnx(concrete, settle, catch_errors=True)
@@ -89,7 +102,7 @@ def _whatever_fails(concrete: Any, settle: bool) -> onnx.ModelProto:
     except Exception as error:  # of tf2onnx or of TensorFlow, whatever it is
         raise InputError(
             f"network: cannot be converted, since tf2onnx fails over it ({first_line(error)}); "
-            "write the layer that this is about with others"
+            "replace the layer that causes this"
         ) from error
 
 

@@ -10,7 +10,7 @@ def cause(error: Exception) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     text = text.rpartition("Exception encountered: ")[2]
     text = text.rpartition("Status Message: ")[2]  # of onnxruntime
-    text = re.sub(r"^\s*Exception encountered when calling [^\n]*\n", "", text)
+    text = re.split(r"Exception encountered when calling [^\n]*\n", text)[-1]
     text = re.split(
         r"\n\s*Arguments received|\nTraceback |\[Op:|Full object config|config=\{", text
     )[0]

@@ -12,6 +12,7 @@ import keras
 
 from ...trainer.errors import InputError
 from .causes import cause
+from .given import require_tensorflow
 
 
 def load_keras_file(path: Path, modules: Sequence[str] = ()) -> keras.Model:
@@ -20,6 +21,7 @@ def load_keras_file(path: Path, modules: Sequence[str] = ()) -> keras.Model:
     `modules` are Python files, or names of modules, that define layers of the network. They are
     imported, so their code runs. Raises InputError for what cannot be imported or read.
     """
+    require_tensorflow()
     objects = {name: each for module in map(_imported, modules) for name, each in _layers(module)}
     try:
         network: Any = keras.saving.load_model(
@@ -31,20 +33,29 @@ def load_keras_file(path: Path, modules: Sequence[str] = ()) -> keras.Model:
 
 
 def _imported(name: str) -> ModuleType:
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # a module beside which the command was started
+    is_file, before = name.endswith(".py"), [*sys.path]
+    # Beside the file, or where the command was started, lie the modules that it imports.
+    sys.path.insert(0, str(Path(name).absolute().parent) if is_file else "")
     try:
-        if not name.endswith(".py"):
-            return importlib.import_module(name)
-        spec: Any = importlib.util.spec_from_file_location(Path(name).stem, name)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # where pickle and dataclasses look for it
-        spec.loader.exec_module(module)
+        return importlib.import_module(name) if not is_file else _executed(name)
     except Exception as error:  # of the user's module, whatever it is
         problem = f"cannot be imported ({type(error).__name__}: {cause(error)})"
         raise InputError(
             f"import={name}: {problem}; expected a Python file or a module with the layers"
         ) from error
+    finally:
+        sys.path[:] = before
+
+
+def _executed(file: str) -> ModuleType:
+    spec: Any = importlib.util.spec_from_file_location(Path(file).stem, file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for it
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
     return module
 
 

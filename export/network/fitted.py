@@ -103,7 +103,7 @@ def fitted(
     channels_first = _channels_first(network, image.shape)
     shape = size_of(image.shape, image_size, channels_first=channels_first)
     outputs = [tuple(tensor.shape[1:]) for tensor in keras.tree.flatten(network.output)]
-    remedy = "keep that alone, with keras.Model(network.inputs, …)"
+    remedy = "keep only that one, with keras.Model(network.inputs, …)"
     output = output_of(outputs, shape, remedy, channels_first=channels_first)
     return FittedNetwork(network, shape, tuple(own), roles, output, channels_first)
 
@@ -112,8 +112,8 @@ def require_types(image: Input, condition: Input, *, whole_condition: bool) -> N
     """Raise InputError for images, or a condition other than a timestep, of whole numbers."""
     if not tf.as_dtype(image.dtype).is_floating:
         raise InputError(
-            f"network: its images are {image}, which would cut the noise to whole numbers; build "
-            "it with images of float32"
+            f"network: its images are {image}, which would round the noise to whole numbers; build "
+            "it with float32 images"
         )
     if condition.is_whole and not whole_condition:
         raise InputError(
@@ -142,8 +142,8 @@ def size_of(
         raise InputError(f"image_size={asked}: the network takes images of {own}; leave it out")
     if None in asked:
         raise InputError(
-            f"network: takes images of any size {own}; say with image_size=(height, width), or "
-            "--image_size=64, which to bake"
+            "network: takes images of any size; give the size to bake with "
+            "image_size=(height, width), or --image_size=64"
         )
     height, width, channels = (int(each) for each in (*asked, channels) if each is not None)
     return height, width, channels
@@ -167,8 +167,8 @@ def output_of(
     learned = [place for place, output in enumerate(outputs) if fits(output, 2 * channels)]
     if not places and len(learned) == 1:
         _LOG.info(
-            "network: has %d channels for %d of the images; takes the first %d, and leaves the "
-            "learned variance out",
+            "network: predicts %d channels for images of %d; uses the first %d, and takes the rest "
+            "for a learned variance, which it leaves out",
             *(2 * channels, channels, channels),
         )
         places = learned

@@ -11,7 +11,7 @@ from .subclasses import wrapped
 
 _LOG = logging.getLogger("diffkiln.export")
 
-_EXPECTED = "expected a keras.Model of noisy images and a condition"
+_EXPECTED = "expected a keras.Model of noisy images and a condition, or the path of an .onnx file"
 
 
 def model_of(given: Any, *, classes: bool = False) -> keras.Model:
@@ -38,12 +38,16 @@ def model_of(given: Any, *, classes: bool = False) -> keras.Model:
 def _require_model(given: Any) -> None:
     """Raise InputError for what is no Keras model."""
     if isinstance(given, keras.Model):
+        require_tensorflow()
         return
     if isinstance(given, type):
         received, remedy = f"the class {given.__name__}", "build a model of it first"
     elif isinstance(given, str | os.PathLike):
         received = f"the path {os.fspath(given)}"
         remedy = "load it with keras.models.load_model, or give it to the command's --network"
+    elif hasattr(given, "state_dict"):
+        received = f"a torch module ({_kind(given)})"
+        remedy = "export it with torch.onnx.export, and give the path of the .onnx file"
     elif hasattr(given, "signatures"):
         received, remedy = "a SavedModel", "give the Keras model that it was made from"
     elif type(given).__module__.partition(".")[0] == "tf_keras":
@@ -52,6 +56,15 @@ def _require_model(given: Any) -> None:
     else:
         received, remedy = _kind(given), "wrap yours in keras.Model(inputs, outputs)"
     raise InputError(f"network: got {received}, {_EXPECTED}; {remedy}")
+
+
+def require_tensorflow() -> None:
+    """Raise InputError where Keras runs on another library."""
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise InputError(
+            f"network: Keras runs on {backend}, expected TensorFlow; set KERAS_BACKEND=tensorflow, "
+            "or export the network to an .onnx file and give its path"
+        )
 
 
 def _kind(given: Any) -> str:

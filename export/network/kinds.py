@@ -50,10 +50,10 @@ def baking_of(network: Network, baking: Baking, learning: Learning | None) -> Ba
         return baking
     if learning is not None or baking.tables is not None:
         raise InputError(
-            f"network={network.path}: tables are learned for Keras networks alone; leave them out"
+            f"network={network.path}: only Keras networks can have learned tables; leave them out"
         )
     if baking.saved_model:
-        _LOG.info("The bundle has no SavedModel, since TensorFlow has no form of an .onnx file")
+        _LOG.info("The bundle will have no SavedModel, because the network is an ONNX file")
     return replace(baking, saved_model=False)
 
 

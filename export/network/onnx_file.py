@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, external_data_helper, helper, inliner, numpy_helper
 
 from ...trainer.errors import InputError, first_line
+from ..checks import may_be_meant
 
 # As large as a graph of a bundle may be, which holds these weights in float32.
 MOST_BYTES = 2**30
@@ -79,8 +80,8 @@ def read_onnx(path: Path) -> OnnxFile:
         raise _damaged(path, error) from error
     except OSError as error:  # of a file beside it
         raise InputError(
-            f"network={path}: its weights cannot be read ({first_line(error)}); keep the files "
-            "that were exported with it beside it"
+            f"network={path}: it or its weights cannot be read ({first_line(error)}); "
+            "keep the files that were exported with it beside it"
         ) from error
     _require_own_operators(path, model)
     _require_finite(path, arrays)
@@ -147,7 +148,7 @@ def _require_opset(path: Path, model: onnx.ModelProto) -> None:
         raise InputError(f"network={path}: holds no graph; {_EXPORT_AGAIN}")
     if versions[0] < OLDEST_OPSET:
         raise InputError(
-            f"network={path}: is of opset {versions[0]}, expected {OLDEST_OPSET} or later; export "
+            f"network={path}: uses opset {versions[0]}, expected {OLDEST_OPSET} or later; export "
             "it with opset_version=18"
         )
 
@@ -169,7 +170,7 @@ def _require_own_operators(path: Path, model: onnx.ModelProto) -> None:
 
 def _require_finite(path: Path, arrays: list[tuple[str, np.ndarray]]) -> None:
     for name, array in arrays:
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not may_be_meant(array):
             raise InputError(
                 f"network={path}: its weight {name} is not finite; export an earlier checkpoint, "
                 "or train again with a lower learning rate"
@@ -181,7 +182,7 @@ _EXPORT_AGAIN = "expected a file that torch.onnx.export or another exporter wrot
 
 def _damaged(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"network={path}: is no ONNX file that can be read ({first_line(error)}); {_EXPORT_AGAIN}"
+        f"network={path}: cannot be read as an ONNX file ({first_line(error)}); {_EXPORT_AGAIN}"
     )
 
 

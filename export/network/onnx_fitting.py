@@ -49,7 +49,7 @@ def fitted_onnx(
     network = OnnxNetwork(file, shape, tuple(own), roles, 0, channels_first, 1 in batches)
     outputs = _outputs(network)
     shapes = [each.shape[1:] for each in outputs]
-    remedy = "export it with that output alone"
+    remedy = "export it with only that output"
     place = output_of(shapes, shape, remedy, channels_first=channels_first)
     network = replace(network, output=place)
     _require_same(network, network.predicted(outputs))
@@ -64,8 +64,8 @@ def _channels_first(image: Input, size: Sequence[int] | None) -> bool:
     ends = image.shape[0] in CHANNELS, image.shape[-1] in CHANNELS
     if all(ends) and size is None:
         raise InputError(
-            f"network: its images are {image}, whose channels may be first or last; say with "
-            "image_size=(height, width) which sizes are of pixels"
+            f"network: its images are {image}, whose channels may be first or last; give "
+            "image_size=(height, width) to tell them apart"
         )
     return image.shape[:2] != tuple(size or ()) if all(ends) else ends[0]
 
@@ -95,7 +95,7 @@ def _require_same(network: OnnxNetwork, expected: np.ndarray) -> None:
     """Raise InputError if the graph of several images computes something else than the file."""
     inputs = _examples(network)
     remedy = _FREE_BATCH if network.alone else "export it with opset_version=18"
-    received = f"network={network.file.path}: what is made of it for several images"
+    received = f"network={network.file.path}: its graph, changed to take several images,"
     feeds: dict[str, np.ndarray] = dict(zip(ROLES, inputs, strict=False))
     try:
         session = session_of(network.graph)
@@ -108,7 +108,9 @@ def _require_same(network: OnnxNetwork, expected: np.ndarray) -> None:
     if not np.isfinite(expected).all():
         return  # for which `trial` has words
     if prediction.shape != expected.shape:
-        raise InputError(f"{received} returns {prediction.shape}, not {expected.shape}; {remedy}")
+        raise InputError(
+            f"{received} returns shape {prediction.shape}, expected {expected.shape}; {remedy}"
+        )
     apart = np.abs(prediction - expected).max() / max(np.abs(expected).max(), 1e-12)
     if apart > (_SAME_IN_HALF if network.file.is_half else _SAME):
-        raise InputError(f"{received} differs from it by {apart:.1%}; {remedy}")
+        raise InputError(f"{received} differs from the file by {apart:.1%}; {remedy}")

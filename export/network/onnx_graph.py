@@ -40,7 +40,7 @@ def at_opset(file: OnnxFile) -> onnx.ModelProto:
         onnx.checker.check_model(model)
     except (RuntimeError, onnx.checker.ValidationError) as error:
         raise InputError(
-            f"network={file.path}: is of opset {file.opset} and has no form in opset {OPSET} "
+            f"network={file.path}: uses opset {file.opset} and cannot be converted to {OPSET} "
             f"({first_line(error)}); export it with opset_version={OPSET}"
         ) from error
     return model

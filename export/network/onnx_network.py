@@ -63,7 +63,10 @@ class OnnxNetwork:
         calls = [
             session.run(None, self._feeds(session, [x[rows] for x in inputs])) for rows in batches
         ]
-        return [np.concatenate(parts) for parts in zip(*calls, strict=True)]
+        joined = (
+            np.concatenate if parts[0].ndim else np.stack for parts in zip(*calls, strict=True)
+        )
+        return [join(parts) for join, parts in zip(joined, zip(*calls, strict=True), strict=True)]
 
     def _feeds(self, session: Any, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         given: dict[str, np.ndarray] = dict(zip(ROLES, inputs, strict=False))

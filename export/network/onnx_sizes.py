@@ -39,13 +39,20 @@ def settle_sizes(model: onnx.ModelProto, batches: Sequence[int]) -> None:
     for node in graph.node:
         if node.op_type == "Reshape" and node.input[0] not in constants:
             _retarget(graph, node, runs[_shape_name(node.output[0])])
-        elif node.op_type == "Expand" and node.input[1] in runs:
+        elif node.op_type == "Expand" and node.input[1] in runs and _is_spread(graph, node):
             shapes = runs[node.input[1]]
             _take(graph, node, 1, np.where(_varying(shapes), 1, shapes[0]))
         elif node.op_type in _BROADCASTING:
             for place, name in enumerate(node.input):
                 if name in runs and name not in known and _is_filled(runs[name]):
                     _take(graph, node, place, runs[name][0].reshape(-1)[:1])
+
+
+def _is_spread(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
+    """Whether all that take an Expand's output would spread its input themselves."""
+    takers = [other for other in graph.node if node.output[0] in other.input]
+    outputs = {value.name for value in graph.output}
+    return node.output[0] not in outputs and all(t.op_type in _BROADCASTING for t in takers)
 
 
 def _of_sizes(graph: onnx.GraphProto) -> Iterator[str]:

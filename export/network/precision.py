@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from ...trainer.errors import InputError
+from ..checks import may_be_meant
 
 _OTHERS = ("float16", "bfloat16", "float64")
 
@@ -15,14 +16,15 @@ _OTHERS = ("float16", "bfloat16", "float64")
 def in_float32(network: keras.Model) -> Iterator[None]:
     """Have all layers compute in float32 meanwhile, as their weights in mixed precision are.
 
-    Raises InputError for weights that are not finite.
+    Raises InputError for quantised layers, and for weights that are not finite.
     """
     _require_finite(network)
+    _require_unquantised(network)
     layers = [layer for layer in network._flatten_layers() if layer.compute_dtype in _OTHERS]
     with contextlib.ExitStack() as stack:
         for layer in layers:
-            stack.callback(setattr, layer, "dtype_policy", _policy(layer))
-            layer.dtype_policy = _InFloat32(layer.variable_dtype)
+            stack.callback(setattr, layer, "_dtype_policy", layer._dtype_policy)
+            layer._dtype_policy = _InFloat32(layer.variable_dtype)
         yield
 
 
@@ -34,16 +36,18 @@ class _InFloat32(keras.DTypePolicy):
         self._variable_dtype = variable_dtype
 
 
-def _policy(layer: keras.Layer) -> keras.DTypePolicy:
-    """The layer's own policy, which may be one of a map of them."""
-    policy = layer.dtype_policy
-    is_map = isinstance(policy, keras.dtype_policies.DTypePolicyMap)
-    return policy[layer.path] if is_map else policy
+def _require_unquantised(network: keras.Model) -> None:
+    for layer in network._flatten_layers():
+        if mode := getattr(layer, "quantization_mode", None):
+            raise InputError(
+                f"network: its layer {layer.path} is quantised ({mode}); export the network as it "
+                "was before quantize()"
+            )
 
 
 def _require_finite(network: keras.Model) -> None:
     for variable in network.variables:
-        if not np.isfinite(np.asarray(variable.numpy(), np.float32)).all():
+        if not may_be_meant(np.asarray(variable.numpy(), np.float32)):
             raise InputError(
                 f"network: its weight {variable.path} is not finite; export an earlier checkpoint, "
                 "or train again with a lower learning rate"

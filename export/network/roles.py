@@ -92,6 +92,11 @@ def roles_of(
     ]
     if not readings:
         raise InputError(_no_reading(inputs, classes, order))
+    if classes == 1 and any(_is_unclear_label(inputs, reading) for reading in readings):
+        raise InputError(
+            f"network: its inputs {_listed(inputs)} may take the one class as a number or one-hot; "
+            "build it with labels of whole numbers"
+        )
     if order:
         return readings[0]
     named = [reading for reading in readings if _agrees(inputs, reading, classes)]
@@ -102,7 +107,7 @@ def roles_of(
     by_dtype = [reading for reading in named if _dtypes_fit(inputs, reading)]
     # A timestep is a whole number too, so the usual order must say the same.
     if len(by_dtype) != 1 or (whole_condition and by_dtype[0] != roles):
-        raise InputError(_unclear(inputs, named, "can be read in two ways"))
+        raise InputError(_unclear(inputs, named, "can be read in several ways"))
     return by_dtype[0]
 
 
@@ -125,6 +130,11 @@ def _agrees(inputs: Sequence[Input], reading: Sequence[str], classes: int) -> bo
         one.role_by_name in (None, role) or not _fits(one, one.role_by_name, inputs, classes or 1)
         for one, role in zip(inputs, reading, strict=True)
     )
+
+
+def _is_unclear_label(inputs: Sequence[Input], reading: Sequence[str]) -> bool:
+    one = inputs[reading.index(LABELS)]
+    return one.shape == (1,) and not one.is_whole
 
 
 def _dtypes_fit(inputs: Sequence[Input], reading: Sequence[str]) -> bool:
@@ -157,7 +167,7 @@ def _unclear(inputs: Sequence[Input], readings: Sequence[Sequence[str]], why: st
     ways = " or ".join(f"inputs={','.join(reading)}" for reading in readings[:3])
     return (
         f"network: its inputs {_listed(inputs)} {why}; say in their order what they are, with "
-        f"{ways}, or name them so in keras.Input, and give class_names if it takes labels"
+        f"{ways}, or give them these names, and give class_names if it takes labels"
     )
 
 

@@ -36,7 +36,14 @@ def wrapped(model: keras.Model, *, classes: bool) -> keras.Model:
     else:
         ways = _ways_by_argument(model, tuple(shape), 3 if classes else 2)
     inputs = _only_fitting(model, ways)
-    return keras.Model(inputs[0] if len(inputs) == 1 else inputs, model(*inputs, training=False))
+    try:
+        outputs = model(*inputs, training=False)
+    except Exception as error:  # of the user's code, whatever it is
+        raise InputError(
+            f"network: {type(model).__name__} cannot be traced for any number of images "
+            f"({cause(error)}); take the batch from tf.shape(x)[0], and loop over no images"
+        ) from error
+    return keras.Model(inputs[0] if len(inputs) == 1 else inputs, outputs)
 
 
 def _inputs(name: str, shape: Any, dtype: str) -> Any:
@@ -74,7 +81,7 @@ def _only_fitting(model: keras.Model, ways: Iterable[list[Inputs]]) -> Inputs:
     """The first inputs that the model can be called with; all others of their types must agree."""
     problem: Exception = TypeError("no call gives images")
     for group in ways:
-        fitting: list[tuple[Inputs, np.ndarray]] = []
+        fitting: list[tuple[Inputs, list[np.ndarray]]] = []
         for inputs in group:
             examples: Any = keras.tree.map_structure(_example, inputs)
             try:
@@ -82,9 +89,9 @@ def _only_fitting(model: keras.Model, ways: Iterable[list[Inputs]]) -> Inputs:
             except Exception as error:  # of the user's code, whatever it is
                 problem = error
             else:
-                prediction = np.asarray(keras.tree.flatten(outputs)[0])
-                fitting += [(inputs, prediction)] if prediction.ndim == 4 else []
-        if any(not np.allclose(fitting[0][1], other, atol=1e-5) for _, other in fitting):
+                images = [np.asarray(x) for x in keras.tree.flatten(outputs) if len(x.shape) == 4]
+                fitting += [(inputs, images)] if images else []
+        if not all(_alike(fitting[0][1], images) for _, images in fitting):
             shapes = " and ".join(str([x.shape[1:] for x in inputs[1:]]) for inputs, _ in fitting)
             received = f"{type(model).__name__} gives other predictions for inputs of {shapes}"
             raise InputError(f"network: {received}; {_WRAP}")
@@ -92,6 +99,12 @@ def _only_fitting(model: keras.Model, ways: Iterable[list[Inputs]]) -> Inputs:
             return fitting[0][0]
     name = type(model).__name__
     raise InputError(f"network: {name} cannot be called on a batch ({cause(problem)}); {_WRAP}")
+
+
+def _alike(some: list[np.ndarray], others: list[np.ndarray]) -> bool:
+    pairs = zip(some, others, strict=False)
+    same = (a.shape == b.shape and np.allclose(a, b, atol=1e-5) for a, b in pairs)
+    return len(some) == len(others) and all(same)
 
 
 def _example(tensor: keras.KerasTensor) -> np.ndarray:

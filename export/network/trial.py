@@ -31,7 +31,7 @@ def try_out(sampling: Sampling, shape: tuple[int, int, int]) -> None:
 
     It must be traced for any number of images, as it is in the graphs. Raises InputError for
     conditions or classes that it cannot take, for a prediction that is not finite, for images
-    that depend on the others of their batch, and for a network that does not know no class (−1)
+    that depend on the others of their batch, and for a network that cannot tell no class (−1)
     from a class.
     """
     noise = np.random.default_rng(0).normal(size=(_IMAGES, *shape)).astype(np.float32)
@@ -122,9 +122,9 @@ def _require_no_class(denoise: Denoise, noise: np.ndarray, classes: int) -> None
     for label, image in known:
         if _apart(image, without) == 0:
             raise InputError(
-                f"network: takes the label -1, no class, for class {label}, so that guidance would "
-                f"lead away from it; give its table a row more, for none: {classes + 1} rows, and "
-                "labels + 1 as the row"
+                f"network: treats the label -1 (no class) as class {label}, so guidance would lead "
+                f"away from that class; give its table one more row, for no class: {classes + 1} "
+                "rows, indexed by label + 1"
             )
 
 

@@ -206,17 +206,17 @@ def _warn_of_saturation(drawn: np.ndarray) -> None:
     saturated = float(np.mean((drawn <= 0) | (drawn >= 1)))
     if saturated > MOST_SATURATED:
         _LOG.warning(
-            "%.0f%% of the pixels that it draws are all dark or all bright. Unless it was trained "
-            "on such pictures, or hardly at all, check prediction, schedule, conditioning, "
-            "pixel_mean and pixel_std",
+            "%.0f%% of the drawn pixels are completely dark or completely bright. If the network "
+            "was trained on other pictures, and for long enough, check prediction, schedule, "
+            "conditioning, pixel_mean and pixel_std",
             100 * saturated,
         )
 
 
 def _require_parity(certificate: Certificate, precision: str) -> None:
     remedy = (
-        "Either the network magnifies the last digits of float32, or one of its layers means "
-        "something else in ONNX: try it with parts left out"
+        "Either the network amplifies rounding errors of float32, or one of its layers was "
+        "converted wrongly: leave parts of it out to find which"
     )
     if precision == "float16":
         remedy = "Half precision is too coarse for it: export with precision=float32"

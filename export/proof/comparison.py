@@ -72,7 +72,7 @@ def _run(form: Form, truth: Truth) -> np.ndarray:
         raise InputError(
             f"network: {form.name} does not run on {len(truth.seeds)} images "
             f"({first_line(error)}); expected a network for any number of images: look for a "
-            "layer that reshapes to a fixed one"
+            "layer that reshapes to a fixed batch"
         ) from error
 
 

@@ -44,7 +44,7 @@ def test_an_onnx_file_from_the_command_line(command: Command, tmp_path: Path) ->
     flags = ("--pixel_mean=0.5", "--pixel_std=0.25", "--graphs=sampler", "--prediction=velocity")
     result = command("diffkiln-export", network, f"--bundle={tmp_path / 'b'}", *flags)
     assert result.returncode == 0, result.stderr
-    assert "has no SavedModel" in result.stderr
+    assert "will have no SavedModel" in result.stderr
     flags = ("--verify", network, "--inputs=noisy,condition")
     verified = command("diffkiln-export", f"--bundle={tmp_path / 'b'}", *flags)
     assert verified.returncode == 0, verified.stderr
@@ -86,7 +86,7 @@ NUMBERS = ("--network=no.keras", "--pixel_mean=0.5", "--pixel_std=0.5")
         ((), 2, "--run_dir: expected the folder of a diffkiln-train run, or else --network"),
         (("--verify", "--solver=ddim"), 2, "--solver: cannot be combined with --verify"),
         (("--verify", "--network=n.keras"), 2, "--network=n.keras: --verify takes an .onnx file"),
-        (("--verify", "--inputs=noisy"), 2, "--inputs: cannot be combined with --verify"),
+        (("--verify", "--inputs=noisy"), 2, "--inputs: is for the .onnx file of --network"),
         (("--network=n.onnx", *NUMBERS[1:], "--learn"), 2, "--learn: is for Keras networks"),
         (("--network=n.onnx", *NUMBERS[1:], "--saved_model"), 2, "--saved_model: is for Keras"),
         (("--network=n.onnx", *NUMBERS[1:]), 1, "n.onnx: no such file"),

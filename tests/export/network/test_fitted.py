@@ -9,6 +9,7 @@ import pytest
 from keras import layers, ops
 from small_models import run_onnx, small_exporter, with_random_weights
 
+from diffkiln.export.checks import may_be_meant
 from diffkiln.export.network.fitted import fitted
 from diffkiln.export.network.precision import in_float32
 from diffkiln.trainer.errors import InputError
@@ -91,12 +92,12 @@ def test_a_learned_variance_is_left_out(caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level("INFO", "diffkiln.export"):
         received = baked(model)
     assert_predicts(received, predicted(model)[..., :3])
-    assert "takes the first 3, and leaves the learned variance out" in caplog.text
+    assert "uses the first 3, and takes the rest for a learned variance" in caplog.text
 
 
 def test_any_size_is_baked_for_one() -> None:
     model = network(shape=(None, None, 3))
-    with pytest.raises(InputError, match=r"images of any size .* image_size=\(height, width\)"):
+    with pytest.raises(InputError, match=r"images of any size; .* image_size=\(height, width\)"):
         fitted(model)
     assert_predicts(baked(model, image_size=(8, 6)), predicted(model))
 
@@ -160,13 +161,29 @@ def test_what_predict_does_is_baked_whatever_the_layers_were_called_with() -> No
     assert_predicts(baked(model), predicted(model))
 
 
+# Keras reads variables through a signature that NumPy 2 deprecates.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_quantised_network_is_refused() -> None:
+    noisy, level = keras.Input((8, 6, 3)), keras.Input((1,))
+    model = keras.Model([noisy, level], layers.Dense(3)(noisy) + layers.Reshape((1, 1, 1))(level))
+    next(each for each in model.layers if isinstance(each, layers.Dense)).quantize("int8")
+    with pytest.raises(InputError, match=r"its layer dense.* is quantised \(int8\); export the"):
+        in_float32(model).__enter__()
+
+
+def test_a_mask_of_minus_infinity_may_be_a_weight() -> None:
+    assert may_be_meant(np.array([[0, -np.inf], [0, 0]], np.float32))
+    assert not may_be_meant(np.array([1, -np.inf], np.float32))
+    assert not may_be_meant(np.array([0, np.nan], np.float32))
+
+
 @pytest.mark.parametrize(
     ("make", "settings", "message"),
     [
         (
             lambda: keras.Model([i := keras.Input((8, 6, 3), dtype="int32"), keras.Input(())], i),
             {},
-            r"network: its images are int32\[N, 8, 6, 3\], which would cut the noise",
+            r"network: its images are int32\[N, 8, 6, 3\], which would round the noise",
         ),
         (
             lambda: network(dtype="int32"),

@@ -1,6 +1,7 @@
 """What people give as a network, and what is taken for it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -74,6 +75,34 @@ def test_a_subclass_with_a_list(whole: bool) -> None:
     np.testing.assert_allclose(own([tf.constant(NOISY), tf.constant(time)]), expected, atol=1e-6)
 
 
+class WithFeatures(InList):
+    """Returns something else first."""
+
+    def call(self, inputs: list[Any]) -> Any:
+        prediction = super().call(inputs)
+        return {"features": tf.reduce_mean(prediction, [1, 2]), "noise": prediction}
+
+
+class LoopsOverImages(InList):
+    """Counts its images in Python, which no graph can."""
+
+    def call(self, inputs: list[Any]) -> Any:
+        return tf.stack([self.convolution(inputs[0])[k] for k in range(inputs[0].shape[0])])
+
+
+def test_the_prediction_may_be_one_of_several_outputs() -> None:
+    model = WithFeatures()
+    model([NOISY, TIME])
+    assert fitted(model_of(model)).output == 1
+
+
+def test_a_subclass_that_no_graph_can_hold() -> None:
+    model = LoopsOverImages()
+    model([NOISY, TIME])
+    with pytest.raises(InputError, match="cannot be traced for any number of images"):
+        model_of(model)
+
+
 def test_averaged_weights_are_meant_where_a_model_has_them() -> None:
     model = Diffusion(averaged=True)
     assert model_of(model) is model.ema_network
@@ -87,6 +116,10 @@ def test_averaged_weights_are_meant_where_a_model_has_them() -> None:
         (Several, "got the class Several, expected a keras.Model .*; build a model of it first"),
         ("net.keras", "got the path net.keras, .*; load it with keras.models.load_model"),
         (Path("net"), "got the path net, "),
+        (
+            SimpleNamespace(state_dict=dict),
+            "got a torch module .*; export it with torch.onnx.export",
+        ),
         (InList(), "got InList, whose inputs are not known, since it was never called; call it"),
         (functional().call, "got method, expected a keras.Model .*; wrap yours in keras.Model"),
     ],

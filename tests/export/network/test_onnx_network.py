@@ -123,14 +123,14 @@ def test_a_bundle_of_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     caplog.set_level("INFO", "diffkiln.export")
     file, settings = saved_network(tmp_path / "unet.onnx", batch=1, timestep=()), SETTINGS
     certificate = export_bundle(str(file), tmp_path / "b", **settings)
-    assert "has no SavedModel" in caplog.text
+    assert "will have no SavedModel" in caplog.text
     assert certificate.onnx_to_saved_model is None
     assert Sampler(tmp_path / "b").sample([0, 7], steps=3).shape == (2, 6, 5, 3)
     export_bundle(file, tmp_path / "again", **settings)
     match = filecmp.cmpfiles(tmp_path / "b", tmp_path / "again", ["sampler.onnx", "noise.onnx"])
     assert match[0] == ["sampler.onnx", "noise.onnx"]
     assert verify_bundle(tmp_path / "b", file).to_reference.keys() == {"sampler.onnx"}
-    with pytest.raises(InputError, match=r"or the .onnx file that it was made from"):
+    with pytest.raises(InputError, match=r"give the .onnx file that it was made from"):
         verify_bundle(tmp_path / "b")
     other = saved_network(tmp_path / "other.onnx", steps=1000)
     with pytest.raises(InputError, match="parity"):
@@ -147,13 +147,13 @@ def test_guidance_of_a_file_with_classes(tmp_path: Path) -> None:
     ("network", "settings", "words"),
     [
         ({"steps": 999}, {}, r"cannot take the timestep 999 \(.*out of data bounds"),
-        ({"rows": 3}, {"class_names": list("abc")}, "takes the label -1, no class, for class 2"),
+        ({"rows": 3}, {"class_names": list("abc")}, r"treats the label -1 \(no class\) as class 2"),
         ({"rows": 3}, {}, "3: class_labels int64.*give class_names if it takes labels"),
         ({}, {"conditioning": "time", "first_timestep": 1}, "only timesteps are whole numbers"),
         ({"batch": 2, "timestep": (2,)}, {}, "is for a batch of 2; export it with the batch as"),
         ({"out_channels": 4}, {}, r"has outputs \[N, 4, 6, 5\], expected .*\[N, 3, 6, 5\]"),
-        ({"opset": 10}, {}, "is of opset 10, expected 11 or later"),
-        ({}, {"learning": Learning()}, "tables are learned for Keras networks alone"),
+        ({"opset": 10}, {}, "uses opset 10, expected 11 or later"),
+        ({}, {"learning": Learning()}, "only Keras networks can have learned tables"),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(

@@ -39,7 +39,9 @@ def test_whole_numbers_are_labels_if_the_condition_is_none(whole: bool) -> None:
     if not whole:
         assert roles(*swapped) == ("noisy", "labels", "condition")
         return
-    with pytest.raises(InputError, match=r"can be read in two ways; .* inputs=noisy,labels,cond"):
+    with pytest.raises(
+        InputError, match=r"can be read in several ways; .* inputs=noisy,labels,cond"
+    ):
         roles(*swapped, whole=True)
 
 
@@ -64,7 +66,7 @@ def test_shapes_that_a_condition_and_labels_have(shape: tuple[int, ...], role: s
 
 def test_a_grey_image_and_a_map_of_noise_levels_need_names() -> None:
     grey = ("", (8, 8, 1), "float32")
-    with pytest.raises(InputError, match="can be read in two ways"):
+    with pytest.raises(InputError, match="can be read in several ways"):
         roles(grey, grey, classes=0)
     assert roles(("level", *grey[1:]), grey, classes=0) == ("condition", "noisy")
 
@@ -76,6 +78,11 @@ def test_a_grey_image_and_a_map_of_noise_levels_need_names() -> None:
         ([("t", (1,)), ("time", (1,))], {"classes": 4}, "have names that say something else"),
         ([("t", (1,)), ("", (1,))], {}, "; give class_names if it takes labels$"),
         ([("t", (77, 768))], {}, r"1: float32\[N, 8, 8, 3\], 2: t float32\[N, 77, 768\]; expected"),
+        (
+            [("t", (1,)), ("y", (1,))],
+            {"classes": 1},
+            "may take the one class as a number or one-ho",
+        ),
         ([("t", (1,))], {"order": ("image", "t")}, "inputs=image,t: expected noisy, condition in"),
         ([("t", (1,))], {"order": ("condition", "noisy")}, "which cannot be inputs=condition,noi"),
     ],

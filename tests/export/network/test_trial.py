@@ -50,7 +50,7 @@ def test_a_row_for_no_class_may_be_the_first_or_the_last(rows: int, shift: int) 
 @pytest.mark.parametrize(("rows", "label"), [(4, 3), (6, 5), (1000, 999)])
 def test_no_class_must_not_be_a_class(rows: int, label: int) -> None:
     """Not even one that has no name, of a network that knows more."""
-    named = rf"takes the label -1, no class, for class {label}, .* 5 rows"
+    named = rf"treats the label -1 \(no class\) as class {label}, .* 5 rows"
     with pytest.raises(InputError, match=named):
         tried(labelled(rows), class_names=NAMES)
 
