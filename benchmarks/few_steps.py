@@ -101,7 +101,7 @@ def distances(cells: Cells, guidances: tuple[float, ...]) -> Iterator[str]:
     yield "| --- " * (2 + len(guidances)) + "|"
     known = cells.model.reference.tables or {"by_steps": {}}
     ways = [(name, steps) for steps in STEPS for name in NAMES]
-    for name, steps in [*ways, *(("2m", steps) for steps in (15, 20, 40))]:
+    for name, steps in [*ways, *(("2m", steps) for steps in (15, 20))]:
         if name != "learned" or str(steps) in known["by_steps"]:
             row = [cells.distance(name, steps, guidance) for guidance in guidances]
             if set(row) != {UNKNOWN}:
