@@ -1,7 +1,7 @@
 """Compares a baked U-Net of diffusers with the library's own schedulers, from the same noise.
 
     pip install 'diffkiln[bench,export,cpu]'
-    python benchmarks/diffusers_network.py --folder=/tmp/unet
+    python benchmarks/diffusers_network.py --folder=unet
 
 The network is a small `UNet2DModel` with random weights, exported by torch.onnx. diffusers' spacing
 `trailing` is the grid `linear`; no other of its spacings is a grid of ours. Prints how far apart
