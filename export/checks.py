@@ -51,7 +51,7 @@ def is_whole(value: object, least: int, most: int) -> bool:
 
 
 def is_onnx(path: PathLike[str] | str) -> bool:
-    """Whether a path is that of an .onnx file, by its name."""
+    """Whether a file name ends in .onnx."""
     return Path(path).suffix.lower() == ".onnx"
 
 

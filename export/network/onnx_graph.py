@@ -66,7 +66,7 @@ def for_any_batch(model: onnx.ModelProto, shapes: Shapes, *, fixed: bool) -> Non
 
 
 def _declare(graph: onnx.GraphProto, shapes: Shapes, scalars: Collection[str] = ()) -> None:
-    """Declare the inputs with these shapes, except scalars, and nothing else."""
+    """Give the inputs these shapes, except those that are scalars, and drop all other shapes."""
     for value in graph.input:
         dtype = value.type.tensor_type.elem_type
         shape = [] if value.name in scalars else shapes[value.name]

@@ -48,12 +48,12 @@ class Input:
 
     @property
     def is_image(self) -> bool:
-        """Whether its shape can be that of an image, of any size."""
+        """Whether an image of some size could have this shape."""
         return len(self.shape) == 3 and any(self.shape[end] in CHANNELS for end in (0, -1))
 
     @property
     def role_by_name(self) -> str | None:
-        """The role that its name says, None if it says none or several."""
+        """The role that the name stands for, None if it stands for none or for several."""
         name = re.sub(r"(?<=[a-z])(?=[A-Z])|[^a-zA-Z]+", "_", self.name).strip("_").lower()
         if name in _ROLE_OF_NAME:
             return _ROLE_OF_NAME[name]

@@ -157,7 +157,7 @@ def make_schedule(
 
 
 def as_schedule(schedule: Schedule | str | None) -> Schedule:
-    """The schedule itself, or that of a name, or `CosineSchedule()` for None.
+    """A schedule from a schedule, its name, or None, which stands for `CosineSchedule()`.
 
     Raises InputError for anything else.
     """

@@ -42,7 +42,7 @@ def baked(
 def referred(
     schedule: Schedule, prediction: str, conditioning: str, steps: int, **settings: Any
 ) -> np.ndarray:
-    """The same of the reference."""
+    """What the float64 reference draws in as many steps."""
     what = {"clip": False, "conditioning": conditioning, **settings}
     sampler = ReferenceSampler(network, schedule.describe(), prediction, *PIXELS, **what)
     return (sampler.from_noise(NOISE, steps) - 0.5) / 0.0005
