@@ -59,9 +59,14 @@ def essentials(
 def _format_version(signatures: Signatures) -> int:
     """The lowest that describes the bundle, so that older readers take those without tables."""
     sampling, denoiser = signatures.sampling, signatures.sampling.denoiser
-    known = denoiser.schedule.describe()["name"] in SCHEDULES
-    known = known and denoiser.conditioning not in ("sigma", "c_noise") and denoiser.first_timestep
-    return 1 if known and denoiser.dynamic_threshold is sampling.tables is None else 2
+    newer = (
+        sampling.tables is not None
+        or denoiser.dynamic_threshold is not None
+        or denoiser.first_timestep == 0
+        or denoiser.conditioning in ("sigma", "c_noise")
+        or denoiser.schedule.describe()["name"] not in SCHEDULES
+    )
+    return 2 if newer else 1
 
 
 def _sampler(signatures: Signatures, baking: Baking, *, classes: bool) -> dict[str, Any]:
