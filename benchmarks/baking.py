@@ -20,7 +20,7 @@ from other_runtimes import diffusers_task, is_installed, openvino_task
 from diffkiln.export.baking.signatures import Signatures
 from diffkiln.export.graphs.assemble import OnnxExporter
 from diffkiln.export.graphs.conversion import convert
-from diffkiln.export.graphs.translation import translated
+from diffkiln.export.graphs.translation.translate import translated
 from diffkiln.export.network.fitted import fitted
 from diffkiln.runtime.engine.session import open_session, session_options
 from diffkiln.trainer.config import TrainConfig

@@ -24,7 +24,7 @@ from .baking.signatures import Signatures
 from .checks import check_json
 from .graphs.assemble import OnnxExporter
 from .graphs.conversion import convert, converted
-from .graphs.half_precision import half_precision, require_finite
+from .graphs.rewriting.half_precision import half_precision, require_finite
 from .learning.file import TableFile, read_tables, subject_of
 from .learning.learn import learn_tables
 from .learning.teacher import Subject

@@ -13,7 +13,7 @@ from small_models import with_random_weights
 from diffkiln.export.baking.signatures import Signatures
 from diffkiln.export.graphs.assemble import OnnxExporter
 from diffkiln.export.graphs.conversion import convert
-from diffkiln.export.graphs.half_precision import half_precision
+from diffkiln.export.graphs.rewriting.half_precision import half_precision
 from diffkiln.export.network.fitted import fitted
 from diffkiln.export.options import GRAPHS, MORE_GRAPHS
 from diffkiln.trainer.maths.diffusion import Denoiser

@@ -15,12 +15,12 @@ from onnx import helper
 
 from ..baking.process import RESULT, Tensors, traced
 from ..baking.signatures import Signatures
-from .blocked import blocked, declare_batch
 from .conversion import convert
 from .graph import BATCH, ancestors, finished, parts, renamed, value_info
 from .loops import looped, unrolled
 from .naming import canonical
-from .tidying import tidy
+from .rewriting.blocked import blocked, declare_batch
+from .rewriting.tidying import tidy
 
 UNROLLED = ("sampler", "from_noise")
 

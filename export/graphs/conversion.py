@@ -2,29 +2,32 @@
 
 `convert` takes a flat function, without a loop, as far as a tidy graph:
 
-1. `translation.py`: tf2onnx makes an ONNX graph of it. Layers such as GroupNormalization trace in
-   forms that ONNX has one operator for (`lowering.py`, `attention.py`), and loops of a known number
-   of turns are written out (`unrolling.py`). Numbers of type bfloat16 become float32
-   (`bfloat16.py`). Resizing, padding, bins and others get operators of ONNX before tf2onnx sees
-   them (`replacing.py`, with the rules in `images.py` and `indexing.py`), and some get conversions
-   of our own (`operators.py`). Then `corrections.py` puts right what tf2onnx makes of resizing and
-   transposed convolutions.
+1. `translation/`: tf2onnx makes an ONNX graph of it (`translate.py`). Layers such as
+   GroupNormalization trace in forms that ONNX has one operator for (`lowering.py`, `attention.py`),
+   and loops of a known number of turns are written out (`unrolling.py`). Numbers of type bfloat16
+   become float32 (`bfloat16.py`). Resizing, padding, bins and others get operators of ONNX before
+   tf2onnx sees them (`replacing.py`, with the rules in `images.py` and `indexing.py`), and some get
+   conversions of our own (`operators.py`). Then `corrections.py` puts right what tf2onnx makes of
+   resizing and transposed convolutions.
 2. An operator that ONNX lacks or the runtime refuses is an error that names its layer
-   (`refusing.py`). Before that, all is tried again with sizes that are computed (`settling.py`).
-   Convolutions of float64 numbers become float32 (`single_precision.py`).
-3. `tidying.py`: onnxruntime merges, folds and cancels what plain operators allow. `einsums.py`
-   writes Einsums with other operators, except products of two computed values; `masks.py` makes
-   masks of attention constant; `fusible.py` and `layer_normalization.py` write GELUs and
-   normalisations of tokens so that onnxruntime has one kernel for each.
-4. `layout_rules.py`, with `layout.py` and `layout_products.py`: Transposes between channels first
-   and channels last are put off until something needs them, so that most are never made.
+   (`refusing.py`). Before that, all is tried again with sizes that are computed
+   (`translation/settling.py`). Convolutions of float64 numbers become float32
+   (`rewriting/single_precision.py`).
+3. `rewriting/tidying.py`: onnxruntime merges, folds and cancels what plain operators allow.
+   `einsums.py` writes Einsums with other operators, except products of two computed values;
+   `masks.py` makes masks of attention constant; `fusible.py` writes GELUs and normalizations of
+   tokens so that onnxruntime has one kernel for each.
+4. `rewriting/layout_rules.py`, with `layout.py` and `layout_products.py`: Transposes between
+   channels first and channels last are put off until something needs them, so that most are never
+   made.
 5. `naming.py`: of outputs that are the same value, the first is the original.
 
 The network of an ONNX file begins with the second step: `network/onnx_graph.py` has made a graph of
 opset 18 of it. Any network is converted once, by itself, and then joined to the step of each graph:
 
-6. `half_precision.py`: with precision=float16, weights and most of the computation become float16.
-7. `blocked.py`: images stay in the blocks in which onnxruntime's convolutions leave them.
+6. `rewriting/half_precision.py`: with precision=float16, weights and most of the computation become
+   float16.
+7. `rewriting/blocked.py`: images stay in the blocks in which onnxruntime's convolutions leave them.
 8. `assemble.py`: each graph's own functions are converted and plugged together with the network.
 9. `loops.py`: one step becomes the body of a Loop, which owns the weights, or is written out.
 10. `naming.py`, again: nodes get an order and names that follow from the graph alone, so that the
@@ -42,16 +45,15 @@ from onnx import helper
 
 from ...runtime.checking import GraphError, Port, Signature, check, taken_operators
 from ...trainer.errors import InputError
-from .einsums import einsums, without_einsums
-from .fusible import write_fusible_gelus
 from .graph import BATCH, OPSET, finished, nodes_of
-from .layer_normalization import take_in_weights
-from .masks import shrink_masks
 from .naming import copy_first_outputs
 from .refusing import refused
-from .single_precision import with_single_precision
-from .tidying import tidied, with_fewer_transposes
-from .translation import translated
+from .rewriting.einsums import einsums, without_einsums
+from .rewriting.fusible import take_in_weights, write_fusible_gelus
+from .rewriting.masks import shrink_masks
+from .rewriting.single_precision import with_single_precision
+from .rewriting.tidying import tidied, with_fewer_transposes
+from .translation.translate import translated
 
 
 def convert(function: Any) -> onnx.ModelProto:

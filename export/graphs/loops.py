@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ..baking.process import ALL_RESULTS, RESULT, Process
 from .conversion import convert
 from .graph import BATCH, finished, parts, renamed, value_info
-from .tidying import tidy
+from .rewriting.tidying import tidy
 
 _TRIPS = helper.make_node("Add", ["steps", "extra_steps"], ["trips"], name="trips")
 

@@ -1,5 +1,6 @@
 """Which layer of a network it is about when its graph cannot be used."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 import onnx
@@ -40,9 +41,20 @@ def layer_of(graph: onnx.GraphProto, node: onnx.NodeProto) -> str:
         for near in _by_distance(node, neighbours, side):
             named = next((name for name in (near.name, *near.output) if "/" in name), None)
             if named:
-                # The first name is the model's, the last the operator's.
-                return "/".join(named.split("/")[1:-1]) or named
+                return _layer_in(named)
     return node.name
+
+
+def _layer_in(name: str) -> str:
+    """The layer in a node's name: between the model's name and the operator's.
+
+    Keras opens the scope of a layer twice, and TensorFlow then calls conv's conv_1. Names in files
+    from PyTorch begin with a slash, and are as its user gave them.
+    """
+    scopes = name.split("/")[1:-1]
+    if not name.startswith("/"):
+        scopes = [re.sub(r"_\d+$", "", scope) for scope in scopes]
+    return "/".join(scopes) or name
 
 
 def _by_distance(

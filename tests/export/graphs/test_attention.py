@@ -19,7 +19,7 @@ from attention_networks import (
 )
 from keras import layers, ops
 
-from diffkiln.export.graphs.tidying import transposes_made
+from diffkiln.export.graphs.rewriting.tidying import transposes_made
 from diffkiln.trainer.network.layers import SelfAttention
 
 

@@ -17,7 +17,7 @@ from small_models import with_random_weights
 
 from diffkiln.export.graphs.conversion import convert
 from diffkiln.export.graphs.graph import runner
-from diffkiln.export.graphs.half_precision import half_precision
+from diffkiln.export.graphs.rewriting.half_precision import half_precision
 
 TOKENS, CHANNELS = 6, 8
 

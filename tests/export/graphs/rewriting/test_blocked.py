@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from small_graphs import exporter_of
 from small_models import with_random_weights
 
-from diffkiln.export.graphs.blocked import blocked
+from diffkiln.export.graphs.rewriting.blocked import blocked
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.network.unet import build_unet
 

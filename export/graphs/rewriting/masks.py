@@ -5,7 +5,7 @@ Keras begins with a mask of ones in the shape of the scores, so that no mask is 
 
 import onnx
 
-from .graph import constants_of, drop_unused
+from ..graph import constants_of, drop_unused
 
 
 def shrink_masks(graph: onnx.GraphProto) -> bool:

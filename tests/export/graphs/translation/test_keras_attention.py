@@ -21,7 +21,7 @@ from attention_networks import (
 )
 from keras import layers
 
-from diffkiln.export.graphs.tidying import transposes_made
+from diffkiln.export.graphs.rewriting.tidying import transposes_made
 
 
 def keras_attention(x: Any) -> Any:

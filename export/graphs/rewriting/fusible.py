@@ -1,11 +1,15 @@
-"""The exact GELU in the form that onnxruntime has one kernel for, instead of six operators."""
+"""GELUs and layer normalizations in the forms that onnxruntime has one kernel for each.
+
+They are six and thirteen operators otherwise. `translation/layer_normalization.py` has marked the
+normalizations.
+"""
 
 from collections.abc import Mapping
 
 import numpy as np
 import onnx
 
-from .graph import add_constant, constants_of, drop_unused
+from ..graph import add_constant, constants_of, drop_unused
 
 _ROOT_OF_2 = np.sqrt(np.float32(2))
 
@@ -54,3 +58,22 @@ def _divided(
     if maker is not None and maker.op_type == "Neg":
         return maker.input[0], factor.item() > 0
     return values[0], factor.item() < 0
+
+
+def take_in_weights(graph: onnx.GraphProto) -> None:
+    """Make the constants behind each marked normalization, gamma and beta, its inputs."""
+    constants, outputs = constants_of(graph), {value.name for value in graph.output}
+    for node in [node for node in graph.node if node.op_type == "LayerNormalization"]:
+        scale = constants.get(node.input[1])
+        if scale is None or len(node.input) > 2 or not (scale == 1).all():
+            continue  # of a file that has its own
+        channels = scale.shape
+        for operator, place in (("Mul", 1), ("Add", 2)):
+            takers = [other for other in graph.node if node.output[0] in other.input]
+            if len(takers) != 1 or takers[0].op_type != operator or node.output[0] in outputs:
+                continue
+            names = [name for name in takers[0].input if name in constants]
+            if names and constants[names[0]].shape == channels:
+                node.input[place:] = names
+                node.output[:] = takers[0].output
+                graph.node.remove(takers[0])

@@ -1,7 +1,7 @@
 """Layer normalization of tokens as ONNX's operator for it, instead of thirteen others.
 
-While Keras traces, gamma and beta stand behind a marker; once they are constants, the operator
-takes them in.
+While Keras traces, gamma and beta stand behind a marker; once they are constants, `fusible` makes
+them the operator's inputs.
 """
 
 import json
@@ -9,10 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import onnx
 import tensorflow as tf
-
-from .graph import constants_of
 
 # How the message of a CheckNumerics begins that stands for a layer normalization.
 MARKER = "diffkiln layer normalization "
@@ -43,22 +40,3 @@ def convert_layer_normalization(ctx: Any, source: str, message: str, ends: dict[
     ones = ctx.make_const(f"{ends['outputs'][0]}/ones", np.ones(about["channels"], np.float32))
     settings = {"epsilon": about["epsilon"], "axis": -1}
     ctx.make_node("LayerNormalization", [source, ones.output[0]], attr=settings, **ends)
-
-
-def take_in_weights(graph: onnx.GraphProto) -> None:
-    """Make the constants behind each marked normalization, gamma and beta, its inputs."""
-    constants, outputs = constants_of(graph), {value.name for value in graph.output}
-    for node in [node for node in graph.node if node.op_type == "LayerNormalization"]:
-        scale = constants.get(node.input[1])
-        if scale is None or len(node.input) > 2 or not (scale == 1).all():
-            continue  # of a file that has its own
-        channels = scale.shape
-        for operator, place in (("Mul", 1), ("Add", 2)):
-            takers = [other for other in graph.node if node.output[0] in other.input]
-            if len(takers) != 1 or takers[0].op_type != operator or node.output[0] in outputs:
-                continue
-            names = [name for name in takers[0].input if name in constants]
-            if names and constants[names[0]].shape == channels:
-                node.input[place:] = names
-                node.output[:] = takers[0].output
-                graph.node.remove(takers[0])

@@ -9,11 +9,11 @@ import onnxruntime
 from onnx import TensorProto
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 
-from ...trainer.errors import first_line
+from ....trainer.errors import first_line
+from ..graph import add_constant, constants_of, drop_unused, finished, inferred, sizes_of
+from ..refusing import node_in, refused
 from .einsums import einsums
-from .graph import add_constant, constants_of, drop_unused, finished, inferred, sizes_of
 from .layout_rules import without_transposes
-from .refusing import node_in, refused
 
 _BROADCASTING = ("Add", "Div", "Max", "Min", "Mul", "Sub")
 _MOST_CHANNELS = 4

@@ -20,12 +20,12 @@ from tf2onnx.optimizer.merge_duplicated_nodes_optimizer import MergeDuplicatedNo
 from tf2onnx.optimizer.reshape_optimizer import ReshapeOptimizer
 from tf2onnx.tfonnx import process_tf_graph
 
-from ...trainer.errors import InputError, first_line
-from ..network.causes import cause
+from ....trainer.errors import InputError, first_line
+from ...network.causes import cause
+from ..graph import OPSET, nodes_of
 from . import images, indexing
 from .bfloat16 import without_bfloat16
 from .corrections import correct
-from .graph import OPSET, nodes_of
 from .lowering import lowered_layers
 from .operators import KEPT_EINSUM, custom_operators
 from .replacing import rewriter

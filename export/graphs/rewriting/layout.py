@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from .graph import constants_of, inferred, sizes_of
+from ..graph import constants_of, inferred, sizes_of
 
 Shape = tuple[int | None, ...]
 Order = tuple[int, ...]

@@ -10,8 +10,8 @@ from onnx import numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-from ...trainer.errors import InputError
-from .graph import add_constant, ancestors, constants_of, drop_unused, runner, step_outputs
+from ....trainer.errors import InputError
+from ..graph import add_constant, ancestors, constants_of, drop_unused, runner, step_outputs
 
 _STEPS = 20
 _FLOAT, _HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16

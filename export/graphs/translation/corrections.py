@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from .graph import add_constant, constants_of, inferred, nodes_of, sizes_of
+from ..graph import add_constant, constants_of, inferred, nodes_of, sizes_of
 
 
 def correct(model: onnx.ModelProto) -> None:

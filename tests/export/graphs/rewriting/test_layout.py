@@ -7,7 +7,7 @@ from drawn_graphs import Graph, drawn_model, run_unoptimised
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffkiln.export.graphs.layout_rules import without_transposes
+from diffkiln.export.graphs.rewriting.layout_rules import without_transposes
 
 
 def transpose(graph: Graph) -> None:

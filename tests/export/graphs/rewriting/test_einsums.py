@@ -6,8 +6,8 @@ import pytest
 from drawn_graphs import run_unoptimised
 from onnx import TensorProto, helper, numpy_helper
 
-from diffkiln.export.graphs.einsums import without_einsums
 from diffkiln.export.graphs.graph import finished
+from diffkiln.export.graphs.rewriting.einsums import without_einsums
 
 # b is the batch, which is free.
 SIZES = dict(zip("bhwcdnH", (2, 3, 4, 5, 6, 7, 8), strict=True))

@@ -9,7 +9,7 @@ from tf2onnx.graph import GraphUtil
 from tf2onnx.optimizer import optimize_graph
 
 from diffkiln.export.baking.process import traced
-from diffkiln.export.graphs.translation import OPTIMIZERS, translated
+from diffkiln.export.graphs.translation.translate import OPTIMIZERS, translated
 
 
 def test_a_function_is_translated_alike_each_time() -> None:

@@ -15,7 +15,7 @@ from onnx.reference import ReferenceEvaluator
 from small_models import small_network, with_random_weights
 
 from diffkiln.export.graphs.conversion import convert
-from diffkiln.export.graphs.half_precision import half_precision
+from diffkiln.export.graphs.rewriting.half_precision import half_precision
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.network.layers import PixelNorm
 from diffkiln.trainer.network.unet import build_unet

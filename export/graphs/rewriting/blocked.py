@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from .graph import (
+from ..graph import (
     add_constant,
     constants_of,
     drop_unused,

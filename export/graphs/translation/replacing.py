@@ -11,7 +11,7 @@ import numpy as np
 from onnx import TensorProto
 from tf2onnx import utils
 
-from ...runtime.device.placement import NOISE_SCOPE
+from ....runtime.device.placement import NOISE_SCOPE
 
 Rule = Callable[["Site"], None]
 

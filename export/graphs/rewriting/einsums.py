@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from .graph import add_constant, constants_of, drop_unused, inferred, replace_nodes, sizes_of
+from ..graph import add_constant, constants_of, drop_unused, inferred, replace_nodes, sizes_of
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from diffkiln.export.graphs.conversion import require_standard_operators
-from diffkiln.export.graphs.tidying import widen_channel_constants, with_fewer_transposes
+from diffkiln.export.graphs.rewriting.tidying import widen_channel_constants, with_fewer_transposes
 from diffkiln.trainer.errors import InputError
 
 

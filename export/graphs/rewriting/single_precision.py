@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from .graph import add_constant, constants_of, inferred, replace_nodes
+from ..graph import add_constant, constants_of, inferred, replace_nodes
 
 # Which onnxruntime has on the CPU, but not for float64.
 _SINGLE_ONLY = """
