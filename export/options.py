@@ -1,6 +1,6 @@
 """The settings of an export, checked before TensorFlow or anything else slow is imported."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
 
@@ -232,9 +232,19 @@ def settings_as_objects(
 ) -> tuple[Model, Baking]:
     """The settings as what a network was trained as and how to bake it, the latter over `baking`.
 
-    Raises InputError as `Model` and `Baking` do, and TypeError for a name that neither has.
+    Raises InputError as `Model` and `Baking` do, and TypeError for a name that
+    neither has or a missing one.
     """
-    names = {field.name for field in fields(Baking)}
-    of_baking: Any = {name: value for name, value in settings.items() if name in names}
-    of_model: Any = {name: value for name, value in settings.items() if name not in names}
+    of_model: Any = _named(settings, Model)
+    of_baking: Any = _named(settings, Baking)
+    if unknown := settings.keys() - of_model.keys() - of_baking.keys():
+        raise TypeError(f"{', '.join(sorted(unknown))}: no such setting of an export")
+    if missing := {"pixel_mean", "pixel_std"} - of_model.keys():
+        raise TypeError(f"{' and '.join(sorted(missing))}: missing; give those of the training")
     return Model(**of_model), replace(baking or Baking(), **of_baking)
+
+
+def _named(settings: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    """The settings that are fields of a dataclass."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in settings.items() if name in names}

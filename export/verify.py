@@ -18,7 +18,7 @@ from ..trainer.maths.tables import Tables
 from .manifest import describe_file
 from .network.onnx_file import read_onnx
 from .network.onnx_fitting import fitted_onnx
-from .proof.certify import VERIFY_STEPS, Certificate, certify
+from .proof.certify import VERIFY_STEPS, Certificate, ParityError, certify
 from .proof.reference import Network, ReferenceConditioning, guided, reference_of
 
 
@@ -45,7 +45,15 @@ def verify_bundle(
         reference = reference_of(description, _denoiser(bundle), denoises=True)
     else:
         reference = reference_of(description, _of_file(network, description, inputs))
-    return certify(bundle, graphs, description, reference, steps=VERIFY_STEPS)
+    try:
+        return certify(bundle, graphs, description, reference, steps=VERIFY_STEPS)
+    except ParityError as error:
+        if network is None:
+            raise
+        raise InputError(
+            f"network={network}: is not what {bundle} was made from, or the bundle is wrong: "
+            f"{error}"
+        ) from error
 
 
 def _of_file(path: Path | str, description: Mapping[str, Any], inputs: Sequence[str]) -> Network:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Command
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from small_models import conditioned_network
 from small_onnx import saved_network
 
@@ -49,6 +49,12 @@ def test_an_onnx_file_from_the_command_line(command: Command, tmp_path: Path) ->
     verified = command("diffkiln-export", f"--bundle={tmp_path / 'b'}", *flags)
     assert verified.returncode == 0, verified.stderr
     assert "sampler.onnx to float64 reference" in verified.stdout
+    negative = [helper.make_node("Neg", ["changed"], ["hidden"])]
+    saved_network(tmp_path / "other.onnx", timestep_type=TensorProto.FLOAT, extra=negative)
+    flags = ("--verify", f"--network={tmp_path / 'other.onnx'}", "--inputs=noisy,condition")
+    result = command("diffkiln-export", f"--bundle={tmp_path / 'b'}", *flags)
+    assert result.returncode == 1
+    assert "other.onnx: is not what" in result.stderr
 
 
 NUMBERS = ("--network=no.keras", "--pixel_mean=0.5", "--pixel_std=0.5")

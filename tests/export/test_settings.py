@@ -36,6 +36,15 @@ def test_keywords_take_precedence_over_the_object() -> None:
     assert model == Model(0.5, 0.25)
 
 
+def test_a_misspelt_or_missing_setting_is_named() -> None:
+    misspelt: Any = {"pixel_men": 0.5, "pixel_std": 0.25}
+    with pytest.raises(TypeError, match="pixel_men: no such setting of an export"):
+        settings_as_objects(**misspelt)
+    missing: Any = {"pixel_std": 0.25}
+    with pytest.raises(TypeError, match="pixel_mean: missing"):
+        settings_as_objects(**missing)
+
+
 def test_settings_are_checked_once_and_then_fixed() -> None:
     with pytest.raises(InputError, match="eta=2: expected a number from 0"):
         Baking(eta=2)
