@@ -15,8 +15,9 @@
    (`rewriting/single_precision.py`).
 3. `rewriting/tidying.py`: onnxruntime merges, folds and cancels what plain operators allow.
    `einsums.py` writes Einsums with other operators, except products of two computed values;
-   `masks.py` makes masks of attention constant; `fusible.py` writes GELUs and normalizations of
-   tokens so that onnxruntime has one kernel for each.
+   `masks.py` makes masks of attention constant; `masked_scores.py` keeps softmax from underflow;
+   `fusible.py` writes GELUs and normalizations of tokens so that onnxruntime has one kernel for
+   each.
 4. `rewriting/layout_rules.py`, with `layout.py` and `layout_products.py`: Transposes between
    channels first and channels last are put off until something needs them, so that most are never
    made.
@@ -50,6 +51,7 @@ from .naming import copy_first_outputs
 from .refusing import refused
 from .rewriting.einsums import einsums, without_einsums
 from .rewriting.fusible import take_in_weights, write_fusible_gelus
+from .rewriting.masked_scores import raise_masked_scores
 from .rewriting.masks import shrink_masks
 from .rewriting.single_precision import with_single_precision
 from .rewriting.tidying import tidied, with_fewer_transposes
@@ -76,6 +78,7 @@ def converted(model: onnx.ModelProto) -> onnx.ModelProto:
         model = tidied(without_einsums(model))
     if shrink_masks(model.graph):
         model = tidied(model)
+    raise_masked_scores(model.graph)
     write_fusible_gelus(model.graph)
     take_in_weights(model.graph)
     operators = {*taken_operators(), "Constant"}  # without control flow, for one
