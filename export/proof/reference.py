@@ -200,6 +200,8 @@ class ReferenceSampler:
             told = float32_time(self.time_grid, k, steps) if self.float32_times else None
             image, epsilon = self.denoise(x, levels[k], hold, told)
             yield image
+            if k + 1 == steps:
+                return  # since no picture depends on that step, nor need it be finite
             if self.solver == "ddim":
                 x = self._ddim(image, epsilon, levels, k, seeds)
             elif self.solver == "dpmpp_2m":
@@ -233,14 +235,12 @@ class ReferenceSampler:
     def _dpmpp_2m(
         self, x: Array, image: Array, earlier: Array | None, levels: list[float], k: int
     ) -> Array:
-        """Algorithm 2 of arXiv 2211.01095, of first order in the first and the last step."""
+        """Algorithm 2 of arXiv 2211.01095, of first order in the first step."""
         (a_t, n_t), (a_s, n_s) = self.rates(levels[k]), self.rates(levels[k + 1])
-        if n_s == 0:
-            return image
         log_snr = _log_ratio(a_t, n_t)
         h = _log_ratio(a_s, n_s) - log_snr
         direction = image
-        if earlier is not None and k + 2 < len(levels):
+        if earlier is not None:
             a_r, n_r = self.rates(levels[k - 1])
             h_before = log_snr - _log_ratio(a_r, n_r)
             if h_before > 0:
