@@ -200,7 +200,8 @@ def baked_signatures(network: Network, model: Model, baking: Baking) -> Signatur
         )
     schedule = as_schedule(model.schedule)
     baking.check_steps(schedule.max_steps)
-    own = fit(network, model)
+    learned_variance = baking.variance == "learned"
+    own = fit(network, model, learned_variance=learned_variance)
     shape = own.shape
     denoiser = Denoiser(
         own,
@@ -213,6 +214,7 @@ def baked_signatures(network: Network, model: Model, baking: Baking) -> Signatur
         num_classes=len(model.class_names) or None,
         first_timestep=model.first_timestep,
         dynamic_threshold=baking.dynamic_threshold,
+        learned_variance=learned_variance,
     )
     sampling = Sampling(denoiser, baking.solver, baking.eta, baking.time_grid)
     return Signatures(sampling, shape, baking.image_dtype)

@@ -62,6 +62,7 @@ def _format_version(signatures: Signatures) -> int:
     newer = (
         sampling.tables is not None
         or denoiser.dynamic_threshold is not None
+        or denoiser.learned_variance
         or denoiser.first_timestep == 0
         or denoiser.conditioning in ("sigma", "c_noise")
         or denoiser.schedule.describe()["name"] not in SCHEDULES
@@ -76,6 +77,7 @@ def _sampler(signatures: Signatures, baking: Baking, *, classes: bool) -> dict[s
     most = sampling.denoiser.schedule.max_steps
     return {
         **{name: getattr(baking, name) for name in ("solver", "eta", "clip", "time_grid")},
+        **_if_set("variance", "learned" if sampling.denoiser.learned_variance else None),
         **_if_set("dynamic_threshold", sampling.denoiser.dynamic_threshold),
         "default_steps": steps or min(_default_steps(sampling.tables, guidance), most),
         "max_steps": most,

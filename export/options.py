@@ -18,6 +18,7 @@ GRAPHS = ("sampler", "from_noise", "denoiser", "noise", "step")
 MORE_GRAPHS = ("encode", "trajectory", "inpaint")
 PRECISIONS = ("float32", "float16")
 WEIGHTS = ("latest", "best")
+VARIANCES = ("fixed", "learned")
 MAX_UNROLL_STEPS = 200
 
 
@@ -30,21 +31,26 @@ def _setting(default: Any, text: str, choices: Sequence[str] = ()) -> Any:
 class Baking:
     """How a model is baked, whatever the model is: each field is a setting and a flag.
 
-    `solver` (`ddim` with η from 0 to 1, or `dpmpp_2m`) and `time_grid` are baked in; `clip` holds
-    x̂_0 in the range of pixels, and `dynamic_threshold` scales it by this quantile of each image
-    before (Imagen, arXiv 2205.11487). `graphs` are the ONNX files to write. Images go in and come
-    out as `image_dtype`: uint8, or float32 in [0, 1]. With `precision="float16"` the networks in
-    the ONNX graphs hold their weights and compute in half precision. `unroll_steps` writes that
-    many steps one after another instead of a Loop, for `batch_size` images if that is set. `tables`
-    is a file of learned tables, which take the place of the solver for the steps that they know.
-    Without `saved_model` the bundle is ONNX alone, and takes half the time. `default_guidance` (2
-    if None) is the guidance of a model with classes for programs that set none.
+    `solver` (`ddim` with η from 0 to 1, or `dpmpp_2m`) and `time_grid` are baked in. With η = 1 and
+    `variance="learned"`, fresh noise has the variance that a network of 2·C outputs learned
+    (Improved DDPM, arXiv 2102.09672). `clip` holds x̂_0 in the range of pixels, and
+    `dynamic_threshold` scales it by this quantile of each image before (Imagen, arXiv 2205.11487).
+    `graphs` are the ONNX files to write. Images go in and come out as `image_dtype`: uint8, or
+    float32 in [0, 1]. With `precision="float16"` the networks in the ONNX graphs hold their weights
+    and compute in half precision. `unroll_steps` writes that many steps one after another instead
+    of a Loop, for `batch_size` images if that is set. `tables` is a file of learned tables, which
+    take the place of the solver for the steps that they know. Without `saved_model` the bundle is
+    ONNX alone, and takes half the time. `default_guidance` (2 if None) is the guidance of a model
+    with classes for programs that set none.
 
     Raises InputError for a setting out of range, and for settings that exclude each other.
     """
 
     solver: str = _setting("ddim", "how to take a step", SOLVERS)
     eta: float = _setting(0.0, "fresh noise of ddim, 0 to 1 (DDPM)")
+    variance: str = _setting(
+        "fixed", "of the fresh noise of eta 1; learned by a network of 2·C outputs", VARIANCES
+    )
     time_grid: str = _setting("linear", "where the steps lie", TIME_GRIDS)
     clip: bool = _setting(True, "clip predicted images to the range of pixels")
     dynamic_threshold: float | None = _setting(
@@ -86,6 +92,11 @@ class Baking:
         if self.eta and self.solver != "ddim":
             raise InputError(
                 f"eta={self.eta:g}: {self.solver} draws no fresh noise; expected 0, or solver=ddim"
+            )
+        if self.variance == "learned" and self.eta != 1:
+            raise InputError(
+                f"variance=learned: is the variance of DDPM's steps, which have eta=1, but eta is "
+                f"{self.eta:g}; expected eta=1 with solver=ddim, or variance=fixed"
             )
         if self.tables is not None:
             self.check_allows_tables()
@@ -200,6 +211,7 @@ class BakingSettings(TypedDict, total=False):
 
     solver: str
     eta: float
+    variance: str
     time_grid: str
     clip: bool
     dynamic_threshold: float | None

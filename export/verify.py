@@ -66,6 +66,7 @@ def _of_file(path: Path | str, description: Mapping[str, Any], inputs: Sequence[
         inputs=inputs,
         image_size=(image["height"], image["width"]),
         whole_condition=model["conditioning"] == "timestep",
+        learned_variance=description["sampler"].get("variance") == "learned",
     )
     if network.shape[-1] != image["channels"]:
         raise InputError(
@@ -76,7 +77,7 @@ def _of_file(path: Path | str, description: Mapping[str, Any], inputs: Sequence[
 
 
 def _denoiser(bundle: Path) -> Network:
-    """The SavedModel's `denoise` as a denoiser of images at times."""
+    """The SavedModel's `denoise` as a denoiser of images at times: x̂_0, and v if it is learned."""
     denoise = tf.saved_model.load(str(bundle / "saved_model")).signatures["denoise"]
     _, names = denoise.structured_input_signature
 
@@ -88,7 +89,9 @@ def _denoiser(bundle: Path) -> Network:
         inputs: dict[str, Any] = {"noisy": noisy, **times}
         for conditioning in more:
             inputs |= {"labels": conditioning.labels, "guidance": np.float32(conditioning.guidance)}
-        return denoise(**{name: tf.constant(x) for name, x in inputs.items()})["image"].numpy()
+        outputs = denoise(**{name: tf.constant(x) for name, x in inputs.items()})
+        wanted = [name for name in ("image", "variance_fraction") if name in outputs]
+        return np.concatenate([outputs[name] for name in wanted], axis=-1)
 
     return image
 

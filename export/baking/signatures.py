@@ -51,7 +51,10 @@ class Signatures:
 
     @property
     def network(self) -> Any:
-        """noisy [N, H, W, C], condition float32 [N] (and labels int64 [N]) → prediction."""
+        """noisy [N, H, W, C], condition float32 [N] (and labels int64 [N]) → prediction.
+
+        That has C channels, and 2·C with a learned variance.
+        """
         call = self.sampling.denoiser.network
         specs = [self.floats("noisy"), tf.TensorSpec([None], tf.float32, "condition")]
         return traced(
@@ -65,7 +68,7 @@ class Signatures:
 
     @property
     def denoise(self) -> Any:
-        """noisy [N, H, W, C], time float32 [N] → image, noise, in normalised units.
+        """noisy [N, H, W, C], time float32 [N] → `estimates`, in normalised units.
 
         With tables, network_time float32 [N] comes after time.
         """
@@ -84,8 +87,15 @@ class Signatures:
     ) -> Tensors:
         """The outputs of `denoise` by name."""
         conditioning = _conditioning(labels, guidance)
-        image, noise = self.sampling.denoiser(noisy, time, conditioning, network_time)
-        return {"image": image, "noise": noise}
+        call = self.sampling.denoiser.with_variance
+        denoised: Any = call(noisy, time, conditioning, network_time)
+        return dict(zip(self.estimates, denoised, strict=False))
+
+    @property
+    def estimates(self) -> tuple[str, ...]:
+        """The outputs of `denoise`; the third, v of a learned variance, only where there is one."""
+        learned = self.sampling.denoiser.learned_variance
+        return ("image", "noise", *(("variance_fraction",) if learned else ()))
 
     @property
     def sampler(self) -> Process:
@@ -157,6 +167,12 @@ class Signatures:
     def floats(self, name: str) -> tf.TensorSpec:
         """Images, or noise, in normalised units."""
         return tf.TensorSpec([None, *self.shape], tf.float32, name)
+
+    def prediction(self, name: str) -> tf.TensorSpec:
+        """What the network puts out."""
+        *sizes, channels = self.shape
+        depth = 2 * channels if self.sampling.denoiser.learned_variance else channels
+        return tf.TensorSpec([None, *sizes, depth], tf.float32, name)
 
     def _process(
         self,

@@ -65,7 +65,7 @@ class OnnxExporter:
             return convert(self.signatures.noise)
         if name == "denoiser":
             specs = self.signatures.denoise.input_signature
-            return self._joined(lambda s: s.denoised, specs, ("image", "noise"))
+            return self._joined(lambda s: s.denoised, specs, self.signatures.estimates)
         if name == "step":
             return _with_result_named(self._sampler_step, "images")
         process = self.signatures.processes()[name]
@@ -101,7 +101,7 @@ class OnnxExporter:
         outputs: Sequence[str],
     ) -> onnx.ModelProto:
         """The flat function of these inputs, by name, with the network's graph in its place."""
-        prediction = self.signatures.floats(_PREDICTION)
+        prediction = self.signatures.prediction(_PREDICTION)
 
         def socketed(*tensors: tf.Tensor) -> Tensors:
             *inputs, predicted = tensors

@@ -22,22 +22,24 @@ class FittedNetwork:
     """A Keras network as a function of [noisy, condition] or [noisy, condition, labels].
 
     These are float32 [N, H, W, C], float32 [N] and int64 [N], −1 for no class; the result is the
-    prediction, float32 [N, H, W, C], as in Keras's `predict`. `shape` is (H, W, C). `roles` says
-    what each input of the network is, and `output` which of its outputs is the prediction.
+    prediction, float32 [N, H, W, C], as in Keras's `predict`, of 2·C channels with a learned
+    variance: `depth`. `shape` is (H, W, C). `roles` says what each input of the network is, and
+    `output` which of its outputs is the prediction.
     """
 
     network: keras.Model
     shape: Shape
     inputs: tuple[Input, ...]
     roles: tuple[str, ...]
-    output: int = 0
-    channels_first: bool = False
+    output: int
+    channels_first: bool
+    depth: int
 
     # It is converted from TensorFlow.
     graph = None
 
     def __call__(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
-        """The prediction, float32 [N, H, W, C]."""
+        """The prediction, float32 [N, H, W, depth]."""
         given: dict[str, tf.Tensor] = dict(zip(ROLES, inputs, strict=False))
         fitted = [
             self._fitted(role, given[role], spec)
@@ -48,9 +50,9 @@ class FittedNetwork:
         prediction: Any = tf.cast(outputs[self.output], tf.float32)
         if self.channels_first:
             prediction = tf.transpose(prediction, [0, 2, 3, 1])
-        if prediction.shape[-1] == self.shape[-1]:
+        if prediction.shape[-1] == self.depth:
             return prediction
-        return prediction[..., : self.shape[-1]]  # without a learned variance
+        return prediction[..., : self.depth]  # without a learned variance
 
     @property
     def takes_whole_condition(self) -> bool:
@@ -88,12 +90,14 @@ def fitted(
     inputs: Sequence[str] = (),
     image_size: Sequence[int] | None = None,
     whole_condition: bool = False,
+    learned_variance: bool = False,
 ) -> FittedNetwork:
     """A functional Keras model behind the call that a sampler makes.
 
     `inputs` are the roles of its inputs in their order, if names and shapes do not say them;
     `image_size` is (height, width), for a network of any size; a condition that is a timestep is a
-    `whole_condition`. Raises InputError for a network of another kind.
+    `whole_condition`. With `learned_variance`, its outputs' second half is kept. Raises InputError
+    for a network of another kind.
     """
     own = inputs_of(network)
     roles = roles_of(own, classes, inputs, whole_condition=whole_condition)
@@ -104,8 +108,9 @@ def fitted(
     shape = size_of(image.shape, image_size, channels_first=channels_first)
     outputs = [tuple(tensor.shape[1:]) for tensor in keras.tree.flatten(network.output)]
     remedy = "keep only that one, with keras.Model(network.inputs, …)"
-    output = output_of(outputs, shape, remedy, channels_first=channels_first)
-    return FittedNetwork(network, shape, tuple(own), roles, output, channels_first)
+    depth = 2 * shape[-1] if learned_variance else shape[-1]
+    output = output_of(outputs, shape, remedy, channels_first=channels_first, depth=depth)
+    return FittedNetwork(network, shape, tuple(own), roles, output, channels_first, depth)
 
 
 def require_types(image: Input, condition: Input, *, whole_condition: bool) -> None:
@@ -150,11 +155,17 @@ def size_of(
 
 
 def output_of(
-    outputs: Sequence[tuple[int | None, ...]], shape: Shape, remedy: str, *, channels_first: bool
+    outputs: Sequence[tuple[int | None, ...]],
+    shape: Shape,
+    remedy: str,
+    *,
+    channels_first: bool,
+    depth: int,
 ) -> int:
     """Which output, of these shapes, is the prediction: the only one of the images' size.
 
-    It has as many channels, or twice as many. Raises InputError if none is, or several are.
+    It has `depth` channels: as many as the images, or twice as many with a learned variance, which
+    may also be there without being asked for. Raises InputError if none is, or several are.
     """
     height, width, channels = shape
 
@@ -163,7 +174,7 @@ def output_of(
         pairs = zip(output, expected, strict=False)
         return len(output) == 3 and all(size in (None, side) for size, side in pairs)
 
-    places = [place for place, output in enumerate(outputs) if fits(output, channels)]
+    places = [place for place, output in enumerate(outputs) if fits(output, depth)]
     learned = [place for place, output in enumerate(outputs) if fits(output, 2 * channels)]
     if not places and len(learned) == 1:
         _LOG.info(
@@ -175,7 +186,13 @@ def output_of(
     if len(places) == 1:
         return places[0]
     sizes = ", ".join(f"[{', '.join(map(str, ('N', *output)))}]" for output in outputs)
-    expected = ", ".join(map(str, ("N", *((channels, height, width) if channels_first else shape))))
+    whole = (depth, height, width) if channels_first else (height, width, depth)
+    expected = ", ".join(map(str, ("N", *whole)))
+    if depth != channels:
+        raise InputError(
+            f"variance=learned: the network has outputs {sizes}, expected one of the images' size "
+            f"with twice their channels, [{expected}]; leave variance out"
+        )
     raise InputError(
         f"network: has outputs {sizes}, expected one that is the prediction, [{expected}]; {remedy}"
     )

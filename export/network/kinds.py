@@ -57,13 +57,16 @@ def baking_of(network: Network, baking: Baking, learning: Learning | None) -> Ba
     return replace(baking, saved_model=False)
 
 
-def fit(network: Network, model: Model) -> FittedNetwork | OnnxNetwork:
+def fit(
+    network: Network, model: Model, *, learned_variance: bool = False
+) -> FittedNetwork | OnnxNetwork:
     """A network behind the call that a sampler makes; InputError if it does not fit the model."""
     settings: Any = {
         "classes": len(model.class_names),
         "inputs": model.inputs,
         "image_size": model.size,
         "whole_condition": model.conditioning == "timestep",
+        "learned_variance": learned_variance,
     }
     if isinstance(network, OnnxFile):
         return fitted_onnx(network, **settings)

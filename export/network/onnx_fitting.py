@@ -29,6 +29,7 @@ def fitted_onnx(
     inputs: Sequence[str] = (),
     image_size: Sequence[int] | None = None,
     whole_condition: bool = False,
+    learned_variance: bool = False,
 ) -> OnnxNetwork:
     """An ONNX file behind the call that a sampler makes; the settings are those of `fitted`.
 
@@ -46,11 +47,12 @@ def fitted_onnx(
     batches = [sizes[0] if sizes else 1 for _, sizes, _ in ports]
     if most := max((size for size in batches if size not in (None, 1)), default=0):
         raise InputError(f"network={file.path}: is for a batch of {most}; {_FREE_BATCH}")
-    network = OnnxNetwork(file, shape, tuple(own), roles, 0, channels_first, 1 in batches)
+    depth = 2 * shape[-1] if learned_variance else shape[-1]
+    network = OnnxNetwork(file, shape, tuple(own), roles, 0, channels_first, 1 in batches, depth)
     outputs = _outputs(network)
     shapes = [each.shape[1:] for each in outputs]
     remedy = "export it with only that output"
-    place = output_of(shapes, shape, remedy, channels_first=channels_first)
+    place = output_of(shapes, shape, remedy, channels_first=channels_first, depth=depth)
     network = replace(network, output=place)
     _require_same(network, network.predicted(outputs))
     return network

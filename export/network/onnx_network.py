@@ -21,9 +21,9 @@ from .roles import CONDITION, LABELS, NOISY, Input
 class OnnxNetwork:
     """An ONNX file as a function of [noisy, condition] or [noisy, condition, labels].
 
-    These and the prediction are as a `FittedNetwork` has them. The file is called by onnxruntime,
-    with one image at a time if it is for a batch of one or its timestep is a scalar (`alone`).
-    `graph` does the same for any number of images.
+    These, the prediction and its `depth` are as a `FittedNetwork` has them. The file is called by
+    onnxruntime, with one image at a time if it is for a batch of one or its timestep is a scalar
+    (`alone`). `graph` does the same for any number of images.
     """
 
     file: OnnxFile
@@ -33,11 +33,12 @@ class OnnxNetwork:
     output: int
     channels_first: bool
     alone: bool
+    depth: int
 
     def __call__(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
-        """The prediction, float32 [N, H, W, C]."""
+        """The prediction, float32 [N, H, W, depth]."""
         prediction: Any = tf.numpy_function(self.predict, list(inputs), tf.float32, stateful=False)
-        prediction.set_shape([None, *self.shape])
+        prediction.set_shape([None, *self._prediction])
         return prediction
 
     @property
@@ -46,15 +47,15 @@ class OnnxNetwork:
         return self.inputs[self.roles.index(CONDITION)].is_whole
 
     def predict(self, *inputs: np.ndarray) -> np.ndarray:
-        """The prediction, float32 [N, H, W, C], as onnxruntime computes it from the file."""
+        """The prediction, float32 [N, H, W, depth], as onnxruntime computes it from the file."""
         return self.predicted(self.outputs(self._session, inputs))
 
     def predicted(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
-        """The prediction, float32 [N, H, W, C], among the outputs of the file."""
+        """The prediction, float32 [N, H, W, depth], among the outputs of the file."""
         prediction = outputs[self.output].astype(np.float32)
         if self.channels_first:
             prediction = prediction.transpose(0, 2, 3, 1)
-        return np.ascontiguousarray(prediction[..., : self.shape[-1]])
+        return np.ascontiguousarray(prediction[..., : self.depth])
 
     def outputs(self, session: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What a session of the file returns for the inputs of a sampler."""
@@ -87,6 +88,10 @@ class OnnxNetwork:
         if is_map(one):
             return np.broadcast_to(values.reshape(-1, 1, 1, 1), (len(values), *self._map))
         return values.reshape(-1, *(1 for _ in one.shape))
+
+    @property
+    def _prediction(self) -> Shape:
+        return (*self.shape[:2], self.depth)
 
     @property
     def _map(self) -> Shape:
@@ -143,9 +148,9 @@ class OnnxNetwork:
         name = around.after("Cast", around.inner_output(self.output), to=TensorProto.FLOAT)
         if self.channels_first:
             name = around.after("Transpose", name, perm=[0, 2, 3, 1])
-        ends = [around.constant(np.array([number])) for number in (0, self.shape[-1], 3)]
+        ends = [around.constant(np.array([number])) for number in (0, self.depth, 3)]
         around.after("Slice", name, *ends, output="prediction")
-        return around.finished(self.shape)
+        return around.finished(self._prediction)
 
 
 def is_one_hot(role: str, one: Input) -> bool:

@@ -46,7 +46,10 @@ def try_out(sampling: Sampling, shape: tuple[int, int, int]) -> None:
 
 
 def _denoise(denoiser: Denoiser) -> Denoise:
-    """(noise, time, labels) → x̂_0 as NumPy arrays; without labels the first class is meant."""
+    """(noise, time, labels) → x̂_0 as NumPy arrays, with v of a learned variance beside it.
+
+    Without labels the first class is meant.
+    """
 
     def call(noise: np.ndarray, time: float, labels: np.ndarray | None = None) -> np.ndarray:
         labels = np.zeros(len(noise), np.int64) if labels is None else labels
@@ -55,8 +58,10 @@ def _denoise(denoiser: Denoiser) -> Denoise:
             conditioning = Conditioning(tf.constant(labels), tf.constant(1.0))
         # A GPU would take rows from beyond the end of a table for zeros.
         with tf.device("/cpu:0"):
-            image, _ = denoiser(tf.constant(noise), tf.fill([len(noise)], time), conditioning)
-        return image.numpy()
+            times = tf.fill([len(noise)], time)
+            image, _, fraction = denoiser.with_variance(tf.constant(noise), times, conditioning)
+        parts = [image] if fraction is None else [image, fraction]
+        return np.concatenate(parts, axis=-1)
 
     return call
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .reference_ancestral import ancestral
 from .reference_network import NetworkReference, noise_between
 from .reference_noise import Array, reference_noise
 from .reference_schedules import FlowReference, Reference, float32_time, reference_schedule, unknown
@@ -35,7 +36,8 @@ def guided(network: Network) -> Network:
     """A network of (x, condition, labels) as one of (x, condition, class_conditioning).
 
     Classifier-free guidance (arXiv 2207.12598, equation 6): the output without a label, plus
-    `guidance` times the difference of the output with it.
+    `guidance` times the difference of the output with it. A learned variance, in the channels after
+    those of x, is that of the label (GLIDE, arXiv 2112.10741).
     """
 
     def call(x: Array, condition: Array, class_conditioning: ReferenceConditioning) -> Array:
@@ -44,7 +46,8 @@ def guided(network: Network) -> Network:
         if guidance == 1:
             return labelled
         without = np.asarray(network(x, condition, np.full_like(labels, -1)), np.float64)
-        return without + guidance * (labelled - without)
+        mixed, channels = without + guidance * (labelled - without), x.shape[-1]
+        return np.concatenate([mixed[..., :channels], labelled[..., channels:]], axis=-1)
 
     return call
 
@@ -68,6 +71,7 @@ def reference_of(
         first_timestep=model.get("first_timestep", 1),
         tables=sampler.get("tables"),
         dynamic_threshold=sampler.get("dynamic_threshold"),
+        variance=sampler.get("variance", "fixed"),
         **{name: sampler[name] for name in ("clip", "solver", "eta", "time_grid")},
     )
 
@@ -77,9 +81,9 @@ class ReferenceSampler:
     """DDIM (arXiv 2010.02502), DPM-Solver++(2M) (arXiv 2211.01095) and learned tables in float64.
 
     `network` maps float32 images [N, H, W, C], float32 conditions [N] and, for a model of classes,
-    a `ReferenceConditioning` to its prediction. `schedule` and `tables` are as the manifest holds
-    them; the rest as in `export_bundle`. A name that it does not implement raises
-    InputError where it is used.
+    a `ReferenceConditioning` to its prediction, of twice as many channels where the `variance` is
+    learned. `schedule` and `tables` are as the manifest holds them; the rest as in `export_bundle`.
+    A name that it does not implement raises InputError where it is used.
     """
 
     network: Network
@@ -97,6 +101,7 @@ class ReferenceSampler:
     float32_times: bool = False
     first_timestep: int = 1
     dynamic_threshold: float | None = None
+    variance: str = "fixed"
 
     def from_noise(self, noise: Array, steps: int, seeds: Sequence[int] = ()) -> Array:
         """Pixels float64 [N, H, W, C] in [0, 1]; `seeds` are needed where η is not 0."""
@@ -138,14 +143,14 @@ class ReferenceSampler:
 
     def denoise(
         self, x: Array, time: float, hold: Hold | None = None, network_time: float | None = None
-    ) -> tuple[Array, Array]:
-        """(x̂_0, ε̂) at one time for all images; `hold` changes x̂_0.
+    ) -> tuple[Array, Array, Array]:
+        """(x̂_0, ε̂, v) at one time for all images; `hold` changes x̂_0.
 
         The network is told `network_time` if that is given.
         """
         signal, sigma = self.rates(time)
         told = time if network_time is None else network_time
-        image, epsilon = self._predicted(x, time, told)
+        image, epsilon, fraction = self._predicted(x, time, told)
         if self.dynamic_threshold is not None:
             image = self._thresholded(image, self.dynamic_threshold)
         elif self.clip:
@@ -154,7 +159,7 @@ class ReferenceSampler:
             image = hold(image)
         if self.clip or hold:
             epsilon = noise_between(x, image, signal, sigma)
-        return image, epsilon
+        return image, epsilon, fraction
 
     def _thresholded(self, image: Array, share: float) -> Array:
         """Dynamic thresholding (arXiv 2205.11487, section 2.3), in units of [−1, 1]."""
@@ -163,14 +168,18 @@ class ReferenceSampler:
         s = np.maximum(np.quantile(rows, share, axis=1), 1)[:, None, None, None]
         return self.normalised((np.clip(scaled, -s, s) / s + 1) / 2)
 
-    def _predicted(self, x: Array, time: float, told: float) -> tuple[Array, Array]:
-        """(x̂_0, ε̂) as the network says of images at a time, when told another."""
+    def _predicted(self, x: Array, time: float, told: float) -> tuple[Array, Array, Array]:
+        """(x̂_0, ε̂, v) as the network says of images at a time, when told another.
+
+        v [N, H, W, C] is of a learned variance, and empty without one.
+        """
         network, rates = self._network, self.rates(time)
         condition = np.full(len(x), network.condition(told, *self.rates(told)), np.float32)
         conditioning = () if self.class_conditioning is None else (self.class_conditioning,)
         shown = network.shown(x, *rates).astype(np.float32)
         output = np.asarray(self.network(shown, condition, *conditioning), np.float64)
-        return network.split(output, x, *rates)
+        output, bounds = np.split(output, [x.shape[-1]], axis=-1)
+        return *network.split(output, x, *rates), (bounds + 1) / 2
 
     def rates(self, time: float) -> tuple[float, float]:
         """Signal and noise rate at a time in [0, 1]."""
@@ -198,11 +207,14 @@ class ReferenceSampler:
         earlier: Array | None = None
         for k in range(steps):
             told = float32_time(self.time_grid, k, steps) if self.float32_times else None
-            image, epsilon = self.denoise(x, levels[k], hold, told)
+            image, epsilon, fraction = self.denoise(x, levels[k], hold, told)
             yield image
             if k + 1 == steps:
                 return  # since no picture depends on that step, nor need it be finite
-            if self.solver == "ddim":
+            if self.variance == "learned":
+                fresh = reference_noise(seeds, image.shape[1:], stream=k + 1)
+                x = ancestral(x, image, fraction, fresh, *map(self.rates, levels[k : k + 2]))
+            elif self.solver == "ddim":
                 x = self._ddim(image, epsilon, levels, k, seeds)
             elif self.solver == "dpmpp_2m":
                 x = self._dpmpp_2m(x, image, earlier, levels, k)
@@ -261,10 +273,10 @@ def _log_ratio(signal: float, sigma: float) -> float:
 class ReferenceOfDenoiser(ReferenceSampler):
     """The same for a bundle's denoiser: x̂_0 of images, times and what the network is told."""
 
-    def _predicted(self, x: Array, time: float, told: float) -> tuple[Array, Array]:
-        """(x̂_0, ε̂) as the denoiser says."""
+    def _predicted(self, x: Array, time: float, told: float) -> tuple[Array, Array, Array]:
+        """(x̂_0, ε̂, v) as the denoiser says."""
         times = (np.full(len(x), each, np.float32) for each in (time, told))
         conditioning = () if self.class_conditioning is None else (self.class_conditioning,)
-        image = np.asarray(self.network(x.astype(np.float32), *times, *conditioning), np.float64)
-        signal, sigma = self.rates(time)
-        return image, noise_between(x, image, signal, sigma)
+        output = np.asarray(self.network(x.astype(np.float32), *times, *conditioning), np.float64)
+        image, fraction = np.split(output, [x.shape[-1]], axis=-1)
+        return image, noise_between(x, image, *self.rates(time)), fraction

@@ -138,7 +138,8 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
         # As many tensors as the engine takes from it.
         signature = graph.signature
         carried = [port for port in signature.inputs if port.shape and port.name != "labels"]
-        expected = {"step": len(carried) + 1, "denoiser": 2}.get(name, 1)
+        denoiser = 3 if sampler.get("variance") == "learned" else 2
+        expected = {"step": len(carried) + 1, "denoiser": denoiser}.get(name, 1)
         if len(signature.outputs) != expected:
             raise _error(root, f"the graph {name!r} is {signature}", f"{expected} outputs")
     return bundle

@@ -33,6 +33,19 @@ def check_conventions(
         )
 
 
+def check_learned_variance(schedule: Schedule) -> None:
+    """Raise InputError for a schedule whose steps are not DDPM's.
+
+    β depends on the scale of x_t, and a network for EDM learns with another scale than ours.
+    """
+    if isinstance(schedule, FlowSchedule | EDMSchedule):
+        name = schedule.describe()["name"]
+        raise InputError(
+            "variance=learned: is the variance of DDPM's steps, which the schedule "
+            f"{name} does not have; leave variance out"
+        )
+
+
 def _signal_left(schedule: Schedule) -> float:
     """The signal rate at t = 1, or 1 for a schedule that is known by its name to leave enough."""
     if isinstance(schedule, DiscreteSchedule) and schedule.name == ARRAY:

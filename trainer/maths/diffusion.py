@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ..config import PREDICTIONS
 from ..errors import check_choice
-from .conventions import check_conventions
+from .conventions import check_conventions, check_learned_variance
 from .guidance import Conditioning, Network, guided_output
 from .preconditioning import network_input, preconditioned_image
 from .schedules import DiscreteSchedule, EDMSchedule, FlowSchedule, Rates, Schedule
@@ -85,8 +85,9 @@ class Denoiser:
     the `time` in [0, 1], the `timestep` n − 1 + `first_timestep` of a discrete schedule, n = 1 … T,
     the `noise_variance` noise², the `noise_rate`, the `log_snr` ln(signal²/noise²), `sigma` =
     noise/signal, or `c_noise` = ln(sigma)/4. `pixel_mean` and `pixel_std` hold one number per
-    channel, in units where pixels lie in [0, 1]. Raises InputError for what does not go together
-    (`conventions.py`).
+    channel, in units where pixels lie in [0, 1]. A network with a `learned_variance` puts out 2·C
+    channels, of which the second half is 2·v − 1 (Improved DDPM, arXiv 2102.09672, equation 15).
+    Raises InputError for what does not go together (`conventions.py`).
     """
 
     network: Network
@@ -99,9 +100,12 @@ class Denoiser:
     num_classes: int | None = None
     first_timestep: int = 1
     dynamic_threshold: float | None = None
+    learned_variance: bool = False
 
     def __post_init__(self) -> None:
         check_conventions(self.schedule, self.prediction, self.conditioning, self.first_timestep)
+        if self.learned_variance:
+            check_learned_variance(self.schedule)
 
     def __call__(
         self,
@@ -115,6 +119,17 @@ class Denoiser:
         The network is told the `network_time` [N] if that is given. With `clip`, x̂_0 is clipped to
         the range of real pixels, or scaled into it with a `dynamic_threshold`, and ε̂ follows.
         """
+        image, noise, _ = self.with_variance(noisy, time, conditioning, network_time)
+        return image, noise
+
+    def with_variance(
+        self,
+        noisy: tf.Tensor,
+        time: tf.Tensor,
+        conditioning: Conditioning | None = None,
+        network_time: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+        """(x̂_0, ε̂, v) as a call has them; v [N, H, W, C] is None unless the variance is learned."""
         rates = self._rates(time)
         told = (time, rates) if network_time is None else (network_time, self._rates(network_time))
         condition = self._condition(*told)
@@ -122,12 +137,19 @@ class Denoiser:
         if conditioning is None:
             output = self.network([seen, condition])
         else:
-            output = guided_output(self.network, seen, condition, conditioning)
+            learned = self.learned_variance
+            output = guided_output(
+                self.network, seen, condition, conditioning, learned_variance=learned
+            )
+        variance_fraction = None
+        if self.learned_variance:
+            output, bounds = tf.split(output, 2, axis=-1)
+            variance_fraction = (bounds + 1.0) / 2.0
         image, noise = self._split(output, noisy, rates)
-        if not self.clip:
-            return image, noise
-        image = self._within_range(image)
-        return image, noise_between(noisy, image, rates)
+        if self.clip:
+            image = self._within_range(image)
+            noise = noise_between(noisy, image, rates)
+        return image, noise, variance_fraction
 
     def _within_range(self, image: tf.Tensor) -> tf.Tensor:
         """x̂_0 in the range of real pixels."""

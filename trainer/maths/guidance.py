@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,12 +18,19 @@ class Conditioning:
 
 
 def guided_output(
-    network: Network, noisy: tf.Tensor, condition: tf.Tensor, conditioning: Conditioning
+    network: Network,
+    noisy: tf.Tensor,
+    condition: tf.Tensor,
+    conditioning: Conditioning,
+    *,
+    learned_variance: bool = False,
 ) -> tf.Tensor:
     """The network's output under classifier-free guidance (arXiv 2207.12598, equation 6).
 
     output(no label) + guidance·(output(label) − output(no label)). Guidance 1 is the labelled
-    output itself, so the network sees the batch once; otherwise it sees it twice, in one call.
+    output itself, so the network sees the batch once; otherwise it sees it twice, in one call. A
+    `learned_variance`, in as many channels after the others, is not guided but that of the label,
+    as in the programs of GLIDE (arXiv 2112.10741) and DiT (arXiv 2212.09748).
     """
     images = tf.shape(noisy)[0]
     seen = images * (2 - tf.cast(tf.equal(conditioning.guidance, 1.0), tf.int32))
@@ -35,6 +43,11 @@ def guided_output(
     output = network([copied(noisy, noisy), copied(condition, condition), labels])
     # With one copy the two are equal, and their difference is 0.
     labelled, unlabelled = output[:images], output[-images:]
-    guided = unlabelled + conditioning.guidance * (labelled - unlabelled)
-    guided.set_shape(noisy.shape)
+    guidance, shape = conditioning.guidance, noisy.shape
+    if learned_variance:
+        channels: Any = shape[-1]
+        guidance = tf.where(tf.range(2 * channels) < channels, guidance, 1.0)
+        shape = [*shape[:-1], 2 * channels]
+    guided = unlabelled + guidance * (labelled - unlabelled)
+    guided.set_shape(shape)
     return guided

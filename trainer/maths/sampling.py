@@ -24,7 +24,8 @@ class Sampling:
     """How a denoiser is sampled: `solver` of `SOLVERS`, η in [0, 1], `time_grid` of `TIME_GRIDS`.
 
     `tables` take the place of solver and grid for the steps and the guidance that they know.
-    Raises InputError for unknown names, and for an η above 0 that the solver or a table cannot use.
+    Raises InputError for unknown names, for an η above 0 that the solver or a table cannot use, and
+    for one other than 1 with a learned variance.
     """
 
     denoiser: Denoiser
@@ -37,6 +38,11 @@ class Sampling:
         check_choice("time_grid", self.time_grid, TIME_GRIDS)
         if not self._solver.stochastic and self.eta:
             raise InputError(f"eta={self.eta:g}: {self.solver} draws no noise; expected 0")
+        if self.denoiser.learned_variance and self.eta != 1:
+            raise InputError(
+                "variance=learned: is the variance of DDPM's steps; "
+                f"expected eta=1, not {self.eta:g}"
+            )
         if self.denoiser.schedule.ends_in_noise and self.time_grid == "karras":
             raise InputError(
                 "time_grid=karras: noise/signal is infinite at t = 1, where the schedule leaves no "
@@ -89,14 +95,15 @@ class Sampling:
             return self._step_by_table(self.tables, step, steps, state, conditioning, hold)
         noisy, at = state["noisy"], self._stage(step, steps, self._times(step, steps))
         time = tf.fill(tf.shape(noisy)[:1], self._grid_time(step, steps))
-        image, noise = self.denoiser(noisy, time, conditioning)
+        image, noise, fraction = self.denoiser.with_variance(noisy, time, conditioning)
         if hold:
             image = hold(image)
             noise = noise_between(noisy, image, at.current)
         own = {name: state[name] for name in self._solver.carried}
-        settings = {"eta": self.eta, "fresh_noise": fresh_noise} if self.eta else {}
-        if self.eta and self.denoiser.schedule.straight:
-            settings["variance_preserving"] = False
+        settings = {}
+        if self.eta:
+            settings = {"eta": self.eta, "fresh_noise": fresh_noise, "variance_fraction": fraction}
+            settings["variance_preserving"] = not self.denoiser.schedule.straight
         noisy, own = self._solver.update(at, Estimate(noisy, image, noise), own, **settings)
         return {"noisy": noisy, **own}, image
 

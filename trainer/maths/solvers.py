@@ -79,6 +79,7 @@ def ddim(
     *,
     eta: float = 0.0,
     fresh_noise: tf.Tensor | None = None,
+    variance_fraction: tf.Tensor | None = None,
     variance_preserving: bool = True,
 ) -> tuple[tf.Tensor, State]:
     """x_s = signal(s)·x̂_0 + √(noise(s)² − σ²)·ε̂ + σ·z (DDIM, arXiv 2010.02502, equation 12).
@@ -87,6 +88,10 @@ def ddim(
     required unless `eta` is 0. η = 1 is DDPM's ancestral step (arXiv 2006.11239, algorithm 2).
     Unless `variance_preserving`, which is signal² + noise² = 1, the root is of noise(t)² −
     (noise(s)·signal(t)/signal(s))², to which that is equal.
+
+    σ² at η = 1 is β̃, the variance of q(x_s | x_t, x_0), and that of q(x_t | x_s) is β =
+    β̃·(noise(t)/noise(s))². With a `variance_fraction` v [N, H, W, C], the variance of σ·z alone
+    is exp(v·ln β + (1 − v)·ln β̃) (Improved DDPM, arXiv 2102.09672, equation 15).
     """
     t, s = at.current, at.following
     if eta == 0:
@@ -101,6 +106,10 @@ def ddim(
         variance = (t.noise - kept) * (t.noise + kept)
     sigma = eta * s.noise / t.noise * tf.sqrt(tf.maximum(variance, 0.0))
     direct = tf.sqrt(tf.maximum((s.noise - sigma) * (s.noise + sigma), 0.0))
+    if variance_fraction is not None:
+        # Without noise at s, which only the last step reaches, σ is 0 and stays so.
+        ratio = t.noise / tf.where(s.noise > 0.0, s.noise, t.noise)
+        sigma *= tf.exp(variance_fraction * tf.math.log(ratio))
     return s.signal * estimate.image + direct * estimate.noise + sigma * fresh_noise, carried
 
 

@@ -1,6 +1,7 @@
 """Solvers and time grids against the papers' closed forms."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from diffkiln.trainer.maths.schedules import (
     ddpm_linear,
     rescale_zero_terminal_snr,
 )
+from diffkiln.trainer.maths.solvers import Estimate, Stage, solver_named
 
 SHAPE = (3, 4, 4, 1)
 
@@ -25,8 +27,16 @@ def normal(seed: int) -> tf.Tensor:
     return tf.random.stateless_normal(SHAPE, (seed, 0))
 
 
-def sampling(network: Callable, schedule: Schedule, prediction: str = "image", **settings):
-    denoiser = Denoiser(network, schedule, prediction, (0.5,), (0.25,), clip=False)
+def sampling(
+    network: Callable,
+    schedule: Schedule,
+    prediction: str = "image",
+    *,
+    learned_variance: bool = False,
+    **settings,
+):
+    what: Any = {"clip": False, "learned_variance": learned_variance}
+    denoiser = Denoiser(network, schedule, prediction, (0.5,), (0.25,), **what)
     return Sampling(denoiser, **settings)
 
 
@@ -83,6 +93,43 @@ def test_eta_one_in_all_steps_is_the_ddpm_papers_algorithm_2(schedule) -> None:
         x = mean + np.sqrt(variance) * normal(k + 1).numpy()
     # The cosine schedule's first step divides by a signal of 0.001, in float32.
     np.testing.assert_allclose(last, x, atol=2e-3 * np.abs(x).max())
+
+
+@pytest.mark.parametrize("schedule", [CosineSchedule(), ddpm_linear()])
+def test_a_learned_variance_lies_between_those_of_the_posterior_and_of_the_step(
+    schedule: Schedule,
+) -> None:
+    """exp(v·ln β + (1 − v)·ln β̃), arXiv 2102.09672, equation 15; v may be outside of [0, 1]."""
+    t, s = (schedule.rates(tf.constant(time)) for time in (0.6, 0.4))
+    at = Stage(t, t, s, first=tf.constant(False), last=tf.constant(False))
+    estimate, fresh = Estimate(normal(1), normal(2), normal(3)), normal(4)
+
+    def step(fresh: tf.Tensor, v: Any) -> np.ndarray:
+        settings = {"eta": 1.0, "fresh_noise": fresh, "variance_fraction": v}
+        return solver_named("ddim").update(at, estimate, {}, **settings)[0].numpy()
+
+    np.testing.assert_array_equal(step(fresh, tf.zeros(SHAPE)), step(fresh, None))
+    v = np.linspace(-0.5, 1.5, normal(1).numpy().size, dtype=np.float32).reshape(SHAPE)
+    alpha_bar_t, alpha_bar_s = (np.float64(rates.signal) ** 2 for rates in (t, s))
+    beta = 1 - alpha_bar_t / alpha_bar_s
+    posterior = (1 - alpha_bar_s) / (1 - alpha_bar_t) * beta
+    expected = np.exp(0.5 * (v * np.log(beta) + (1 - v) * np.log(posterior))) * fresh
+    # The mean is that of the posterior, whatever v is; sums of size 3 in float32.
+    added = step(fresh, v) - step(tf.zeros(SHAPE), None)
+    np.testing.assert_allclose(added, expected, atol=1e-6)
+
+
+def test_a_learned_variance_adds_no_noise_where_none_is_left() -> None:
+    """Not even of a v below 0, for which β̃^(1 − v) has no finite factor; and no NaN."""
+
+    def network(inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        return tf.concat([inputs[0], -9.0 * tf.ones(SHAPE)], axis=-1)
+
+    sampler = sampling(network, ddpm_linear(), eta=1.0, learned_variance=True)
+    last, image = run(sampler, normal(0), 4, fresh=lambda k: normal(k + 1))
+    np.testing.assert_array_equal(last, image)
+    with pytest.raises(InputError, match=r"variance=learned: .*; expected eta=1, not 0\.5"):
+        sampling(network, ddpm_linear(), eta=0.5, learned_variance=True)
 
 
 def test_dpmpp_2m_is_of_second_order() -> None:
