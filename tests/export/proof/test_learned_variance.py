@@ -42,7 +42,8 @@ BETAS = np.linspace(1e-4, 0.02, 1000)
 
 def network(classes: int = 0) -> keras.Model:
     """Two convolutions to twice as many channels."""
-    noisy, time = keras.Input(SHAPE, name="noisy"), keras.Input((), name="time")
+    noisy: Any = keras.Input(SHAPE, name="noisy")
+    time: Any = keras.Input((), name="time")
     inputs, x = [noisy, time], layers.Conv2D(8, 3, padding="same")(noisy)
     x += layers.Conv2D(8, 1)(layers.Reshape((1, 1, 1))(ops.sin(0.01 * time)))
     if classes:
