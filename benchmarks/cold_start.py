@@ -70,6 +70,7 @@ def compare(name: str, ours: list[str], bare: list[str], environment: Mapping[st
 def main(_: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": f"{folder}/compiled"}
+        environment["ORT_DISABLE_TELEMETRY"] = "1"  # as diffkiln does
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         picture, steps = f"{folder}/picture.png", str(FLAGS.steps)
         graph = str(Path(FLAGS.bundle) / "sampler.onnx")

@@ -8,11 +8,14 @@ shows how exact the other ratios are. Other work on the machine changes the answ
 spinning.
 """
 
+import os
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np
 import onnxruntime

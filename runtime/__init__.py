@@ -7,6 +7,7 @@
 The command `diffkiln-sample` does the same from a shell, and `diffkiln-bench` times it.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from .bundle.bundle import Bundle, open_bundle
@@ -18,6 +19,10 @@ from .errors import (
     MemoryShortError,
     RunError,
 )
+
+# onnxruntime sends telemetry from 1.29 on, unless this is set before it is imported. The exporter
+# imports this package before it, too.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from .sampler import Sampler

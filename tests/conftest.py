@@ -25,6 +25,8 @@ settings.load_profile("shared machine")
 
 # Before TensorFlow is imported anywhere: it greets on stderr, and tests read stderr.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Some tests import onnxruntime before diffkiln.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]

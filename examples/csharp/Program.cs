@@ -8,6 +8,7 @@ using System;
 using System.Collections.Generic;
 using System.IO;
 using System.Linq;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
@@ -23,6 +24,7 @@ internal static class Program
             Console.Error.WriteLine("usage: sample BUNDLE OUT.bmp [FIRST_SEED [COUNT [STEPS]]]");
             return 2;
         }
+        TurnTelemetryOff();
         try
         {
             var (bundle, file) = (arguments[0], arguments[1]);
@@ -49,6 +51,18 @@ internal static class Program
             return 1;
         }
     }
+
+    // onnxruntime reads the variable when it is loaded. On Unix, .NET sets variables only in a copy of its own.
+    private static void TurnTelemetryOff()
+    {
+        const string name = "ORT_DISABLE_TELEMETRY";
+        if (Environment.GetEnvironmentVariable(name) != null) return;
+        if (OperatingSystem.IsWindows()) Environment.SetEnvironmentVariable(name, "1");
+        else SetVariable(name, "1", 0);
+    }
+
+    [DllImport("libc", EntryPoint = "setenv")]
+    private static extern int SetVariable(string name, string value, int overwrite);
 
     private static void Draw(string bundle, JsonElement manifest, long[] seeds, long steps, string file)
     {

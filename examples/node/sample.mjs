@@ -4,6 +4,9 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { PNG } from "pngjs";
 
+// onnxruntime reads this when it creates the first session; without it, it sends telemetry.
+process.env.ORT_DISABLE_TELEMETRY ??= "1";
+
 const [bundle = ".", seed = "0", count = "4", asked, folder = "pictures"] = process.argv.slice(2);
 const { image, model, sampler } = JSON.parse(readFileSync(`${bundle}/bundle.json`, "utf8"));
 const steps = asked ?? sampler.default_steps;

@@ -1,7 +1,10 @@
 """Draw eight pictures with a bundle's sampler.onnx: python sample.py SAMPLER.onnx OUT.png."""
 
 import json
+import os
 import sys
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when onnxruntime is imported
 
 import numpy as np
 import onnxruntime
