@@ -2,7 +2,6 @@
 
 import logging
 import shlex
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -12,6 +11,7 @@ from typing import Any
 
 from absl import flags
 
+from ..runtime.command.program import handle_kills
 from ..trainer.command import quiet_native_import, require_flag, run_command
 from ..trainer.config import (
     ALL_PREDICTIONS,
@@ -246,7 +246,7 @@ def _numbers(
 def _write(bundle: Path, export: Callable[[], Any]) -> None:
     """Export a bundle, and print its certificate and what to do next."""
     # A process that is terminated must still remove its temporary folder.
-    signal.signal(signal.SIGTERM, terminate)
+    handle_kills(terminate)
     logging.getLogger("diffkiln.export").setLevel(logging.INFO)
     start = time.monotonic()
     print(export().table())

@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from ...runtime.output.atomic import atomic
 from ...trainer.errors import InputError, first_line
 from ...trainer.maths.sampling import Sampling
 from ...trainer.maths.tables import Tables
-from ...trainer.run.atomic import replacing
 
 FORMAT, FORMAT_VERSION = "diffkiln-tables", 1
 _LONGEST = 120
@@ -46,7 +46,7 @@ class TableFile:
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all."""
         content = {"format": FORMAT, "format_version": FORMAT_VERSION, **vars(self)}
-        with replacing(path) as part:
+        with atomic(path) as part:
             part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -157,33 +157,26 @@ def file_paths(text: str) -> tuple[Path, ...]:
     return several(file_path)(text)
 
 
-def require_writable(
-    name: str, target: Path, *, folder: bool = False, shared: bool = False
-) -> None:
-    """UsageError unless a file, which may be replaced, or a folder can be written there.
-
-    The folder has to be new or empty, unless it is `shared`.
-    """
+def require_writable(name: str, target: Path, *, folder: bool = False) -> None:
+    """UsageError unless a file can be written or replaced there, or a folder made or filled."""
     try:
-        problem = _problem(Path(os.path.realpath(target)), folder, shared)
+        problem = _problem(Path(os.path.realpath(target)), folder)
     except OSError as error:
         problem = f"{error.strerror}, expected a path that can be written; choose another"
     if problem:
         raise bad_flag(name, target, problem)
 
 
-def _problem(real: Path, folder: bool, shared: bool) -> str | None:
+def _problem(real: Path, folder: bool) -> str | None:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         real.lstat()  # later Pythons' exists() and is_dir() hide every OSError
     if not real.parent.is_dir():
         return f"expected a path in an existing folder; create {real.parent} first"
     if folder and real.exists() and not real.is_dir():
         return "is a file, expected a folder or a new path; choose another path"
-    if folder and not shared and real.exists() and any(real.iterdir()):
-        return "exists, expected a new or empty folder; choose another path"
     if not folder and real.exists() and not real.is_file():
         return "is a folder or a device, expected a file; choose another path"
-    place = real if shared and real.exists() else real.parent
-    if not os.access(place, os.W_OK):
+    place = real if folder and real.exists() else real.parent
+    if not os.access(place, os.R_OK | os.W_OK | os.X_OK if place == real else os.W_OK):
         return f"{place} cannot be written to; choose another path"
     return None

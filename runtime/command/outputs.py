@@ -1,5 +1,6 @@
 """Writes the images of a task as a picture, an animation, arrays or a folder."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..background import Background
 from ..bundle.bundle import Bundle
-from ..output.folder import fill_folder, missing, open_folder, save_folder
+from ..output.folder import fill_folder, missing, open_folder, was_begun
 from ..output.gif import save_gif
 from ..output.images import GAP, enlarge, grid, grid_shape, import_pillow, save_png, to_uint8
 from .options import bad_flag, require_writable
@@ -32,8 +33,8 @@ _ENDINGS = {"shard": (".npz", ""), "inpaint": (".png", ".npz", ""), "reconstruct
 class Output(NamedTuple):
     """Where a task's images go; `ending` is ".png", ".gif", ".npz" or "" for a folder.
 
-    `settings` determine the images besides their seeds. A `shared` output is one part of a job:
-    finished images in it are not made again.
+    `settings` determine the images besides their numbers. What a `continued` output holds already
+    is not made again: a folder, and the part of a job that has a .npz of its own.
     """
 
     path: Path
@@ -41,7 +42,7 @@ class Output(NamedTuple):
     scale: int
     bundle: Bundle
     settings: Mapping[str, Any]
-    shared: bool = False
+    continued: bool
 
 
 def checked_output(values: Mapping[str, Any], bundle: Bundle, task: Task) -> Output:
@@ -58,12 +59,24 @@ def checked_output(values: Mapping[str, Any], bundle: Bundle, task: Task) -> Out
     if scale > 1 and ending == ".npz":
         raise bad_flag("scale", scale, "expected 1 for a .npz; leave it out")
     path = shard.file(out) if shard is not None and ending else out
-    require_writable("out", path, folder=not ending, shared=shard is not None)
-    record = task.settings.record(bundle, scale)
-    output = Output(path, ending, scale, bundle, record, shard is not None)
+    require_writable("out", path, folder=not ending)
+    record = {**task.settings.record(bundle, scale), **task.record}
+    if not ending:
+        with _errors_of(path):
+            was_begun(path, record)
+    output = Output(path, ending, scale, bundle, record, not ending or shard is not None)
     if ending in (".png", ".gif") and (problem := _problem_with_size(task, output)):
         raise bad_flag("out", path, problem)
     return output
+
+
+@contextlib.contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Turn the ValueError for what an output holds already into a UsageError for --out."""
+    try:
+        yield
+    except ValueError as error:
+        raise bad_flag("out", path, str(error)) from error
 
 
 def _problem_with_size(task: Task, output: Output) -> str | None:
@@ -89,13 +102,11 @@ def _problem_with_size(task: Task, output: Output) -> str | None:
 def write(task: Task, output: Output, sampler: "Sampler") -> int:
     """Make the images, write each file whole or not at all, and return how many were made.
 
-    Raises UsageError if a shared output was begun with other settings.
+    Raises UsageError if a continued output was begun with other settings.
     """
-    if output.shared:
-        try:
+    if output.continued:
+        with _errors_of(output.path):
             unfinished = _unfinished(task, output)
-        except ValueError as error:
-            raise bad_flag("out", output.path, str(error)) from error
         if unfinished is None:
             return 0
         task = replace(task, numbers=unfinished)
@@ -117,7 +128,6 @@ def write(task: Task, output: Output, sampler: "Sampler") -> int:
 def _unfinished(task: Task, output: Output) -> np.ndarray | None:
     """Return the numbers of the images that are still to be made, None if a file is finished."""
     if output.ending == "":
-        open_folder(output.path, output.settings)
         return missing(output.path, task.numbers)
     from ..output.npz import is_finished  # only here, so that pictures start sooner
 
@@ -145,17 +155,28 @@ def _write_arrays(task: Task, output: Output, batches: Iterator[np.ndarray]) -> 
 
     shape, dtype = (len(task.numbers), *output.bundle.image_shape), output.bundle.image_dtype
     others = {**task.arrays, "settings": np.array(json.dumps(output.settings))}
-    save_arrays(output.path, batches, shape=shape, dtype=dtype, others=others, named=output.shared)
+    save_arrays(
+        output.path, batches, shape=shape, dtype=dtype, others=others, named=output.continued
+    )
 
 
 def _write_folder(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:
-    enlarged = (enlarge(batch, output.scale) for batch in batches)
-    if not output.shared:
-        return save_folder(output.path, enlarged, task.numbers)
+    begun = False
+
+    def enlarged() -> Iterator[np.ndarray]:
+        nonlocal begun
+        for batch in batches:
+            if not begun:  # only now, so that a bundle that cannot be run leaves no folder
+                with _errors_of(output.path):
+                    open_folder(output.path, output.settings)
+                begun = True
+            yield enlarge(batch, output.scale)
+
     try:
-        fill_folder(output.path, enlarged, task.numbers)
-    except KeyboardInterrupt as error:
-        error.add_note("run the same command again to continue")
+        fill_folder(output.path, enlarged(), task.numbers)
+    except BaseException as error:
+        if begun:
+            error.add_note("run the same command again to continue")
         raise
 
 

@@ -30,8 +30,7 @@ class Command(NamedTuple):
 
     def main(self) -> int:
         """Run with the process's arguments; a polite kill ends it like Ctrl-C."""
-        if hasattr(signal, "SIGTERM"):
-            signal.signal(signal.SIGTERM, _interrupt)
+        handle_kills(_interrupt)
         try:
             return self.run(sys.argv[1:])
         finally:
@@ -75,9 +74,18 @@ class Command(NamedTuple):
         return f"{self.purpose}\n\n  {self.example}\n\n{described}\n  --help, --version"
 
     def _fail(self, error: object, status: int) -> int:
-        text = " ".join(str(error).split()) or type(error).__name__
+        parts = [str(error) or type(error).__name__, *getattr(error, "__notes__", ())]
+        text = " ".join("; ".join(parts).split())
         print(f"{self.program}: {text}", file=sys.stderr)
         return status
+
+
+def handle_kills(handler: Callable[[int, Any], None]) -> None:
+    """Call `handler` for a polite kill and for the end of the terminal, but not under nohup."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def _interrupt(number: int, _: object) -> None:

@@ -1,7 +1,8 @@
 """The kinds of images that a bundle can be asked for, whatever file they go to; checks which."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,8 @@ class Task:
     """Checked work: `draw` yields the images [M, height, width, channels] of `numbers` in order.
 
     `numbers` int64 [N] name the images' files in a folder, `origin` says in words where they come
-    from, and `arrays` go into a .npz beside them. A picture shows the images `before`, uint8
+    from, and `arrays` go into a .npz beside them. `record` is what determines the images besides
+    the settings and their numbers, as JSON has it. A picture shows the images `before`, uint8
     [height, width, channels], first. For an animation, `draw` yields one of the `frames` each time,
     which shows `images_per_frame` images.
     """
@@ -46,6 +48,7 @@ class Task:
     arrays: Mapping[str, np.ndarray]
     draw: Callable[["Sampler", np.ndarray], Batches]
     _: KW_ONLY
+    record: Mapping[str, Any] = field(default_factory=dict)
     before: Sequence[np.ndarray] = ()
     one_row: bool = False
     frames: int = 0
@@ -87,11 +90,12 @@ def interpolation(settings: Settings, values: Flags, _: Bundle) -> Task:
         raise bad_flag("count", count, f"expected 2 to {MAX_TOGETHER} with --interpolate_to")
 
     def draw(sampler: "Sampler", numbers: np.ndarray) -> Batches:
-        arguments = settings.arguments(np.full(len(numbers), ends[0]))
-        yield from sampler.interpolate(*ends, len(numbers), **arguments)[:, np.newaxis]
+        arguments = settings.arguments(np.full(count, ends[0]))
+        yield from sampler.interpolate(*ends, count, **arguments)[numbers][:, np.newaxis]
 
     origin, arrays = "from seed {} to seed {}".format(*ends), {"seeds": np.array(ends, np.int64)}
-    shown: Any = {"one_row": True, "frames": count, "there_and_back": True}
+    record = {"interpolation": list(ends), "count": count}
+    shown: Any = {"one_row": True, "frames": count, "there_and_back": True, "record": record}
     return Task(settings, np.arange(count), origin, arrays, draw, **shown)
 
 
@@ -111,8 +115,9 @@ def inpainting(settings: Settings, values: Flags, bundle: Bundle) -> Task:
             photos = photo[np.newaxis].repeat(len(part), axis=0)
             yield sampler.inpaint(photos, mask, seeds=part, **settings.arguments(part))
 
-    origin = _origin(seeds)
-    return Task(settings, seeds, origin, arrays, draw, before=before, one_row=one_row)
+    record = {"photo_sha256": _sha256(photo), "mask_sha256": _sha256(mask)}
+    shown: Any = {"before": before, "one_row": one_row, "record": record}
+    return Task(settings, seeds, _origin(seeds), arrays, draw, **shown)
 
 
 def reconstruction(settings: Settings, values: Flags, bundle: Bundle) -> Task:
@@ -126,6 +131,10 @@ def reconstruction(settings: Settings, values: Flags, bundle: Bundle) -> Task:
 
     number, before = np.zeros(1, np.int64), tuple(to_uint8(photo[np.newaxis]))
     return Task(settings, number, "from a photograph", {"photo": photo}, draw, before=before)
+
+
+def _sha256(pixels: np.ndarray) -> str:
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
 def _origin(seeds: np.ndarray) -> str:

@@ -1,1 +1,1 @@
-"""Writes images as PNG, GIF, .npz or a folder, whole or not at all."""
+"""Writes images as PNG, GIF or .npz, whole or not at all, and folders of PNGs."""

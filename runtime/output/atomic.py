@@ -1,8 +1,10 @@
-"""Output that appears whole or not at all: written under another name, then moved."""
+"""Files that appear whole or not at all: written under another name, then moved."""
 
 import contextlib
+import errno
 import os
 import re
+import stat
 from collections.abc import Container, Iterator
 from pathlib import Path
 
@@ -11,34 +13,57 @@ _NAMED = re.compile(r"\.(.+)-[0-9a-f]{16}\.tmp", re.DOTALL)
 
 @contextlib.contextmanager
 def atomic(path: str | os.PathLike[str], *, named: bool = False) -> Iterator[Path]:
-    """Give a temporary path for a file or a folder, which becomes `path` on success.
+    """Give a temporary path for a file, which becomes `path` on success.
 
-    It replaces a file or an empty folder. Any exception removes it, and an OSError then names
-    `path`. The caller makes it, since only their owner may read the files of tempfile. With
-    `named`, `remove_leftovers` finds it after its process was killed.
+    An older file passes on its mode, group and owner. Any exception removes the temporary file,
+    and an OSError then names `path`; but if only the move at the end fails, the file stays, and the
+    OSError says where. The caller makes the file, since only their owner may read the files of
+    tempfile. With `named`, `remove_leftovers` finds it after its process was killed.
     """
     target = Path(os.path.realpath(path))
     # A hidden name beside the target, since a move within one folder is atomic; without the
     # target's name, which may already have the greatest length.
     prefix = f".{target.name}-" if named else "."
     temporary = target.parent / f"{prefix}{os.urandom(8).hex()}.tmp"
+    complete = False
     try:
         yield temporary
-        if temporary.is_dir() and target.exists():
-            target.rmdir()  # Windows does not move a folder onto an empty one
-        temporary.replace(target)
+        complete = True
+        _move(temporary, target)
     except BaseException as error:
-        if temporary.is_dir():
-            import shutil
-
-            shutil.rmtree(temporary, ignore_errors=True)
+        remedy = "check the free space and the permissions there"
+        if complete and isinstance(error, OSError) and temporary.exists():
+            remedy = f"the complete file is {temporary}"
         else:
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            remedy = "check the free space and the permissions there"
             problem = f"{path} could not be written: {error.strerror or error}"
             raise OSError(f"{problem}; {remedy}") from error
         raise
+
+
+def _move(temporary: Path, target: Path) -> None:
+    if target.is_file():
+        _pass_on(target.stat(), temporary)
+    try:
+        temporary.replace(target)
+    except OSError as error:
+        # A file that is mounted can be filled, but not replaced.
+        if error.errno != errno.EBUSY or not target.is_file():
+            raise
+        import shutil
+
+        shutil.copyfile(temporary, target)
+        temporary.unlink()
+
+
+def _pass_on(status: os.stat_result, file: Path) -> None:
+    """Give a file the group, owner and mode of another, as far as this user and system may."""
+    for ids in ((-1, status.st_gid), (status.st_uid, -1)):
+        with contextlib.suppress(OSError, AttributeError):  # Windows has no owners
+            os.chown(file, *ids)
+    with contextlib.suppress(OSError):
+        file.chmod(stat.S_IMODE(status.st_mode))
 
 
 def remove_leftovers(folder: Path, names: Container[str]) -> None:

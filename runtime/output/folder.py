@@ -1,7 +1,7 @@
-"""Folders of PNG images named by their numbers: one that appears as a whole, one that many fill.
+"""Folders of PNG images named by their numbers, which one process or several fill in place.
 
-A folder that several processes fill, or one process in several runs, has a hidden file with the
-settings of its images. Each image in it is whole or missing, so none needs to be made twice.
+A hidden file has the settings of the images. Each image is whole or missing, so a job that was
+stopped goes on where it was.
 """
 
 import json
@@ -14,33 +14,25 @@ from typing import Any
 import numpy as np
 
 from .atomic import atomic, remove_leftovers
-from .images import save_png, to_picture
+from .images import save_png
 
 SETTINGS = ".diffkiln.json"
 # The folder's name is for people: the same bundle may lie elsewhere next time.
 _NOT_COMPARED = ("bundle",)
+_OF_AN_EMPTY_DISK = ("lost+found",)
 
 # The last chunk of every PNG: length 0, type, CRC.
 _PNG_END = bytes.fromhex("00000000 49454e44 ae426082")
 
 
-def save_folder(
-    path: str | os.PathLike[str], batches: Iterable[np.ndarray], numbers: Iterable[int]
-) -> None:
-    """Write each image of each batch to a new folder as PNG, named by its number: 00000007.png.
-
-    The folder appears once every image is written. Raises OSError for one that is not empty.
-    """
-    with atomic(path) as temporary:
-        temporary.mkdir()
-        for number, image in zip(numbers, chain.from_iterable(batches), strict=True):
-            to_picture(image).save(temporary / png_name(number))
-
-
 def fill_folder(path: Path, batches: Iterable[np.ndarray], numbers: Iterable[int]) -> None:
-    """Write each image to an existing folder, each whole or not at all."""
+    """Write each image of each batch to an existing folder as PNG, whole or not at all."""
     for number, image in zip(numbers, chain.from_iterable(batches), strict=True):
-        save_png(path / png_name(number), image, named=True)
+        try:
+            save_png(path / png_name(number), image, named=True)
+        except OSError:
+            # A second job that began just now may have removed the half-written file.
+            save_png(path / png_name(number), image, named=True)
 
 
 def open_folder(path: Path, settings: Mapping[str, Any]) -> None:
@@ -52,24 +44,39 @@ def open_folder(path: Path, settings: Mapping[str, Any]) -> None:
         path.mkdir(exist_ok=True)
     except OSError as error:
         raise ValueError(f"{error.strerror}; choose another path") from error
-    # Listed before the settings are read: every process writes those before its first image.
-    filled = any(not name.startswith(".") for name in os.listdir(path))  # noqa: PTH208
-    earlier = _read_settings(path / SETTINGS)
-    if earlier is not None:
-        require_same(earlier, settings)
-    elif filled:
-        expected = "a new or empty folder, or one that --shard began"
-        raise ValueError(f"holds other files, expected {expected}; choose another path")
-    else:
+    if not was_begun(path, settings):
         with atomic(path / SETTINGS) as temporary:
             temporary.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
 
+def was_begun(path: Path, settings: Mapping[str, Any]) -> bool:
+    """Return whether images with these settings were begun there; False for a new or empty folder.
+
+    Raises ValueError if it holds anything else.
+    """
+    # Listed before the settings are read: every process writes those before its first image.
+    empty = not path.exists() or is_empty(path)
+    earlier = _read_settings(path / SETTINGS)
+    if earlier is not None:
+        require_same(earlier, settings)
+    elif not empty:
+        expected = "a new or empty folder, or one that diffkiln-sample began"
+        raise ValueError(f"holds other files, expected {expected}; choose another path")
+    return earlier is not None
+
+
+def is_empty(path: Path) -> bool:
+    """Whether a folder holds nothing but hidden files and what an empty disk has."""
+    names = os.listdir(path)  # noqa: PTH208
+    return all(name.startswith(".") or name in _OF_AN_EMPTY_DISK for name in names)
+
+
 def require_same(received: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """ValueError that names the first difference, unless a file's settings are these."""
-    for name, value in settings.items():
-        if name not in _NOT_COMPARED and received.get(name) != value:
-            problem = f"{_phrase(name, received.get(name))}, not {_phrase(name, value)}"
+    for name in dict.fromkeys((*settings, *received)):
+        earlier, value = received.get(name), settings.get(name)
+        if name not in _NOT_COMPARED and earlier != value:
+            problem = f"{_phrase(name, earlier)}, not {_phrase(name, value)}"
             remedy = "use the same flags and bundle to continue it, or choose another path"
             raise ValueError(f"was begun with {problem}; {remedy}")
 
@@ -85,6 +92,8 @@ def missing(path: Path, numbers: np.ndarray) -> np.ndarray:
 
     Half-written files of a killed process are removed.
     """
+    if not path.exists():
+        return numbers
     names = {png_name(number): number for number in numbers.tolist()}
     remove_leftovers(path, names)
     whole = {name for name in os.listdir(path) if name in names and _is_whole(path / name)}  # noqa: PTH208
@@ -92,7 +101,7 @@ def missing(path: Path, numbers: np.ndarray) -> np.ndarray:
 
 
 def png_name(number: int) -> str:
-    """Return the name of an image's file."""
+    """Return the name of an image's file: 00000007.png."""
     return f"{number:08d}.png"
 
 

@@ -4,12 +4,15 @@ import contextlib
 import hashlib
 import json
 import shutil
+import stat
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from mounts import run_mounted
 from small_models import (
     PIXELS,
     conditioned_network,
@@ -96,9 +99,10 @@ def test_overwriting_replaces_all_of_what_a_link_leads_to(bundle: Path, tmp_path
 
 def test_overwrite_spares_what_is_no_bundle(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.jpg").touch()
     with pytest.raises(InputError, match="exists and is not a bundle"):
         small_bundle(tmp_path / "photos", overwrite=True)
-    assert (tmp_path / "photos").is_dir()
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["1.jpg"]
 
 
 def test_weights_that_are_not_finite_fail_and_leave_nothing(tmp_path: Path) -> None:
@@ -133,19 +137,76 @@ def test_one_number_stands_for_all_channels() -> None:
     assert signatures.sampling.denoiser.pixel_std == (0.25,) * 3
 
 
-def interrupted(*_: Path) -> None:
-    raise KeyboardInterrupt
-
-
+@pytest.mark.parametrize("moves", range(6))
 def test_an_overwrite_that_is_interrupted_leaves_the_older_bundle(
-    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
 ) -> None:
     shutil.copytree(bundle, tmp_path / "b")
-    monkeypatch.setattr(Path, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt), published(tmp_path / "b") as part:
-        (part / "bundle.json").write_text("{}")
+    before, rename, done = names(tmp_path / "b"), Path.rename, []
+
+    def interrupted(source: Path, target: Path) -> Path:
+        done.append(target)
+        if len(done) == moves + 1:
+            raise KeyboardInterrupt
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        publish_two_files(tmp_path / "b")
     assert manifest(tmp_path / "b") == manifest(bundle)
+    assert names(tmp_path / "b") == before
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def publish_two_files(bundle: Path, meanwhile: Path | None = None) -> None:
+    with published(bundle) as part:
+        (part / "bundle.json").write_text("{}")
+        (part / "sampler.onnx").touch()
+        if meanwhile is not None:
+            meanwhile.touch()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_a_prepared_folder_is_filled_and_an_old_bundles_files_replaced(tmp_path: Path) -> None:
+    (folder := tmp_path / "b").mkdir()
+    folder.chmod(0o2770)
+    small_bundle(folder, graphs=("sampler", "noise"))
+    assert names(folder) == ["bundle.json", "noise.onnx", "sampler.onnx"]
+    (folder / "notes.txt").write_text("mine")
+    small_bundle(folder, overwrite=True)
+    assert names(folder) == ["bundle.json", "notes.txt", "sampler.onnx"]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o2770
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+PUBLISH = """
+import sys
+from pathlib import Path
+from diffkiln.export.publish import published
+with published(Path(sys.argv[1])) as part:
+    (part / "bundle.json").write_text("{}")
+"""
+
+
+def test_a_mounted_folder_is_filled(tmp_path: Path) -> None:
+    (source := tmp_path / "source").mkdir()
+    (target := tmp_path / "target").mkdir()
+    for _ in range(2):  # empty, then with an older bundle
+        done = run_mounted(source, target, [sys.executable, "-c", PUBLISH, target])
+        assert (done.returncode, done.stderr) == (0, "")
+        assert names(source) == ["bundle.json"]
+
+
+def test_a_bundle_that_cannot_be_moved_stays_whole(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="complete bundle is") as caught:
+        publish_two_files(tmp_path / "b", meanwhile=tmp_path / "b")
+    _, _, kept = str(caught.value).partition("the complete bundle is ")
+    assert names(Path(kept)) == ["bundle.json", "sampler.onnx"]
+    assert (tmp_path / "b").is_file()
 
 
 def half_written(bundle: Path) -> None:

@@ -82,7 +82,7 @@ def test_an_unrolled_bundle_has_one_number_of_steps(full_bundle: Path, tmp_path:
         (".png", "expected a .png, .gif or .npz, or a folder without a dot"),
         ("flowers.v2", "expected a .png, .gif or .npz, or a folder without a dot"),
         ("no/a.png", "expected a path in an existing folder; create"),
-        ("full", "exists, expected a new or empty folder"),
+        ("full", "holds other files, expected a new or empty folder"),
         ("folder.png", "is a folder or a device, expected a file"),
         ("full/mine", "is a file, expected a folder"),
     ],

@@ -73,7 +73,7 @@ def test_a_folder_holds_a_png_per_seed(tiny_bundle: Path, tmp_path: Path) -> Non
     done = sample(tiny_bundle, tmp_path / "out", "--count=3", "--steps=1", "--max_batch=2")
     assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["00000000.png", "00000001.png", "00000002.png"]
+    assert names == [".diffkiln.json", "00000000.png", "00000001.png", "00000002.png"]
 
 
 def test_help_and_version() -> None:
@@ -142,25 +142,42 @@ def test_a_file_that_is_not_a_graph(bundle_copy: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-def test_an_interruption_leaves_nothing(tiny_bundle: Path, tmp_path: Path, number: int) -> None:
-    arguments = [f"--bundle={tiny_bundle}", f"--out={tmp_path / 'out'}", "--device=cpu"]
+def test_an_interruption_leaves_nothing(tiny_bundle: Path, tmp_path: Path, name: str) -> None:
+    number = getattr(signal, name)
+    process = begin(tiny_bundle, tmp_path / "out.npz", number)
+    process.send_signal(number)
+    stderr = process.communicate(timeout=60)[1]
+    assert (process.returncode, stderr.count("\n")) == (128 + number, 1)
+    assert "interrupted; nothing was written" in stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_nohup_keeps_it_running(tiny_bundle: Path, tmp_path: Path) -> None:
+    process = begin(tiny_bundle, tmp_path / "out.npz", signal.SIGHUP, signal.SIG_IGN)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def begin(
+    bundle: Path, out: Path, number: int, handler: signal.Handlers = signal.SIG_DFL
+) -> subprocess.Popen[str]:
+    """Begin a long job; returns once it writes. `handler` is what it is told of a signal."""
     process = subprocess.Popen(
-        [*COMMAND_LINE, *arguments, "--count=1000000"],
+        [*COMMAND_LINE, f"--bundle={bundle}", f"--out={out}", "--device=cpu", "--count=1000000"],
         stderr=subprocess.PIPE,
         text=True,
         # A shell's jobs in the background ignore interruptions, and would hand that down.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(number, handler),
     )
-    try:
-        while not list(tmp_path.glob(".*.tmp/*.png")) and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(number)
-        stderr = process.communicate(timeout=60)[1]
-    finally:
-        process.kill()
-    assert (process.returncode, stderr.count("\n")) == (128 + number, 1)
-    assert "interrupted; nothing was written" in stderr
-    assert not (tmp_path / "out").exists()
-    assert not list(tmp_path.glob(".*.tmp"))
+    deadline = time.monotonic() + 60
+    while not list(out.parent.glob(".*.tmp")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return process

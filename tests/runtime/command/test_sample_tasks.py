@@ -13,6 +13,7 @@ from diffkiln.runtime.command.outputs import Output, checked_output, write
 from diffkiln.runtime.command.photo import read_mask, read_photo
 from diffkiln.runtime.command.sample import OPTIONS
 from diffkiln.runtime.command.tasks import Task, checked_task
+from diffkiln.runtime.errors import UsageError
 from diffkiln.runtime.output.images import GAP, grid, masked
 
 SHAPE = (16, 16, 3)
@@ -57,7 +58,7 @@ def mask(tmp_path: Path) -> Path:
 
 def test_seeds_may_be_listed(tiny_bundle: Path, tmp_path: Path, sampler: Sampler) -> None:
     make(tiny_bundle, tmp_path / "out", "--seeds=9-10,3")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == [
         "00000003.png",
         "00000009.png",
         "00000010.png",
@@ -87,12 +88,26 @@ def test_an_interpolation_moves_there_and_back(full_bundle: Path, tmp_path: Path
         assert getattr(animation, "n_frames", 1) == 6
 
 
-def test_an_interpolation_fills_a_folder(full_bundle: Path, tmp_path: Path) -> None:
-    make(full_bundle, tmp_path / "out", "--interpolate_to=9", "--count=2")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "00000000.png",
-        "00000001.png",
-    ]
+def test_an_interpolation_fills_a_folder_and_goes_on(
+    full_bundle: Path, tmp_path: Path, sampler: Sampler
+) -> None:
+    out, flags = tmp_path / "out", ("--interpolate_to=9", "--count=3")
+    make(full_bundle, out, *flags)
+    (out / "00000001.png").unlink()
+    make(full_bundle, out, *flags)
+    images = [read(out / f"0000000{number}.png") for number in range(3)]
+    assert np.array_equal(images, sampler.interpolate(0, 9, 3, steps=3))
+
+
+@pytest.mark.parametrize(
+    "flags", [["--interpolate_to=8", "--count=3"], ["--interpolate_to=9", "--count=4"], []]
+)
+def test_a_folder_of_another_task_is_not_continued(
+    full_bundle: Path, tmp_path: Path, flags: list[str]
+) -> None:
+    make(full_bundle, tmp_path / "out", "--interpolate_to=9", "--count=3")
+    with pytest.raises(UsageError, match=r"out: was begun with (interpolation 0, 9|count 3), not "):
+        request(full_bundle, tmp_path / "out", *flags)
 
 
 def test_inpainting_shows_the_photograph_first(
@@ -114,7 +129,10 @@ def test_inpainting_fills_a_folder_by_seed(
     hole = read_mask(mask, SHAPE)
     kept = read(tmp_path / "out" / "00000040.png")[hole[..., 0] == 0]
     assert np.array_equal(kept, read_photo(photo, SHAPE)[hole[..., 0] == 0])
-    assert len(list((tmp_path / "out").iterdir())) == 22
+    assert len(list((tmp_path / "out").glob("*.png"))) == 22
+    picture(2, 40).crop((0, 0, 40, 30)).save(photo)
+    with pytest.raises(UsageError, match="out: was begun with photo_sha256 "):
+        request(full_bundle, tmp_path / "out", *flags)
 
 
 def test_a_reconstruction_shows_both(

@@ -1,5 +1,6 @@
 """`--shard`: parts of a job that any scheduler can run, stop and run again."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from in_process import run_sample
+from mounts import run_mounted
 from PIL import Image
 
 from diffkiln.runtime import Sampler
@@ -155,6 +157,46 @@ def test_other_settings_and_other_files_are_refused(tiny_bundle: Path, tmp_path:
     (tmp_path / "out" / SETTINGS).write_text("{")
     assert "damaged" in refusal(tiny_bundle, tmp_path / "out", "--count=2", "--shard=2/2")
     assert names(tmp_path / "out") == [SETTINGS, png_name(0)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_any_folder_goes_on_where_it_was(tiny_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start(tiny_bundle, out, "--count=300", "--max_batch=2")
+    while len(list(out.glob("*.png"))) < 5 and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGHUP)
+    assert "run the same command again to continue" in process.communicate(timeout=60)[1]
+    (out / "notes.txt").write_text("mine")  # a file that appears meanwhile costs nothing
+    finished = identities(out)
+    assert 5 <= len(finished) < 300
+    assert f"{len(finished)} were there" in finish(tiny_bundle, out, "--count=300")
+    assert names(out) == [SETTINGS, *map(png_name, range(300)), "notes.txt"]
+    assert {name: identities(out)[name] for name in finished} == finished
+    assert_samples(out, tiny_bundle, range(300))
+
+
+def test_the_same_job_twice_at_once(tiny_bundle: Path, tmp_path: Path) -> None:
+    jobs = [start(tiny_bundle, tmp_path / "out", "--count=60", "--max_batch=2") for _ in range(2)]
+    assert [(job.communicate(timeout=120)[1], job.returncode) for job in jobs] == [("", 0)] * 2
+    assert_samples(tmp_path / "out", tiny_bundle, range(60))
+
+
+def test_a_mounted_folder_is_filled(tiny_bundle: Path, tmp_path: Path) -> None:
+    (source := tmp_path / "source").mkdir()
+    (target := tmp_path / "target").mkdir()
+    flags = [f"--bundle={tiny_bundle}", f"--out={target}", f"--steps={STEPS}", "--count=2"]
+    done = run_mounted(source, target, [*COMMAND, *flags])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert names(source) == [SETTINGS, *map(png_name, range(2))]
+
+
+def test_the_shells_own_folder_stays_itself(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    finish(tiny_bundle, Path(), "--count=1")
+    assert sorted(os.listdir()) == [SETTINGS, png_name(0)]  # noqa: PTH208 (by way of the process)
 
 
 def test_arrays_of_all_parts_are_those_of_the_whole(tiny_bundle: Path, tmp_path: Path) -> None:

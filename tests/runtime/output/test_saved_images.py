@@ -1,5 +1,7 @@
 """Images are laid out, converted and written exactly, and whole or not at all."""
 
+import stat
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mounts import run_mounted
 from PIL import Image
 
 from diffkiln.runtime.output.atomic import atomic
-from diffkiln.runtime.output.folder import save_folder
+from diffkiln.runtime.output.folder import fill_folder, open_folder
 from diffkiln.runtime.output.gif import save_gif
 from diffkiln.runtime.output.images import GAP, enlarge, grid, save_png, to_uint8
 from diffkiln.runtime.output.npz import save_arrays
@@ -151,24 +154,30 @@ def test_a_gif_needs_a_frame(tmp_path: Path) -> None:
 
 def test_a_folder_is_named_by_seeds(tmp_path: Path) -> None:
     first, second = images(2), images(1)
-    save_folder(tmp_path / "out", [first, second], range(9, 12))
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    fill_folder(tmp_path, [first, second], range(9, 12))
+    names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["00000009.png", "00000010.png", "00000011.png"]
-    assert np.array_equal(read(tmp_path / "out" / "00000011.png"), second[0])
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    save_folder(tmp_path / "out", [images(1)], [0])
-    assert (tmp_path / "out" / "00000000.png").is_file()
+    assert np.array_equal(read(tmp_path / "00000011.png"), second[0])
 
 
 def test_a_filled_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(OSError, match=r"(?i)could not be written: .*directory (is )?not empty"):
-        save_folder(tmp_path, [images(1)], [0])
-    assert (tmp_path / "mine.txt").read_text() == "mine"
+    with pytest.raises(ValueError, match="holds other files, expected a new or empty folder"):
+        open_folder(tmp_path, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_a_prepared_folder_and_a_file_keep_their_modes(tmp_path: Path) -> None:
+    (folder := tmp_path / "out").mkdir()
+    folder.chmod(0o2770)
+    (folder / "lost+found").mkdir()  # as on a disk that was just formatted
+    open_folder(folder, {})
+    fill_folder(folder, [images(1)], [0])
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o2770
+    (folder / "00000000.png").chmod(0o640)
+    save_png(folder / "00000000.png", images(1)[0])
+    assert stat.S_IMODE((folder / "00000000.png").stat().st_mode) == 0o640
 
 
 def test_arrays_are_read_back(tmp_path: Path) -> None:
@@ -199,14 +208,14 @@ def test_many_arrays_need_the_memory_of_one_batch(tmp_path: Path) -> None:
     assert peak_bytes < 5 * batch.nbytes
 
 
-def test_a_folder_that_fails_midway_is_not_there(tmp_path: Path) -> None:
+def test_a_folder_that_fails_midway_keeps_what_is_made(tmp_path: Path) -> None:
     def batches() -> Iterator[np.ndarray]:
         yield images(2)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        save_folder(tmp_path / "out", batches(), range(2))
-    assert not list(tmp_path.iterdir())
+        fill_folder(tmp_path, batches(), range(3))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000000.png", "00000001.png"]
 
 
 def test_a_file_that_fails_midway_keeps_the_old_one(tmp_path: Path) -> None:
@@ -221,11 +230,29 @@ def test_a_file_that_fails_midway_keeps_the_old_one(tmp_path: Path) -> None:
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
-def test_a_target_that_cannot_be_replaced_leaves_nothing(tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_replaced_does_not_cost_the_picture(tmp_path: Path) -> None:
     (tmp_path / "a.png").mkdir()
-    with pytest.raises(OSError, match=r"a\.png could not be written: "):
-        save_png(tmp_path / "a.png", images(1)[0])
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    image = images(1)[0]
+    with pytest.raises(
+        OSError, match=r"a\.png could not be written: .* complete file is"
+    ) as caught:
+        save_png(tmp_path / "a.png", image)
+    _, _, kept = str(caught.value).partition("the complete file is ")
+    assert np.array_equal(read(Path(kept)), image)
+
+
+@pytest.mark.slow
+def test_a_mounted_file_is_filled(tmp_path: Path) -> None:
+    (source := tmp_path / "source.png").touch()
+    (target := tmp_path / "a.png").touch()
+    code = (
+        "import numpy, sys; from diffkiln.runtime.output.images import save_png; "
+        "save_png(sys.argv[1], numpy.full((2, 2, 3), 7, numpy.uint8))"
+    )
+    done = run_mounted(source, target, [sys.executable, "-c", code, target])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (read(source) == 7).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "source.png"]
 
 
 def test_a_missing_parent_is_named(tmp_path: Path) -> None:
