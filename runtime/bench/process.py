@@ -28,6 +28,9 @@ class Process(contextlib.AbstractContextManager["Process"]):
     def __init__(self, module: str, job: Mapping[str, Any], **environment: str) -> None:
         self._module = module
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the process has ended)
+        # A killed process cannot remove its temporary files.
+        self._temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), self._temporary.name)
         # Ctrl-C does not reach the process; the command ends it.
         apart: dict[str, Any] = {"start_new_session": True}
         if sys.platform == "win32":
@@ -88,3 +91,4 @@ class Process(contextlib.AbstractContextManager["Process"]):
         finally:
             self._stdout.close()
             self._stderr.close()
+            self._temporary.cleanup()

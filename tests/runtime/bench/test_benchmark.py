@@ -21,6 +21,10 @@ pytestmark = pytest.mark.slow
 COMMAND = [sys.executable, "-m", "diffkiln.runtime.bench.benchmark"]
 
 
+# A turn takes minutes.
+LONG = "--batch_sizes=1024 --steps=1000"
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, timeout=240, check=False
@@ -171,17 +175,21 @@ def test_a_plot_is_written(compared: tuple[Any, str]) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
-def test_an_interrupted_run_leaves_no_process(tiny_bundle: Path, tmp_path: Path) -> None:
-    mark = f"DIFFKILN_TEST={uuid.uuid4()}"
+@pytest.mark.parametrize(("name", "work"), [("SIGINT", ""), ("SIGHUP", ""), ("SIGKILL", LONG)])
+def test_a_run_that_ends_early_leaves_no_process(
+    tiny_bundle: Path, tmp_path: Path, name: str, work: str
+) -> None:
+    number, mark = getattr(signal, name), f"DIFFKILN_TEST={uuid.uuid4()}"
+    (temporary := tmp_path / "temporary").mkdir()
     arguments = [f"--bundle={tiny_bundle}", "--rounds=1000", "--json=figures.json", "--device=cpu"]
     with subprocess.Popen(
-        [*COMMAND, *arguments],
+        [*COMMAND, *arguments, *work.split()],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=tmp_path,
-        env={**os.environ, **dict([mark.split("=")])},
+        env={**os.environ, "TMPDIR": str(temporary), **dict([mark.split("=")])},
         # What a shell starts in the background ignores Ctrl-C, and so do its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: number != signal.SIGKILL and signal.signal(number, signal.SIG_DFL),
         text=True,
     ) as process:
         assert process.stdout
@@ -189,13 +197,13 @@ def test_an_interrupted_run_leaves_no_process(tiny_bundle: Path, tmp_path: Path)
         while len(marked(mark)) < 2:
             assert process.poll() is None
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (
-        130,
-        "diffkiln-bench: interrupted; nothing was written\n",
-    )
-    assert list(tmp_path.iterdir()) == []
+    if number != signal.SIGKILL:
+        said = "diffkiln-bench: interrupted; nothing was written\n"
+        assert (process.returncode, errors) == (128 + number, said)
+        assert not list(temporary.iterdir())
+    assert list(tmp_path.iterdir()) == [temporary]
     # A process that was just starting has not been killed; it ends because its input has ended.
     deadline = time.monotonic() + 30
     while marked(mark) and time.monotonic() < deadline:
