@@ -1,6 +1,6 @@
 """Compares a baked U-Net of diffusers with the library's own schedulers, from the same noise.
 
-    pip install 'diffkiln[bench,export,cpu]'
+    pip install '.[bench,export,cpu]'
     python benchmarks/diffusers_network.py --folder=unet
 
 The network is a small `UNet2DModel` with random weights, exported by torch.onnx. diffusers' spacing

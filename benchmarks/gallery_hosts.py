@@ -122,7 +122,7 @@ def _openvino_python() -> str:
     if not python:
         raise MissingProgramError(
             "this onnxruntime has no OpenVINO; set DIFFKILN_OPENVINO_PYTHON to a Python with "
-            "diffkiln[openvino]"
+            "diffkiln and onnxruntime-openvino"
         )
     return python
 

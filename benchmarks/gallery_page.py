@@ -9,7 +9,7 @@ from example_programs import ExampleError
 from gallery_hosts import HOSTS, Host, Pictures
 from PIL import Image, ImageDraw, ImageFont
 
-from diffkiln.runtime.output.images import enlarge, grid, save_png
+from diffkiln.runtime.output.images import enlarge, grid, save_picture
 
 BEGIN, END = "<!-- begin: benchmarks/gallery.py writes this -->", "<!-- end -->"
 
@@ -56,7 +56,7 @@ def write(page: Path, around: tuple[str, str], rows: Sequence[Row], about: str) 
     """Write images/gallery.png, and put it and the table between the page's marks."""
     picture = page.parent / "images" / "gallery.png"
     picture.parent.mkdir(exist_ok=True)
-    save_png(picture, _picture(rows))
+    save_picture(picture, _picture(rows))
     shown = f"![{len(rows)} rows of the same {len(rows[0].images)} pictures](images/gallery.png)"
     parts = (around[0], shown, _table(rows), about, around[1])
     page.write_text("\n\n".join(parts), encoding="utf-8")

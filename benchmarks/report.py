@@ -21,7 +21,7 @@ from report_page import DOCS, save_rows, write_table
 from report_runs import Run, draw
 
 from diffkiln.runtime.engine.slerp import slerp
-from diffkiln.runtime.output.images import grid, save_png
+from diffkiln.runtime.output.images import grid, save_picture
 from diffkiln.trainer.maths.schedules import make_schedule
 from diffkiln.trainer.quality.features import extractor
 
@@ -241,7 +241,7 @@ def sixty_four(model: Model) -> None:
     """The pictures of `diffkiln-sample --count=64`."""
     seeds = np.arange(64)
     pictures = model.draw(LEARNED, seeds, seeds % len(model.class_names)).pictures
-    save_png(DOCS / "images/flowers.png", grid(pictures))
+    save_picture(DOCS / "images/flowers.png", grid(pictures))
 
 
 PARTS: dict[str, Callable[[Model], None]] = {

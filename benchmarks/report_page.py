@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from report_model import Pictures
 
-from diffkiln.runtime.output.images import grid, save_png
+from diffkiln.runtime.output.images import grid, save_picture
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "report.md"
@@ -16,7 +16,7 @@ PAGE = DOCS / "report.md"
 def save_rows(name: str, rows: Sequence[Pictures]) -> None:
     """Write rows of pictures as docs/images/report-NAME.png."""
     strips = [grid(row, one_row=True) for row in rows]
-    save_png(DOCS / f"images/report-{name}.png", grid_of(strips))
+    save_picture(DOCS / f"images/report-{name}.png", grid_of(strips))
     print(f"report-{name}.png", flush=True)
 
 

@@ -91,7 +91,7 @@ def write_bundle(
 ) -> Certificate:
     """Do what `export_bundle` does, with its settings as objects."""
     # Resolved, so that a link stays and the bundle that it leads to is replaced.
-    bundle = Path(bundle).resolve()
+    bundle = Path(bundle).expanduser().resolve()
     check_bundle_path(bundle, overwrite=overwrite)
     check_json("training", training)
     network = network_of(network, classes=bool(model.class_names))
@@ -174,7 +174,7 @@ def tables_of(
     if learning is None and baking.tables is None:
         return None
     baking.check_allows_tables()
-    path = Path(baking.tables or f"{bundle}.tables.json")
+    path = Path(baking.tables or f"{bundle}.tables.json").expanduser()
     of_model = subject_of(network, signatures.sampling)
     new = learning is not None and not path.exists()
     file = TableFile(of_model) if new else read_tables(path, of_model)

@@ -11,7 +11,8 @@ from typing import Any
 
 from absl import flags
 
-from ..runtime.command.program import handle_kills
+from ..runtime.command.program import handle_kills, prepare_streams
+from ..runtime.paths import local_path
 from ..trainer.command import quiet_native_import, require_flag, run_command
 from ..trainer.config import (
     ALL_PREDICTIONS,
@@ -113,8 +114,17 @@ for _field in fields(Baking):
     _flag(_field.name, _kind, _default, _field.metadata["help"])
 
 
+# --schedule and --import may also name something else, which stays as it is.
+_PATHS = ("bundle", "run_dir", "network", "schedule", "class_names", "tables", "import")
+
+
 def _check() -> Callable[[], None]:
     """What the flags say to do."""
+    for flag in (FLAGS[name] for name in _PATHS):
+        if isinstance(flag.value, list):
+            flag.value = [_local(flag.name, text) for text in flag.value]
+        elif flag.value:
+            flag.value = _local(flag.name, flag.value)
     bundle = Path(require_flag(FLAGS, "bundle"))
     if FLAGS.verify:
         return _check_verify(bundle)
@@ -152,6 +162,13 @@ def _check() -> Callable[[], None]:
     schedule = _schedule()
     export = partial(_export_network, network, bundle, model, schedule, baking, learning)
     return partial(_write, bundle, export)
+
+
+def _local(name: str, text: str) -> str:
+    try:
+        return str(local_path(text))
+    except ValueError as error:
+        raise InputError(f"--{name}={text}: {error}") from error
 
 
 def _check_verify(bundle: Path) -> Callable[[], None]:
@@ -297,4 +314,5 @@ def _verify(bundle: Path, network: Path | None, inputs: Sequence[str]) -> None:
 
 def main() -> int:
     """Run the command; the exit status."""
+    prepare_streams()
     return run_command("diffkiln-export", USAGE, FLAGS, _check, lambda task: task())

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
 
+from ..runtime.bundle.bundle import GRAPHS as ALL_GRAPHS
 from ..runtime.bundle.bundle import IMAGE_DTYPES
 from ..runtime.limits import MAX_BATCH, MAX_GUIDANCE
 from ..trainer.config import FEWEST_TABLE_STEPS, MOST_TABLE_STEPS, SOLVERS, TIME_GRIDS
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ..trainer.maths.schedules import Schedule
 
 GRAPHS = ("sampler", "from_noise", "denoiser", "noise", "step")
-MORE_GRAPHS = ("encode", "trajectory", "inpaint")
+MORE_GRAPHS = tuple(name for name in ALL_GRAPHS if name not in GRAPHS)
 PRECISIONS = ("float32", "float16")
 WEIGHTS = ("latest", "best")
 VARIANCES = ("fixed", "learned")

@@ -31,7 +31,7 @@ def verify_bundle(
     that the bundle was made from, with the `inputs` in this order. Raises InputError where the
     bundle is damaged, its manifest breaks the schema, or the parity is worse than the tolerance.
     """
-    bundle = Path(bundle)
+    bundle = Path(bundle).expanduser()
     graphs = open_all(bundle)
     if network is None and not (bundle / "saved_model").is_dir():
         raise InputError(

@@ -14,7 +14,7 @@ class DeviceError(DiffkilnError, ValueError):
 
 
 class LibraryError(DiffkilnError, ImportError):
-    """A library that one of diffkiln's extras installs is missing."""
+    """A library that diffkiln needs for this is missing, or cannot be imported."""
 
 
 class RunError(DiffkilnError, RuntimeError):

@@ -14,6 +14,7 @@ ROOMS = {
     "runtime": [
         "errors",
         "limits",
+        "paths",
         "background",
         "checking",
         "bundle",

@@ -53,8 +53,8 @@ def run_command(
     except (InputError, OSError, MemoryError) as error:
         return _fail(program, error, FAILURE_STATUS)
     except ModuleNotFoundError as error:
-        remedy = f"pip install 'diffkiln[{program.removeprefix('diffkiln-')},cpu]'"
-        text = f"needs {error.name}, which is not installed: {remedy}"
+        package, _, _ = (error.name or "").partition(".")
+        text = f"needs {error.name}, which is not installed: run pip install {package}"
         return _fail(program, text, FAILURE_STATUS)
     except KeyboardInterrupt:
         return _fail(program, "interrupted", INTERRUPTED_STATUS)

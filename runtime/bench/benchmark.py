@@ -104,7 +104,7 @@ def _require_outputs(values: Mapping[str, Any]) -> None:
     if plot is not None and plot.suffix.lower() not in ENDINGS:
         raise bad_flag("plot", plot, f"expected an ending of {', '.join(ENDINGS)}")
     if plot is not None and util.find_spec("matplotlib") is None:
-        raise LibraryError("--plot needs matplotlib: run pip install 'diffkiln[plot]'")
+        raise LibraryError("--plot needs matplotlib: run pip install matplotlib")
 
 
 def _networks(bundles: Sequence[Bundle], values: Mapping[str, Any]) -> tuple[Networks, list[str]]:

@@ -14,11 +14,17 @@ import numpy as np
 from ..checking import Port, Signature
 from ..checking.limits import MAX_GRAPH_BYTES
 from ..errors import BundleError
+from ..paths import local_path
 from .files import located
 from .graph import ESSENTIALS, Graph
 from .manifest import EXPORT_AGAIN, MANIFEST, read_manifest
 
 IMAGE_DTYPES = ("uint8", "float32")
+# What diffkiln-export --graphs knows.
+GRAPHS = (
+    *("sampler", "from_noise", "denoiser", "noise", "step"),
+    *("encode", "trajectory", "inpaint"),
+)
 
 
 class Bundle(NamedTuple):
@@ -64,7 +70,9 @@ class Bundle(NamedTuple):
             return
         wanted = ",".join(dict.fromkeys(("sampler", *self.graphs, *names)))
         remedy = f"{EXPORT_AGAIN} with --graphs={wanted}"
-        if self.path == shipped_bundle():
+        if missing[0] not in GRAPHS:
+            remedy = "name one of these"
+        elif self.path == shipped_bundle():
             remedy = (
                 "the flowers that are installed with diffkiln only draw pictures: give a --bundle "
                 f"of your own, exported with --graphs={wanted}"
@@ -86,7 +94,10 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
 
     Raises BundleError, which names the file, what it holds, what was expected and a remedy.
     """
-    root = Path(path)
+    try:
+        root = local_path(path)
+    except ValueError as error:
+        raise BundleError(f"{path} {error}") from error
     manifest_file = root / MANIFEST
     try:
         _require_folder(root, manifest_file)

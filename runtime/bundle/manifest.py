@@ -81,7 +81,7 @@ def check_manifest(values: dict[str, Any], file: Path) -> None:
     if values.get("format") == FORMAT and newer:
         raise BundleError(
             f"{file}: 'format_version' is {version}, expected at most {FORMAT_VERSION}: the bundle "
-            "was written by a newer diffkiln; upgrade with pip install --upgrade diffkiln"
+            "was written by a newer diffkiln; upgrade diffkiln"
         )
     # Only this library's errors: its generated code is quick, and its import waits until here.
     from fastjsonschema import JsonSchemaValueException

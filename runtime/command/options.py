@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from ..errors import DiffkilnError, UsageError
+from ..paths import local_path
 
 
 def bad_flag(name: str, received: object, expected: str) -> UsageError:
@@ -146,13 +147,15 @@ def file_path(text: str) -> Path:
         raise ValueError("expected a path")
     if text.startswith("--"):
         raise ValueError("expected a path, not a flag; write a name like --a as ./--a")
-    return Path(text)
+    if text == "-":
+        raise ValueError("expected a path; write ./- for something of this name")
+    return local_path(text)
 
 
 def file_paths(text: str) -> tuple[Path, ...]:
     """Parse paths with commas between them; if the whole text is the path of a file, it is one."""
     with contextlib.suppress(ValueError, OSError):  # for texts that no file can have as its name
-        if Path(text).exists():
+        if local_path(text).exists():
             return (file_path(text),)
     return several(file_path)(text)
 

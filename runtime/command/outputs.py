@@ -13,7 +13,16 @@ from ..background import Background
 from ..bundle.bundle import Bundle
 from ..output.folder import fill_folder, missing, open_folder, was_begun
 from ..output.gif import save_gif
-from ..output.images import GAP, enlarge, grid, grid_shape, import_pillow, save_png, to_uint8
+from ..output.images import (
+    GAP,
+    PICTURES,
+    enlarge,
+    grid,
+    grid_shape,
+    import_pillow,
+    save_picture,
+    to_uint8,
+)
 from .options import bad_flag, require_writable
 from .progress import progress
 from .tasks import MAX_TOGETHER, Task
@@ -23,15 +32,19 @@ if TYPE_CHECKING:
 
 # A quarter of a gigabyte of pixels: more would not open in a viewer, and may not fit in memory.
 MAX_PIXELS = 2**28
-# The format stores width and height in 16 bits.
-MAX_GIF_SIDE = 2**16 - 1
+# The formats store width and height in 16 bits, and WebP in 14.
+MAX_SIDES = {**dict.fromkeys((".gif", ".jpg", ".jpeg"), 2**16 - 1), ".webp": 2**14 - 1}
 
 # The endings that go with a flag; "" is a folder.
-_ENDINGS = {"shard": (".npz", ""), "inpaint": (".png", ".npz", ""), "reconstruct": (".png", ".npz")}
+_ENDINGS = {
+    "shard": (".npz", ""),
+    "inpaint": (*PICTURES, ".npz", ""),
+    "reconstruct": (*PICTURES, ".npz"),
+}
 
 
 class Output(NamedTuple):
-    """Where a task's images go; `ending` is ".png", ".gif", ".npz" or "" for a folder.
+    """Where a task's images go; `ending` is one of a picture, ".gif", ".npz" or "" for a folder.
 
     `settings` determine the images besides their numbers. What a `continued` output holds already
     is not made again: a folder, and the part of a job that has a .npz of its own.
@@ -51,11 +64,12 @@ def checked_output(values: Mapping[str, Any], bundle: Bundle, task: Task) -> Out
     ending = out.suffix.lower()
     hidden = not ending and "." in out.name and out.name != ".."  # such as ".png"
     if hidden or ending not in _WRITERS:
-        raise bad_flag("out", out, "expected a .png, .gif or .npz, or a folder without a dot")
+        expected = "a .png, .webp, .jpg, .gif or .npz, or a folder without a dot"
+        raise bad_flag("out", out, f"expected {expected}")
     for flag, endings in _ENDINGS.items():
         if values[flag] is not None and ending not in endings:
-            expected = " or ".join(ending or "a folder" for ending in endings)
-            raise bad_flag("out", out, f"expected {expected} with --{flag}")
+            *more, last = (ending or "a folder" for ending in endings)
+            raise bad_flag("out", out, f"expected {', '.join(more)} or {last} with --{flag}")
     if scale > 1 and ending == ".npz":
         raise bad_flag("scale", scale, "expected 1 for a .npz; leave it out")
     path = shard.file(out) if shard is not None and ending else out
@@ -65,7 +79,7 @@ def checked_output(values: Mapping[str, Any], bundle: Bundle, task: Task) -> Out
         with _errors_of(path):
             was_begun(path, record)
     output = Output(path, ending, scale, bundle, record, not ending or shard is not None)
-    if ending in (".png", ".gif") and (problem := _problem_with_size(task, output)):
+    if ending not in (".npz", "") and (problem := _problem_with_size(task, output)):
         raise bad_flag("out", path, problem)
     return output
 
@@ -94,8 +108,9 @@ def _problem_with_size(task: Task, output: Output) -> str | None:
     if frames * height * width > MAX_PIXELS:
         remedy = "lower --count, --scale or, for a .gif, --steps"
         return f"would have {frames} frame(s) of {size} {MAX_PIXELS} pixels in all; {remedy}"
-    if moving and max(height, width) > MAX_GIF_SIDE:
-        return f"would have {size} {MAX_GIF_SIDE} a side in a .gif; lower --count or --scale"
+    side = MAX_SIDES.get(output.ending)
+    if side is not None and max(height, width) > side:
+        return f"would have {size} {side} a side in a {output.ending}; lower --count or --scale"
     return None
 
 
@@ -139,10 +154,10 @@ def _picture(task: Task, images: np.ndarray) -> np.ndarray:
     return to_uint8(images)[0] if len(images) == 1 else grid(images, one_row=task.one_row)
 
 
-def _write_png(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:
+def _write_picture(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:
     drawn = (to_uint8(batch) for batch in batches)
     images = np.concatenate([*(image[np.newaxis] for image in task.before), *drawn])
-    save_png(output.path, enlarge(_picture(task, images)[np.newaxis], output.scale)[0])
+    save_picture(output.path, enlarge(_picture(task, images)[np.newaxis], output.scale)[0])
 
 
 def _write_gif(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:
@@ -180,4 +195,9 @@ def _write_folder(task: Task, output: Output, batches: Iterator[np.ndarray]) -> 
         raise
 
 
-_WRITERS = {".png": _write_png, ".gif": _write_gif, ".npz": _write_arrays, "": _write_folder}
+_WRITERS = {
+    **dict.fromkeys(PICTURES, _write_picture),
+    ".gif": _write_gif,
+    ".npz": _write_arrays,
+    "": _write_folder,
+}

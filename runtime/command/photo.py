@@ -119,7 +119,10 @@ def _opened(path: Path, size: int | None = None) -> Iterator[Image.Image]:
                 _scale_transparent_level(picture)
                 yield picture
     except UnidentifiedImageError as error:
-        raise ValueError("is no picture; expected a JPEG or PNG") from error
+        expected = "expected a JPEG, PNG, WebP, GIF or BMP"
+        raise ValueError(
+            f"is none of the pictures that are read, {expected}; convert it"
+        ) from error
     # Pillow reports broken PNG chunks as SyntaxError.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"cannot be decoded ({error}); expected a whole JPEG or PNG") from error

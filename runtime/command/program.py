@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import io
 import logging
 import os
 import signal
@@ -30,6 +31,7 @@ class Command(NamedTuple):
 
     def main(self) -> int:
         """Run with the process's arguments; a polite kill ends it like Ctrl-C."""
+        prepare_streams()
         handle_kills(_interrupt)
         try:
             return self.run(sys.argv[1:])
@@ -78,6 +80,19 @@ class Command(NamedTuple):
         text = " ".join("; ".join(parts).split())
         print(f"{self.program}: {text}", file=sys.stderr)
         return status
+
+
+def prepare_streams() -> None:
+    """Let stdout print every path, and open what a shell has closed (2>&-).
+
+    Otherwise the next file to be opened would get the number of the closed one, and with it all
+    that native code writes there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 (open to the end)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def handle_kills(handler: Callable[[int, Any], None]) -> None:

@@ -22,7 +22,9 @@ SEED = whole_number(0, SEED_END - 1)
 # Numbers without a range here are checked as a Sampler's arguments are, against the bundle.
 OPTIONS = (
     Option("bundle", file_path, "what diffkiln-export wrote; by default the bundled flowers"),
-    Option("out", file_path, "what to write: a .png, .gif, .npz or folder of PNGs", required=True),
+    Option(
+        "out", file_path, "what to write: a .png, .webp, .jpg, .gif, .npz or folder", required=True
+    ),
     Option("count", integer, "how many images; by default 16"),
     Option("seed", integer, "seed of the first image, plus 1 for each next image; by default 0"),
     Option("seeds", parse_seeds, "seeds like 3,7,9-12 instead of --count and --seed"),

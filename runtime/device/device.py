@@ -50,7 +50,7 @@ def _require_openvino(available_providers: Sequence[str]) -> None:
     if OPENVINO_PROVIDER not in available_providers:
         raise DeviceError(
             "device='openvino' cannot be used: the installed onnxruntime has no OpenVINO provider; "
-            "run pip uninstall onnxruntime, then pip install 'diffkiln[openvino]', or use "
+            "run pip uninstall onnxruntime, then pip install onnxruntime-openvino, or use "
             "device='cpu'"
         )
 
@@ -66,7 +66,7 @@ def obstacle(
     if CUDA_PROVIDER not in available_providers:
         return (
             "the installed onnxruntime has no CUDA provider; run pip uninstall onnxruntime, then "
-            "pip install 'diffkiln[gpu]'"
+            "pip install 'onnxruntime-gpu[cuda,cudnn]'"
         )
     if driver is None:
         return f"the NVIDIA driver ({LIBRARY}) cannot be loaded; install the driver"
@@ -90,7 +90,8 @@ def require_device(device: str, session_providers: Sequence[str]) -> None:
     if device == "cuda" and CUDA_PROVIDER not in session_providers:
         missing = ", ".join(_unloadable()) or "a CUDA or cuDNN library"
         raise DeviceError(
-            f"{missing} cannot be loaded; run pip install 'diffkiln[gpu]', which installs them"
+            f"{missing} cannot be loaded; run pip install 'onnxruntime-gpu[cuda,cudnn]', which "
+            "installs them"
         )
 
 

@@ -37,6 +37,9 @@ def _listed(seeds: Any, seed: int) -> np.ndarray:
     listed = np.asarray(seeds)
     if whole("seed", seed, 0, SEED_END - 1):
         raise ValueError(f"seed={seed}: expected none beside a list of seeds")
+    if listed.ndim == 1 and listed.dtype.kind in "Of":  # as NumPy holds numbers beyond int64
+        for number in (each for each in seeds if isinstance(each, int)):
+            whole("seeds", number, 0, SEED_END - 1)
     if listed.ndim != 1 or listed.dtype.kind not in "iu" or not 1 <= len(listed) <= MAX_COUNT:
         expected = f"a list of 1 to {MAX_COUNT} whole numbers"
         raise ValueError(f"seeds: received {listed.dtype}{list(listed.shape)}, expected {expected}")

@@ -1,4 +1,4 @@
-"""onnxruntime: its import, or the extra that installs it, and what its errors mean."""
+"""onnxruntime: its import, or the package that is missing, and what its errors mean."""
 
 import re
 
@@ -7,10 +7,12 @@ from ..errors import LibraryError, MemoryShortError, RunError
 try:
     import onnxruntime
 except ImportError as error:
-    raise LibraryError(
-        f"onnxruntime cannot be imported ({error}): run pip install 'diffkiln[cpu]' or "
-        "pip install 'diffkiln[gpu]'"
-    ) from error
+    if isinstance(interruption := error.__cause__ or error.__context__, KeyboardInterrupt):
+        raise interruption from None  # native code turned Ctrl-C into an error of its own
+    remedy = "install it again"
+    if isinstance(error, ModuleNotFoundError):
+        remedy = "run pip install onnxruntime, or for an NVIDIA GPU pip install onnxruntime-gpu"
+    raise LibraryError(f"onnxruntime cannot be imported ({error}): {remedy}") from error
 
 __all__ = ["in_one_line", "onnxruntime", "run_error"]
 

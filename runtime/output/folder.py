@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .atomic import atomic, remove_leftovers
-from .images import save_png
+from .images import save_picture
 
 SETTINGS = ".diffkiln.json"
 # The folder's name is for people: the same bundle may lie elsewhere next time.
@@ -29,10 +29,10 @@ def fill_folder(path: Path, batches: Iterable[np.ndarray], numbers: Iterable[int
     """Write each image of each batch to an existing folder as PNG, whole or not at all."""
     for number, image in zip(numbers, chain.from_iterable(batches), strict=True):
         try:
-            save_png(path / png_name(number), image, named=True)
+            save_picture(path / png_name(number), image, named=True)
         except OSError:
             # A second job that began just now may have removed the half-written file.
-            save_png(path / png_name(number), image, named=True)
+            save_picture(path / png_name(number), image, named=True)
 
 
 def open_folder(path: Path, settings: Mapping[str, Any]) -> None:

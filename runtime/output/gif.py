@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .atomic import atomic
-from .images import BACKGROUND, to_uint8
+from .images import opaque, to_uint8
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,11 +63,8 @@ def save_gif(
 
 def _opaque(frame: np.ndarray) -> np.ndarray:
     """Return a frame as uint8 [height, width, 3], or [height, width] if it is grey."""
-    pixels = to_uint8(frame[np.newaxis])[0]
-    if pixels.shape[-1] < 4:
-        return pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels
-    alpha = pixels[..., 3:] / 255
-    return np.rint(pixels[..., :3] * alpha + BACKGROUND * (1 - alpha)).astype(np.uint8)
+    pixels = opaque(to_uint8(frame[np.newaxis])[0])
+    return pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels
 
 
 def _palette(frames: Sequence[np.ndarray]) -> "Image":

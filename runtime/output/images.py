@@ -1,21 +1,27 @@
-"""Lays images out in one picture, and writes a picture as PNG.
+"""Lays images out in one picture, and writes a picture as PNG, WebP or JPEG.
 
 `images` are always [count, height, width, channels] with 1 (grey), 3 (RGB) or 4 (RGBA) channels:
 uint8, or floats in [0, 1] that become round(255·clip(x, 0, 1)).
 """
 
 import math
-import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .atomic import atomic
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 CHANNELS = (1, 3, 4)
+# By ending, how Pillow writes a picture. PNG and WebP keep every pixel; JPEG cannot, but at this
+# quality, with colours as fine as the brightness, it comes close.
+PICTURES: Mapping[str, Mapping[str, Any]] = {
+    ".png": {"format": "PNG"},
+    ".webp": {"format": "WEBP", "lossless": True, "exact": True},
+    ".jpg": (_JPEG := {"format": "JPEG", "quality": 95, "subsampling": 0}),
+    ".jpeg": _JPEG,
+}
 GAP = 2
 BACKGROUND = 255
 MASKED = 127
@@ -73,16 +79,25 @@ def import_pillow() -> None:
     Image.preinit()
 
 
-def save_png(path: str | os.PathLike[str], image: np.ndarray, *, named: bool = False) -> None:
-    """Write one image [height, width, channels] as PNG, `named` as for `atomic`."""
-    picture = to_picture(image)
-    with atomic(path, named=named) as temporary:
-        picture.save(temporary, format="PNG")
+def save_picture(path: Path, image: np.ndarray, *, named: bool = False) -> None:
+    """Write one image [height, width, channels] in the format of the path's ending, a PICTURES key.
 
-
-def to_picture(image: np.ndarray) -> "Image":
-    """Return one image [height, width, channels] as a picture of Pillow."""
+    JPEG has no transparency, which lies over white there. `named` is as for `atomic`.
+    """
     from PIL import Image
 
-    pixels: np.ndarray = to_uint8(image[np.newaxis])[0]
-    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    settings = PICTURES[path.suffix.lower()]
+    pixels = to_uint8(image[np.newaxis])[0]
+    if settings["format"] == "JPEG":
+        pixels = opaque(pixels)
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    with atomic(path, named=named) as temporary:
+        picture.save(temporary, **settings)
+
+
+def opaque(pixels: np.ndarray) -> np.ndarray:
+    """Lay transparency over white: uint8 [height, width, channels], in 1 or 3 channels."""
+    if pixels.shape[-1] < 4:
+        return pixels
+    alpha = pixels[..., 3:] / 255
+    return np.rint(pixels[..., :3] * alpha + BACKGROUND * (1 - alpha)).astype(np.uint8)

@@ -17,7 +17,7 @@ from small_models import PIXELS, conditioned_network
 
 from diffkiln.export import export_bundle
 from diffkiln.runtime import Sampler
-from diffkiln.runtime.output.images import save_png, to_uint8
+from diffkiln.runtime.output.images import save_picture, to_uint8
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,7 @@ def write_expected(folder: Path, site: Path) -> None:
     """Write Python's pictures, as RGBA levels, for the seeds that the tests of the page use."""
     with Sampler(site / "full.bundle", device="cpu") as sampler:
         picture = sampler.sample(1, seed=5, steps=20)
-        save_png(folder / "picture.png", picture[0])
+        save_picture(folder / "picture.png", picture[0])
         pictures = {"picture": picture}
         for count, seed in ((1, 2**63 - 1), (7, 2**32 - 3)):
             for steps in (1, 5, 20):

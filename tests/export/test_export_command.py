@@ -43,15 +43,17 @@ def test_float_images(command: Command, tiny_run: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "b" / "bundle.json").read_text())["image"]["dtype"] == "float32"
 
 
-def test_ended_from_outside_it_leaves_nothing(tiny_run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_ended_from_outside_it_leaves_nothing(tiny_run: Path, tmp_path: Path, name: str) -> None:
+    number = getattr(signal, name)
     arguments = (f"--run_dir={tiny_run}", f"--bundle={tmp_path / 'b'}")
     process = start_command([PROGRAM, *arguments])
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not list(tmp_path.iterdir()):
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     process.communicate(timeout=60)
-    assert process.returncode == 143
+    assert process.returncode == 128 + number
     assert not list(tmp_path.iterdir())
 
 
@@ -157,6 +159,8 @@ def test_a_config_that_is_not_ours(
         ("--graphs=poem", 2, "--graphs=poem: expected"),
         ("--speed=fast", 2, "--speed: no such flag"),
         ("--bundle=/no/such/dir/b", 2, "--bundle=/no/such/dir/b: expected a path in an existing"),
+        ("--bundle=~/no/such/b", 2, f"--bundle={Path.home()}/no/such/b: expected a path in an"),
+        ("--tables=https://a.b/c.json", 2, "--tables=https://a.b/c.json: is a URL, expected"),
     ],
 )
 def test_flags(

@@ -33,7 +33,7 @@ def test_flags_are_checked_before_onnxruntime_is_imported(tmp_path: Path) -> Non
         "from diffkiln.runtime.command.sample import COMMAND; "
         "print([COMMAND.run(flags.split()) for flags in sys.argv[1:]])"
     )
-    wrong = ["--out=a.png --steps=9999", "--out=a.jpg", "--out=a.png --label=x", "--out=a.png"]
+    wrong = ["--out=a.png --steps=9999", "--out=a.bmp", "--out=a.png --label=x", "--out=a.png"]
     done = subprocess.run(
         [sys.executable, "-c", code, *wrong],
         capture_output=True,
@@ -44,7 +44,23 @@ def test_flags_are_checked_before_onnxruntime_is_imported(tmp_path: Path) -> Non
     assert done.stdout.strip() == "[2, 2, 2, 1]"
     *_, last = done.stderr.splitlines()
     assert "onnxruntime cannot be imported" in last
-    assert "run pip install 'diffkiln[cpu]' or pip install 'diffkiln[gpu]'" in last
+    assert "run pip install onnxruntime, or for an NVIDIA GPU pip install onnxruntime-gpu" in last
+
+
+def test_ctrl_c_in_the_import_is_no_missing_package(tmp_path: Path) -> None:
+    # Native code that is interrupted while it is imported raises this.
+    lines = ["try: raise KeyboardInterrupt", "except BaseException as error:"]
+    lines += ["    raise ImportError('initialization failed') from error"]
+    (tmp_path / "onnxruntime.py").write_text("\n".join(lines))
+    done = subprocess.run(
+        [sys.executable, "-m", "diffkiln.runtime", f"--out={tmp_path / 'a.png'}"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    interrupted = "diffkiln-sample: interrupted; nothing was written\n"
+    assert (done.returncode, done.stderr) == (130, interrupted)
 
 
 def test_sampling_is_light(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ def test_a_list_of_seeds(sampler: Sampler) -> None:
         ({"seeds": [[1]]}, r"received int64\[1, 1\]"),
         ({"seeds": [3, -1]}, "seeds=.*-1.*: expected a whole number from 0 to 9223372036854775807"),
         ({"seeds": [2**63]}, "seeds=.*9223372036854775808"),
+        ({"seeds": [1, 2**64]}, "seeds=18446744073709551616: expected a whole number from 0 to"),
+        ({"seeds": [-1, 2**63]}, "seeds=-1: expected a whole number from 0 to"),
         ({"seeds": [1], "seed": 4}, "seed=4: expected none beside a list of seeds"),
         ({"count": "12"}, "count='12'"),
     ],

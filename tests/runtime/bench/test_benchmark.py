@@ -174,6 +174,16 @@ def test_a_plot_is_written(compared: tuple[Any, str]) -> None:
     assert "<svg" in compared[1]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell")
+def test_without_stderr(tiny_bundle: Path) -> None:
+    flags = [f"--bundle={tiny_bundle}", "--batch_sizes=1", "--steps=1", "--device=cpu"]
+    shell = ["sh", "-c", 'exec "$@" 2>&-', "sh"]
+    done = subprocess.run(
+        [*shell, *COMMAND, *flags, "--rounds=1"], stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert (done.returncode, "first image s" in done.stdout) == (0, True)
+
+
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
 @pytest.mark.parametrize(("name", "work"), [("SIGINT", ""), ("SIGHUP", ""), ("SIGKILL", LONG)])
 def test_a_run_that_ends_early_leaves_no_process(

@@ -139,6 +139,8 @@ def test_a_graph_that_the_bundle_does_not_hold(tmp_path: Path) -> None:
     bundle = open_bundle(write(tmp_path, manifest()))
     with pytest.raises(BundleError, match=r"no graph 'step', only sampler; .*=sampler,step$"):
         bundle.graph("step")
+    with pytest.raises(BundleError, match=r"no graph 'decoder', only sampler; name one of these$"):
+        bundle.require_graphs("decoder")
     with pytest.raises(BundleError, match=r"no graph 'noise', .* --graphs=sampler,noise,step$"):
         bundle.require_graphs("noise", "step")
     with pytest.raises(

@@ -73,6 +73,16 @@ def test_the_next_flag_is_no_value() -> None:
         parse_options(OPTIONS, ["--bundle", "--out=o.png"])
 
 
+def test_a_tilde_is_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))  # on Windows
+    (tmp_path / "a,b").mkdir()
+    values = parse_options(OPTIONS, ["--bundle=~", "--out=~/a.png"])
+    assert (values["bundle"], values["out"]) == (tmp_path, tmp_path / "a.png")
+    assert parse_options(BENCHMARK_OPTIONS, ["--bundle=~/a,b"])["bundle"] == (tmp_path / "a,b",)
+    assert parse_options(OPTIONS, ["--out=~nobody.of.this.name"])["out"].name.startswith("~")
+
+
 @pytest.mark.parametrize(
     ("argument", "value"),
     [("--tf32", True), ("--notf32", False), ("--tf32=True", True), ("--tf32=false", False)],

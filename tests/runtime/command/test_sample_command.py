@@ -89,6 +89,20 @@ def test_only_the_search_for_a_gpu_is_silenced(capfd: pytest.CaptureFixture[str]
     assert ("lost" in stderr) == (sys.platform != "linux")
 
 
+@pytest.mark.slow
+def test_a_path_that_the_terminal_cannot_print(tiny_bundle: Path, tmp_path: Path) -> None:
+    flags = [f"--bundle={tiny_bundle}", "--count=1", "--steps=1", f"--out={tmp_path / 'ü.png'}"]
+    done = subprocess.run(
+        [*COMMAND_LINE, *flags, "--device=cpu"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"wrote {tmp_path}/\\xfc.png: count 1" in done.stdout
+
+
 def assert_one_line(done: subprocess.CompletedProcess[str], status: int, message: str) -> None:
     assert done.returncode == status
     assert done.stdout == ""
@@ -102,7 +116,7 @@ def test_wrong_usage(tiny_bundle: Path, tmp_path: Path) -> None:
     flags = [f"--bundle={tiny_bundle}", f"--out={tmp_path / 'a.png'}", "--count=0"]
     done = subprocess.run([*COMMAND_LINE, *flags], capture_output=True, text=True, check=False)
     assert_one_line(done, 2, "--count=0: expected")
-    assert_one_line(sample(tiny_bundle, tmp_path / "a.jpg"), 2, "a.jpg: expected a .png")
+    assert_one_line(sample(tiny_bundle, tmp_path / "a.bmp"), 2, "a.bmp: expected a .png")
     assert not list(tmp_path.iterdir())
 
 

@@ -39,7 +39,7 @@ def test_new_enough_drivers_and_gpus_are_no_obstacle() -> None:
         (
             (CPU_PROVIDER,),
             Driver((13, 0), (A100,)),
-            "no CUDA provider; run pip uninstall onnxruntime.* pip install 'diffkiln.gpu.'",
+            "no CUDA provider; run pip uninstall .* pip install 'onnxruntime-gpu.cuda,cudnn.'",
         ),
         (BOTH, None, "NVIDIA driver .* cannot be loaded; install the driver"),
         (BOTH, Driver((13, 0), error=803), r"does not start \(CUDA error 803\); check nvidia-smi"),
@@ -147,7 +147,9 @@ except DeviceError as error:
         assert "using the CPU although there is an NVIDIA GPU: " in printed
         assert printed.endswith("ran on cpu")
     if find_spec("nvidia") is None:
-        assert re.search(r"libcublas.* cannot be loaded; run pip install 'diffkiln.gpu.'", printed)
+        assert re.search(
+            r"libcublas.* cannot be loaded; run pip install 'onnxruntime-gpu.cuda,cudnn.'", printed
+        )
 
 
 def test_the_cpu_is_silent(caplog: pytest.LogCaptureFixture) -> None:
@@ -162,7 +164,9 @@ def test_a_session_on_its_device_is_accepted() -> None:
 
 
 def test_a_session_that_fell_back_is_refused() -> None:
-    with pytest.raises(DeviceError, match=r"cannot be loaded; run pip install 'diffkiln\[gpu\]'"):
+    with pytest.raises(
+        DeviceError, match=r"cannot be loaded; run pip install 'onnxruntime-gpu\[cuda,cudnn\]'"
+    ):
         require_device("cuda", (CPU_PROVIDER,))
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from diffkiln.runtime.output.atomic import atomic
 from diffkiln.runtime.output.folder import fill_folder, open_folder
 from diffkiln.runtime.output.gif import save_gif
-from diffkiln.runtime.output.images import GAP, enlarge, grid, save_png, to_uint8
+from diffkiln.runtime.output.images import GAP, enlarge, grid, save_picture, to_uint8
 from diffkiln.runtime.output.npz import save_arrays
 
 RANDOM = np.random.default_rng(0)
@@ -79,8 +79,27 @@ def test_enlarging_repeats_pixels() -> None:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_a_png_is_read_back_exactly(tmp_path: Path, channels: int) -> None:
     image = images(1, channels)[0]
-    save_png(tmp_path / "a.png", image)
+    save_picture(tmp_path / "a.png", image)
     assert np.array_equal(read(tmp_path / "a.png").reshape(image.shape), image)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_webp_keeps_every_pixel(tmp_path: Path, channels: int) -> None:
+    image = images(1, channels)[0]
+    save_picture(tmp_path / "a.webp", image)
+    with Image.open(tmp_path / "a.webp") as picture:
+        read_back = np.asarray(picture.convert("RGBA" if channels == 4 else "RGB"))
+    assert np.array_equal(read_back, np.broadcast_to(image, read_back.shape))
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".JPEG"])
+def test_a_jpeg_comes_close(tmp_path: Path, ending: str) -> None:
+    colours = np.zeros((16, 16, 4), np.uint8)
+    colours[..., 0], colours[:8, :, 3] = 200, 255  # red above, and transparent below
+    save_picture(tmp_path / f"a{ending}", colours)
+    received = read(tmp_path / f"a{ending}").astype(int)
+    expected = np.where(colours[..., 3:], [200, 0, 0], 255)
+    assert np.abs(received - expected).max() < 16  # of 255: the edge is what a JPEG blurs
 
 
 def frames_of(path: Path) -> tuple[list[np.ndarray], list[int]]:
@@ -176,7 +195,7 @@ def test_a_prepared_folder_and_a_file_keep_their_modes(tmp_path: Path) -> None:
     fill_folder(folder, [images(1)], [0])
     assert stat.S_IMODE(folder.stat().st_mode) == 0o2770
     (folder / "00000000.png").chmod(0o640)
-    save_png(folder / "00000000.png", images(1)[0])
+    save_picture(folder / "00000000.png", images(1)[0])
     assert stat.S_IMODE((folder / "00000000.png").stat().st_mode) == 0o640
 
 
@@ -236,7 +255,7 @@ def test_a_target_that_cannot_be_replaced_does_not_cost_the_picture(tmp_path: Pa
     with pytest.raises(
         OSError, match=r"a\.png could not be written: .* complete file is"
     ) as caught:
-        save_png(tmp_path / "a.png", image)
+        save_picture(tmp_path / "a.png", image)
     _, _, kept = str(caught.value).partition("the complete file is ")
     assert np.array_equal(read(Path(kept)), image)
 
@@ -246,10 +265,10 @@ def test_a_mounted_file_is_filled(tmp_path: Path) -> None:
     (source := tmp_path / "source.png").touch()
     (target := tmp_path / "a.png").touch()
     code = (
-        "import numpy, sys; from diffkiln.runtime.output.images import save_png; "
-        "save_png(sys.argv[1], numpy.full((2, 2, 3), 7, numpy.uint8))"
+        "import numpy, pathlib; from diffkiln.runtime.output.images import save_picture; "
+        f"save_picture(pathlib.Path({str(target)!r}), numpy.full((2, 2, 3), 7, numpy.uint8))"
     )
-    done = run_mounted(source, target, [sys.executable, "-c", code, target])
+    done = run_mounted(source, target, [sys.executable, "-c", code])
     assert (done.returncode, done.stderr) == (0, "")
     assert (read(source) == 7).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "source.png"]
