@@ -38,7 +38,7 @@ def write_plot(target: Path, rows: Sequence[Row], processor: str) -> None:
     for axes, panel in zip(all_axes, panels, strict=True):
         _draw(axes, rows, *panel)
     all_axes[0].set_ylabel("latency of a call, p50 to p90 (ms)")
-    figure.suptitle(", ".join([*_common(rows), processor]), fontsize="medium")
+    figure.suptitle(_plain(", ".join([*_common(rows), processor])), fontsize="medium")
     with atomic(target) as temporary:
         figure.savefig(temporary, format=target.suffix[1:].lower(), dpi=150)
 
@@ -46,6 +46,11 @@ def write_plot(target: Path, rows: Sequence[Row], processor: str) -> None:
 def _common(rows: Sequence[Row]) -> list[str]:
     """Return the names that are the same in all rows, for the title."""
     return [column[0] for column in zip(*map(_names, rows), strict=True) if len(set(column)) == 1]
+
+
+def _plain(text: str) -> str:
+    """Return a text, which may have a file's name, so that any can be drawn and none is maths."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("$", r"\$")
 
 
 def _draw(
@@ -69,7 +74,7 @@ def _draw(
             markersize=5,
             elinewidth=0.8,
             capsize=2,
-            label=", ".join([*(name for name in kind if name not in common), unit.format(line)]),
+            label=_plain(", ".join([*(x for x in kind if x not in common), unit.format(line)])),
         )
     _tidy(axes, label, sorted(set(map(number, rows))))
 

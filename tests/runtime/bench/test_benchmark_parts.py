@@ -5,7 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import fields, replace
+from importlib import util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,11 +18,12 @@ import pytest
 import diffkiln.runtime.bench.process
 from diffkiln.runtime import Bundle, BundleError, RunError, open_bundle
 from diffkiln.runtime.bench.compare.diffusers import Shape, bundle_shape, nearest
-from diffkiln.runtime.bench.figures import median_ratio
+from diffkiln.runtime.bench.figures import Row, median_ratio
 from diffkiln.runtime.bench.machine import machine
 from diffkiln.runtime.bench.network import multiply_adds
 from diffkiln.runtime.bench.peak import product_graph
 from diffkiln.runtime.bench.plan import BAKED, default_steps, plan
+from diffkiln.runtime.bench.plot import write_plot
 from diffkiln.runtime.bench.process import Process
 from diffkiln.runtime.bench.profile import Node
 from diffkiln.runtime.bench.table import aligned
@@ -104,6 +108,16 @@ def test_bundles_of_one_name_go_by_their_paths(looped: Bundle) -> None:
     others = [looped._replace(path=Path(folder) / "a.bundle") for folder in ("x", "y")]
     names = [name for name, *_ in settings(*others, steps=(5,), batches=(1,))[0]]
     assert names == [os.path.join("x", "a.bundle"), os.path.join("y", "a.bundle")]  # noqa: PTH118
+
+
+@pytest.mark.skipif(util.find_spec("matplotlib") is None, reason="needs matplotlib")
+@pytest.mark.parametrize("name", ["\udcff.bundle", r"$\frac$.bundle"])
+def test_any_name_can_be_drawn(tmp_path: Path, name: str) -> None:
+    numbers: dict[str, Any] = {field.name: 1 for field in fields(Row)}
+    names = {"bundle": name, "device": "cpu", "variant": "loop"}
+    rows = [Row(**{**numbers, **names, "batch": batch}) for batch in (1, 2)]
+    write_plot(tmp_path / "a.png", [*rows, replace(rows[0], bundle="other")], "")
+    assert (tmp_path / "a.png").is_file()
 
 
 def test_the_product_is_a_product() -> None:
