@@ -21,15 +21,15 @@ def check_bundle_path(bundle: Path, *, overwrite: bool) -> None:
         raise InputError(
             f"bundle={bundle}: expected a path in an existing folder; make {bundle.parent} first"
         )
+    place = bundle.absolute() if bundle.is_dir() else bundle.absolute().parent
+    if not os.access(place, os.R_OK | os.W_OK | os.X_OK if bundle.is_dir() else os.W_OK):
+        raise InputError(f"bundle={bundle}: {place} cannot be written to; choose another path")
     if (bundle / MANIFEST).is_file():
         if not overwrite:
             raise InputError(f"bundle={bundle}: exists; add --overwrite, or choose another path")
     # Neither an existing folder nor --overwrite may cost anyone a folder of something else.
     elif bundle.exists() and not (bundle.is_dir() and is_empty(bundle)):
         raise InputError(f"bundle={bundle}: exists and is not a bundle; choose another path")
-    place = bundle.absolute() if bundle.exists() else bundle.absolute().parent
-    if not os.access(place, os.W_OK):
-        raise InputError(f"bundle={bundle}: {place} cannot be written to; choose another path")
 
 
 # An exception that a signal raises while native code calls back is lost; this is not.

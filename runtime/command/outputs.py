@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 # A quarter of a gigabyte of pixels: more would not open in a viewer, and may not fit in memory.
 MAX_PIXELS = 2**28
-# The formats store width and height in 16 bits, and WebP in 14.
-MAX_SIDES = {**dict.fromkeys((".gif", ".jpg", ".jpeg"), 2**16 - 1), ".webp": 2**14 - 1}
+# GIF stores width and height in 16 bits, WebP in 14, and libjpeg writes no more than this.
+MAX_SIDES = {".gif": 2**16 - 1, ".webp": 2**14 - 1, ".jpg": 65_500, ".jpeg": 65_500}
 
 # The endings that go with a flag; "" is a folder.
 _ENDINGS = {
