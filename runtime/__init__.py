@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .bundle.bundle import Bundle, open_bundle
 from .errors import (
     BundleError,
+    CancelledError,
     DeviceError,
     DiffkilnError,
     LibraryError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bundle",
     "BundleError",
+    "CancelledError",
     "DeviceError",
     "DiffkilnError",
     "LibraryError",

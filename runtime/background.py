@@ -1,36 +1,55 @@
-"""A function that runs while its caller does something else."""
+"""A function that runs while its caller does something else, or that an exit must wait for."""
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from .errors import CancelledError
 
 Value = TypeVar("Value")
 
 _SECONDS_TO_BEGIN = 1.0
 
 
+class _Thread(threading.Thread):
+    """One that Python waits for before it exits, even if a daemon began it."""
+
+    def __init__(self, target: Callable[[], object]) -> None:
+        super().__init__(target=target, daemon=False)
+
+
 class Background(Generic[Value]):
     """Calls `function` on a thread of its own, from `start` on.
 
     concurrent.futures does the same, but its import takes longer than the work here. Python waits
-    for the thread before it exits: native code that still ran then would crash the process.
+    for the thread before it exits: native code that still ran then would crash the process. Once
+    nothing else keeps the process from exiting, another Background is a CancelledError.
     """
 
     def __init__(self, function: Callable[[], Value]) -> None:
+        require_waiter()
         self._function = function
         self._error: BaseException | None = None
+        self._process = os.getpid()
         # Nothing joins the thread: after a join that Ctrl-C interrupts, CPython 3.11 may take the
         # thread for finished.
         self._begun, self._ended = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._call)
+        self._thread = _Thread(self._call)
 
     def start(self) -> "Background[Value]":
         """Begin; call this once only."""
         self._thread.start()
         return self
 
+    def ended(self, seconds: float) -> bool:
+        """Wait for the function, but no longer than so many seconds; whether it has ended."""
+        return self._ended.wait(seconds)
+
     def result(self) -> Value:
         """Wait for the function and return its value, or raise its error."""
+        if self._process != os.getpid() and not self._ended.is_set():
+            return self._function()  # a fork has no threads of its parent
         self._ended.wait()
         if self._error is not None:
             raise self._error
@@ -49,3 +68,28 @@ class Background(Generic[Value]):
             self._error = error
         finally:
             self._ended.set()
+
+
+def completed(function: Callable[[], Value]) -> Value:
+    """Call a function that runs native code, and return its value, or raise its error.
+
+    Python does not wait for a daemon thread before it exits, and a server's requests run on daemon
+    threads. A thread that returns from native code after that ends the process with SIGABRT. So
+    another thread makes the call for a daemon.
+    """
+    daemon = threading.current_thread().daemon
+    return Background(function).start().result() if daemon else function()
+
+
+def require_waiter() -> None:
+    """CancelledError if Python is about to exit: all other threads are daemons or compute for them.
+
+    Nobody gets what this thread would compute: daemons do not outlive the other threads.
+    """
+    main = threading.main_thread()  # a daemon, if a daemon forked this process
+    if not any(
+        thread.is_alive() and (thread is main or not thread.daemon)
+        for thread in threading.enumerate()
+        if not isinstance(thread, _Thread)
+    ):
+        raise CancelledError("sampling was cancelled, since the process exits")

@@ -25,5 +25,9 @@ class MemoryShortError(RunError):
     """onnxruntime could not allocate the memory that a graph needs for so many images."""
 
 
+class CancelledError(DiffkilnError):
+    """Nobody waits for the images any more: the caller cancelled them, or the process exits."""
+
+
 class UsageError(DiffkilnError, ValueError):
     """The flags of a command are wrong."""

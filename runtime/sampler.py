@@ -50,7 +50,9 @@ class Sampler:
     1 … 4096, the most images computed at once, by default chosen by measuring; `low_power` and
     `tf32` as in SessionSettings. The opened bundle is the attribute `bundle`.
 
-    A graph is loaded at its first use. Several threads may share one sampler. Every method raises
+    A graph is loaded at its first use. Several threads may share one sampler. A fork loads graphs
+    of its own, and so does a sampler that was pickled or deep-copied, which keeps the bundle's path
+    and the settings. Every method raises
     ValueError for an argument out of range, before it computes anything, BundleError if the bundle
     lacks the graph or the graph is damaged, DeviceError if the device cannot run it, and RunError
     if a GPU fails or memory is short.
@@ -78,7 +80,10 @@ class Sampler:
         self.close()
 
     def close(self) -> None:
-        """Release the graphs and their memory; sampling after that is a RunError."""
+        """Release the graphs and their memory; sampling after that is a RunError.
+
+        A run that another thread has begun ends normally, and its memory is released after it.
+        """
         self._engine.close()
 
     @property

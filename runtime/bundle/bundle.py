@@ -51,6 +51,10 @@ class Bundle(NamedTuple):
     table_guidance: tuple[float, float] = (-math.inf, math.inf)
     default_steps_outside: int = 0
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy in another process reads and checks the manifest there.
+        return open_bundle, (self.path.absolute(),)
+
     def default_steps_at(self, guidance: object) -> int:
         """Return the default steps under a guidance, or under the default one for None."""
         low, high = self.table_guidance

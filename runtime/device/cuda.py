@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
-# From the driver's header, cuda.h.
+# From the driver's header, cuda.h. NOT_INITIALIZED is what cuInit says in a fork.
+NOT_INITIALIZED = 3
 _NO_DEVICE = 100
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 

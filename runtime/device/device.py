@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from ..errors import DeviceError
-from .cuda import LIBRARY, Driver, find_driver
+from .cuda import LIBRARY, NOT_INITIALIZED, Driver, find_driver
 
 DEVICES = ("auto", "cpu", "cuda", "openvino")
 CUDA_PROVIDER = "CUDAExecutionProvider"
@@ -70,6 +70,11 @@ def obstacle(
         )
     if driver is None:
         return f"the NVIDIA driver ({LIBRARY}) cannot be loaded; install the driver"
+    if driver.error == NOT_INITIALIZED:
+        return (
+            "CUDA was used before this process was forked, and a fork cannot use it; make the "
+            "Sampler in the child, or start children with multiprocessing's 'spawn'"
+        )
     if driver.error is not None:
         return (
             f"the NVIDIA driver does not start (CUDA error {driver.error}); check nvidia-smi, and "

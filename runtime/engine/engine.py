@@ -1,7 +1,10 @@
 """Loads the graphs of a bundle at their first use, and runs them for any number of images."""
 
+import ctypes
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -9,6 +12,7 @@ import numpy as np
 
 from ..bundle.bundle import Bundle
 from ..device.device import usable_device
+from ..device.resources import trim_memory
 from ..errors import BundleError, MemoryShortError, RunError
 from .batching import BatchSize
 from .conditioning import Feeds
@@ -26,25 +30,47 @@ Way = Callable[[Session, Mapping[str, Any]], list[Any]]
 class Engine:
     """The sessions of one bundle on one device; several threads may share it.
 
-    Without `max_batch` in the settings, each graph finds its own batch size by measuring.
+    Without `max_batch` in the settings, each graph finds its own batch size by measuring. A fork
+    and a copy, pickled or not, load sessions of their own.
     """
 
     def __init__(self, bundle: Bundle, settings: SessionSettings) -> None:
         self.bundle, self.settings = bundle, settings
-        self._device = usable_device(settings.device)
+        self._begin()
+        self._usable()
+        _engines.add(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Engine, (self.bundle, self.settings)
+
+    def _begin(self) -> None:
+        self._device: str | None = None
         self._sessions: dict[str, Session] | None = {}
         self._sizes: dict[str, BatchSize] = {}
         self._lock = threading.Lock()
 
+    def begin_anew(self) -> None:
+        """Forget the parent's sessions, in a child of a fork.
+
+        A session waits for its threads when it is destroyed, and a fork has none of them. So no
+        session of the parent is ever destroyed here.
+        """
+        sessions = self._sessions
+        for session in (sessions or {}).values():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+        self._begin()
+        self._sessions = None if sessions is None else {}
+
     @property
     def device(self) -> str:
         """Where graphs run, "cpu", "cuda" or "openvino"; final once the first has been loaded."""
-        return "cuda" if self._device == "auto" else self._device
+        return "cuda" if self._usable() == "auto" else self._usable()
 
     def close(self) -> None:
         """Drop the sessions; a run that has begun still ends normally."""
         with self._lock:
             self._sessions = None
+        trim_memory()
 
     def session(self, graph: str) -> Session:
         """Return the session of a graph, which is loaded at its first use."""
@@ -118,10 +144,16 @@ class Engine:
         # With classes, guidance decides how many rows the network gets: a size that may change.
         fixed = self.bundle.unrolled_steps is not None and not self.bundle.class_names
         replay = fixed and name == "from_noise"
-        session = create_session(graph, self.settings, self._device, replay=replay)
+        session = create_session(graph, self.settings, self._usable(), replay=replay)
         # The first session decides; another that cannot follow it to CUDA is an error.
         self._device = session.device
         return session
+
+    def _usable(self) -> str:
+        """The device to try; a fork asks for it again, since it cannot go on with CUDA."""
+        if self._device is None:
+            self._device = usable_device(self.settings.device)
+        return self._device
 
     def _replays_without_noise(self) -> bool:
         """Whether the CPU draws the noise, so that CUDA can replay the rest.
@@ -135,6 +167,18 @@ class Engine:
             and {"noise", "from_noise"} <= self.bundle.graphs.keys()
             and not self.draws_fresh_noise()
         )
+
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for engine in _engines:
+        engine.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_forked)
 
 
 def count_of(feeds: Feeds) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..background import Background
+from ..background import Background, completed, require_waiter
 from ..bundle.bundle import Graph
 from ..checking import Port, Signature
 from ..device.device import DEVICES, cpu_instead, log_once, require_device, usable_device
@@ -21,6 +21,9 @@ from .library import in_one_line, onnxruntime, run_error
 
 # What a session logs below this severity also reaches the caller as an exception.
 ONLY_FATAL = 4
+
+# How often a long run is asked whether anybody still waits for it.
+_SECONDS_BETWEEN_LOOKS = 0.05
 
 # The error for a graph that cannot be loaded on a device, and what its message ends with.
 _LOAD_ERRORS = {
@@ -78,19 +81,23 @@ class Session:
 
     def run(self, feeds: Feeds) -> list[np.ndarray]:
         """Return all outputs in the graph's order; RunError carries onnxruntime's reason."""
-        return self._run(feeds, onnxruntime.RunOptions())
+        return completed(lambda: self._run(feeds, onnxruntime.RunOptions()))
 
     def run_long(self, feeds: Feeds) -> list[np.ndarray]:
-        """Do what `run` does, and on Ctrl-C stop within one node of the graph.
+        """Do what `run` does, and stop within one node of the graph once nobody waits for it.
 
-        Python sees Ctrl-C only between two calls, and one call may last for minutes. So another
-        thread makes the call, and the waiting thread tells onnxruntime to stop.
+        Python sees Ctrl-C, or an exception from another signal, only between two calls, and one
+        call may last for minutes. So another thread makes the call, and the waiting thread tells
+        onnxruntime to stop, also if the process exits around a waiting daemon.
         """
         options = onnxruntime.RunOptions()
         running = Background(lambda: self._run(feeds, options))
         try:
-            return running.start().result()
-        except KeyboardInterrupt:
+            running.start()
+            while not running.ended(_SECONDS_BETWEEN_LOOKS):
+                require_waiter()
+            return running.result()
+        except BaseException:
             options.terminate = True
             running.wait()
             raise
@@ -101,7 +108,7 @@ class Session:
         They are tensors in the GPU's memory; on the CPU they are arrays, which cost nothing to pass
         on. The last is an array.
         """
-        return self._run(feeds, onnxruntime.RunOptions(), keep=True)
+        return completed(lambda: self._run(feeds, onnxruntime.RunOptions(), keep=True))
 
     def warm_up(self, batch: int) -> None:
         """Run one step of `batch` black images, so that the next run of that size does not wait."""
@@ -172,7 +179,11 @@ def open_session(
     """
     preferences = providers(device, threads=options.intra_op_num_threads, **choices)
     # onnxruntime's own fallback would print on stdout and hide the reason.
-    return onnxruntime.InferenceSession(content, options, providers=preferences, enable_fallback=0)
+    return completed(
+        lambda: onnxruntime.InferenceSession(
+            content, options, providers=preferences, enable_fallback=0
+        )
+    )
 
 
 def _load(graph: Graph, settings: SessionSettings, device: str, *, replay: bool = False) -> Session:

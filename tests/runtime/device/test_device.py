@@ -42,6 +42,7 @@ def test_new_enough_drivers_and_gpus_are_no_obstacle() -> None:
             "no CUDA provider; run pip uninstall .* pip install 'onnxruntime-gpu.cuda,cudnn.'",
         ),
         (BOTH, None, "NVIDIA driver .* cannot be loaded; install the driver"),
+        (BOTH, Driver((13, 0), error=3), "CUDA was used before this process was forked"),
         (BOTH, Driver((13, 0), error=803), r"does not start \(CUDA error 803\); check nvidia-smi"),
         (BOTH, Driver((13, 0)), "shows no GPU; check nvidia-smi, CUDA_VISIBLE_DEVICES"),
         (
