@@ -101,6 +101,8 @@ def open_all(bundle: Path) -> tuple[str, ...]:
 
     Raises InputError for what the runtime would refuse, and for any other file that is altered.
     """
+    if bundle.is_file():
+        raise InputError(f"bundle={bundle}: is a file, expected a folder; unpack a .zip first")
     try:
         opened = open_bundle(bundle)
         for name in sorted(opened.graphs):

@@ -14,7 +14,7 @@ class DeviceError(DiffkilnError, ValueError):
 
 
 class LibraryError(DiffkilnError, ImportError):
-    """A library that diffkiln needs for this is missing, or cannot be imported."""
+    """A library that diffkiln needs, or a file of its own, is missing or cannot be read."""
 
 
 class RunError(DiffkilnError, RuntimeError):

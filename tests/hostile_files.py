@@ -1,7 +1,12 @@
 """Damaged and hostile files of a bundle, and what is said of each."""
 
+import io
 import json
 import os
+import re
+import shutil
+import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,24 +105,12 @@ def named(path: str) -> Callable[[Path], None]:
     return manifest(change)
 
 
-def moved_away(bundle: Path, name: str) -> Path:
-    return (bundle / name).rename(bundle.with_name(f"outside-{name}"))
+def link(name: str, target: str) -> Callable[[Path], None]:
+    def change(bundle: Path) -> None:
+        (bundle / name).unlink()
+        (bundle / name).symlink_to(target)
 
-
-def link_out(name: str) -> Callable[[Path], None]:
-    return lambda bundle: (bundle / name).symlink_to(moved_away(bundle, name))
-
-
-def folder_link_out(bundle: Path) -> None:
-    (outside := bundle.with_name("outside")).mkdir()
-    (bundle / GRAPH).rename(outside / GRAPH)
-    (bundle / "inner").symlink_to(outside)
-    named(f"inner/{GRAPH}")(bundle)
-
-
-def link_to_itself(bundle: Path) -> None:
-    (bundle / GRAPH).unlink()
-    (bundle / GRAPH).symlink_to(GRAPH)
+    return change
 
 
 def pipe(name: str) -> Callable[[Path], None]:
@@ -135,6 +128,44 @@ def endless(bundle: Path) -> None:
 
 def listed_bytes(size: int) -> Callable[[Path], None]:
     return manifest(lambda values: values["files"][GRAPH].update(bytes=size))
+
+
+def zipped(
+    change: Callable[[zipfile.ZipFile], object] = lambda _: None,
+    spoil: Callable[[bytes], bytes] = lambda content: content,
+    **settings: Any,
+) -> Callable[[Path], None]:
+    """A .zip in place of the folder, with more entries, and then other bytes."""
+
+    def changed(bundle: Path) -> None:
+        packed = io.BytesIO()
+        settings.setdefault("compression", zipfile.ZIP_DEFLATED)
+        with zipfile.ZipFile(packed, "w", **settings) as archive:
+            for file in sorted(bundle.iterdir()):
+                archive.write(file, file.name)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of names that are there already
+                change(archive)
+        shutil.rmtree(bundle)
+        bundle.write_bytes(spoil(packed.getvalue()))
+
+    return changed
+
+
+def many_files(archive: zipfile.ZipFile) -> None:
+    for number in range(25_000):
+        archive.writestr(f"{number}", b"")
+
+
+def bomb(bundle: Path) -> None:
+    """A quarter of a million bytes that become a quarter of a gigabyte."""
+    listed_bytes(2**28)(bundle)
+    os.truncate(bundle / GRAPH, 2**28)
+
+
+def encrypted(content: bytes) -> bytes:
+    """The flag of encryption in every entry of the list at the end."""
+    return re.sub(rb"(PK\x01\x02.{4}).", b"\\g<1>\x01", content, flags=re.DOTALL)
 
 
 def both(*changes: Callable[[Path], object]) -> Callable[[Path], None]:
@@ -176,10 +207,11 @@ _Row = tuple[str, Callable[[Path], object], str]
 
 # Windows has no such pipes and files, and lets few users make links.
 _ROWS_OF_POSIX: list[_Row] = [
-    ("link out of the bundle", link_out(GRAPH), "leads out of the bundle"),
-    ("link from a folder", folder_link_out, "leads out of the bundle"),
-    ("link out of the manifest", link_out(MANIFEST), "leads out of the bundle"),
-    ("link to itself", link_to_itself, "cannot be read|is missing"),
+    ("link to another file", link(GRAPH, "noise.onnx"), "has .* bytes, expected"),
+    ("link to another text", link(MANIFEST, "/etc/passwd"), "is not JSON"),
+    ("link to a device", link(GRAPH, "/dev/zero"), "is missing"),
+    ("link to a device as manifest", link(MANIFEST, "/dev/zero"), "holds no bundle.json"),
+    ("link to itself", link(GRAPH, GRAPH), "cannot be read|is missing"),
     ("pipe", pipe(GRAPH), "is missing"),
     ("pipe as manifest", pipe(MANIFEST), "holds no bundle.json"),
     ("endless file", endless, "has 1099511627776 bytes, expected .*: altered"),
@@ -231,6 +263,33 @@ _ROWS: list[_Row] = [
     ("other schedule", set_value("schedule", max_signal_rate=0.5), "says of itself that schedule"),
 ]
 
+_ROWS_OF_ZIPS: list[_Row] = [
+    ("zip bomb", both(bomb, zipped()), "would grow from [0-9]+ bytes to 268435456, expected"),
+    ("zip of many files", zipped(many_files), "its list of files has more than 1048576 bytes"),
+    ("zip with a file twice", zipped(lambda z: z.writestr(GRAPH, b"")), "is in the .zip 2 times"),
+    (
+        "zip of bzip2",
+        zipped(compression=zipfile.ZIP_BZIP2),
+        "packed by method 12, expected deflate",
+    ),
+    ("zip of lzma", zipped(compression=zipfile.ZIP_LZMA), "packed by method 14, expected deflate"),
+    ("encrypted zip", zipped(spoil=encrypted), "bundle.json is encrypted"),
+    ("half a zip", zipped(spoil=lambda b: b[: len(b) // 2]), "cannot be read: File is not a zip"),
+    ("zip with other bytes", zipped(spoil=lambda b: b.replace(b"\0", b"\1")), "cannot be read"),
+    (
+        "zip without manifest",
+        both(lambda bundle: (bundle / MANIFEST).unlink(), zipped()),
+        "holds no bundle.json, at its top or in one folder",
+    ),
+    (
+        "zip without graph",
+        both(lambda bundle: (bundle / GRAPH).unlink(), zipped()),
+        "lacks sampler.onnx, though bundle.json lists it",
+    ),
+    ("zip of an altered file", both(swapped, zipped()), "is a graph seeds"),
+]
+
 FOLDER_CASES = [
-    FolderCase(*row) for row in (*_ROWS, *(_ROWS_OF_POSIX if os.name == "posix" else ()))
+    FolderCase(*row)
+    for row in (*_ROWS, *_ROWS_OF_ZIPS, *(_ROWS_OF_POSIX if os.name == "posix" else ()))
 ]

@@ -26,7 +26,7 @@ class Setting:
 
     def job(self, threads: int | None, **more: Any) -> dict[str, Any]:
         """Return the job for the process."""
-        bundle = str(self.bundle.path.absolute())
+        bundle = str(self.bundle.path)
         return {**vars(self), "bundle": bundle, "threads": threads, **more}
 
 
@@ -53,7 +53,7 @@ def plan(
     """
     settings: list[Setting] = []
     left_out: list[str] = []
-    names = [bundle.path.absolute().name for bundle in bundles]
+    names = [bundle.path.name for bundle in bundles]
     if len(set(names)) < len(names):
         names = [str(bundle.path) for bundle in bundles]
     for bundle, name in zip(bundles, names, strict=True):

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..checking import Port, Signature
-from ..checking.limits import MAX_GRAPH_BYTES
+from ..checking.limits import MAX_GRAPH_BYTES, MAX_MANIFEST_BYTES
 from ..errors import BundleError
 from ..paths import local_path
-from .files import located
+from .files import opened, unreadable
 from .graph import ESSENTIALS, Graph
-from .manifest import EXPORT_AGAIN, MANIFEST, read_manifest
+from .manifest import EXPORT_AGAIN, MANIFEST, incomplete, read_manifest
 
 IMAGE_DTYPES = ("uint8", "float32")
 # What diffkiln-export --graphs knows.
@@ -53,7 +53,7 @@ class Bundle(NamedTuple):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy in another process reads and checks the manifest there.
-        return open_bundle, (self.path.absolute(),)
+        return open_bundle, (self.path,)
 
     def default_steps_at(self, guidance: object) -> int:
         """Return the default steps under a guidance, or under the default one for None."""
@@ -89,39 +89,45 @@ class Bundle(NamedTuple):
 
 def shipped_bundle() -> Path:
     """The bundle that is installed with diffkiln: flowers of 102 species, 64 × 64 pixels."""
-    # An installation may consist of links; a bundle must not.
     return Path(__file__).resolve().parents[1] / "flowers.bundle"
 
 
 def open_bundle(path: str | os.PathLike[str]) -> Bundle:
     """Read and check the manifest of the bundle at `path`; its graphs are checked when used.
 
-    Raises BundleError, which names the file, what it holds, what was expected and a remedy.
+    `path` is a folder, or a .zip that holds one. A relative one stays the same file if the process
+    changes its working directory. Raises BundleError, which names the file, what it holds, what was
+    expected and a remedy.
     """
     try:
-        root = local_path(path)
+        root = local_path(path).absolute()
     except ValueError as error:
         raise BundleError(f"{path} {error}") from error
-    manifest_file = root / MANIFEST
     try:
-        _require_folder(root, manifest_file)
-        values = read_manifest(located(root, MANIFEST))
+        _require_bundle(root)
     except OSError as error:
-        raise BundleError(
-            f"{manifest_file} cannot be read: {error.strerror or error}; check the path and its "
-            "permissions"
-        ) from error
-    return _bundle(root, values)
+        raise unreadable(root / MANIFEST, error) from error
+    with opened(root, MANIFEST) as (stream, _):
+        content = stream.read(MAX_MANIFEST_BYTES + 1)
+    return _bundle(root, read_manifest(content, root / MANIFEST))
 
 
-def _require_folder(root: Path, manifest_file: Path) -> None:
+def _require_bundle(root: Path) -> None:
     expected = "expected the folder that diffkiln-export wrote"
+    if root == shipped_bundle() and not (root / MANIFEST).is_file():
+        raise incomplete(root / MANIFEST)
     if not root.exists():
         raise BundleError(f"{root} does not exist; {expected}: check the path")
-    if not root.is_dir():
-        raise BundleError(f"{root} is not a folder; {expected}, not a file inside it")
-    if not manifest_file.is_file():
+    if root.is_file():
+        if not _is_zip(root):
+            raise BundleError(f"{root} is not a folder; {expected}, or a .zip of it")
+    elif not (root / MANIFEST).is_file():
         raise BundleError(f"{root} holds no {MANIFEST}; {expected}: check the path")
+
+
+def _is_zip(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(4) in (b"PK\3\4", b"PK\5\6")
 
 
 def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:

@@ -10,7 +10,7 @@ from ..background import Background
 from ..checking import GraphError, Signature, check
 from ..checking.limits import MAX_HELD_BYTES
 from ..errors import BundleError
-from .files import located, opened
+from .files import opened
 from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST, received, strict_json
 from .seal import checked
 
@@ -54,8 +54,8 @@ class Graph:
             self.__dict__["_checking"] = Background(self._checked).start()
 
     def _checked(self) -> bytes:
-        file = located(self.root, self.name)
-        with opened(file, size_bytes=self.size_bytes) as stream:
+        with opened(self.root, self.name) as (stream, size_bytes):
+            self._require_size(size_bytes)
             if self.size_bytes > MAX_HELD_BYTES:
                 self._require_whole(*checked(stream, self.size_bytes))
                 stream.seek(0)
@@ -69,6 +69,14 @@ class Graph:
             raise BundleError(f"{self.file} {error}; {EXPORT_AGAIN}") from error
         self._require_whole(*hashing.result())
         return content
+
+    def _require_size(self, size_bytes: int) -> None:
+        """BundleError for another size, which tells a truncated file apart from an altered one."""
+        if size_bytes != self.size_bytes:
+            raise BundleError(
+                f"{self.file} has {size_bytes} bytes, expected {self.size_bytes}: "
+                f"{'truncated' if size_bytes < self.size_bytes else 'altered'}; {COPY_AGAIN}"
+            )
 
     def _require_whole(self, sha256: str, broken: str) -> None:
         if sha256 != self.sha256:

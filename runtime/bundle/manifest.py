@@ -15,7 +15,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from ..checking.limits import MAX_DIGITS, MAX_MANIFEST_BYTES
-from ..errors import BundleError
+from ..errors import BundleError, LibraryError
 
 FORMAT = "diffkiln-bundle"
 FORMAT_VERSION = 2
@@ -36,10 +36,11 @@ _TYPES = {
 }
 
 
-def read_manifest(file: Path) -> dict[str, Any]:
-    """Return the manifest in `file`; BundleError unless it is one that this version reads."""
-    with file.open("rb") as stream:
-        content = stream.read(MAX_MANIFEST_BYTES + 1)
+def read_manifest(content: bytes, file: Path) -> dict[str, Any]:
+    """Return the manifest that `file` holds; BundleError unless it is one that this version reads.
+
+    Of a longer one than MAX_MANIFEST_BYTES, the `content` may be the beginning.
+    """
     if len(content) > MAX_MANIFEST_BYTES:
         raise BundleError(
             f"{file} is too long for a manifest, expected at most {MAX_MANIFEST_BYTES} bytes; "
@@ -88,8 +89,19 @@ def check_manifest(values: dict[str, Any], file: Path) -> None:
 
     try:
         _schema_module().validate(values)
+    except OSError as error:
+        raise incomplete(_SCHEMA) from error
     except JsonSchemaValueException as error:
         raise BundleError(f"{file}: {_explained(error)}; {EXPORT_AGAIN}") from error
+
+
+def incomplete(file: Path) -> LibraryError:
+    """Return the error for a file of diffkiln's own that is missing."""
+    return LibraryError(
+        f"{file} is missing, a file of diffkiln's runtime itself; install diffkiln again, or, in a "
+        "frozen app, collect the data files of diffkiln.runtime (PyInstaller: "
+        "--collect-data=diffkiln.runtime)"
+    )
 
 
 def received(value: Any) -> str:

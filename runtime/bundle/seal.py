@@ -6,7 +6,7 @@ corrected the hashes in the manifest.
 """
 
 import hashlib
-from typing import BinaryIO
+from typing import IO
 
 KEY = "diffkiln.sha256"
 
@@ -25,7 +25,7 @@ def sealed(model: bytes) -> bytes:
     return model + _PREFIX + _value(hashlib.sha256(model).hexdigest())
 
 
-def checked(stream: BinaryIO, size_bytes: int) -> tuple[str, str]:
+def checked(stream: IO[bytes], size_bytes: int) -> tuple[str, str]:
     """Return the SHA-256 of a file, and what is wrong with its seal, or "".
 
     Reads `size_bytes` from the current position of the stream, in pieces.

@@ -4,6 +4,11 @@
 MAX_MANIFEST_BYTES = 2**20
 MAX_DIGITS = 20
 
+# Of a .zip: of the list of its files, which is about 10,000 of them, and how many times as large a
+# file may become. Weights do not become smaller in a .zip, and deflate reaches a thousand.
+MAX_ZIP_DIRECTORY_BYTES = 2**20
+MAX_EXPANSION = 100
+
 # Of an ONNX file: 268 million weights in float32. Protobuf itself ends at twice that.
 MAX_GRAPH_BYTES = 2**30
 # A file of more bytes is read twice, the first time only to see that it is whole.

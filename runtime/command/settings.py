@@ -33,7 +33,7 @@ class Settings(NamedTuple):
         guidance = bundle.default_guidance if self.guidance is None else self.guidance
         conditioning = {"label": self.choices and list(self.choices), "guidance": guidance}
         return {
-            "bundle": bundle.path.absolute().name,
+            "bundle": bundle.path.name,
             "sampler_sha256": bundle.graph("sampler").sha256,
             "steps": self.steps,
             "scale": scale,

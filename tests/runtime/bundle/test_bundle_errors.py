@@ -1,5 +1,7 @@
 """A bundle that cannot be used is refused with what was found, what was expected and a remedy."""
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -42,7 +44,7 @@ def test_a_path_to_nothing(tmp_path: Path) -> None:
 
 def test_a_file_is_no_bundle(tmp_path: Path) -> None:
     write(tmp_path, manifest())
-    with pytest.raises(BundleError, match=r"sampler\.onnx is not a folder"):
+    with pytest.raises(BundleError, match=r"sampler\.onnx is not a folder; .*, or a \.zip of"):
         open_bundle(tmp_path / "sampler.onnx")
 
 
@@ -147,6 +149,26 @@ def test_a_graph_that_the_bundle_does_not_hold(tmp_path: Path) -> None:
         BundleError, match=r"installed with diffkiln only draw pictures: give a --bundle of your"
     ):
         open_bundle(shipped_bundle()).graph("encode")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lacks", ["bundle/bundle.schema.json", "flowers.bundle/bundle.json"])
+def test_a_missing_file_of_the_package_is_named(tmp_path: Path, lacks: str) -> None:
+    """As in an app that was frozen with the code alone."""
+    package = shutil.copytree(shipped_bundle().parent, tmp_path / "diffkiln" / "runtime")
+    (package / lacks).unlink()
+    program = "from diffkiln.runtime import Sampler; Sampler(device='cpu')"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert f"LibraryError: {package / lacks} is missing, a file of diffkiln's runtime" in last
+    assert "--collect-data=diffkiln.runtime" in last
 
 
 @pytest.mark.slow
