@@ -93,3 +93,13 @@ def require_waiter() -> None:
         if not isinstance(thread, _Thread)
     ):
         raise CancelledError("sampling was cancelled, since the process exits")
+
+
+def require_wanted(cancel: threading.Event | None) -> None:
+    """CancelledError if `cancel` is set; ValueError if it is no event."""
+    if cancel is None:
+        return
+    if not hasattr(cancel, "is_set"):
+        raise ValueError(f"cancel={cancel!r}: expected a threading.Event, which cancels once set")
+    if cancel.is_set():
+        raise CancelledError("sampling was cancelled")

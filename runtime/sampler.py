@@ -1,7 +1,9 @@
 """The Python interface of a bundle: images from seeds, from noise or from other images."""
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -49,6 +51,9 @@ class Sampler:
     samples step by step; `threads`, 1 … 1024, by default the number of physical cores; `max_batch`,
     1 … 4096, the most images computed at once, by default chosen by measuring; `low_power` and
     `tf32` as in SessionSettings. The opened bundle is the attribute `bundle`.
+
+    Methods with `cancel` stop with a CancelledError soon after another thread has set that event:
+    within a twentieth of a second and one operator of the graph, or one step of the stepwise mode.
 
     A graph is loaded at its first use. Several threads may share one sampler. A fork loads graphs
     of its own, and so does a sampler that was pickled or deep-copied, which keeps the bundle's path
@@ -114,6 +119,7 @@ class Sampler:
         labels: Labels | None = None,
         guidance: float | None = None,
         progress: Progress | None = None,
+        cancel: threading.Event | None = None,
     ) -> np.ndarray:
         """Sample the images of the seeds, in one array [count, height, width, channels].
 
@@ -126,10 +132,33 @@ class Sampler:
         feeds = self._seeded(seeds, labels, guidance, steps=steps)
         shape = (len(seeds), *self.bundle.image_shape)
         images, start = np.empty(shape, self.bundle.image_dtype), 0
-        for batch in self._drawn("sampler", feeds, progress):
+        for batch in self._drawn("sampler", feeds, progress, cancel=cancel):
             images[start : start + len(batch)] = batch
             start += len(batch)
         return images
+
+    async def sample_async(
+        self,
+        count: int | Seeds | None = None,
+        *,
+        seeds: Seeds | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        labels: Labels | None = None,
+        guidance: float | None = None,
+    ) -> np.ndarray:
+        """Do what `sample` does without blocking asyncio's event loop.
+
+        The run ends if the awaiting task is cancelled, for instance by asyncio.timeout.
+        """
+        import asyncio  # slow to import, and loaded already where this is awaited
+
+        cancel = threading.Event()
+        draw = partial(self.sample, count, seeds=seeds, steps=steps, seed=seed, cancel=cancel)
+        try:
+            return await asyncio.to_thread(draw, labels=labels, guidance=guidance)
+        finally:
+            cancel.set()
 
     def batches(
         self,
@@ -140,11 +169,13 @@ class Sampler:
         seed: int = 0,
         labels: Labels | None = None,
         guidance: float | None = None,
+        cancel: threading.Event | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield the images of the seeds, in order, some at a time; only one batch is in memory."""
         seeds = checked_seeds(count, seeds, seed)
         steps = checked_steps(self.bundle, steps, guidance, baked=True)
-        return self._drawn("sampler", self._seeded(seeds, labels, guidance, steps=steps))
+        feeds = self._seeded(seeds, labels, guidance, steps=steps)
+        return self._drawn("sampler", feeds, cancel=cancel)
 
     def stepwise(
         self,
@@ -178,6 +209,7 @@ class Sampler:
         labels: Labels | None = None,
         guidance: float | None = None,
         every: int = 1,
+        cancel: threading.Event | None = None,
     ) -> np.ndarray:
         """Return frames uint8 [F, count, height, width, channels]; the last frame is the pictures.
 
@@ -191,8 +223,8 @@ class Sampler:
         every = whole("every", every, 1, self.bundle.max_steps)
         feeds = self._seeded(seeds, labels, guidance, steps=steps, every=every)
         if "trajectory" in self.bundle.graphs and self.device != "openvino":
-            return np.concatenate([*self._engine.run_all("trajectory", feeds)], axis=1)
-        frames = enumerate(stepwise(self._engine, feeds))
+            return np.concatenate([*self._engine.run_all("trajectory", feeds, cancel)], axis=1)
+        frames = enumerate(stepwise(self._engine, feeds, cancel))
         return np.stack([to_uint8(x) for step, x in frames if (steps - 1 - step) % every == 0])
 
     def interpolate(
@@ -204,6 +236,7 @@ class Sampler:
         steps: int | None = None,
         labels: Labels | None = None,
         guidance: float | None = None,
+        cancel: threading.Event | None = None,
     ) -> np.ndarray:
         """Return images [frames, …] between the picture of one seed and the picture of another.
 
@@ -222,7 +255,7 @@ class Sampler:
         start, end = self._engine.run("noise", {"seeds": np.array(ends, np.int64)})[0]
         noise = slerp(start, end, np.linspace(0.0, 1.0, frames))
         feeds = {"noise": noise, **conditioning.feeds(steps=steps)}
-        return np.concatenate([*self._drawn("from_noise", feeds)])
+        return np.concatenate([*self._drawn("from_noise", feeds, cancel=cancel)])
 
     def from_noise(
         self,
@@ -232,6 +265,7 @@ class Sampler:
         steps: int | None = None,
         labels: Labels | None = None,
         guidance: float | None = None,
+        cancel: threading.Event | None = None,
     ) -> np.ndarray:
         """Return the images that grow out of noise float32 [N, height, width, channels].
 
@@ -247,7 +281,7 @@ class Sampler:
                 expected = "expected one for each image, since this bundle draws fresh noise"
                 raise ValueError(f"seeds: received none, {expected}")
             feeds["seeds"] = checked_seeds(None, seeds, 0, expected=len(noise))
-        return np.concatenate([*self._drawn("from_noise", feeds)])
+        return np.concatenate([*self._drawn("from_noise", feeds, cancel=cancel)])
 
     def encode(
         self,
@@ -256,6 +290,7 @@ class Sampler:
         steps: int | None = None,
         labels: Labels | None = None,
         guidance: float | None = None,
+        cancel: threading.Event | None = None,
     ) -> np.ndarray:
         """Return the noise float32 [N, …] from which `from_noise` draws these images again.
 
@@ -269,7 +304,7 @@ class Sampler:
         )
         conditioning = checked_conditioning(self.bundle, labels, guidance, count=len(images))
         feeds = {"images": images, **conditioning.feeds(steps=steps)}
-        return np.concatenate([*self._engine.run_all("encode", feeds)])
+        return np.concatenate([*self._engine.run_all("encode", feeds, cancel)])
 
     def reconstruct(
         self,
@@ -278,10 +313,11 @@ class Sampler:
         steps: int | None = None,
         labels: Labels | None = None,
         guidance: float | None = None,
+        cancel: threading.Event | None = None,
     ) -> np.ndarray:
         """Return the images as the model draws them: `encode`, then `from_noise`."""
-        noise = self.encode(images, steps=steps, labels=labels, guidance=guidance)
-        return self.from_noise(noise, steps=steps, labels=labels, guidance=guidance)
+        noise = self.encode(images, steps=steps, labels=labels, guidance=guidance, cancel=cancel)
+        return self.from_noise(noise, steps=steps, labels=labels, guidance=guidance, cancel=cancel)
 
     def inpaint(
         self,
@@ -293,6 +329,7 @@ class Sampler:
         seed: int = 0,
         labels: Labels | None = None,
         guidance: float | None = None,
+        cancel: threading.Event | None = None,
     ) -> np.ndarray:
         """Return the images with their masked parts repainted; image i uses seed + i or seeds[i].
 
@@ -307,7 +344,7 @@ class Sampler:
         seeds = checked_seeds(count if seeds is None else None, seeds, seed, expected=count)
         conditioning = checked_conditioning(self.bundle, labels, guidance, count=count)
         feeds = {"images": images, "mask": mask, "seeds": seeds, **conditioning.feeds(steps=steps)}
-        return np.concatenate([*self._engine.run_all("inpaint", feeds)])
+        return np.concatenate([*self._engine.run_all("inpaint", feeds, cancel)])
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run a graph of the bundle once: its outputs in order, for its inputs by name."""
@@ -321,9 +358,14 @@ class Sampler:
         return {"seeds": seeds, **conditioning.feeds(**numbers)}
 
     def _drawn(
-        self, graph: str, feeds: Feeds, progress: Progress | None = None
+        self,
+        graph: str,
+        feeds: Feeds,
+        progress: Progress | None = None,
+        *,
+        cancel: threading.Event | None,
     ) -> Iterator[np.ndarray]:
         """Yield finished images; OpenVINO, which does not support Loop, goes step by step."""
         if progress is None and self.device != "openvino":
-            return self._engine.run_all(graph, feeds)
-        return stepwise_batches(self._engine, feeds, progress)
+            return self._engine.run_all(graph, feeds, cancel)
+        return stepwise_batches(self._engine, feeds, progress, cancel)

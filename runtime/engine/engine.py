@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -101,8 +102,10 @@ class Engine:
             raise BundleError(f"{graph.file} gave {misfit}; export the model again")
         return outputs
 
-    def run_all(self, graph: str, feeds: Feeds) -> Iterator[np.ndarray]:
-        """Yield a graph's only output for some images at a time; Ctrl-C stops it."""
+    def run_all(
+        self, graph: str, feeds: Feeds, cancel: threading.Event | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yield a graph's only output for some images at a time; Ctrl-C and `cancel` stop it."""
         fixed = self.bundle.unrolled_batch if graph in _UNROLLED else None
         draws_noise = graph == "sampler" and self._replays_without_noise()
         graph = "from_noise" if draws_noise else graph
@@ -117,7 +120,7 @@ class Engine:
             if draws_noise:
                 batch["noise"] = self.run("noise", {"seeds": batch.pop("seeds")})[0]
             try:
-                (images,) = self.run(graph, batch, Session.run_long)
+                (images,) = self.run(graph, batch, partial(Session.run_long, cancel=cancel))
             except MemoryShortError:
                 if sizes.too_large(size):
                     continue

@@ -1,12 +1,13 @@
 """The one place that creates and runs onnxruntime sessions."""
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..background import Background, completed, require_waiter
+from ..background import Background, completed, require_waiter, require_wanted
 from ..bundle.bundle import Graph
 from ..checking import Port, Signature
 from ..device.device import DEVICES, cpu_instead, log_once, require_device, usable_device
@@ -83,18 +84,21 @@ class Session:
         """Return all outputs in the graph's order; RunError carries onnxruntime's reason."""
         return completed(lambda: self._run(feeds, onnxruntime.RunOptions()))
 
-    def run_long(self, feeds: Feeds) -> list[np.ndarray]:
+    def run_long(self, feeds: Feeds, cancel: threading.Event | None = None) -> list[np.ndarray]:
         """Do what `run` does, and stop within one node of the graph once nobody waits for it.
 
-        Python sees Ctrl-C, or an exception from another signal, only between two calls, and one
-        call may last for minutes. So another thread makes the call, and the waiting thread tells
-        onnxruntime to stop, also if the process exits around a waiting daemon.
+        CancelledError if `cancel` is set, or if the process exits around a waiting daemon. Python
+        sees Ctrl-C, or an exception from another signal, only between two calls, and one call may
+        last for minutes. So another thread makes the call, and the waiting thread tells onnxruntime
+        to stop.
         """
+        require_wanted(cancel)
         options = onnxruntime.RunOptions()
         running = Background(lambda: self._run(feeds, options))
         try:
             running.start()
             while not running.ended(_SECONDS_BETWEEN_LOOKS):
+                require_wanted(cancel)
                 require_waiter()
             return running.result()
         except BaseException:

@@ -4,10 +4,12 @@ All mathematics is in the graphs. The tensors that one step hands to the next st
 memory, and only their order says which is which.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ..background import require_wanted
 from .batching import TOGETHER
 from .conditioning import Feeds, scalar
 from .engine import Engine, count_of, part
@@ -16,18 +18,23 @@ from .session import Session
 Progress = Callable[[int, int], object]
 
 
-def stepwise(engine: Engine, feeds: Feeds) -> Iterator[np.ndarray]:
+def stepwise(
+    engine: Engine, feeds: Feeds, cancel: threading.Event | None = None
+) -> Iterator[np.ndarray]:
     """Yield all images after each step, which their batches take one after the other.
 
     `feeds` are the inputs of sampler.onnx, or of from_noise.onnx: there seeds are only for fresh
-    noise.
+    noise. Once `cancel` is set, the next step is a CancelledError.
     """
-    batches = [_steps(engine, batch) for batch in _batches(engine, feeds)]
+    batches = [_steps(engine, batch, cancel) for batch in _batches(engine, feeds)]
     return map(np.concatenate, zip(*batches, strict=True))
 
 
 def stepwise_batches(
-    engine: Engine, feeds: Feeds, progress: Progress | None
+    engine: Engine,
+    feeds: Feeds,
+    progress: Progress | None,
+    cancel: threading.Event | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield the finished images, one batch at a time, for inputs as in `stepwise`.
 
@@ -35,7 +42,7 @@ def stepwise_batches(
     """
     batches, steps = _batches(engine, feeds), int(feeds["steps"])
     for number, batch in enumerate(batches):
-        for step, images in enumerate(_steps(engine, batch), 1):
+        for step, images in enumerate(_steps(engine, batch, cancel), 1):
             if progress is not None:
                 progress(number * steps + step, len(batches) * steps)
             if step == steps:
@@ -47,7 +54,9 @@ def _batches(engine: Engine, feeds: Feeds) -> list[Feeds]:
     return [part(feeds, rows[start : start + size]) for start in range(0, len(rows), size)]
 
 
-def _steps(engine: Engine, feeds: Feeds) -> Iterator[np.ndarray]:
+def _steps(
+    engine: Engine, feeds: Feeds, cancel: threading.Event | None = None
+) -> Iterator[np.ndarray]:
     """Yield the images of one batch after each step."""
     noise = feeds.get("noise")
     if noise is None:
@@ -58,6 +67,7 @@ def _steps(engine: Engine, feeds: Feeds) -> Iterator[np.ndarray]:
     state = {name: inputs.get(name, np.zeros_like(noise)) for name in names}
     carried = [name for name, value in state.items() if value.ndim and name != "labels"]
     for step in range(int(feeds["steps"])):
+        require_wanted(cancel)
         *values, images = engine.run("step", {"step": scalar(step), **state}, Session.run_kept)
         state |= dict(zip(carried, values, strict=True))
         yield images
