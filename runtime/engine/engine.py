@@ -17,10 +17,8 @@ from ..device.resources import trim_memory
 from ..errors import BundleError, MemoryShortError, RunError
 from .batching import BatchSize
 from .conditioning import Feeds
+from .feeds import UNROLLED
 from .session import Session, SessionSettings, create_session
-
-# The graphs that a bundle may have without a Loop, for one number of steps and perhaps of images.
-_UNROLLED = ("sampler", "from_noise")
 
 # The graphs that never have a Loop, which onnxruntime's OpenVINO does not support.
 _WITHOUT_LOOP = ("step", "denoiser")
@@ -106,7 +104,7 @@ class Engine:
         self, graph: str, feeds: Feeds, cancel: threading.Event | None = None
     ) -> Iterator[np.ndarray]:
         """Yield a graph's only output for some images at a time; Ctrl-C and `cancel` stop it."""
-        fixed = self.bundle.unrolled_batch if graph in _UNROLLED else None
+        fixed = self.bundle.unrolled_batch if graph in UNROLLED else None
         draws_noise = graph == "sampler" and self._replays_without_noise()
         graph = "from_noise" if draws_noise else graph
         asked = fixed or self.settings.max_batch
