@@ -20,6 +20,7 @@ from .errors import (
     MemoryShortError,
     RunError,
 )
+from .output.images import image_grid
 
 # onnxruntime sends telemetry from 1.29 on, unless this is set before it is imported. The exporter
 # imports this package before it, too.
@@ -38,6 +39,7 @@ __all__ = [
     "MemoryShortError",
     "RunError",
     "Sampler",
+    "image_grid",
     "open_bundle",
 ]
 

@@ -28,3 +28,12 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
         assert linked.exists(), target
         assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
     assert not [path for path in NAMED.findall(text) if not (ROOT / path).exists()]
+
+
+def test_snippets_ask_for_the_integers_that_graphs_take() -> None:
+    """NumPy 1 makes int32 on Windows, and programs without diffkiln may have it."""
+    sources = [*PAGES, *ROOT.glob("examples/**/*.py")]
+    text = "".join(path.read_text(encoding="utf-8") for path in sources)
+    ranges = re.findall(r"np\.arange\(.*", text)
+    assert ranges
+    assert not [one for one in ranges if "np.int64" not in one]

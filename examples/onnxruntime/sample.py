@@ -13,9 +13,10 @@ from PIL import Image
 session = onnxruntime.InferenceSession(sys.argv[1])
 known = session.get_modelmeta().custom_metadata_map
 sampler = json.loads(known["diffkiln.sampler"])
-feeds = {"seeds": np.arange(8), "steps": np.array(sampler["default_steps"])}
+seeds, steps = np.arange(8, dtype=np.int64), np.array(sampler["default_steps"], dtype=np.int64)
+feeds = {"seeds": seeds, "steps": steps}
 if classes := json.loads(known["diffkiln.model"]).get("class_names"):
     guidance = np.array(sampler["default_guidance"], np.float32)
-    feeds |= {"labels": np.arange(8) % len(classes), "guidance": guidance}
+    feeds |= {"labels": seeds % len(classes), "guidance": guidance}
 (images,) = session.run(None, feeds)
 Image.fromarray(np.hstack(images)).save(sys.argv[2])

@@ -6,14 +6,12 @@ from typing import Any
 
 from ..bundle.bundle import open_bundle, shipped_bundle
 from ..device.device import DEVICES
-from ..limits import MAX_BATCH, MAX_THREADS, SEED_END
+from ..limits import MAX_BATCH, MAX_SCALE, MAX_THREADS, SEED_END
 from .options import Option, file_path, integer, name_list, number, one_of, whole_number
 from .outputs import checked_output, write
 from .program import Command, load_sampler
 from .seeds import parse_seeds, parse_shard
 from .tasks import checked_task
-
-MAX_SCALE = 64
 
 _SAMPLER_FLAGS = ("device", "threads", "max_batch", "low_power", "tf32")
 

@@ -7,11 +7,15 @@ uint8, or floats in [0, 1] that become round(255·clip(x, 0, 1)).
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..limits import MAX_SCALE, whole
 from .atomic import atomic
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 CHANNELS = (1, 3, 4)
 # By ending, how Pillow writes a picture. PNG and WebP keep every pixel; JPEG cannot, but at this
@@ -62,6 +66,17 @@ def grid(images: np.ndarray, *, one_row: bool = False) -> np.ndarray:
     return picture
 
 
+def image_grid(images: np.ndarray, *, scale: int = 1) -> "Image":
+    """Return all images as one picture of Pillow, nearly a square, which a notebook shows.
+
+    `images` are what a Sampler returns: [count, height, width, channels], uint8 or floats in
+    [0, 1]. `scale`, 1 … 64, repeats each pixel in both directions. Raises ValueError for another
+    shape or dtype, a NaN, or a scale out of range.
+    """
+    pixels = grid(images)[np.newaxis]
+    return to_picture(enlarge(pixels, whole("scale", scale, 1, MAX_SCALE))[0])
+
+
 def enlarge(images: np.ndarray, scale: int) -> np.ndarray:
     """Repeat each pixel `scale` times down and across, so that small images show their pixels."""
     return images.repeat(scale, axis=1).repeat(scale, axis=2)
@@ -84,15 +99,19 @@ def save_picture(path: Path, image: np.ndarray, *, named: bool = False) -> None:
 
     JPEG has no transparency, which lies over white there. `named` is as for `atomic`.
     """
-    from PIL import Image
-
     settings = PICTURES[path.suffix.lower()]
     pixels = to_uint8(image[np.newaxis])[0]
     if settings["format"] == "JPEG":
         pixels = opaque(pixels)
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     with atomic(path, named=named) as temporary:
-        picture.save(temporary, **settings)
+        to_picture(pixels).save(temporary, **settings)
+
+
+def to_picture(pixels: np.ndarray) -> "Image":
+    """Return one image uint8 [height, width, channels] as a picture of Pillow."""
+    from PIL import Image
+
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
 def opaque(pixels: np.ndarray) -> np.ndarray:

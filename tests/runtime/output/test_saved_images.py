@@ -16,7 +16,14 @@ from PIL import Image
 from diffkiln.runtime.output.atomic import atomic
 from diffkiln.runtime.output.folder import fill_folder, open_folder
 from diffkiln.runtime.output.gif import save_gif
-from diffkiln.runtime.output.images import GAP, enlarge, grid, save_picture, to_uint8
+from diffkiln.runtime.output.images import (
+    GAP,
+    enlarge,
+    grid,
+    image_grid,
+    save_picture,
+    to_uint8,
+)
 from diffkiln.runtime.output.npz import save_arrays
 
 RANDOM = np.random.default_rng(0)
@@ -36,6 +43,15 @@ def test_a_grid_pads_an_odd_count_with_white() -> None:
     white = [255] * 4
     expected = [[1, 255, 255, 2], white, white, [3, 255, 255, 255]]
     assert grid(ones)[..., 0].tolist() == expected
+
+
+def test_a_notebook_shows_a_grid() -> None:
+    five = images(5, channels=1)
+    picture = image_grid(five, scale=3)
+    assert np.array_equal(np.asarray(picture), enlarge(grid(five)[np.newaxis], 3)[0, ..., 0])
+    assert (picture._repr_png_() or b"").startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="scale=0: expected a whole number from 1 to 64"):
+        image_grid(five, scale=0)
 
 
 def test_a_strip_is_one_row() -> None:
