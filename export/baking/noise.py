@@ -51,14 +51,20 @@ def gaussian_noise(
     """
     count = math.prod(shape)
     with tf.name_scope(NOISE_SCOPE):
-        key = (_low_word(seeds)[:, None], _low_word(seeds // 2**32)[:, None])
+        low, high = words(seeds)
         positions = tf.range((count + 1) // 2)[None, :]
-        a, b = map(_top_24_bits, threefry(key, (positions, _low_word(stream))))
+        counter = (positions, words(stream)[0])
+        a, b = map(_top_24_bits, threefry((low[:, None], high[:, None]), counter))
     radius = tf.sqrt(-2.0 * tf.math.log((a + 1.0) * 2.0**-24))
     angle = b * 2.0**-24 * (2 * math.pi)
     pairs = tf.stack([radius * tf.cos(angle), radius * tf.sin(angle)], axis=-1)
     numbers = tf.reshape(pairs, (-1, 2 * ((count + 1) // 2)))[:, :count]
     return tf.reshape(numbers, (-1, *shape))
+
+
+def words(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The low and the high words, int32, of whole numbers int64, each at least 0."""
+    return _low_word(numbers), _low_word(numbers // 2**32)
 
 
 def _low_word(x: tf.Tensor) -> tf.Tensor:

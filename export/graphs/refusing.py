@@ -41,11 +41,11 @@ def layer_of(graph: onnx.GraphProto, node: onnx.NodeProto) -> str:
         for near in _by_distance(node, neighbours, side):
             named = next((name for name in (near.name, *near.output) if "/" in name), None)
             if named:
-                return _layer_in(named)
+                return layer_in(named)
     return node.name
 
 
-def _layer_in(name: str) -> str:
+def layer_in(name: str) -> str:
     """The layer in a node's name: between the model's name and the operator's.
 
     Keras opens the scope of a layer twice, and TensorFlow then calls conv's conv_1. Names in files

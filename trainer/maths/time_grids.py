@@ -35,7 +35,7 @@ def linear(step: tf.Tensor, steps: tf.Tensor, _: Angles | None = None) -> tf.Ten
 
 def linear_index(step: tf.Tensor, steps: tf.Tensor, ratio: np.ndarray) -> tf.Tensor:
     """n = round(u·T), "trailing" spacing (arXiv 2305.08891, table 2)."""
-    return _rounded((steps - step) * _training_steps(ratio), steps)
+    return rounded_quotient((steps - step) * _training_steps(ratio), steps)
 
 
 def linspace(step: tf.Tensor, steps: tf.Tensor, _: Angles) -> tf.Tensor:
@@ -46,7 +46,7 @@ def linspace(step: tf.Tensor, steps: tf.Tensor, _: Angles) -> tf.Tensor:
 def linspace_index(step: tf.Tensor, steps: tf.Tensor, ratio: np.ndarray) -> tf.Tensor:
     """n = 1 + round((1 − k/(K − 1))·(T − 1)), then 0: evaluations are spread evenly from T to 1."""
     last = tf.maximum(steps - 1, 1)
-    inner = _rounded((last - step) * (_training_steps(ratio) - 1), last)
+    inner = rounded_quotient((last - step) * (_training_steps(ratio) - 1), last)
     return tf.where(steps - step > 0, 1 + inner, 0)
 
 
@@ -58,7 +58,7 @@ def quadratic(step: tf.Tensor, steps: tf.Tensor, _: Angles) -> tf.Tensor:
 def quadratic_index(step: tf.Tensor, steps: tf.Tensor, ratio: np.ndarray) -> tf.Tensor:
     """n = round(u²·T)."""
     left = steps - step
-    return _rounded(left * left * _training_steps(ratio), steps * steps)
+    return rounded_quotient(left * left * _training_steps(ratio), steps * steps)
 
 
 def karras(step: tf.Tensor, steps: tf.Tensor, angles: Angles) -> tf.Tensor:
@@ -84,7 +84,7 @@ def _training_steps(ratio: np.ndarray) -> tf.Tensor:
     return tf.constant(len(ratio) - 1, tf.int64)
 
 
-def _rounded(whole: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
-    """whole / part to the nearest integer, halves up; int64 throughout, without floats."""
+def rounded_quotient(whole: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
+    """whole/part to the nearest integer, halves up; int64 throughout, without floats."""
     # An integer division by zero would end the process that runs the graph.
     return (2 * whole + part) // tf.maximum(2 * part, 1)

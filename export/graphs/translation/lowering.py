@@ -32,22 +32,32 @@ _THIS_THREAD = threading.local()
 @contextlib.contextmanager
 def lowered_layers() -> Iterator[None]:
     """Have all Keras layers trace in their lowered forms, in this thread and no other meanwhile."""
+    # On the classes, since layers of the user's own may hold these where no model lists them.
+    with replaced(
+        (keras.layers.GroupNormalization, "call", _group_normalization),
+        (keras.layers.LayerNormalization, "call", layer_normalization),
+        (keras.layers.Softmax, "call", softmax),
+        (keras.layers.UpSampling2D, "call", _upsampling),
+        (keras.Operation, "__call__", _named_call),
+        (tf, "function", _uncompiled),
+        (keras.layers.RNN, "inner_loop", recurrent),
+        (keras.layers.GRU, "inner_loop", recurrent),
+        (keras.layers.LSTM, "inner_loop", recurrent),
+        (tf, "map_fn", mapped),
+        (tf, "while_loop", looped),
+        (tf.lookup.StaticHashTable, "lookup", looked_up),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def replaced(*replacements: tuple[Any, str, Callable[..., Any]]) -> Iterator[None]:
+    """Have functions of owners replaced, by name, in this thread and no other meanwhile.
+
+    A replacement takes the original first, then what that takes.
+    """
     with _ONE_AT_A_TIME, contextlib.ExitStack() as stack:
-        # On the classes, since layers of the user's own may hold these where no model lists them.
-        for owner, name, replacement in (
-            (keras.layers.GroupNormalization, "call", _group_normalization),
-            (keras.layers.LayerNormalization, "call", layer_normalization),
-            (keras.layers.Softmax, "call", softmax),
-            (keras.layers.UpSampling2D, "call", _upsampling),
-            (keras.Operation, "__call__", _named_call),
-            (tf, "function", _uncompiled),
-            (keras.layers.RNN, "inner_loop", recurrent),
-            (keras.layers.GRU, "inner_loop", recurrent),
-            (keras.layers.LSTM, "inner_loop", recurrent),
-            (tf, "map_fn", mapped),
-            (tf, "while_loop", looped),
-            (tf.lookup.StaticHashTable, "lookup", looked_up),
-        ):
+        for owner, name, replacement in replacements:
             original = getattr(owner, name)
             stack.callback(setattr, owner, name, original)
             setattr(owner, name, _switch(original, replacement))
