@@ -1,7 +1,8 @@
 # make demo    draw flowers, bake them for other programs, then train and draw with a small model
 # make check   lint, types, and the tests that start no process and train nothing: for every save
 # make test    lint, types and all tests
-# make hosts   the runtime with the other builds of onnxruntime, in environments of their own
+# make hosts   the runtime with the other builds of onnxruntime, and a LiteRT file in the oldest
+#              LiteRT, in environments of their own
 #
 # Each makes a virtual environment first; PYTHON names the interpreter, 3.11 or later.
 
@@ -25,7 +26,7 @@ demo: environment
 	$(BIN)/diffkiln-sample --count=36 --device=cpu --scale=2 --out=$(DEMO)/flowers.png
 	$(BIN)/diffkiln-export --run_dir=models/flowers64 --bundle=$(DEMO)/flowers.bundle \
 	  --solver=dpmpp_2m --time_grid=linspace --tables=models/flowers64/tables.json \
-	  --graphs=sampler,noise,step,inpaint
+	  --graphs=sampler,noise,step,inpaint --litert
 	$(BIN)/diffkiln-train --run_dir=$(DEMO)/run
 	$(BIN)/diffkiln-export --run_dir=$(DEMO)/run --bundle=$(DEMO)/own.bundle
 	$(BIN)/diffkiln-sample --bundle=$(DEMO)/own.bundle --count=36 --steps=20 --scale=4 \
@@ -45,9 +46,10 @@ lint: environment
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-hosts: $(BUILDS:%=$(VENV)-%/installed)
+hosts: $(BUILDS:%=$(VENV)-%/installed) $(VENV)-litert/oldest
 	$(VENV)-gpu/bin/python -m pytest $(addprefix tests/runtime/,$(GPU_TESTS))
 	$(VENV)-openvino/bin/python -m pytest $(addprefix tests/runtime/,$(OPENVINO_TESTS))
+	DIFFKILN_LITERT_PYTHON=$(VENV)-litert/bin/python $(BIN)/python -m pytest tests/examples/test_litert.py
 
 environment: $(VENV)/installed models/flowers64/ema.weights.h5
 
@@ -69,6 +71,13 @@ $(VENV)-%/installed: $(VENV)/installed
 	  onnxruntime-$* filelock hypothesis pytest
 	@touch $@
 
+# The first LiteRT of this name, from the time of NumPy 1, and so without diffkiln.
+$(VENV)-litert/oldest:
+	test -x $(VENV)-litert/bin/python || $(PYTHON) -m venv $(VENV)-litert
+	$(VENV)-litert/bin/python -m pip install --quiet --disable-pip-version-check \
+	  ai-edge-litert==1.0.0 'numpy<2'
+	@touch $@
+
 build/sources: .FORCE
 	@mkdir -p build
 	@echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
@@ -76,7 +85,7 @@ build/sources: .FORCE
 .FORCE:
 
 clean:
-	rm -rf $(VENV) $(VENV)-docs $(BUILDS:%=$(VENV)-%) $(DEMO) build diffkiln.egg-info \
+	rm -rf $(VENV) $(VENV)-docs $(BUILDS:%=$(VENV)-%) $(VENV)-litert $(DEMO) build diffkiln.egg-info \
 	  examples/*/node_modules examples/*/build examples/csharp/bin examples/csharp/obj examples/web/dist dist site
 
 # The repository holds the weights of the flowers once, in their graph.

@@ -54,6 +54,17 @@ def start(
     return done.stdout
 
 
+def litert_python() -> str:
+    """A Python with LiteRT: the one that DIFFKILN_LITERT_PYTHON names, or this one."""
+    python = os.environ.get("DIFFKILN_LITERT_PYTHON")
+    if not python and importlib.util.find_spec("ai_edge_litert") is None:
+        raise MissingProgramError(
+            "ai-edge-litert is not installed; install it, or set DIFFKILN_LITERT_PYTHON to a "
+            "Python that has it"
+        )
+    return python or sys.executable
+
+
 def npm(example: str, *arguments: str, **variables: str) -> str:
     """Run npm in an example's folder, with more environment variables; return what it printed.
 

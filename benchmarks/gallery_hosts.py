@@ -20,6 +20,7 @@ from example_programs import (
     built_page,
     cpp_program,
     csharp_program,
+    litert_python,
     node,
     npm,
     program,
@@ -108,6 +109,17 @@ def _draw_with_openvino(bundle: Path, folder: Path) -> Pictures:
     start([*command, f"--bundle={bundle}", *numbers, f"--out={file}"])
     with np.load(file) as arrays:
         return arrays["images"]
+
+
+def _draw_with_litert(bundle: Path, folder: Path) -> Pictures:
+    picture = folder / "flowers.ppm"
+    start([litert_python(), EXAMPLES / "litert/sample.py", bundle / "sampler.tflite", picture])
+    return np.stack(np.split(_pixels(picture), len(SEEDS), axis=1))
+
+
+def _litert_version() -> str:
+    asked = "from importlib.metadata import version; print(version('ai-edge-litert'))"
+    return f"ai-edge-litert {start([litert_python(), '-c', asked]).strip()}"
 
 
 def _steps(bundle: Path) -> str:
@@ -214,6 +226,13 @@ HOSTS = {
         lambda: _python_package("tensorflow"),
         _draw_with_tensorflow,
         example="savedmodel",
+    ),
+    "litert": Host(
+        "LiteRT",
+        "sampler.tflite",
+        _litert_version,
+        _draw_with_litert,
+        example="litert",
     ),
     "cpp": Host(
         "C++, TensorFlow's C API",

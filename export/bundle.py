@@ -28,6 +28,7 @@ from .graphs.rewriting.half_precision import half_precision, require_finite
 from .learning.file import TableFile, read_tables, subject_of
 from .learning.learn import learn_tables
 from .learning.teacher import Subject
+from .litert.conversion import write_litert
 from .manifest import essentials, write_manifest
 from .model import Model
 from .network.kinds import Network, baking_of, computing, fit, network_of
@@ -120,6 +121,8 @@ def _write(
     description = essentials(signatures, baking, network.count_params(), model.class_names)
     with published(bundle) as folder:
         graphs = _write_graphs(folder, exporter, baking, description)
+        if baking.litert:
+            write_litert(folder, signatures, baking.graphs, _metadata(description))
 
         def predict(*inputs: np.ndarray) -> np.ndarray:
             return function(*map(tf.constant, inputs))["prediction"].numpy()
@@ -248,9 +251,7 @@ def _write_graphs(
 ) -> dict[str, onnx.ModelProto]:
     """Make the graphs and write each to a sealed file; the graphs by name."""
     graphs = {name: exporter.graph(name) for name in baking.graphs}
-    # Every runtime can read these without the manifest.
-    metadata = {f"diffkiln.{name}": json.dumps(value) for name, value in description.items()}
-    onnx.helper.set_model_props(graphs["sampler"], metadata)
+    onnx.helper.set_model_props(graphs["sampler"], _metadata(description))
     if baking.precision == "float16":  # over the steps of two images
         seeds, model = np.array([0, 1], np.int64), exporter.signatures
         noise = reference_noise(seeds.tolist(), model.shape).astype(np.float32)
@@ -260,6 +261,11 @@ def _write_graphs(
     for name, graph in graphs.items():
         (folder / f"{name}.onnx").write_bytes(sealed(graph.SerializeToString()))
     return graphs
+
+
+def _metadata(description: Mapping[str, Any]) -> dict[str, str]:
+    """What a sampler's file says of itself, so that every runtime can do without the manifest."""
+    return {f"diffkiln.{name}": json.dumps(value) for name, value in description.items()}
 
 
 def _write_saved_model(

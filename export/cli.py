@@ -188,7 +188,7 @@ def _check_verify(bundle: Path) -> Callable[[], None]:
 
 def _check_onnx() -> None:
     """Raise InputError for flags that a network in an .onnx file has no use for."""
-    for name in ("learn", "tables", "saved_model", "import"):
+    for name in ("learn", "tables", "saved_model", "litert", "import"):
         if FLAGS[name].present and FLAGS[name].value:
             raise InputError(f"--{name}: is for Keras networks, not for .onnx files; leave it out")
 

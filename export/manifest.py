@@ -126,10 +126,12 @@ def write_manifest(
     Raises InputError, which names the first entry that its schema does not allow.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
+    litert = {path.stem: path.name for path in files if path.suffix == ".tflite"}
     content = {
         **description,
         **({"training": dict(training)} if training else {}),
         "graphs": {name: _describe(name, model) for name, model in graphs.items()},
+        **({"litert": litert} if litert else {}),
         "certificate": certificate.to_json(),
         "files": {path.relative_to(folder).as_posix(): describe_file(path) for path in files},
     }

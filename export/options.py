@@ -41,8 +41,9 @@ class Baking:
     and compute in half precision. `unroll_steps` writes that many steps one after another instead
     of a Loop, for `batch_size` images if that is set. `tables` is a file of learned tables, which
     take the place of the solver for the steps that they know. Without `saved_model` the bundle is
-    ONNX alone, and takes half the time. `default_guidance` (2 if None) is the guidance of a model
-    with classes for programs that set none.
+    ONNX alone, and takes half the time. With `litert` each of the graphs is also written as a
+    LiteRT file, which has a loop and float32 weights in any case. `default_guidance` (2 if None) is
+    the guidance of a model with classes for programs that set none.
 
     Raises InputError for a setting out of range, and for settings that exclude each other.
     """
@@ -70,6 +71,7 @@ class Baking:
     batch_size: int | None = _setting(None, "fix the batch of --unroll_steps")
     tables: str | None = _setting(None, "file of learned tables, for pictures in a few steps")
     saved_model: bool = _setting(True, "write the SavedModel, which TensorFlow and --verify read")
+    litert: bool = _setting(False, "write LiteRT (.tflite) files of the graphs too")
     default_guidance: float | None = _setting(
         None, "guidance towards a class for programs that set none; 2 by default"
     )
@@ -151,6 +153,11 @@ class Baking:
                 "graphs=encode: only deterministic DDIM can be inverted; leave encode out, or "
                 "choose solver=ddim with eta=0"
             )
+        if self.litert and "trajectory" in self.graphs:
+            raise InputError(
+                "graphs=trajectory: LiteRT has no tensors that grow from step to step; leave "
+                "trajectory out, or litert"
+            )
 
     def _check_unrolling(self) -> None:
         for name, most in (("unroll_steps", MAX_UNROLL_STEPS), ("batch_size", MAX_BATCH)):
@@ -223,6 +230,7 @@ class BakingSettings(TypedDict, total=False):
     batch_size: int | None
     tables: str | None
     saved_model: bool
+    litert: bool
     default_guidance: float | None
 
 

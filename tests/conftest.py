@@ -174,14 +174,14 @@ def saved_bundle(made_once: MadeOnce) -> Path:
 
 @pytest.fixture(scope="session")
 def saved_class_bundle(made_once: MadeOnce) -> Path:
-    """`class_bundle` with a SavedModel, for tests that only read it."""
-    return made_once("saved-classes.bundle", partial(_saved, "classes.bundle"))
+    """`class_bundle` with a SavedModel and LiteRT files, for tests that only read it."""
+    return made_once("saved-classes.bundle", partial(_saved, "classes.bundle", litert=True))
 
 
-def _saved(name: str, path: Path) -> None:
+def _saved(name: str, path: Path, **settings: bool) -> None:
     from golden_bundles import make  # which imports TensorFlow
 
-    make(name, path, saved_model=True)
+    make(name, path, saved_model=True, **settings)
 
 
 SLOW_FIXTURES = {"command", "saved_bundle", "saved_class_bundle", "tiny_run"}

@@ -56,9 +56,9 @@ def network(name: str) -> keras.Model:
     return with_random_weights(build_unet(shape))
 
 
-def make(name: str, bundle: Path, *, saved_model: bool = False) -> Path:
-    """Export the golden bundle of this name to `bundle`, with a SavedModel if asked."""
-    fixed = {**PIXELS, "prediction": "velocity", "saved_model": saved_model}
+def make(name: str, bundle: Path, *, saved_model: bool = False, litert: bool = False) -> Path:
+    """Export the golden bundle of this name to `bundle`, with a SavedModel and more if asked."""
+    fixed = {**PIXELS, "prediction": "velocity", "saved_model": saved_model, "litert": litert}
     settings = {**fixed, **BUNDLES[name]}
     with tempfile.TemporaryDirectory() as folder:
         if name in TABLES:

@@ -48,6 +48,7 @@ ROOMS = {
         "network",
         "baking",
         "graphs",
+        "litert",
         "proof",
         "learning",
         "publish",

@@ -44,10 +44,15 @@ def computing(network: Network) -> contextlib.AbstractContextManager[None]:
 def baking_of(network: Network, baking: Baking, learning: Learning | None) -> Baking:
     """How to bake a network: of an ONNX file there is no SavedModel.
 
-    Raises InputError for learned tables, which need TensorFlow's gradients.
+    Raises InputError for learned tables, which need TensorFlow's gradients, and for LiteRT files,
+    which TensorFlow makes.
     """
     if not isinstance(network, OnnxFile):
         return baking
+    if baking.litert:
+        raise InputError(
+            f"network={network.path}: only Keras networks can become LiteRT files; leave litert out"
+        )
     if learning is not None or baking.tables is not None:
         raise InputError(
             f"network={network.path}: only Keras networks can have learned tables; leave them out"

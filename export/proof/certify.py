@@ -20,7 +20,7 @@ import onnx
 from ...trainer.errors import InputError
 from ..graphs.cuda_check import CudaCheck, check_cuda
 from .comparison import ONNX, SAVED_MODEL, SEEDS, Differences, compare
-from .forms import onnx_forms, saved_model_forms
+from .forms import litert_forms, onnx_forms, saved_model_forms
 from .reference import ReferenceSampler
 
 TO_REFERENCE = " to float64 reference"
@@ -142,6 +142,7 @@ def _certify(
     steps = sorted({*steps, unrolled.get("steps") or steps[0], *map(int, learned)})
     steps = sorted({min(count, most) for count in steps})
     forms = list(onnx_forms(bundle, graphs, description))
+    forms += litert_forms(bundle, graphs, description)
     if (bundle / "saved_model").is_dir():
         forms += saved_model_forms(bundle, description)
     comparison = compare(forms, description, reference, batches, steps)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..graphs.graph import Call, Tensors, runner, step_outputs
+from ..litert.interpreter import litert_runner
 from .reference_noise import reference_noise
 from .truth import NETWORK_TIME
 
@@ -53,6 +54,16 @@ def onnx_forms(
         fixed = unrolled if name in ("sampler", "from_noise") else {}
         steps = 1 if name == "denoiser" else fixed.get("steps")
         yield Form(f"{name}.onnx", name, run, steps, fixed.get("batch"))
+
+
+def litert_forms(
+    bundle: Path, graphs: Collection[str], description: Mapping[str, Any]
+) -> Iterator[Form]:
+    """The LiteRT files, as many of these graphs have one."""
+    files = {name: bundle / f"{name}.tflite" for name in graphs}
+    calls = {name: litert_runner(file) for name, file in files.items() if file.is_file()}
+    for name, run in _runs(calls, description):
+        yield Form(f"{name}.tflite", name, run, 1 if name == "denoiser" else None)
 
 
 def saved_model_forms(bundle: Path, description: Mapping[str, Any]) -> Iterator[Form]:

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..checking import Port, Signature
 from ..checking.limits import MAX_GRAPH_BYTES, MAX_MANIFEST_BYTES
 from ..errors import BundleError
 from ..paths import local_path
-from .files import opened, unreadable
+from .files import ListedFile, opened, unreadable
 from .graph import ESSENTIALS, Graph
 from .manifest import EXPORT_AGAIN, MANIFEST, incomplete, read_manifest
 
@@ -35,7 +36,8 @@ class Bundle(NamedTuple):
     `unrolled_steps` steps and batches of `unrolled_batch`, or any number where that is None.
     `class_names` are the names of classes 0, 1, …, empty for a model without classes.
     `default_guidance` is the guidance that the exporter recommends. Outside of `table_guidance`,
-    the range of the learned tables, `default_steps_outside` are the default.
+    the range of the learned tables, `default_steps_outside` are the default. `litert` are the
+    LiteRT files, by the names of their graphs.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Bundle(NamedTuple):
     default_guidance: float = 1.0
     table_guidance: tuple[float, float] = (-math.inf, math.inf)
     default_steps_outside: int = 0
+    litert: Mapping[str, ListedFile] = MappingProxyType({})
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy in another process reads and checks the manifest there.
@@ -145,6 +148,10 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
         unrolled_batch=unrolled.get("batch"),
         class_names=tuple(values["model"].get("class_names", ())),
         default_guidance=float(sampler.get("default_guidance", 1.0)),
+        litert={
+            name: ListedFile(*_listed(root, values, name, file))
+            for name, file in values.get("litert", {}).items()
+        },
         **_of_tables(sampler),
     )
     for name in ("default_steps", "default_steps_outside"):
@@ -175,23 +182,25 @@ def _of_tables(sampler: Mapping[str, Any]) -> dict[str, Any]:
 
 def _graph(root: Path, values: Mapping[str, Any], name: str) -> Graph:
     graph = values["graphs"][name]
-    record = values["files"].get(graph["file"])
-    if record is None:
-        raise _error(root, f"{graph['file']!r} of {name!r} is missing in 'files'", "its size there")
-    if record["bytes"] > MAX_GRAPH_BYTES:
-        raise _error(
-            root,
-            f"{graph['file']!r} has {record['bytes']} bytes",
-            f"at most {MAX_GRAPH_BYTES} of a graph",
-        )
     return Graph(
-        root,
-        graph["file"],
-        record["sha256"],
-        record["bytes"],
+        *_listed(root, values, name, graph["file"]),
         Signature.of(graph["inputs"], graph["outputs"]),
         {key: values[key] for key in ESSENTIALS} if name == "sampler" else {},
     )
+
+
+def _listed(
+    root: Path, values: Mapping[str, Any], name: str, file: str
+) -> tuple[Path, str, str, int]:
+    """The fields of a `ListedFile`; BundleError for one that is not listed, or too large."""
+    record = values["files"].get(file)
+    if record is None:
+        raise _error(root, f"{file!r} of {name!r} is missing in 'files'", "its size there")
+    if record["bytes"] > MAX_GRAPH_BYTES:
+        raise _error(
+            root, f"{file!r} has {record['bytes']} bytes", f"at most {MAX_GRAPH_BYTES} of a graph"
+        )
+    return root, file, record["sha256"], record["bytes"]
 
 
 def _error(root: Path, problem: str, expected: str) -> BundleError:

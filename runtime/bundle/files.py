@@ -1,7 +1,9 @@
 """Opens the files of a bundle, in a folder or in a .zip."""
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -46,6 +48,45 @@ def located(root: Path, name: str) -> Path:
     if not regular:
         raise BundleError(f"{file} is missing, though {MANIFEST} lists it; {COPY_AGAIN}")
     return file
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A file of the bundle at `root`, with the SHA-256 and the size that the manifest lists."""
+
+    root: Path
+    name: str
+    sha256: str
+    size_bytes: int
+
+    @property
+    def file(self) -> Path:
+        """The path of the file."""
+        return self.root / self.name
+
+    def content(self) -> bytes:
+        """Read the file; BundleError if it is missing or altered."""
+        with opened(self.root, self.name) as (stream, size_bytes):
+            self.require_size(size_bytes)
+            content = stream.read(self.size_bytes)
+        self.require_sha256(hashlib.sha256(content).hexdigest())
+        return content
+
+    def require_size(self, size_bytes: int) -> None:
+        """BundleError for another size, which tells a truncated file apart from an altered one."""
+        if size_bytes != self.size_bytes:
+            raise BundleError(
+                f"{self.file} has {size_bytes} bytes, expected {self.size_bytes}: "
+                f"{'truncated' if size_bytes < self.size_bytes else 'altered'}; {COPY_AGAIN}"
+            )
+
+    def require_sha256(self, sha256: str) -> None:
+        """BundleError unless this is the SHA-256 that the manifest lists."""
+        if sha256 != self.sha256:
+            raise BundleError(
+                f"{self.file} was altered: its SHA-256 is {sha256}, expected {self.sha256}; "
+                f"{COPY_AGAIN}"
+            )
 
 
 def unreadable(file: Path, error: Exception) -> BundleError:

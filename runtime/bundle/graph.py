@@ -3,14 +3,13 @@
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..background import Background
 from ..checking import GraphError, Signature, check
 from ..checking.limits import MAX_HELD_BYTES
 from ..errors import BundleError
-from .files import opened
+from .files import ListedFile, opened
 from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST, received, strict_json
 from .seal import checked
 
@@ -22,23 +21,14 @@ ESSENTIALS = (
 
 
 @dataclass(frozen=True)
-class Graph:
+class Graph(ListedFile):
     """What the manifest says about a graph: its file, SHA-256, size and signature.
 
     `essentials` are the entries of the manifest that the graph's metadata must repeat.
     """
 
-    root: Path
-    name: str
-    sha256: str
-    size_bytes: int
     signature: Signature
     essentials: Mapping[str, Any]
-
-    @property
-    def file(self) -> Path:
-        """The path of the graph."""
-        return self.root / self.name
 
     def content(self) -> bytes:
         """Read and check the file; BundleError if it is missing, damaged or not acceptable.
@@ -55,7 +45,7 @@ class Graph:
 
     def _checked(self) -> bytes:
         with opened(self.root, self.name) as (stream, size_bytes):
-            self._require_size(size_bytes)
+            self.require_size(size_bytes)
             if self.size_bytes > MAX_HELD_BYTES:
                 self._require_whole(*checked(stream, self.size_bytes))
                 stream.seek(0)
@@ -70,20 +60,8 @@ class Graph:
         self._require_whole(*hashing.result())
         return content
 
-    def _require_size(self, size_bytes: int) -> None:
-        """BundleError for another size, which tells a truncated file apart from an altered one."""
-        if size_bytes != self.size_bytes:
-            raise BundleError(
-                f"{self.file} has {size_bytes} bytes, expected {self.size_bytes}: "
-                f"{'truncated' if size_bytes < self.size_bytes else 'altered'}; {COPY_AGAIN}"
-            )
-
     def _require_whole(self, sha256: str, broken: str) -> None:
-        if sha256 != self.sha256:
-            raise BundleError(
-                f"{self.file} was altered: its SHA-256 is {sha256}, expected {self.sha256}; "
-                f"{COPY_AGAIN}"
-            )
+        self.require_sha256(sha256)
         if broken:
             raise BundleError(f"{self.file} {broken}; {COPY_AGAIN}")
 

@@ -18,7 +18,7 @@ from diffkiln.runtime import Sampler
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("example", ["onnxruntime", "savedmodel"])
+@pytest.mark.parametrize("example", ["onnxruntime", "savedmodel", "litert"])
 def test_they_do_not_import_diffkiln(example: str) -> None:
     assert "diffkiln" not in re.findall(
         r"(?:import|from) (\w+)", (EXAMPLES / example / "sample.py").read_text()

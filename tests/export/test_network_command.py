@@ -95,6 +95,7 @@ NUMBERS = ("--network=no.keras", "--pixel_mean=0.5", "--pixel_std=0.5")
         (("--verify", "--inputs=noisy"), 2, "--inputs: is for the .onnx file of --network"),
         (("--network=n.onnx", *NUMBERS[1:], "--learn"), 2, "--learn: is for Keras networks"),
         (("--network=n.onnx", *NUMBERS[1:], "--saved_model"), 2, "--saved_model: is for Keras"),
+        (("--network=n.onnx", *NUMBERS[1:], "--litert"), 2, "--litert: is for Keras networks"),
         (("--network=n.onnx", *NUMBERS[1:]), 1, "n.onnx: no such file"),
         (("--run_dir=r", "--tables=no.json"), 2, "--tables=no.json: no such file; add --learn"),
         (

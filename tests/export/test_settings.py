@@ -48,6 +48,8 @@ def test_a_misspelt_or_missing_setting_is_named() -> None:
 def test_settings_are_checked_once_and_then_fixed() -> None:
     with pytest.raises(InputError, match="eta=2: expected a number from 0"):
         Baking(eta=2)
+    with pytest.raises(InputError, match="graphs=trajectory: LiteRT has no tensors that grow"):
+        Baking(graphs=("sampler", "trajectory"), litert=True)
     with pytest.raises(FrozenInstanceError):
         Baking().eta = 1.0  # type: ignore[misc]
     assert Baking(graphs=["sampler"]).graphs == ("sampler",)

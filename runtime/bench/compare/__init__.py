@@ -1,1 +1,1 @@
-"""The same sampling in diffusers, OpenVINO and TensorFlow, for `diffkiln-bench --compare`."""
+"""The same sampling in diffusers, LiteRT, OpenVINO and TensorFlow, for `--compare`."""

@@ -100,6 +100,7 @@ def _contestants(
     hidden = {"CUDA_VISIBLE_DEVICES": "-1"} if first.device == "cpu" else {}
     name, packages = "SavedModel in TensorFlow", ("tensorflow",)
     yield _Contestant(name, "compare.tensorflow", job, packages, quiet | hidden)
+    yield _Contestant("LiteRT", "compare.litert", job, ("ai_edge_litert",))
     yield _Contestant("OpenVINO, denoiser calls", "compare.openvino", job, ("openvino",))
     name, packages = "diffusers, per multiply-add", ("torch", "diffusers")
     yield _Contestant(name, "compare.diffusers", {**job, "network": dict(network)}, packages)

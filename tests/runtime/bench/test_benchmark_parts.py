@@ -199,7 +199,8 @@ def test_other_runtimes_are_imported_by_their_own_processes_alone() -> None:
         if isinstance(node, ast.Attribute | ast.Name)
         and getattr(node, "attr", getattr(node, "id", "")) in ("import_module", "__import__")
     }
-    assert by_name == {f"compare/{name}.py" for name in ("tensorflow", "openvino", "diffusers")}
+    others = ("tensorflow", "openvino", "diffusers", "litert")
+    assert by_name == {f"compare/{name}.py" for name in others}
 
 
 @pytest.mark.slow

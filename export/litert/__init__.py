@@ -1,0 +1,1 @@
+"""LiteRT files: the functions of a bundle with built-in operators, for phones and small boards."""
