@@ -1,4 +1,4 @@
-"""A LiteRT file as a flatbuffer: what it says of itself, and where its weights lie."""
+"""A LiteRT file as a flatbuffer: its names, what it says of itself, and where its weights lie."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +25,7 @@ def with_metadata(model: bytes, entries: Mapping[str, str]) -> bytes:
     """A LiteRT model with these texts, by their names, in its metadata."""
     content: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
     content.description = "diffkiln"
+    _drop_inner_names(content)
     for name, text in entries.items():
         data = np.frombuffer(text.encode(), np.uint8)
         content.buffers.append(schema.BufferT(data=data))
@@ -32,3 +33,12 @@ def with_metadata(model: bytes, entries: Mapping[str, str]) -> bytes:
     builder = _Builder()
     builder.Finish(content.Pack(builder), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())
+
+
+def _drop_inner_names(content: Any) -> None:
+    """Leave the names of inputs and outputs alone: Keras numbers layers through a process."""
+    main, *inner = content.subgraphs
+    public = {*main.inputs, *main.outputs}
+    tensors = [tensor for index, tensor in enumerate(main.tensors) if index not in public]
+    for tensor in (*tensors, *(tensor for each in inner for tensor in each.tensors)):
+        tensor.name = None
