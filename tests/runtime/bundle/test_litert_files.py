@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_manifest import manifest, write
@@ -13,7 +14,7 @@ CONTENT = b"a LiteRT file"
 
 
 def with_litert(folder: Path, content: bytes = CONTENT) -> Path:
-    values = manifest() | {"litert": {"sampler": "sampler.tflite"}}
+    values: dict[str, Any] = manifest() | {"litert": {"sampler": "sampler.tflite"}}
     sha256 = hashlib.sha256(CONTENT).hexdigest()
     values["files"]["sampler.tflite"] = {"sha256": sha256, "bytes": len(CONTENT)}
     (folder / "sampler.tflite").write_bytes(content)
@@ -42,6 +43,6 @@ def test_an_altered_file_is_refused(tmp_path: Path, content: bytes, message: str
 
 
 def test_a_file_must_be_listed(tmp_path: Path) -> None:
-    values = manifest() | {"litert": {"sampler": "other.tflite"}}
+    values: dict[str, Any] = manifest() | {"litert": {"sampler": "other.tflite"}}
     with pytest.raises(BundleError, match=r"'other\.tflite' of 'sampler' is missing in 'files'"):
         open_bundle(write(tmp_path, values))
