@@ -111,6 +111,7 @@ def test_the_certificate_can_be_made_again(saved_class_bundle: Path) -> None:
     manifest = json.loads((saved_class_bundle / "bundle.json").read_text())
     assert certificate.steps == (1, 2, 20, 50)
     assert set(certificate.to_reference) == set(manifest["certificate"]["to_reference"])
+    assert "sampler.tflite" in certificate.to_reference
     assert certificate.onnx_to_saved_model is not None
     assert certificate.onnx_to_saved_model.largest <= 1 / 255
 
