@@ -1,8 +1,8 @@
 # make demo    draw flowers, bake them for other programs, then train and draw with a small model
 # make check   lint, types, and the tests that start no process and train nothing: for every save
 # make test    lint, types and all tests
-# make hosts   the runtime with the other builds of onnxruntime, and a LiteRT file in the oldest
-#              LiteRT, in environments of their own
+# make hosts   the runtime with the other builds of onnxruntime, a LiteRT file in the oldest LiteRT,
+#              and the example for Apache Beam, in environments of their own
 #
 # Each makes a virtual environment first; PYTHON names the interpreter, 3.11 or later.
 
@@ -46,10 +46,11 @@ lint: environment
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-hosts: $(BUILDS:%=$(VENV)-%/installed) $(VENV)-litert/oldest
+hosts: $(BUILDS:%=$(VENV)-%/installed) $(VENV)-litert/oldest $(VENV)-beam/installed
 	$(VENV)-gpu/bin/python -m pytest $(addprefix tests/runtime/,$(GPU_TESTS))
 	$(VENV)-openvino/bin/python -m pytest $(addprefix tests/runtime/,$(OPENVINO_TESTS))
 	DIFFKILN_LITERT_PYTHON=$(VENV)-litert/bin/python $(BIN)/python -m pytest tests/examples/test_litert.py
+	DIFFKILN_BEAM_PYTHON=$(abspath $(VENV))-beam/bin/python $(BIN)/python -m pytest tests/examples/test_beam.py
 
 environment: $(VENV)/installed models/flowers64/ema.weights.h5
 
@@ -78,6 +79,14 @@ $(VENV)-litert/oldest:
 	  ai-edge-litert==1.0.0 'numpy<2'
 	@touch $@
 
+# Not with constraints.txt: Apache Beam needs older packages.
+$(VENV)-beam/installed: $(VENV)/installed examples/beam/requirements.txt
+	test -x $(VENV)-beam/bin/python || $(PYTHON) -m venv $(VENV)-beam
+	$(VENV)-beam/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --config-settings editable_mode=strict --editable '.[cpu]' \
+	  --requirement examples/beam/requirements.txt
+	@touch $@
+
 build/sources: .FORCE
 	@mkdir -p build
 	@echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
@@ -85,7 +94,7 @@ build/sources: .FORCE
 .FORCE:
 
 clean:
-	rm -rf $(VENV) $(VENV)-docs $(BUILDS:%=$(VENV)-%) $(VENV)-litert $(DEMO) build diffkiln.egg-info \
+	rm -rf $(VENV) $(VENV)-docs $(BUILDS:%=$(VENV)-%) $(VENV)-litert $(VENV)-beam $(DEMO) build diffkiln.egg-info \
 	  examples/*/node_modules examples/*/build examples/csharp/bin examples/csharp/obj examples/web/dist dist site
 
 # The repository holds the weights of the flowers once, in their graph.
