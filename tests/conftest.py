@@ -8,6 +8,7 @@ import gc
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -27,6 +28,9 @@ settings.load_profile("shared machine")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Some tests import onnxruntime before diffkiln.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# The commands leave SIGHUP alone if they begin under nohup, as the tests themselves may.
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
