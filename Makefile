@@ -1,8 +1,8 @@
 # make demo    draw flowers, bake them for other programs, then train and draw with a small model
 # make check   lint, types, and the tests that start no process and train nothing: for every save
 # make test    lint, types and all tests
-# make hosts   the runtime with the other builds of onnxruntime, a LiteRT file in the oldest LiteRT,
-#              and the example for Apache Beam, in environments of their own
+# make hosts   the runtime with the other builds of onnxruntime, files in the oldest onnxruntime and
+#              LiteRT, and the example for Apache Beam, in environments of their own
 #
 # Each makes a virtual environment first; PYTHON names the interpreter, 3.11 or later.
 
@@ -16,6 +16,8 @@ BUILDS := gpu openvino
 GPU_TESTS := device/test_device.py device/test_providers.py engine/test_session.py \
   engine/test_binding.py
 OPENVINO_TESTS := device/test_openvino.py device/test_providers.py test_sampler.py
+# The oldest onnxruntime that a graph is tested with by itself, and the NumPy that it was built for.
+OLDEST := onnxruntime==1.15.0 numpy<2
 SOURCES := $(sort $(shell find trainer export runtime -name '*.py'))
 
 .PHONY: demo check test hosts lint environment clean
@@ -46,9 +48,10 @@ lint: environment
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-hosts: $(BUILDS:%=$(VENV)-%/installed) $(VENV)-litert/oldest $(VENV)-beam/installed
+hosts: $(BUILDS:%=$(VENV)-%/installed) $(VENV)-oldest/installed $(VENV)-litert/oldest $(VENV)-beam/installed
 	$(VENV)-gpu/bin/python -m pytest $(addprefix tests/runtime/,$(GPU_TESTS))
 	$(VENV)-openvino/bin/python -m pytest $(addprefix tests/runtime/,$(OPENVINO_TESTS))
+	DIFFKILN_OLDEST_PYTHON=$(VENV)-oldest/bin/python $(BIN)/python -m pytest tests/examples/test_oldest.py
 	DIFFKILN_LITERT_PYTHON=$(VENV)-litert/bin/python $(BIN)/python -m pytest tests/examples/test_litert.py
 	DIFFKILN_BEAM_PYTHON=$(abspath $(VENV))-beam/bin/python $(BIN)/python -m pytest tests/examples/test_beam.py
 
@@ -70,6 +73,13 @@ $(VENV)-%/installed: $(VENV)/installed
 	$(VENV)-$*/bin/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --config-settings editable_mode=strict --editable . \
 	  onnxruntime-$* filelock hypothesis pytest
+	@touch $@
+
+# Without diffkiln, which needs a newer onnxruntime.
+$(VENV)-oldest/installed: Makefile
+	test -x $(VENV)-oldest/bin/python || $(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+	  $(OLDEST:%='%') pillow
 	@touch $@
 
 # The first LiteRT of this name, from the time of NumPy 1, and so without diffkiln.
@@ -94,7 +104,7 @@ build/sources: .FORCE
 .FORCE:
 
 clean:
-	rm -rf $(VENV) $(VENV)-docs $(BUILDS:%=$(VENV)-%) $(VENV)-litert $(VENV)-beam $(DEMO) build diffkiln.egg-info \
+	rm -rf $(VENV) $(VENV)-docs $(BUILDS:%=$(VENV)-%) $(VENV)-oldest $(VENV)-litert $(VENV)-beam $(DEMO) build diffkiln.egg-info \
 	  examples/*/node_modules examples/*/build examples/csharp/bin examples/csharp/obj examples/web/dist dist site
 
 # The repository holds the weights of the flowers once, in their graph.

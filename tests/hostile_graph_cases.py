@@ -50,8 +50,13 @@ _TABLE = [
     ("loop of many more steps", more_steps(HUGE), "Loop of 'Add[_0-9]*:0' trips"),
     ("loop of fewer steps", more_steps(-1), "Loop of 'Add[_0-9]*:0' trips"),
     (
-        "loop with a condition",
-        lambda m: loop(m).input.__setitem__(1, constant(m, np.bool_(True))),
+        "loop whose condition is false",
+        lambda m: loop(m).input.__setitem__(1, constant(m, np.bool_(False))),
+        "Loop with the condition 'evil_constant'",
+    ),
+    (
+        "loop whose condition is a list of none",
+        lambda m: loop(m).input.__setitem__(1, constant(m, np.zeros(0, np.bool_))),
         "Loop with the condition 'evil_constant'",
     ),
     ("loop in its own body", loop_in_loop, "has more than one Loop"),

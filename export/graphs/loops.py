@@ -21,11 +21,13 @@ def looped(process: Process, step: onnx.ModelProto) -> onnx.ModelProto:
     carried = [f"begin/{name}" for name in process.carried]
     # Carried rather than stacked, the images of all steps but the last are dropped at once.
     blank = [] if process.gives_frames else ["blank"]
-    inputs = ["trips", "", *carried, *blank]
+    # Without a condition, onnxruntime's own shape inference fails.
+    inputs = ["trips", "true", *carried, *blank]
     outputs = [*(f"last/{name}" for name in process.carried), output]
     loop = helper.make_node("Loop", inputs, outputs, "loop", body=_body(process, step))
     graph.node.extend([_TRIPS, *_blank_nodes(process), loop])
-    graph.initializer.append(_number("extra_steps", process.extra_steps))
+    numbers = _number("extra_steps", process.extra_steps), _number("true", True, np.bool_)
+    graph.initializer.extend(numbers)
     if process.gives_frames:
         ends = (ALL_RESULTS, "every", process.output)
         graph.MergeFrom(parts(convert(process.select_function), "select/", {}, keep=ends))

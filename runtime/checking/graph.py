@@ -179,13 +179,22 @@ class _Walk:
             raise GraphError("has a Loop without body")
         inputs, outputs = len(body["input"]), len(body["output"])
         fits = inputs == 2 + len(carried) and len(carried) < outputs == 1 + len(node["output"])
-        if condition or not fits:
+        if not _is_true(call.optional(1)) or not fits:
             raise GraphError(
                 f"has a Loop with the condition {condition!r}, {len(carried)} carried tensors and "
                 f"{len(node['output'])} outputs, whose body has {inputs} inputs and {outputs} "
-                "outputs; expected no condition, 2 inputs more and 1 output more"
+                "outputs; expected no condition or the constant true, 2 inputs more and 1 output "
+                "more"
             )
         return body, carried
+
+
+def _is_true(condition: Fact | None) -> bool:
+    """Whether the condition of a Loop is left out, or is one constant that is true."""
+    if condition is None:
+        return True
+    known = condition.constant and condition.shape == () and condition.values is not None
+    return bool(known and condition.values.item() is True)
 
 
 def _define(facts: Facts, name: str, fact: Fact) -> None:

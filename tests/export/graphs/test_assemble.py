@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnxruntime.quantization.shape_inference import quant_pre_process
 from small_models import run_onnx, with_random_weights
 
 from diffkiln.export.baking.signatures import Signatures
@@ -99,6 +100,19 @@ def test_onnxruntime_runs_every_convolution_blocked(
         pytest.skip("onnxruntime has no blocked convolutions for this processor")
     assert len(convolutions) == sum(node.op_type == "Conv" for node in nodes(models["sampler"]))
     assert {node.domain for node in convolutions} == {"com.microsoft.nchwc"}
+
+
+@pytest.mark.parametrize("bundle", ["full_bundle", "class_bundle"])
+def test_onnxruntimes_quantisation_can_prepare_it(
+    bundle: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    pytest.importorskip("sympy", reason="needs sympy, which onnxruntime's tools import")
+    sampler, ready = request.getfixturevalue(bundle) / "sampler.onnx", tmp_path / "ready.onnx"
+    given, classes = {"seeds": np.arange(2), "steps": np.array(3)}, bundle == "class_bundle"
+    quant_pre_process(sampler, ready, auto_merge=not classes, skip_symbolic_shape=classes)
+    if classes:
+        given |= {"labels": np.arange(2), "guidance": np.array(2, np.float32)}
+    np.testing.assert_array_equal(run_onnx(ready, **given), run_onnx(sampler, **given))
 
 
 def test_graphs_weigh_little_more_than_their_weights(models: dict[str, onnx.ModelProto]) -> None:

@@ -1,0 +1,30 @@
+"""The oldest onnxruntime that is known to draw a bundle's pictures, without diffkiln.
+
+DIFFKILN_OLDEST_PYTHON names a Python that has it, with Pillow; `make hosts` installs one.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from example_programs import EXAMPLES, start
+from PIL import Image
+
+from diffkiln.runtime import Sampler
+
+OLDEST = os.environ.get("DIFFKILN_OLDEST_PYTHON")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(OLDEST is None, reason="set DIFFKILN_OLDEST_PYTHON, as `make hosts` does"),
+]
+
+
+@pytest.mark.parametrize("bundle", ["full_bundle", "class_bundle", "learned_bundle"])
+def test_it_draws_the_same(bundle: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    path, picture = request.getfixturevalue(bundle), tmp_path / "flowers.png"
+    start([OLDEST, EXAMPLES / "onnxruntime/sample.py", path / "sampler.onnx", picture])
+    with Sampler(path, device="cpu") as sampler:
+        images = sampler.sample(8, labels=range(8) if sampler.bundle.class_names else None)
+    # One level of 255: its kernels may add in another order.
+    assert np.abs(np.asarray(Image.open(picture)).astype(int) - np.hstack(list(images))).max() <= 1
