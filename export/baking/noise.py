@@ -1,4 +1,4 @@
-"""Reproducible noise: Threefry-2x32-20 in wrapping 32-bit integers, then Box–Muller.
+"""Reproducible noise: Threefry-2x32-20 in wrapping signed 32-bit integers, then Box–Muller.
 
 ONNX's own random operators give different numbers in every runtime. These functions give the same
 numbers in all, from a counter-based generator (Threefry: Salmon, Moraes, Dror and Shaw, "Parallel
@@ -18,14 +18,17 @@ ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 PARITY = 0x1BD11BDA
 INITIAL_STREAM = 0
 
+# The largest float32 that an int32 holds.
+_LARGEST = 2.0**31 - 2.0**7
+
 
 def threefry(
     key: tuple[tf.Tensor, tf.Tensor], counter: tuple[tf.Tensor, tf.Tensor]
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Two words, uint32, for each key and counter, all int32 of shapes that broadcast.
+    """Two words for each key and counter, all int32 of shapes that broadcast.
 
-    Twenty rounds (Salmon et al., 2011), with a key injected after every fourth. They compute in
-    int32, since no runtime adds uint32; sums and products wrap.
+    Twenty rounds (Salmon et al., 2011), with a key injected after every fourth. Sums and products
+    wrap. Words are unsigned in the paper; these have the same bits.
     """
     xor = tf.bitwise.bitwise_xor
     schedule = (key[0], key[1], xor(xor(tf.constant(PARITY), key[0]), key[1]))
@@ -37,7 +40,7 @@ def threefry(
             injection = round_index // 4 + 1
             a = a + schedule[injection % 3]
             b = b + (schedule[(injection + 1) % 3] + injection)
-    return tf.cast(a, tf.uint32), tf.cast(b, tf.uint32)
+    return a, b
 
 
 def gaussian_noise(
@@ -51,31 +54,45 @@ def gaussian_noise(
     """
     count = math.prod(shape)
     with tf.name_scope(NOISE_SCOPE):
-        low, high = words(seeds)
+        low, high = (word[:, None] for word in seed_words(seeds))
         positions = tf.range((count + 1) // 2)[None, :]
-        counter = (positions, words(stream)[0])
-        a, b = map(_top_24_bits, threefry((low[:, None], high[:, None]), counter))
+        words = threefry((low, high), (positions, tf.cast(stream, tf.int32)))
+        a, b = (tf.cast(right_shift(word, 8), tf.float32) for word in words)
     radius = tf.sqrt(-2.0 * tf.math.log((a + 1.0) * 2.0**-24))
     angle = b * 2.0**-24 * (2 * math.pi)
     pairs = tf.stack([radius * tf.cos(angle), radius * tf.sin(angle)], axis=-1)
-    numbers = tf.reshape(pairs, (-1, 2 * ((count + 1) // 2)))[:, :count]
+    numbers = tf.reshape(pairs, (-1, 2 * ((count + 1) // 2)))
+    numbers = numbers[:, :count] if count % 2 else numbers
     return tf.reshape(numbers, (-1, *shape))
 
 
-def words(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The low and the high words, int32, of whole numbers int64, each at least 0."""
-    return _low_word(numbers), _low_word(numbers // 2**32)
+def seed_words(seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """(seed mod 2³², seed div 2³²) as int32 of the same bits, for seeds int64 of any shape.
+
+    Without a division of int64, which LiteRT lacks, and right for seeds below 2³¹ where a runtime
+    computes int64 in 32 bits.
+    """
+    low = tf.cast(seeds, tf.int32)  # which takes the lower bits
+    # A multiple of 2³², too long for a float32, so what the first quotient leaves is divided again.
+    rest, high = seeds - tf.cast(low, tf.int64), tf.zeros_like(low)
+    for _ in range(2):
+        quotient = tf.minimum(tf.cast(rest, tf.float32) * 2.0**-32, _LARGEST)
+        part = tf.cast(quotient, tf.int32)
+        rest, high = rest - tf.cast(part, tf.int64) * 2**32, high + part
+    return low, high - tf.cast(low < 0, tf.int32)
 
 
-def _low_word(x: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.bitwise.bitwise_and(x, tf.constant(2**32 - 1, tf.int64)), tf.int32)
+def right_shift(x: tf.Tensor, bits: int) -> tf.Tensor:
+    """int32 shifted as if it were unsigned.
+
+    Some runtimes have no uint32, and some divide int32 as float32, which holds 24 bits. So at most
+    24 bits are divided at a time, without a remainder, and copies of the sign are cut off.
+    """
+    and_ = tf.bitwise.bitwise_and
+    upper = and_(x, -(1 << max(bits, 8)))
+    shifted = and_(upper // (1 << bits), (1 << (32 - bits)) - 1)
+    return shifted if bits >= 8 else shifted + (x - upper) // (1 << bits)
 
 
 def _rotate(x: tf.Tensor, bits: int) -> tf.Tensor:
-    # A right shift of a signed number would repeat the sign.
-    right = tf.bitwise.right_shift(tf.cast(x, tf.uint32), tf.constant(32 - bits, tf.uint32))
-    return x * (1 << bits) + tf.cast(right, tf.int32)
-
-
-def _top_24_bits(word: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.bitwise.right_shift(word, tf.constant(8, tf.uint32)), tf.float32)
+    return x * (1 << bits) + right_shift(x, 32 - bits)

@@ -1,8 +1,8 @@
 """Parts of a sampler in forms that LiteRT has operators for, while a function is traced.
 
-LiteRT cannot divide int64, compute in float64, take an arctangent of one number, or choose between
-bytes. Each form gives the numbers of what it replaces. The graphs of ONNX keep the others: ONNX has
-no bitcast.
+LiteRT cannot divide int64, compute in float64, take an arctangent of one number, choose between
+bytes, or take some bits of a number. Each form gives the numbers of what it replaces. The graphs of
+ONNX keep the others.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _FRACTION_BITS = 40
 def in_litert_forms() -> contextlib.AbstractContextManager[None]:
     """Have functions trace in LiteRT's forms, in this thread and no other meanwhile."""
     return replaced(
-        (noise, "words", _words),
+        (noise, "right_shift", _right_shift),
         (time_grids, "rounded_quotient", _rounded_quotient),
         (time_grids, "karras_index", _karras_index),
         (tf, "atan", _atan),
@@ -32,9 +32,9 @@ def in_litert_forms() -> contextlib.AbstractContextManager[None]:
     )
 
 
-def _words(_: Callable, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    words = tf.bitcast(numbers, tf.int32)
-    return words[..., 0], words[..., 1]
+def _right_shift(_: Callable, x: tf.Tensor, bits: int) -> tf.Tensor:
+    shifted = tf.bitwise.right_shift(tf.cast(x, tf.uint32), tf.constant(bits, tf.uint32))
+    return tf.cast(shifted, tf.int32)
 
 
 def _rounded_quotient(_: Callable, whole: tf.Tensor, part: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """The process that runs a bundle's denoiser.onnx in OpenVINO, once for each step.
 
-It cannot run sampler.onnx: OpenVINO computes int64 in 32 bits, which spoils the random numbers.
+OpenVINO also runs sampler.onnx, for seeds below 2³¹, since it computes int64 in 32 bits. The bare
+calls leave out what a Loop costs there.
 """
 
 import importlib

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffkiln.export.baking.noise import gaussian_noise, threefry
+from diffkiln.export.baking.noise import gaussian_noise, seed_words, threefry
 from diffkiln.export.proof.reference_noise import reference_noise, reference_words
 
 # Random123's published vectors for threefry2x32, 20 rounds: key, counter, words.
@@ -30,7 +30,7 @@ def words(key: tuple[int, int], counter: tuple[int, int]) -> tuple[int, int]:
         return tf.constant(first), tf.constant(second)
 
     a, b = threefry(pair(key), pair(counter))
-    return int(a), int(b)
+    return int(a) % 2**32, int(b) % 2**32
 
 
 def noise(seeds: list[int], shape: tuple[int, int, int] = (8, 8, 3), stream: int = 0) -> np.ndarray:
@@ -56,6 +56,12 @@ def test_tensorflow_and_reference_agree_on_every_word(seed: int, stream: int) ->
     a, b = reference_words(seed, 3, stream=stream)
     key = (seed % 2**32, seed // 2**32)
     assert [words(key, (i, stream)) for i in range(3)] == list(zip(a, b, strict=True))
+
+
+@given(st.integers(0, 2**63 - 1) | st.integers(0, 2**31).map(lambda x: 2**63 - 1 - x))
+def test_the_words_of_a_seed(seed: int) -> None:
+    low, high = (int(word) % 2**32 for word in seed_words(tf.constant(seed, tf.int64)))
+    assert (low, high) == (seed % 2**32, seed // 2**32)
 
 
 @pytest.mark.parametrize("stream", [0, 5])

@@ -118,7 +118,7 @@ def test_onnxruntimes_quantisation_can_prepare_it(
 def test_graphs_weigh_little_more_than_their_weights(models: dict[str, onnx.ModelProto]) -> None:
     body = loop_body(models["sampler"])
     weights = sum(onnx.numpy_helper.to_array(value).nbytes for value in body.initializer)
-    # The noise is 18 KB and the nodes 40 KB or so, whatever the network weighs.
+    # The noise is 23 KB and the nodes 40 KB or so, whatever the network weighs.
     assert models["sampler"].ByteSize() < 1.01 * weights + 120_000
 
 

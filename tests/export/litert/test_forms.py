@@ -34,9 +34,10 @@ def test_timesteps(schedule: DiscreteSchedule, grid: str) -> None:
     np.testing.assert_array_equal(*both(timesteps))
 
 
-def test_words_of_seeds() -> None:
-    seeds = tf.constant([0, 12345, 2**32 - 1, 2**32 + 7, 2**63 - 1], tf.int64)
-    np.testing.assert_array_equal(*both(lambda: tf.stack(noise.words(seeds))))
+@pytest.mark.parametrize("bits", [3, 8, 26])
+def test_shifts(bits: int) -> None:
+    words = tf.constant([0, 1, -1, 2**31 - 1, -(2**31), 0x12345678], tf.int32)
+    np.testing.assert_array_equal(*both(lambda: noise.right_shift(words, bits)))
 
 
 def test_choices_between_bytes() -> None:
