@@ -229,7 +229,9 @@ def graph_exporter(signatures: Signatures, baking: Baking) -> OnnxExporter:
     graph = convert(signatures.network) if own.graph is None else converted(own.graph)
     if baking.precision == "float16":
         graph = half_precision(graph)
-    return OnnxExporter(signatures, graph, baking.unroll_steps, baking.batch_size)
+    return OnnxExporter(
+        signatures, graph, baking.unroll_steps, baking.batch_size, baking.numbers_as_lists
+    )
 
 
 def _per_channel(

@@ -44,7 +44,7 @@ def essentials(
     }
     return {
         "format": FORMAT,
-        "format_version": _format_version(signatures),
+        "format_version": _format_version(signatures, baking),
         "image": image,
         "model": model,
         "schedule": denoiser.schedule.describe(),
@@ -56,11 +56,12 @@ def essentials(
     }
 
 
-def _format_version(signatures: Signatures) -> int:
+def _format_version(signatures: Signatures, baking: Baking) -> int:
     """The lowest that describes the bundle, so that older readers take those without tables."""
     sampling, denoiser = signatures.sampling, signatures.sampling.denoiser
     newer = (
         sampling.tables is not None
+        or baking.numbers_as_lists
         or denoiser.dynamic_threshold is not None
         or denoiser.learned_variance
         or denoiser.first_timestep == 0

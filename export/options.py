@@ -39,11 +39,12 @@ class Baking:
     `graphs` are the ONNX files to write. Images go in and come out as `image_dtype`: uint8, or
     float32 in [0, 1]. With `precision="float16"` the networks in the ONNX graphs hold their weights
     and compute in half precision. `unroll_steps` writes that many steps one after another instead
-    of a Loop, for `batch_size` images if that is set. `tables` is a file of learned tables, which
-    take the place of the solver for the steps that they know. Without `saved_model` the bundle is
-    ONNX alone, and takes half the time. With `litert` each of the graphs is also written as a
-    LiteRT file, which has a loop and float32 weights in any case. `default_guidance` (2 if None) is
-    the guidance of a model with classes for programs that set none.
+    of a Loop, for `batch_size` images if that is set. With `numbers_as_lists` the ONNX graphs
+    declare steps and other single numbers as [1], not []. `tables` is a file of learned tables,
+    which take the place of the solver for the steps that they know. Without `saved_model` the
+    bundle is ONNX alone, and takes half the time. With `litert` each of the graphs is also written
+    as a LiteRT file, which has a loop and float32 weights in any case. `default_guidance` (2 if
+    None) is the guidance of a model with classes for programs that set none.
 
     Raises InputError for a setting out of range, and for settings that exclude each other.
     """
@@ -69,6 +70,9 @@ class Baking:
     )
     unroll_steps: int | None = _setting(None, "write this many steps out instead of a loop")
     batch_size: int | None = _setting(None, "fix the batch of --unroll_steps")
+    numbers_as_lists: bool = _setting(
+        False, "declare steps and other single numbers as [1], as Triton needs, instead of []"
+    )
     tables: str | None = _setting(None, "file of learned tables, for pictures in a few steps")
     saved_model: bool = _setting(True, "write the SavedModel, which TensorFlow and --verify read")
     litert: bool = _setting(False, "write LiteRT (.tflite) files of the graphs too")
@@ -228,6 +232,7 @@ class BakingSettings(TypedDict, total=False):
     precision: str
     unroll_steps: int | None
     batch_size: int | None
+    numbers_as_lists: bool
     tables: str | None
     saved_model: bool
     litert: bool

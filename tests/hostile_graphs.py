@@ -86,13 +86,26 @@ def multiplied_steps(model: ModelProto) -> str:
 
 
 def more_steps(extra: int) -> Change:
-    def change(model: ModelProto) -> None:
-        (made,) = [node for node in model.graph.node if loop(model).input[0] in node.output]
-        (name,) = [name for name in made.input if name != "steps"]
-        (tensor,) = [tensor for tensor in model.graph.initializer if tensor.name == name]
-        tensor.CopyFrom(from_array(np.array(extra), name))
+    def add(model: ModelProto) -> str:
+        first(model, helper.make_node("Add", ["steps", constant(model, np.int64(extra))], ["more"]))
+        return "more"
 
-    return change
+    return with_trips(add)
+
+
+def steps_or(trips: int) -> Change:
+    def choose(model: ModelProto) -> str:
+        names = [constant(model, np.bool_(True), "yes"), "steps", constant(model, np.int64(trips))]
+        first(model, helper.make_node("Where", names, ["either"]))
+        return "either"
+
+    return with_trips(choose)
+
+
+def listed_steps(model: ModelProto) -> str:
+    shape = constant(model, np.array([1]))
+    first(model, helper.make_node("Reshape", ["steps", shape], ["listed"]))
+    return "listed"
 
 
 def cyclic(model: ModelProto) -> None:

@@ -6,11 +6,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from .admission import or_nothing
+
 Tensors = dict[str, tf.Tensor]
 
 STEP = tf.TensorSpec([], tf.int64, "step")
 STEPS = tf.TensorSpec([], tf.int64, "steps")
 EVERY = tf.TensorSpec([], tf.int64, "every")
+TRIPS = tf.TensorSpec([], tf.int64, "trips")
 RESULT = "result"
 ALL_RESULTS = "all_results"
 
@@ -29,7 +32,8 @@ class Process:
     change from step to step, the others stay as they are. `step` takes step and steps, int64 [],
     and all of these tensors; it returns `next_NAME` of each carried tensor, and `result`, of N
     images. The output is the last result or, with `every` among the inputs, a stack of each
-    `every`-th result, counted from the last. The loop takes `extra_steps` more steps than `steps`.
+    `every`-th result, counted from the last. The loop takes `extra_steps` more steps than `steps`,
+    or none unless `admits` finds the inputs, by name, in order: then the result is all `nothing`.
     """
 
     inputs: tuple[tf.TensorSpec, ...]
@@ -37,8 +41,10 @@ class Process:
     step: Callable[..., Tensors]
     carried: tuple[str, ...]
     result: tf.TensorSpec
+    admits: Callable[[Tensors], tf.Tensor]
     output: str = "images"
     extra_steps: int = 0
+    nothing: float = 0.0
 
     @property
     def gives_frames(self) -> bool:
@@ -47,17 +53,20 @@ class Process:
 
     @property
     def begin_function(self) -> Any:
-        """`begin` as a tf.function, whose outputs are `first_NAME`."""
-        # Not NAME itself: in ONNX, no output can have the name of an input.
-        return traced(
-            lambda *inputs: {f"first_{name}": t for name, t in self.begin(*inputs).items()},
-            self.inputs,
-        )
+        """`begin` as a tf.function: `first_NAME` of its tensors, and `first_trips` of the loop."""
+
+        def begin(*inputs: tf.Tensor) -> Tensors:
+            # Not NAME itself: in ONNX, no output can have the name of an input.
+            tensors = {**self.begin(*inputs), TRIPS.name: self._trips(by_name(self.inputs, inputs))}
+            return {f"first_{name}": tensor for name, tensor in tensors.items()}
+
+        return traced(begin, self.inputs)
 
     @property
     def step_function(self) -> Any:
         """`step` as a tf.function of step, steps and what `begin` returns."""
-        first = self.begin_function.get_concrete_function().structured_outputs
+        first = dict(self.begin_function.get_concrete_function().structured_outputs)
+        del first[f"first_{TRIPS.name}"]
         specs = [STEP, STEPS]
         for name, tensor in first.items():
             shape = [None, *tensor.shape[1:]] if tensor.shape.rank else []
@@ -75,12 +84,17 @@ class Process:
         """The whole loop as a tf.function of the inputs."""
         return traced(self._run, self.inputs)
 
+    def _trips(self, inputs: Tensors) -> tf.Tensor:
+        return or_nothing(self.admits(inputs), inputs["steps"] + self.extra_steps)
+
     def _run(self, *inputs: tf.Tensor) -> Tensors:
         named = by_name(self.inputs, inputs)
-        first, steps = self.begin(*inputs), named["steps"]
-        results: Any = tf.zeros_like(first[self.carried[0]], self.result.dtype)
+        first, steps, trips = self.begin(*inputs), named["steps"], self._trips(named)
+        nothing = tf.cast(self.nothing, self.result.dtype)
+        results: Any = tf.fill(tf.shape(first[self.carried[0]]), nothing)
         if self.gives_frames:
-            results = tf.TensorArray(self.result.dtype, tf.cast(steps, tf.int32))
+            count, shape = tf.cast(trips, tf.int32), self.result.shape
+            results = tf.TensorArray(self.result.dtype, count, element_shape=shape)
 
         def body(step: tf.Tensor, carried: Tensors, results):
             outputs = self.step(step=step, steps=steps, **{**first, **carried})
@@ -91,7 +105,7 @@ class Process:
 
         start = (tf.constant(0, tf.int64), {name: first[name] for name in self.carried}, results)
         *_, results = tf.while_loop(
-            lambda step, *_: step < steps + self.extra_steps, body, start, parallel_iterations=1
+            lambda step, *_: step < trips, body, start, parallel_iterations=1
         )
         if self.gives_frames:
             results = _every(results.stack(), named["every"])

@@ -1,5 +1,6 @@
 """The functions of a bundle as TensorFlow functions, every tensor with the name that hosts see."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ from ...trainer.maths.diffusion import to_uint8
 from ...trainer.maths.guidance import Conditioning
 from ...trainer.maths.sampling import Sampling
 from ...trainer.maths.tables import Tables
+from .admission import admitted, outputs_or_nothing, rules
 from .inversion import CORRECTIONS, begin_inversion, inversion_step
 from .noise import INITIAL_STREAM, gaussian_noise
 from .process import EVERY, RESULT, STEPS, Process, Tensors, by_name, traced
@@ -64,7 +66,11 @@ class Signatures:
     @property
     def noise(self) -> Any:
         """seeds int64 [N] → noise float32 [N, H, W, C]."""
-        return traced(lambda seeds: {"noise": self._noise(seeds)}, [SEEDS])
+
+        def noise(seeds: tf.Tensor) -> Tensors:
+            return self._if_admitted({"seeds": seeds}, {"noise": self._noise(seeds)})
+
+        return traced(noise, [SEEDS])
 
     @property
     def denoise(self) -> Any:
@@ -77,25 +83,24 @@ class Signatures:
         specs = [self.floats("noisy"), *times, *self.conditioning]
         return traced(lambda *tensors: self.denoised(**by_name(specs, tensors)), specs)
 
-    def denoised(
-        self,
-        noisy: tf.Tensor,
-        time: tf.Tensor,
-        network_time: tf.Tensor | None = None,
-        labels: tf.Tensor | None = None,
-        guidance: tf.Tensor | None = None,
-    ) -> Tensors:
+    def denoised(self, **inputs: tf.Tensor) -> Tensors:
         """The outputs of `denoise` by name."""
-        conditioning = _conditioning(labels, guidance)
+        conditioning = _conditioning(inputs.get("labels"), inputs.get("guidance"))
         call = self.sampling.denoiser.with_variance
-        denoised: Any = call(noisy, time, conditioning, network_time)
-        return dict(zip(self.estimates, denoised, strict=False))
+        denoised: Any = call(
+            inputs["noisy"], inputs["time"], conditioning, inputs.get("network_time")
+        )
+        return self._if_admitted(inputs, dict(zip(self.estimates, denoised, strict=False)))
 
     @property
     def estimates(self) -> tuple[str, ...]:
         """The outputs of `denoise`; the third, v of a learned variance, only where there is one."""
         learned = self.sampling.denoiser.learned_variance
         return ("image", "noise", *(("variance_fraction",) if learned else ()))
+
+    def single_step(self, **inputs: tf.Tensor) -> Tensors:
+        """A step of the sampler by itself, which has the loop's inputs at any step."""
+        return self._if_admitted(inputs, self.sampler.step(**inputs))
 
     @property
     def sampler(self) -> Process:
@@ -148,7 +153,8 @@ class Signatures:
 
         process = self._process((self.images("images"), STEPS), begin, step, output="noise")
         carried, result = ("noisy", "image"), self.floats(RESULT)
-        return replace(process, carried=carried, result=result, extra_steps=CORRECTIONS)
+        settings = {"extra_steps": CORRECTIONS, "nothing": math.nan}
+        return replace(process, carried=carried, result=result, **settings)
 
     @property
     def carried(self) -> tuple[str, ...]:
@@ -193,9 +199,24 @@ class Signatures:
         ) -> Tensors:
             return take_step(conditioning=_conditioning(labels, guidance), **state)
 
-        functions = begin_with_conditioning, conditioned_step
-        result = self.images(RESULT)
-        return Process((*inputs, *self.conditioning), *functions, self.carried, result, output)
+        return Process(
+            (*inputs, *self.conditioning),
+            begin_with_conditioning,
+            conditioned_step,
+            self.carried,
+            self.images(RESULT),
+            self._admits,
+            output,
+        )
+
+    def _admits(self, inputs: Tensors) -> tf.Tensor:
+        denoiser = self.sampling.denoiser
+        most = denoiser.schedule.max_steps
+        return admitted(rules(inputs, most_steps=most, classes=denoiser.num_classes))
+
+    def _if_admitted(self, inputs: Tensors, outputs: Tensors) -> Tensors:
+        """The outputs if the inputs are in order; otherwise black images, and no numbers."""
+        return outputs_or_nothing(self._admits(inputs), outputs, images=RESULT)
 
     def _begin(self, seeds: tf.Tensor, *_: tf.Tensor) -> Tensors:
         return self._start(self._noise(seeds), seeds)

@@ -19,8 +19,12 @@ from .conversion import convert
 from .graph import BATCH, ancestors, finished, parts, renamed, value_info
 from .loops import looped, unrolled
 from .naming import canonical
+from .numbers import take_numbers
 from .rewriting.blocked import blocked, declare_batch
 from .rewriting.tidying import tidy
+
+# A function of the signatures, without the network or with it.
+_Parts = Callable[[Signatures], Callable[..., Tensors]]
 
 UNROLLED = ("sampler", "from_noise")
 
@@ -38,13 +42,15 @@ class OnnxExporter:
 
     `network` is the network's graph: noisy, condition (and labels, where it knows classes) →
     prediction. With `unroll_steps`, sampler and from_noise have that many steps one after another
-    instead of a Loop, and with `batch_size` they take that many images.
+    instead of a Loop, and with `batch_size` they take that many images. `numbers_as_lists` declares
+    steps and other single numbers as [1].
     """
 
     signatures: Signatures
     network: onnx.ModelProto
     unroll_steps: int | None = None
     batch_size: int | None = None
+    numbers_as_lists: bool = False
 
     def graph(self, name: str) -> onnx.ModelProto:
         """The graph of this name, of `options.GRAPHS`, as a checked model of opset 18."""
@@ -56,6 +62,7 @@ class OnnxExporter:
         batch = EVALUATIONS if guided else batch
         separate_batches = guided and self.signatures.sampling.tables is not None
         declare_batch(model, _NETWORK, self._network, batch, separate_batches=separate_batches)
+        take_numbers(model, as_lists=self.numbers_as_lists)
         canonical(model)
         onnx.checker.check_model(model, full_check=True)
         return model
@@ -67,7 +74,8 @@ class OnnxExporter:
             specs = self.signatures.denoise.input_signature
             return self._joined(lambda s: s.denoised, specs, self.signatures.estimates)
         if name == "step":
-            return _with_result_named(self._sampler_step, "images")
+            step = self._step("sampler", lambda s: s.single_step)
+            return _with_result_named(step, "images")
         process = self.signatures.processes()[name]
         step = self._sampler_step if name in UNROLLED else self._step(name)
         if name in UNROLLED and self.unroll_steps:
@@ -87,16 +95,19 @@ class OnnxExporter:
     def _sampler_step(self) -> onnx.ModelProto:
         return self._step("sampler")
 
-    def _step(self, name: str) -> onnx.ModelProto:
-        """One step of a process: step, steps, the state and inputs → the next state, result."""
+    def _step(self, name: str, function: _Parts | None = None) -> onnx.ModelProto:
+        """One step of a process: step, steps, the state and inputs → the next state, result.
+
+        `function` is the process's own, unless it is given.
+        """
         process = self.signatures.processes()[name]
         specs = process.step_function.input_signature
         outputs = [*(f"next_{carried}" for carried in process.carried), RESULT]
-        return self._joined(lambda s: s.processes()[name].step, specs, outputs)
+        return self._joined(function or (lambda s: s.processes()[name].step), specs, outputs)
 
     def _joined(
         self,
-        function: Callable[[Signatures], Callable[..., Tensors]],
+        function: _Parts,
         specs: Sequence[tf.TensorSpec],
         outputs: Sequence[str],
     ) -> onnx.ModelProto:

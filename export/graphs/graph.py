@@ -89,11 +89,13 @@ def runner(model: bytes | str) -> Call:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # since what fails is raised
     session = onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"])
-    inputs = [value.name for value in session.get_inputs()]
+    inputs = {value.name: value.shape for value in session.get_inputs()}
     outputs = [value.name for value in session.get_outputs()]
 
     def run(tensors: Tensors) -> Tensors:
-        values = session.run(outputs, {name: tensors[name] for name in inputs})
+        given = {name: tensors[name] for name in inputs}
+        numbers = {name: x.reshape(inputs[name]) for name, x in given.items() if not x.ndim}
+        values = session.run(outputs, given | numbers)
         return dict(zip(outputs, map(np.asarray, values), strict=True))
 
     return run

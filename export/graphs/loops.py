@@ -4,33 +4,37 @@ from typing import Any
 
 import numpy as np
 import onnx
+import tensorflow as tf
 from onnx import TensorProto, helper, numpy_helper
 
-from ..baking.process import ALL_RESULTS, RESULT, Process
+from ..baking.admission import admitted
+from ..baking.process import ALL_RESULTS, RESULT, TRIPS, Process, traced
 from .conversion import convert
 from .graph import BATCH, finished, parts, renamed, value_info
 from .rewriting.tidying import tidy
-
-_TRIPS = helper.make_node("Add", ["steps", "extra_steps"], ["trips"], name="trips")
 
 
 def looped(process: Process, step: onnx.ModelProto) -> onnx.ModelProto:
     """The process as a graph whose Loop has the step as its body."""
     graph = _begin(process)
-    output = ALL_RESULTS if process.gives_frames else process.output
+    result = ALL_RESULTS if process.gives_frames else "drawn"
     carried = [f"begin/{name}" for name in process.carried]
     # Carried rather than stacked, the images of all steps but the last are dropped at once.
     blank = [] if process.gives_frames else ["blank"]
     # Without a condition, onnxruntime's own shape inference fails.
-    inputs = ["trips", "true", *carried, *blank]
-    outputs = [*(f"last/{name}" for name in process.carried), output]
+    inputs = ["begin/trips", "true", *carried, *blank]
+    outputs = [*(f"last/{name}" for name in process.carried), result]
     loop = helper.make_node("Loop", inputs, outputs, "loop", body=_body(process, step))
-    graph.node.extend([_TRIPS, *_blank_nodes(process), loop])
-    numbers = _number("extra_steps", process.extra_steps), _number("true", True, np.bool_)
-    graph.initializer.extend(numbers)
+    graph.node.extend([*_blank_nodes(process), loop])
+    nothing = _number("nothing", process.nothing, process.result.dtype.as_numpy_dtype)
+    graph.initializer.extend([_number("true", True, np.bool_), _number("none", 0), nothing])
     if process.gives_frames:
-        ends = (ALL_RESULTS, "every", process.output)
-        graph.MergeFrom(parts(convert(process.select_function), "select/", {}, keep=ends))
+        select, names = convert(process.select_function), {process.output: "drawn"}
+        graph.MergeFrom(parts(select, "select/", names, keep=(ALL_RESULTS, "every")))
+    # OpenVINO has an earlier run's result after a Loop without trips.
+    choices = ["any", "drawn", "nothing"]
+    graph.node.append(helper.make_node("Greater", ["begin/trips", "none"], ["any"], "any"))
+    graph.node.append(helper.make_node("Where", choices, [process.output], "drawn_or_nothing"))
     return _model(process, graph)
 
 
@@ -39,7 +43,7 @@ def unrolled(
 ) -> onnx.ModelProto:
     """The process as a graph without control flow, of `steps` steps written out.
 
-    The input `steps` stays, since hosts give it; for any other number the images are black.
+    The input `steps` stays, since hosts give it; it expects this number, as other inputs do.
     """
     weights = [value.name for value in step.graph.initializer]
     graph = _begin(process)
@@ -52,12 +56,17 @@ def unrolled(
         graph.MergeFrom(parts(step, prefix, names, keep=weights))
         graph.initializer.append(_number(f"{prefix}step", k))
         before |= {name: f"{prefix}next_{name}" for name in process.carried}
-    numbers, choices = ["steps", "unrolled_steps"], [f"step{steps - 1}/{RESULT}", "black"]
-    equal = helper.make_node("Equal", numbers, ["right_steps"], "right_steps")
-    where = helper.make_node("Where", [*equal.output, *choices], [process.output], "black_unless")
-    graph.node.extend([equal, where])
+    choices = ["select/right_steps", f"step{steps - 1}/{RESULT}", "black"]
+    graph.MergeFrom(parts(convert(_right(steps)), "select/", {"trips": "begin/trips"}))
+    graph.node.append(helper.make_node("Where", choices, [process.output], "black_unless"))
     graph.initializer.append(_number("black", 0, process.result.dtype.as_numpy_dtype))
     return tidy(_model(process, graph, batch_size or BATCH).graph)
+
+
+def _right(steps: int) -> Any:
+    """Whether as many trips are to be made as there are steps, as a tf.function."""
+    rule = f"steps_of_{steps}"
+    return traced(lambda trips: {"right_steps": admitted({rule: tf.equal(trips, steps)})}, [TRIPS])
 
 
 def _begin(process: Process) -> onnx.GraphProto:
@@ -71,11 +80,10 @@ def _blank_nodes(process: Process) -> list[onnx.NodeProto]:
     """Nodes to the images of no step, for the Loop to carry into the first."""
     if process.gives_frames:
         return []
-    dtype = value_info(process.result).type.tensor_type.elem_type
-    value, like = helper.make_tensor("blank", dtype, [1], [0]), f"begin/{process.carried[0]}"
+    like = f"begin/{process.carried[0]}"
     return [
         helper.make_node("Shape", [like], ["shape"], name="shape"),
-        helper.make_node("ConstantOfShape", ["shape"], ["blank"], name="blank", value=value),
+        helper.make_node("Expand", ["nothing", "shape"], ["blank"], name="blank"),
     ]
 
 
@@ -104,7 +112,7 @@ def _body(process: Process, step: onnx.ModelProto) -> onnx.GraphProto:
     return helper.make_graph(body.node, "body", inputs, outputs, body.initializer)
 
 
-def _number(name: str, number: int, dtype: Any = np.int64) -> onnx.TensorProto:
+def _number(name: str, number: float, dtype: Any = np.int64) -> onnx.TensorProto:
     return numpy_helper.from_array(np.array(number, dtype), name)
 
 

@@ -13,10 +13,11 @@ import onnx
 from onnx import helper
 
 from ...runtime.device.placement import NETWORK_SCOPE, NOISE_SCOPE
+from ..baking.admission import EXPECTS
 from .graph import graphs_of, nodes_of, replace_nodes
 
 # Scopes outside of the network that mean something. TensorFlow gives others to single operations.
-_SCOPES = re.compile(f"begin|body|select|step[0-9]+|{NOISE_SCOPE}")
+_SCOPES = re.compile(f"begin|body|select|step[0-9]+|{EXPECTS}_.*|{NOISE_SCOPE}")
 
 
 def copy_first_outputs(graph: onnx.GraphProto) -> None:

@@ -19,7 +19,7 @@ from tensorflow.lite.python.convert_phase import ConverterError
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from ...trainer.errors import InputError, first_line
-from ..baking.process import RESULT, Tensors, traced
+from ..baking.process import RESULT, Tensors, by_name, traced
 from ..baking.signatures import Signatures
 from ..graphs.refusing import layer_in
 from .file import with_metadata
@@ -51,18 +51,19 @@ def _function(signatures: Signatures, graph: str) -> Any:
     if graph == "denoiser":
         return signatures.denoise
     if graph == "step":
-        return _with_images(signatures.sampler.step_function)
+        return _step(signatures)
     return signatures.processes()[graph].function
 
 
-def _with_images(step: Any) -> Any:
+def _step(signatures: Signatures) -> Any:
     """A sampler's step whose result has the name that hosts see."""
+    specs = signatures.sampler.step_function.input_signature
 
     def call(*inputs: tf.Tensor) -> Tensors:
-        outputs = step(*inputs)
+        outputs = signatures.single_step(**by_name(specs, inputs))
         return {"images": outputs.pop(RESULT), **outputs}
 
-    return traced(call, step.input_signature)
+    return traced(call, specs)
 
 
 def _frozen(function: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...runtime.limits import MAX_GUIDANCE
 from .reference import ReferenceConditioning, ReferenceSampler
 from .reference_noise import reference_noise
 from .reference_schedules import unknown
@@ -89,7 +90,12 @@ class Truth:
         if self.model.tables and "guidance" in self.model.tables:
             # The first seed, with which all graphs run, meets what a table is for.
             low, high = self.model.tables["guidance"]
-            guidances = (low + 0.625 * (high - low), low, high, 0.0 if low > 0 else high + 1)
+            guidances = (
+                low + 0.625 * (high - low),
+                low,
+                high,
+                0.0 if low > 0 else min(high + 1, MAX_GUIDANCE),
+            )
         return ReferenceConditioning(labels, guidances[int(self.seeds[0]) % len(guidances)])
 
     @cached_property

@@ -4,11 +4,13 @@ import numpy as np
 
 from ..bundle.bundle import Bundle
 from ..engine.conditioning import unguided
+from ..engine.feeds import declared
 
 
 def sampler_feeds(bundle: Bundle, batch: int, steps: int) -> dict[str, np.ndarray]:
     """Return the inputs of sampler.onnx for the seeds 0 … batch - 1."""
-    return {"seeds": np.arange(batch), "steps": np.array(steps), **unguided(bundle, batch)}
+    feeds = {"seeds": np.arange(batch), "steps": np.array(steps), **unguided(bundle, batch)}
+    return declared(bundle.graph("sampler").signature, feeds)
 
 
 def denoiser_feeds(bundle: Bundle, batch: int) -> dict[str, np.ndarray]:
@@ -16,4 +18,5 @@ def denoiser_feeds(bundle: Bundle, batch: int) -> dict[str, np.ndarray]:
     noisy = np.random.default_rng(0).standard_normal((batch, *bundle.image_shape), np.float32)
     names = [port.name for port in bundle.graph("denoiser").signature.inputs]
     times = {name: np.full(batch, 0.5, np.float32) for name in names if name.endswith("time")}
-    return {"noisy": noisy, **times, **unguided(bundle, batch)}
+    feeds = {"noisy": noisy, **times, **unguided(bundle, batch)}
+    return declared(bundle.graph("denoiser").signature, feeds)

@@ -27,6 +27,9 @@ GRAPHS = (
     *("encode", "trajectory", "inpaint"),
 )
 
+# The inputs of step.onnx that it does not give back.
+_NOT_CARRIED = ("step", "steps", "labels", "guidance")
+
 
 class Bundle(NamedTuple):
     """What the runtime needs of a manifest that has been checked.
@@ -165,7 +168,7 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
     for name, graph in bundle.graphs.items():
         # As many tensors as the engine takes from it.
         signature = graph.signature
-        carried = [port for port in signature.inputs if port.shape and port.name != "labels"]
+        carried = [port for port in signature.inputs if port.name not in _NOT_CARRIED]
         denoiser = 3 if sampler.get("variance") == "learned" else 2
         expected = {"step": len(carried) + 1, "denoiser": denoiser}.get(name, 1)
         if len(signature.outputs) != expected:

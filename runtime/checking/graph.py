@@ -66,8 +66,8 @@ class _Walk:
         )
         self._cost = Cost(image_numbers=numbers, file_bytes=file_bytes)
         self._nodes = self._loops = 0
-        # The tensors that are the input `steps` and up to MAX_EXTRA_STEPS more.
-        self._trips: set[str] = set()
+        # By how much a number may be more than the input `steps`, at most MAX_EXTRA_STEPS.
+        self._beyond_steps: dict[str, int] = {}
 
     def whole(self, graph: Message) -> Facts:
         """GraphError unless the graph could be run, and makes what its signature says."""
@@ -75,7 +75,7 @@ class _Walk:
         for port in self._signature.inputs:
             sizes = (size if isinstance(size, int) else Rows(1, 1) for size in port.shape)
             _define(facts, port.name, Fact(np.dtype(port.dtype), tuple(sizes)))
-        self._trips = facts.keys() & {"steps"}
+        self._beyond_steps = dict.fromkeys(facts.keys() & {"steps"}, 0)
         outputs = self._graph(graph, facts)
         for port, fact in zip(self._signature.outputs, outputs, strict=True):
             _require_port(port, fact)
@@ -126,21 +126,24 @@ class _Walk:
         for name, fact in zip(names, outputs, strict=True):
             if name:
                 _define(facts, name, fact)
-        if kind == "Add":
-            self._count_trips(node, facts)
+        self._count_trips(kind, node, facts)
         return dict(zip(names, self._cost.add(call, outputs), strict=True))
 
-    def _count_trips(self, node: Message, facts: Facts) -> None:
-        """Take note of the sum of `steps` and a small constant."""
-        others = [name for name in node["input"] if name != "steps"]
-        if len(others) != 1 or len(node["input"]) != 2 or "steps" not in self._trips:
+    def _count_trips(self, kind: str, node: Message, facts: Facts) -> None:
+        """Take note of a number that the input `steps` bounds, as the Loop's is."""
+        inputs, bounds = node["input"], self._beyond_steps
+        if kind == "Reshape":
+            parts = [bounds.get(inputs[0])]
+        elif kind == "Where":
+            parts = [bounds.get(name, _small(facts[name])) for name in inputs[1:]]
+        elif kind == "Add" and sum(name in bounds for name in inputs) == 1:
+            terms = [bounds.get(name, _small(facts[name])) for name in inputs]
+            parts = [None if None in terms else sum(filter(None, terms))]
+        else:
             return
-        fact = facts[others[0]]
-        if fact.constant and fact.shape == () and fact.values is not None:
-            extra = fact.values.item()
-            # A number that does not fit its type is not known.
-            if extra is not None and 0 <= extra <= MAX_EXTRA_STEPS:
-                self._trips.add(node["output"][0])
+        known = [part for part in parts if part is not None]
+        if len(known) == len(parts) and max(known) <= MAX_EXTRA_STEPS:
+            bounds[node["output"][0]] = max(known)
 
     def _loop(self, node: Message, call: Call, facts: Facts) -> list[Fact]:
         """GraphError unless the input `steps` ends it, and its body keeps what it carries."""
@@ -169,7 +172,7 @@ class _Walk:
     def _loop_body(self, node: Message, call: Call) -> tuple[Message, list[str]]:
         """The body of a Loop and the names of the tensors that it carries."""
         trips, condition, *carried = [*node["input"], "", ""][: max(2, len(node["input"]))]
-        if trips not in self._trips:
+        if trips not in self._beyond_steps or call.input().shape != ():
             raise GraphError(
                 f"has a Loop of {trips!r} trips, expected the input 'steps' and up to "
                 f"{MAX_EXTRA_STEPS} more"
@@ -189,12 +192,22 @@ class _Walk:
         return body, carried
 
 
+def _small(fact: Fact) -> int | None:
+    """The number of a constant from 0 to MAX_EXTRA_STEPS, or None."""
+    if not fact.constant or fact.shape != () or fact.values is None:
+        return None
+    # A number that does not fit its type is not known.
+    number = fact.values.item()
+    return number if type(number) is int and 0 <= number <= MAX_EXTRA_STEPS else None
+
+
 def _is_true(condition: Fact | None) -> bool:
     """Whether the condition of a Loop is left out, or is one constant that is true."""
     if condition is None:
         return True
-    known = condition.constant and condition.shape == () and condition.values is not None
-    return bool(known and condition.values.item() is True)
+    if not condition.constant or condition.shape != () or condition.values is None:
+        return False
+    return condition.values.item() is True
 
 
 def _define(facts: Facts, name: str, fact: Fact) -> None:

@@ -17,7 +17,7 @@ from ..device.resources import trim_memory
 from ..errors import BundleError, MemoryShortError, RunError
 from .batching import BatchSize
 from .conditioning import Feeds
-from .feeds import UNROLLED
+from .feeds import UNROLLED, declared
 from .session import Session, SessionSettings, create_session
 
 # The graphs that never have a Loop, which onnxruntime's OpenVINO does not support.
@@ -88,6 +88,7 @@ class Engine:
         anywhere.
         """
         session, graph = self.session(name), self.bundle.graph(name)
+        feeds = declared(graph.signature, feeds)
         try:
             outputs = way(session, feeds)
         except RunError as error:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..bundle.bundle import Bundle
-from ..checking import Port
+from ..checking import Port, Signature
 from ..limits import MAX_COUNT, MAX_GUIDANCE, SEED_END
 from .arguments import checked_steps
 from .conditioning import NO_LABEL, Feeds
@@ -21,12 +21,13 @@ def checked_feeds(bundle: Bundle, graph: str, feeds: Mapping[str, Any]) -> Feeds
     Raises ValueError unless they have the names, dtypes and shapes that the manifest says, as many
     rows as each other, and numbers within their ranges; BundleError if there is no such graph.
     """
-    ports = bundle.graph(graph).signature.inputs
+    signature = bundle.graph(graph).signature
+    ports = signature.inputs
     expected = [port.name for port in ports]
     if sorted(feeds) != sorted(expected):
         received = ", ".join(map(str, feeds)) or "nothing"
         raise ValueError(f"feeds: received {received}, expected {', '.join(expected)} of {graph!r}")
-    arrays = {name: np.asarray(feeds[name]) for name in expected}
+    arrays = declared(signature, {name: np.asarray(feeds[name]) for name in expected})
     rows: dict[int | str | None, int] = {}
     for port in ports:
         _require_type(port, arrays[port.name], rows)
@@ -34,6 +35,15 @@ def checked_feeds(bundle: Bundle, graph: str, feeds: Mapping[str, Any]) -> Feeds
     for name, array in arrays.items():
         _require_range(name, array, *ranges.get(name, (-np.inf, np.inf)))
     return arrays
+
+
+def declared(signature: Signature, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a graph's inputs, with numbers as [1] where it declares them so."""
+    shapes = {port.name: port.shape for port in signature.inputs}
+    return {
+        name: value.reshape(1) if shapes.get(name) == (1,) and not value.shape else value
+        for name, value in feeds.items()
+    }
 
 
 def _require_type(port: Port, array: np.ndarray, rows: dict[int | str | None, int]) -> None:
@@ -57,7 +67,7 @@ def _ranges(bundle: Bundle, graph: str, arrays: Feeds) -> dict[str, tuple[float,
     """Return the least and the largest number of each input that has limits."""
     most = bundle.max_steps
     if "steps" in arrays:
-        most = checked_steps(bundle, int(arrays["steps"]), baked=graph in UNROLLED)
+        most = checked_steps(bundle, arrays["steps"].item(), baked=graph in UNROLLED)
     return {
         "seeds": (0, SEED_END - 1),
         "step": (0, most - 1),

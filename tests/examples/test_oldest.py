@@ -20,6 +20,12 @@ pytestmark = [
 ]
 
 
+def test_it_loads_every_graph(full_bundle: Path) -> None:
+    files = sorted(full_bundle.parent.glob("*.bundle/*.onnx"))
+    load = "import sys, onnxruntime; [*map(onnxruntime.InferenceSession, sys.argv[1:])]"
+    start([OLDEST, "-c", load, *files])
+
+
 @pytest.mark.parametrize("bundle", ["full_bundle", "class_bundle", "learned_bundle"])
 def test_it_draws_the_same(bundle: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     path, picture = request.getfixturevalue(bundle), tmp_path / "flowers.png"

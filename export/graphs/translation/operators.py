@@ -6,8 +6,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 from tf2onnx import utils
+from tf2onnx.onnx_opset.controlflow import Select
 
+from ...baking.admission import CHOICE
 from .layer_normalization import MARKER as LAYER_MARKER
 from .layer_normalization import convert_layer_normalization
 
@@ -30,6 +33,7 @@ def custom_operators() -> dict[str, Any]:
     return {
         "CheckNumerics": (_convert_marker, []),
         "Einsum": (_convert_einsum, []),
+        "SelectV2": (_convert_choice, []),
         **{name: (partial(_convert_to_chain, chain), []) for name, chain in _CHAINS.items()},
     }
 
@@ -69,6 +73,23 @@ def _convert_marker(ctx: Any, node: Any, *_: Any) -> None:
     normal = output("InstanceNormalization", [grouped, ones, zeros], epsilon=about["epsilon"])
     image = output("Reshape", [normal, constant("image", [-1, channels, *size], np.int64)])
     ctx.make_node("Transpose", [image], attr={"perm": to_last}, **ends)
+
+
+def _convert_choice(ctx: Any, node: Any, *_: Any) -> None:
+    """Choose by Where between what a graph makes and nothing, and between pixels.
+
+    tf2onnx multiplies one by 0, as it does elsewhere. But what a graph makes may be NaN, and older
+    versions of onnxruntime do not multiply uint8.
+    """
+    # TensorFlow numbers scopes of one name.
+    in_scope = any(scope.startswith(CHOICE) for scope in node.name.split("/"))
+    if not in_scope and node.output_dtypes[0] != TensorProto.UINT8:
+        Select.version_9(ctx, node)
+        return
+    inputs, kept = list(node.input), {"dtypes": node.output_dtypes, "shapes": node.output_shapes}
+    outputs, name = node.output, node.name
+    ctx.remove_node(name)
+    ctx.make_node("Where", inputs, outputs=outputs, name=name, **kept)
 
 
 def _convert_to_chain(chain: tuple[tuple[str, str], ...], ctx: Any, node: Any, *_: Any) -> None:

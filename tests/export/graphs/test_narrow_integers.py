@@ -43,3 +43,11 @@ def test_openvino_draws_the_same_noise(full_bundle: Path) -> None:
     (noise,) = infer_request(file.read_bytes()).infer(seeds).values()
     # Numbers up to 6, from float32 logarithms, roots and cosines.
     np.testing.assert_allclose(noise, run_onnx(file, **seeds)[0], atol=4e-6)
+
+
+def test_openvino_draws_nothing_for_inputs_out_of_range(full_bundle: Path) -> None:
+    pytest.importorskip("openvino", reason="needs the extra bench or dev")
+    request = infer_request((full_bundle / "sampler.onnx").read_bytes())
+    assert request.infer(GIVEN)[0].any()
+    for wrong in ({"steps": np.array(0)}, {"steps": np.array(1001)}, {"seeds": np.array([-1])}):
+        assert not request.infer(GIVEN | wrong)[0].any()

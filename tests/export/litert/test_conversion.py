@@ -51,12 +51,13 @@ def test_pictures_are_those_of_onnx(saved_class_bundle: Path) -> None:
     assert max(np.abs(x - y).max() for x, y in zip(drawn, expected, strict=True)) <= 1
 
 
-def test_no_steps_are_black(saved_class_bundle: Path) -> None:
+def test_what_is_out_of_range_is_an_error(saved_class_bundle: Path) -> None:
     sample = litert_runner(saved_class_bundle / "sampler.tflite")
-    feeds = {"seeds": np.arange(2), "steps": np.array(0), "labels": np.array([0, 1])}
-    images = sample({**feeds, "guidance": np.array(2, np.float32)})["images"]
-    assert images.shape == (2, 16, 16, 3)
-    assert not images.any()
+    feeds = {"seeds": np.arange(2), "steps": np.array(3), "labels": np.array([0, 1])}
+    feeds["guidance"] = np.array(2, np.float32)
+    for wrong in ({"steps": np.array(0)}, {"labels": np.array([0, -7])}):
+        with pytest.raises(RuntimeError, match="GATHER"):
+            sample({**feeds, **wrong})
 
 
 def signatures(model: keras.Model, tables: Tables | None = None, **settings: Any) -> Signatures:

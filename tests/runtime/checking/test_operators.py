@@ -32,8 +32,9 @@ def run(model: ModelProto, names: list[str], images: int) -> dict[str, np.ndarra
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     feeds = {
-        entry.name: np.ones(
+        entry.name: np.full(
             [images if isinstance(size, str) else size for size in entry.shape],
+            entry.name != "step",  # which is below the steps
             DTYPES[entry.type],
         )
         for entry in session.get_inputs()
