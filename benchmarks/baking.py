@@ -9,6 +9,8 @@ if they are installed (the `bench` extra). The network of diffusers is its own, 
 multiply-add.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 import onnx
@@ -56,7 +58,7 @@ def random_network() -> keras.Model:
     return network
 
 
-def exporter(network: keras.Model, solver: str = "ddim", eta: float = 0.0, **settings: int):
+def exporter(network: keras.Model, solver: str = "ddim", eta: float = 0.0, **settings: Any):
     """An exporter of the network with a solver."""
     denoiser = Denoiser(fitted(network), CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
     signatures = Signatures(Sampling(denoiser, solver, eta), fitted(network).shape, "uint8")
