@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def test_on_the_cpu_the_whole_network_is_misplaced(nodes: list[Placement]) -> No
 
 def test_noise_shapes_and_counters_may_be_on_the_cpu(nodes: list[Placement]) -> None:
     noise = [node for node in nodes if "/threefry/" in node.node]
-    assert {"BitwiseXor", "BitShift"} <= {node.operator for node in noise}
+    assert {"BitwiseXor", "Div"} <= {node.operator for node in noise}
     assert not set(noise) & set(misplaced(nodes))
     assert not {"Loop", "Shape"} & {node.operator for node in misplaced(nodes)}
 
@@ -109,10 +110,16 @@ def test_our_network_would_run_on_a_gpu(
 
 
 def test_the_rule_is_what_a_gpu_did(class_bundle: Path) -> None:
-    """An H200 with onnxruntime 1.31 put these nodes on the CPU: they split off unguided rows."""
-    nodes = expected(class_bundle / "step.onnx")
-    operators = sorted(node.operator for node in nodes if node.provider == CPU_PROVIDER)
-    assert operators == ["Cast", "Cast", "Neg", "Slice", "Squeeze", "Unsqueeze", "Unsqueeze"]
+    """An H200 with onnxruntime 1.31 put these nodes on the CPU: they split off unguided rows.
+
+    It has not run those that compare the number of labels with that of images.
+    """
+    nodes = [each for each in expected(class_bundle / "step.onnx") if "expects_" not in each.node]
+    operators = Counter(node.operator for node in nodes if node.provider == CPU_PROVIDER)
+    operators -= Counter(["Cast", "Equal", "Slice", "Squeeze"])
+    assert operators == Counter(
+        ["Cast", "Cast", "Neg", "Slice", "Squeeze", "Unsqueeze", "Unsqueeze"]
+    )
 
 
 def test_an_operator_without_a_kernel_is_found_inside_the_loop(tiny_bundle: Path) -> None:
