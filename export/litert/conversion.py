@@ -30,7 +30,7 @@ from .quiet import quiet
 def write_litert(
     folder: Path, signatures: Signatures, graphs: Sequence[str], metadata: Mapping[str, str]
 ) -> None:
-    """Write the LiteRT files of these graphs, that of the sampler with these texts by their names.
+    """Write the LiteRT files of these graphs; the sampler's file holds the `metadata` too.
 
     Raises InputError, which names the layer, for an operator that LiteRT lacks.
     """

@@ -13,6 +13,9 @@ def quiet() -> Iterator[None]:
     The converter writes a page for an operator that LiteRT lacks, which an error says in a line;
     the interpreter names its delegate.
     """
+    if sys.stderr is None:  # closed by whoever started the process
+        yield
+        return
     sys.stderr.flush()
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

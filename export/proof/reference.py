@@ -37,7 +37,7 @@ def guided(network: Network) -> Network:
 
     Classifier-free guidance (arXiv 2207.12598, equation 6): the output without a label, plus
     `guidance` times the difference of the output with it. A learned variance, in the channels after
-    those of x, is that of the label (GLIDE, arXiv 2112.10741).
+    those of x, is taken from the output with the label alone (GLIDE, arXiv 2112.10741).
     """
 
     def call(x: Array, condition: Array, class_conditioning: ReferenceConditioning) -> Array:

@@ -29,8 +29,8 @@ def guided_output(
 
     output(no label) + guidance·(output(label) − output(no label)). Guidance 1 is the labelled
     output itself, so the network sees the batch once; otherwise it sees it twice, in one call. A
-    `learned_variance`, in as many channels after the others, is not guided but that of the label,
-    as in the programs of GLIDE (arXiv 2112.10741) and DiT (arXiv 2212.09748).
+    `learned_variance`, in as many channels after the others, is not guided: it is taken from
+    output(label), as in the code of GLIDE (arXiv 2112.10741) and DiT (arXiv 2212.09748).
     """
     images = tf.shape(noisy)[0]
     seen = images * (2 - tf.cast(tf.equal(conditioning.guidance, 1.0), tf.int32))

@@ -1,5 +1,7 @@
 """LiteRT's forms of a sampler's parts give the same numbers as the parts."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -51,3 +53,11 @@ def test_arctangents() -> None:
     formed, plain = both(lambda: tf.atan(tf.constant([-3.0, 0.0, 0.5, 80.0])))
     # Two ways to the last digit of float32.
     np.testing.assert_allclose(formed, plain, rtol=3e-7)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="closes stderr as a POSIX shell does")
+def test_quiet_needs_no_stderr() -> None:
+    program = "from diffkiln.export.litert.quiet import quiet\nwith quiet():\n    print('done')"
+    command = ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, program]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "done\n"

@@ -86,7 +86,7 @@ def p_sample_loop(
 
 @pytest.mark.parametrize(("steps", "guidance"), [(2, 1.0), (10, 1.0), (10, 3.0)])
 def test_the_sampler_is_guided_diffusions(steps: int, guidance: float) -> None:
-    """Under guidance the variance is that of the label, as in the programs of GLIDE and DiT."""
+    """Guidance does not change the variance, as in the code of GLIDE and DiT."""
     model, labels = network(len(NAMES)), np.array([0, 1])
 
     def predict(x: np.ndarray, timestep: int) -> np.ndarray:

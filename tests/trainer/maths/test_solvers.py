@@ -114,7 +114,7 @@ def test_a_learned_variance_lies_between_those_of_the_posterior_and_of_the_step(
     beta = 1 - alpha_bar_t / alpha_bar_s
     posterior = (1 - alpha_bar_s) / (1 - alpha_bar_t) * beta
     expected = np.exp(0.5 * (v * np.log(beta) + (1 - v) * np.log(posterior))) * fresh
-    # The mean is that of the posterior, whatever v is; sums of size 3 in float32.
+    # v does not change the mean. The tolerance is float32's error in sums of size 3.
     added = step(fresh, v) - step(tf.zeros(SHAPE), None)
     np.testing.assert_allclose(added, expected, atol=1e-6)
 
