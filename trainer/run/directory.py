@@ -5,6 +5,7 @@ checkpoints/      resumable state
 ema.weights.h5    the averaged weights;  best.weights.h5 and best.json are for the best step
 samples/*.png     preview grids;  metrics.csv and logs/ the numbers
 cache/            decoded images of --cache=disk, which may be removed at any time between commands
+lock.json         the job that writes here at the moment
 """
 
 import contextlib
@@ -78,13 +79,14 @@ class RunDirectory:
         self.metrics = path / "metrics.csv"
         self.logs = path / "logs"
         self.cache = path / "cache"
+        self.lock = path / "lock.json"
 
     @property
     def is_new(self) -> bool:
-        """Whether there is no run here: nothing at all, or only images decoded for one."""
+        """Whether there is no run here: nothing, or what a job makes before its first step."""
         if not self.path.is_dir():
             return not self.path.exists()
-        return all(path == self.cache for path in self.path.iterdir())
+        return all(path in (self.cache, self.lock) for path in self.path.iterdir())
 
     def make(self) -> None:
         """Make the folders; raises InputError if nothing can be written there."""

@@ -19,6 +19,7 @@ from ..quality.preview import Preview, save_png
 from ..quality.quality import Quality
 from ..run.atomic import replacing
 from ..run.directory import RunDirectory, write_step
+from ..run.lock import RunLock
 from ..run.metrics import MetricsLog, progress_bar
 from .checkpoint import Checkpoints
 from .step import Trainer
@@ -52,11 +53,12 @@ class TrainingLoop:
         trainer: Trainer,
         checkpoints: Checkpoints,
         quality: Quality,
+        lock: RunLock | None = None,
     ) -> None:
         self.run_files, self.config = run, trainer.config
         self.images, self.evaluation = images.train, images.evaluation
         self.trainer, self.checkpoints, self.quality = trainer, checkpoints, quality
-        self.replicas = trainer.replicas
+        self.replicas, self.lock = trainer.replicas, lock
         self.logged_step, self.logged_time, self.waited = int(trainer.step), time.monotonic(), 0.0
         if self.replicas.is_chief:
             self.preview = Preview(trainer.denoiser, self.config.image_size)
@@ -96,6 +98,7 @@ class TrainingLoop:
 
     def _between(self, step: int, bar: tqdm) -> None:
         """Log, draw and save when due; after the last step, `run` draws and saves instead."""
+        self._require_lock()
         last, measured = step == self.config.train_steps, self.quality.due(step)
         if step % self.config.log_every_steps == 0 or last or measured:
             bar.set_postfix_str(self._log(step), refresh=False)
@@ -130,6 +133,10 @@ class TrainingLoop:
         held_out = "" if math.isnan(eval_loss) else f" (held out {eval_loss:.4f})"
         return f"loss {row['loss']:.4f}{held_out}, {row['images_per_second']:.0f} images/s"
 
+    def _require_lock(self) -> None:
+        if self.lock:
+            self.lock.require()
+
     def _require_finite(self) -> None:
         """Stop if the loss or gradient is no longer finite; nothing is saved after that."""
         broken = self.trainer.metrics.breakdown
@@ -160,6 +167,7 @@ class TrainingLoop:
 
     def save(self, step: int) -> None:
         """Write a checkpoint of this step, and its average for export."""
+        self._require_lock()
         self._require_finite()
         started = time.monotonic()
         self.checkpoints.save()

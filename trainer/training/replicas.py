@@ -89,13 +89,22 @@ class Replicas:
         for name, value in values.items():
             digest = hashlib.sha256(str(value).encode()).digest()
             if len(set(self._everyone(int.from_bytes(digest[:7])))) > 1:
-                # The first worker to hear must not end before the others have heard.
-                with contextlib.suppress(*_LOST):
-                    self.part()
+                self._leave()
                 raise InputError(
                     f"{name} of worker {self.worker}: received {value}, and not on all workers; "
                     "expected the same; give all the same command, data and run directory"
                 )
+
+    def end_together(self, error: InputError | None) -> None:
+        """Raise an InputError if any worker has an error, this one's own; all must call this."""
+        if self.any(error is not None):
+            self._leave()
+            raise error or InputError("another worker cannot begin; see what it said")
+
+    def _leave(self) -> None:
+        """Part before an error: the first worker to hear must not end before the others do."""
+        with contextlib.suppress(*_LOST):
+            self.part()
 
     @contextlib.contextmanager
     def naming_lost_workers(self) -> Iterator[None]:

@@ -1,5 +1,7 @@
 """A training run from its settings to its last step, new or resumed."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,11 @@ from ..errors import InputError
 from ..quality.quality import Quality
 from ..run.directory import DataSummary, RunDirectory
 from ..run.lineage import earlier_runs
+from ..run.lock import RunLock, locked
 from ..run.weights import initial_weights
 from .checkpoint import Checkpoints
 from .loop import TrainingLoop
-from .replicas import make_replicas
+from .replicas import Replicas, make_replicas
 from .step import Trainer
 
 
@@ -29,9 +32,39 @@ def train(
     for data that does not exist, and for a run directory that is foreign or of other settings.
     """
     run = RunDirectory(run_dir)
-    exists = check_run_directory(run, config, resume)
+    check_run_directory(run, config, resume)
     replicas = make_replicas(config.distribute, worker_timeout_s=config.worker_timeout_s)
     replicas.check_batch(config.batch_size)
+    with _locked(run, replicas) as lock:
+        _train(run, config, replicas, lock, resume=resume, download=download)
+
+
+@contextlib.contextmanager
+def _locked(run: RunDirectory, replicas: Replicas) -> Iterator[RunLock | None]:
+    """Hold the run's lock, which the chief has for all workers."""
+    with contextlib.ExitStack() as stack:
+        lock, refusal = None, None
+        if replicas.is_chief:
+            try:
+                lock = stack.enter_context(locked(run.lock))
+            except InputError as error:
+                refusal = error
+        with replicas.naming_lost_workers():
+            replicas.end_together(refusal)
+        yield lock
+
+
+def _train(
+    run: RunDirectory,
+    config: TrainConfig,
+    replicas: Replicas,
+    lock: RunLock | None,
+    *,
+    resume: str,
+    download: bool,
+) -> None:
+    # Again, since another job may have ended meanwhile.
+    exists = check_run_directory(run, config, resume)
     print(f"Reading {config.data} …", flush=True)
     images = load_images(config, download=download, cache_dir=run.cache, worker=replicas.worker)
     summary = _same_data(run, config, images) if exists else images.summary()
@@ -58,7 +91,7 @@ def train(
             run.make()
             run.write_config(config, summary, earlier)
         print(f"{_in_words(trainer, images, summary)}{quality}", flush=True)
-        TrainingLoop(run, images, trainer, checkpoints, quality).run()
+        TrainingLoop(run, images, trainer, checkpoints, quality, lock).run()
 
 
 def _in_words(trainer: Trainer, images: ImageData, summary: DataSummary) -> str:

@@ -53,7 +53,7 @@ def test_a_run_that_is_ended_again_and_again_goes_on_to_the_same_weights(
     assert f"on from step {step[1]} to step {STEPS}" in interrupted
     step = re.search("Stopped by SIGINT at step ([1-9][0-9]*);", interrupted)
     assert step, interrupted
-    killed = is_ended_by_a_signal(run_dir, "SIGKILL", status=-9)
+    killed = is_ended_by_a_signal(run_dir, "SIGKILL", status=-9, busy=True)
     assert "Stopped" not in killed
     with (run_dir / "metrics.csv").open("a") as file:
         file.write(f"{STEPS},1")  # as if it had been killed while it wrote a row
@@ -74,11 +74,17 @@ def runs_out_of_room(run_dir: Path) -> None:
     assert not list(run_dir.rglob(".*.h5"))
 
 
-def is_ended_by_a_signal(run_dir: Path, name: str, *, status: int) -> str:
-    """Train until there are some more rows, and send the signal; what the command printed."""
+def is_ended_by_a_signal(run_dir: Path, name: str, *, status: int, busy: bool = False) -> str:
+    """Train until there are some more rows, and send the signal; what the command printed.
+
+    If it is `busy`, look first whether another job is refused.
+    """
     before = len(rows(run_dir))
     process = start(run_dir, f"--train_steps={STEPS}", *SAVED_FLAGS)
     wait_for_rows(run_dir, before + 2)
+    if busy:
+        with pytest.raises(InputError, match="r: is in use by process"):
+            train_here(run_dir, train_steps=STEPS, **SAVED)
     process.send_signal(signal.Signals[name])
     output, errors = process.communicate(timeout=60)
     assert f"Trained {STEPS} steps" not in output  # which would be too late for the signal
