@@ -34,6 +34,7 @@ _SETTINGS = {
     "eval_split": "TFDS split to hold out; Oxford Flowers: validation",
     "cache": "where to keep decoded pictures; by default in memory, up to a quarter of it",
     "image_size": "height and width in pixels",
+    "augment": "random changes: mirror half of the pictures, cut parts out of them, or both",
     "batch_size": "images per step",
     "train_steps": "step to train to",
     "learning_rate": "Adam's, after the warm-up",

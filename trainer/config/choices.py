@@ -21,6 +21,9 @@ TIME_SAMPLINGS = ("uniform", "stratified")
 LEARNING_RATE_DECAYS = ("constant", "inverse_sqrt", "cosine")
 DISTRIBUTIONS = ("none", "mirrored", "multi_worker")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+AUGMENTATIONS = ("flip", "none", "crop", "crop+flip")
+# The smallest side of a crop, as a share of the picture's.
+LEAST_CROP = 0.75
 CACHES = ("memory", "disk", "none")
 MOST_CLASSES = 10_000
 SYNTHETIC_IMAGES = 2048

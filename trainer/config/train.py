@@ -62,6 +62,7 @@ class TrainConfig:
     eval_split: str | None
     cache: str | None = setting(None, choices=choices.CACHES, changeable=True)
     image_size: int = setting(bounds=(8, 4096))
+    augment: str = setting("flip", choices=choices.AUGMENTATIONS)
     batch_size: int = setting(bounds=(1, 65536))
     train_steps: int = setting(bounds=(1, 10**9), changeable=True)
     learning_rate: float
@@ -139,6 +140,17 @@ class TrainConfig:
         problem = f"data={self.data} cannot be read in any order; expected memory or disk"
         unordered = self.cache == "none" and kind != "folder"
         require(not unordered, f"cache=none: {problem}; leave it out")
+
+    @property
+    def flips(self) -> bool:
+        """Whether half of the pictures are mirrored."""
+        return "flip" in self.augment
+
+    @property
+    def stored_size(self) -> int:
+        """The side of a decoded picture: larger than the images where these are crops of it."""
+        crops = "crop" in self.augment
+        return round(self.image_size / choices.LEAST_CROP) if crops else self.image_size
 
     @property
     def network(self) -> NetworkConfig:

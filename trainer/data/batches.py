@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..config import TrainConfig
-from ..streams import FLIP, stream_seed
+from .augment import changed, changes
 from .cache import Images
 
 BATCHES_AHEAD = 6
@@ -23,32 +23,32 @@ Batch = tuple[tf.Tensor, tf.Tensor]
 def batches(
     images: Images, config: TrainConfig, *, first_step: int, shard: tuple[int, int] = (0, 1)
 ) -> Iterator[Batch]:
-    """Yield the batches of steps `first_step`, `first_step` + 1, …, of images flipped at random.
+    """Yield the batches of steps `first_step`, `first_step` + 1, …, of images changed at random.
 
-    Each is images uint8 [B, S, S, 3] and labels int64 [B]. Every epoch has another order, and a
-    batch may span two epochs, so no image is left out. A shard (index, count) is rows index·B/count
-    to (index + 1)·B/count of each batch, and reads no others. Raises what `Images.take` raises.
+    Each is images uint8 [B, S, S, C], which `augment` says how to change, and labels int64 [B].
+    Every epoch has another order, and a batch may span two epochs, so no image is left out. A shard
+    (index, count) is rows index·B/count to (index + 1)·B/count of each batch, and reads no others.
+    Raises what `Images.take` raises.
     """
     first, end = ((shard[0] + k) * config.batch_size // shard[1] for k in (0, 1))
     choice = _choice(len(images), config, rows=slice(first, end))
 
     def batch(step: int) -> Batch:
         with tf.device("cpu"):
-            index, flip = (part.numpy() for part in choice(tf.constant(step, tf.int64)))
-            pixels = images.take(index)
-            pixels[flip] = pixels[flip, :, ::-1]
+            index, *how = (part.numpy() for part in choice(tf.constant(step, tf.int64)))
+            pixels = changed(images.take(index), *how, config.image_size)
             return tf.constant(pixels), tf.constant(images.labels[index])
 
     return _ahead(batch, first_step)
 
 
 def _choice(count: int, config: TrainConfig, *, rows: slice) -> Callable[[tf.Tensor], Any]:
-    """A function from a step int64 [] to the images int64 [n] and flips bool [n] of some rows."""
+    """A function from a step int64 [] to the images int64 [n] and the `changes` of some rows."""
     batch_size, shape = config.batch_size, [rows.stop - rows.start]
     seed, last = tf.constant(config.seed, tf.int64), tf.constant(count - 1, tf.int64)
 
     @tf.function(autograph=False)
-    def choice(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def choice(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
         position = step * batch_size + tf.range(rows.start, rows.stop, dtype=tf.int64)
         epoch = position // count
         # The raw operator: its wrapper takes only one key for all positions.
@@ -56,9 +56,7 @@ def _choice(count: int, config: TrainConfig, *, rows: slice) -> Callable[[tf.Ten
         index = tf.raw_ops.RandomIndexShuffle(
             index=position % count, seed=key, max_index=tf.fill(shape, last), rounds=4
         )
-        flip_seed = stream_seed(config.seed, FLIP, step)
-        coins = tf.random.stateless_uniform([batch_size, 1, 1, 1], flip_seed)
-        return index, coins[rows, 0, 0, 0] < 0.5
+        return index, *(part[rows] for part in changes(config, step))
 
     return choice
 

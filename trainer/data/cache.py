@@ -160,7 +160,7 @@ def chosen_cache(config: TrainConfig, images: int) -> str:
     """`config.cache`; by default memory if the images take at most a quarter of it, else disk."""
     if config.cache:
         return config.cache
-    fits = images * config.image_size**2 * 3 <= machine_memory_bytes() // _MEMORY_SHARE
+    fits = images * config.stored_size**2 * 3 <= machine_memory_bytes() // _MEMORY_SHARE
     return "memory" if fits else "disk"
 
 

@@ -45,7 +45,7 @@ class ImageData:
 
     @property
     def evaluation(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The first 256 held-out images uint8 [n, S, S, 3], and their labels int64 [n]."""
+        """The first 256 held-out images uint8 [n, R, R, 3], and their labels int64 [n]."""
         first = np.arange(min(len(self.held_out), _EVAL_IMAGES_USED))
         return self.held_out.take(first), self.held_out.labels[first]
 
@@ -77,7 +77,7 @@ def load_images(
     cache_dir: Path = Path("cache"),
     worker: int = 0,
 ) -> ImageData:
-    """The images of `config.data`, cropped and resized to `config.image_size`.
+    """The images of `config.data`, cropped and resized to `config.stored_size`.
 
     A folder's images are decoded when they are first used, others now. The disk cache writes, or
     reuses, the files of `worker` in `cache_dir`. Raises InputError if there are no images, or not
@@ -86,10 +86,10 @@ def load_images(
     source = _source(config, download=download)
     cache, path = chosen_cache(config, sum(source.counts)), None
     if cache == "disk":
-        path = _cache_path(cache_dir, source.identity, config.image_size, worker)
+        path = _cache_path(cache_dir, source.identity, config.stored_size, worker)
     if isinstance(source, Listing):
         return _of_folder(source, config, cache, path)
-    train, held_out, fingerprint = decode_all(source, config.image_size, path)
+    train, held_out, fingerprint = decode_all(source, config.stored_size, path)
     if not len(train):
         split = f"split={config.split} to hold images that eval_split={config.eval_split} does not"
         raise InputError(f"data={config.data}: no image is left to train on; expected {split}")
@@ -109,12 +109,12 @@ def planned_cache(config: TrainConfig, *, download: bool = False) -> str:
     if kind == "tfds" and download and not find_builder(name, config.data_dir).is_prepared():
         return "depends on how many images there are, once they have been downloaded"
     images = sum(_source(config, download=False).counts)
-    megabytes = images * config.image_size**2 * 3 / 1e6
+    megabytes = images * config.stored_size**2 * 3 / 1e6
     return f"{chosen_cache(config, images)}, of {images:,} images in {megabytes:,.0f} MB"
 
 
 def _of_folder(listing: Listing, config: TrainConfig, cache: str, path: Path | None) -> ImageData:
-    count, size = len(listing.names), config.image_size
+    count, size = len(listing.names), config.stored_size
     labels, names = (listing.labels, listing.class_names) if config.num_classes else (None, ())
     pictures = Pictures(listing, size, by_class=bool(names))
     sample = np.sort(np.random.default_rng(config.seed).permutation(count)[:_SAMPLE])
@@ -150,7 +150,7 @@ def _source(config: TrainConfig, *, download: bool) -> Listing | OrderedImages:
 
 
 def _synthetic(count: int, config: TrainConfig) -> OrderedImages:
-    size, seed = config.image_size, config.seed
+    size, seed = config.stored_size, config.seed
     # Evaluation continues the numbers of one seed's flowers, so the two never overlap.
     train, held_out = range(count), range(count, count + count // 8)
     return OrderedImages(

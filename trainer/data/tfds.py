@@ -35,7 +35,7 @@ def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedIma
     def square(example: dict) -> tuple[np.ndarray, int]:
         pixels = example[feature].numpy()
         image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-        return square_rgb(image, config.image_size), int(example[label]) if label else -1
+        return square_rgb(image, config.stored_size), int(example[label]) if label else -1
 
     def squares(examples: Iterable[dict]) -> Examples:
         remaining = iter(examples)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from ..config import TrainConfig
+from ..data.augment import whole
 from ..data.load import ImageData
 from ..errors import InputError
 from ..maths.diffusion import Denoiser
@@ -36,7 +37,7 @@ class Quality:
         if config.kid_every_steps:
             self._extractor = extractor(Path(config.kid_weights) if config.kid_weights else None)
             reference, self._labels = reference_images(images, config.kid_images)
-            self._reference = self._extractor(reference)
+            self._reference = self._extractor(whole(reference, config.image_size))
             self._sample = tf.function(self._of_labels, autograph=False)
 
     def __str__(self) -> str:
@@ -89,7 +90,7 @@ class Quality:
 def reference_images(images: ImageData, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """At most `count` held-out images from all over the set, or training images without them.
 
-    Images uint8 [n, S, S, C] and labels int64 [n], −1 for none. Raises InputError for fewer than 2.
+    Images uint8 [n, R, R, C] and labels int64 [n], −1 for none. Raises InputError for fewer than 2.
     """
     source = images.held_out if len(images.held_out) > 1 else images.train
     if len(source) < 2:

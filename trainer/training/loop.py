@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from ..data.augment import whole
 from ..data.batches import Batch, batches
 from ..data.load import ImageData
 from ..errors import InputError
@@ -55,8 +56,9 @@ class TrainingLoop:
         quality: Quality,
         lock: RunLock | None = None,
     ) -> None:
-        self.run_files, self.config = run, trainer.config
-        self.images, self.evaluation = images.train, images.evaluation
+        self.run_files, self.config = run, (config := trainer.config)
+        held_out, labels = images.evaluation
+        self.images, self.evaluation = images.train, (whole(held_out, config.image_size), labels)
         self.trainer, self.checkpoints, self.quality = trainer, checkpoints, quality
         self.replicas, self.lock = trainer.replicas, lock
         self.logged_step, self.logged_time, self.waited = int(trainer.step), time.monotonic(), 0.0

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -73,6 +74,34 @@ def test_about_half_of_the_images_are_flipped() -> None:
     flipped = images[:, 0, 7, 0] > images[:, 0, 0, 0]
     # 400 fair coins: 5 standard deviations are 50.
     assert 150 < flipped.sum() < 250
+
+
+def test_letters_need_not_be_mirrored() -> None:
+    images = served(40, 10, config=replace(CONFIG, augment="none")).reshape(-1, 8, 8, 3)
+    assert (images[:, 0, 0, 0] > images[:, 0, 7, 0]).all()
+
+
+@pytest.mark.parametrize("augment", ["crop", "crop+flip"])
+def test_crops_are_parts_of_the_pictures(augment: str) -> None:
+    config = replace(CONFIG, augment=augment)
+    side = config.stored_size
+    ramp = np.broadcast_to(np.arange(side, dtype=np.uint8) * 20, (5, side, side))
+    pictures = np.stack([ramp, ramp.transpose(0, 2, 1), ramp], axis=-1)
+    data = batches(images_of(pictures), config, first_step=0)
+    images = np.concatenate([batch.numpy() for batch, _ in islice(data, 50)]).astype(int)
+    np.testing.assert_array_equal(images[..., 0], images[..., 2])
+    across, down = images[:, 4, :, 0], images[:, :, 4, 1]
+    mirrored = across[:, 0] > across[:, -1]
+    assert mirrored.any() == ("flip" in augment)
+    across[mirrored] = across[mirrored, ::-1]
+    # The slope is the size of the crop, 3/4 to 1 of the picture; levels are rounded.
+    slopes = (across[:, 6] - across[:, 1]) / 5 / (20 * side / 8)
+    assert slopes.min() > 0.73
+    assert slopes.max() < 1.02
+    np.testing.assert_allclose(slopes, (down[:, 6] - down[:, 1]) / 5 / (20 * side / 8), atol=0.03)
+    assert np.ptp(slopes) > 0.2
+    assert np.ptp(across[:, 0]) > 20
+    assert np.ptp(down[:, 0]) > 20
 
 
 def test_summary_measures_the_training_pixels() -> None:
