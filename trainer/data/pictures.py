@@ -8,6 +8,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
 from ..errors import InputError
+from .colours import Colours
 
 # Files are often misnamed, so the ending does not choose the format. Formats that Pillow passes to
 # another program (EPS) stay out.
@@ -24,8 +25,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# Pillow converts these modes to RGB and RGBA only by way of another one.
-_BETWEEN = {"La": "LA", "LAB": "RGB"}
 # What Pillow multiplies grey levels of 2 and 4 bits by, but not the level that is transparent.
 _PNG_SCALES = {"L;2": 85, "L;4": 17}
 
@@ -55,22 +54,24 @@ def read_image(path: Path, image_size: int) -> NDArray[np.uint8]:
             raise InputError(f"{message}; replace or remove it") from error
 
 
-def square_rgb(image: Image.Image, image_size: int) -> NDArray[np.uint8]:
-    """Return the centre square of a picture, uint8 [image_size, image_size, 3].
+def square_rgb(
+    image: Image.Image, image_size: int, colours: Colours | None = None
+) -> NDArray[np.uint8]:
+    """Return the centre square of a picture, uint8 [image_size, image_size, C] in its `colours`.
 
-    The EXIF orientation is applied, transparency is laid over white, 16-bit grey levels are scaled
-    by 1/257, and the square is resized with an antialiased Lanczos filter.
-
-    Raises ValueError for image_size < 1 and for floating-point pictures, whose range is unknown.
+    The EXIF orientation is applied, and the square is resized with an antialiased Lanczos filter.
+    Raises ValueError for image_size < 1 and for what `Colours.plain` refuses.
     """
+    colours = colours or Colours()
     # Pillow's `exif_transpose` fails on EXIF that it cannot write back.
     turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     upright = image if turn is None else image.transpose(turn)
     side = min(upright.size)
     left, top = (upright.width - side) // 2, (upright.height - side) // 2
-    rgb = _rgb(upright.crop((left, top, left + side, top + side)))
+    plain = colours.plain(upright.crop((left, top, left + side, top + side)))
     size = (image_size, image_size)
-    return np.asarray(rgb.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP))
+    resized = plain.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
+    return np.asarray(resized).reshape(*size, colours.channels)
 
 
 def _scale_transparent_level(image: Image.Image) -> None:
@@ -86,26 +87,3 @@ def _scale_transparent_level(image: Image.Image) -> None:
         image.info["transparency"] = level * _PNG_SCALES[raw_mode]
     elif raw_mode == "RGB;16B":
         image.info["transparency"] = tuple(part >> 8 for part in level)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("picture has mode F; expected integers; convert it to 8 or 16 bits")
-    if image.mode.startswith("I"):
-        image = _grey_from_16_bits(image)
-    elif image.mode in _BETWEEN:
-        image = image.convert(_BETWEEN[image.mode])
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    return image.convert("RGB")
-
-
-def _grey_from_16_bits(image: Image.Image) -> Image.Image:
-    """Return integer levels as grey of 8 bits, with alpha where one level is transparent."""
-    levels = np.asarray(image).astype(np.int64)
-    grey = Image.fromarray(((np.clip(levels, 0, 65535) + 128) // 257).astype(np.uint8))
-    if (transparent := image.info.get("transparency")) is None:
-        return grey
-    alpha = Image.fromarray(np.where(levels == transparent, 0, 255).astype(np.uint8))
-    return Image.merge("LA", (grey, alpha))
