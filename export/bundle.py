@@ -118,7 +118,9 @@ def _write(
     tables = tables_of(network, signatures, baking, learning, bundle)
     signatures = signatures.with_tables(tables)
     exporter = replace(exporter, signatures=signatures)
-    description = essentials(signatures, baking, network.count_params(), model.class_names)
+    description = essentials(
+        signatures, baking, network.count_params(), model.class_names, model.levels
+    )
     with published(bundle) as folder:
         graphs = _write_graphs(folder, exporter, baking, description)
         if baking.litert:

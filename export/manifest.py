@@ -29,11 +29,16 @@ _PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onn
 
 
 def essentials(
-    signatures: Signatures, baking: Baking, parameters: int, class_names: Sequence[str] = ()
+    signatures: Signatures,
+    baking: Baking,
+    parameters: int,
+    class_names: Sequence[str] = (),
+    levels: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """What a host needs to know of the model, whether it has the manifest or one graph."""
     denoiser, (height, width, channels) = signatures.sampling.denoiser, signatures.shape
     image = {"height": height, "width": width, "channels": channels, "dtype": baking.image_dtype}
+    image |= _if_set("levels", levels and list(levels))
     model = {
         "parameters": parameters,
         "prediction": denoiser.prediction,

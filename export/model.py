@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..trainer.config import ALL_PREDICTIONS, ALL_SCHEDULES, CONDITIONINGS, MOST_CLASSES
+from ..trainer.config import (
+    ALL_PREDICTIONS,
+    ALL_SCHEDULES,
+    CONDITIONINGS,
+    MOST_CLASSES,
+    check_levels,
+)
 from ..trainer.errors import InputError, check_choice
 from .checks import check_list, is_whole
 
@@ -31,9 +37,11 @@ class Model:
     trained with 0 … T − 1. With `class_names`, of classes 0, 1, …, it takes labels too. Where names
     and shapes do not say which input is which, `inputs` does: `noisy`, `condition` and `labels` in
     the order of the network's. A network for images of any size needs the `image_size` to bake,
-    (height, width) or one number.
+    (height, width) or one number. `levels` are the grey levels of black and white in files of more
+    than 8 bits, if they were not 0 and 65535.
 
-    Raises InputError for an unknown choice, and for names that are not distinct lines of text.
+    Raises InputError for an unknown choice, for names that are not distinct lines of text, and for
+    levels that are not two numbers in rising order.
     """
 
     pixel_mean: float | Sequence[float]
@@ -45,6 +53,7 @@ class Model:
     first_timestep: int = 1
     inputs: Sequence[str] = ()
     image_size: int | Sequence[int] | None = None
+    levels: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.schedule, str):
@@ -57,6 +66,7 @@ class Model:
         self._check_timestep()
         self._check_names()
         self._check_size()
+        check_levels(self.levels)
 
     def _check_timestep(self) -> None:
         if not is_whole(self.first_timestep, 0, 1):

@@ -251,6 +251,7 @@ class Settings(BakingSettings, total=False):
     first_timestep: int
     inputs: Sequence[str]
     image_size: int | Sequence[int] | None
+    levels: Sequence[float] | None
 
 
 def settings_as_objects(

@@ -221,3 +221,35 @@ def turned(orientation: int, kind: str = "PNG", odd: str = "proper") -> bytes:
     return saved(
         Image.fromarray(pixels), kind, exif=exif, **({"quality": 100} if kind == "JPEG" else {})
     )
+
+
+# Those of sRGB, as profiles have them (D50), but red and green changed places.
+SWAPPED = {
+    b"rXYZ": (0.3851, 0.7169, 0.0971),
+    b"gXYZ": (0.4361, 0.2225, 0.0139),
+    b"bXYZ": (0.1431, 0.0606, 0.7141),
+}
+
+
+def colour_profile(space: bytes, name: bytes = b"of a test") -> bytes:
+    """An ICC profile of GRAY or RGB with linear tones, which in RGB has SWAPPED primaries."""
+    linear = b"curv" + bytes(8)
+    tags = {b"desc": b"desc" + struct.pack(">4xI", len(name) + 1) + name + bytes(80)}
+    tags |= {b"wtpt": xyz(0.9642, 1.0, 0.8249)}
+    if space == b"GRAY":
+        tags |= {b"kTRC": linear}
+    else:
+        tags |= {key: xyz(*values) for key, values in SWAPPED.items()}
+        tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), linear)
+    table, content, start = b"", b"", 132 + 12 * len(tags)
+    for key, value in tags.items():
+        table += key + struct.pack(">II", start + len(content), len(value))
+        content += value + bytes(-len(value) % 4)
+    header = struct.pack(">I4xI", start + len(content), 0x02100000) + b"mntr" + space + b"XYZ "
+    header = header.ljust(36, b"\0") + b"acsp"
+    header = header.ljust(68, b"\0") + xyz(0.9642, 1.0, 0.8249)[8:]
+    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + content
+
+
+def xyz(*values: float) -> bytes:
+    return b"XYZ " + struct.pack(">4x3i", *(round(value * 65536) for value in values))

@@ -91,6 +91,8 @@ def _define_flags() -> None:
         else:
             _DEFINE[kind](name, None, text, **within)
     flags.DEFINE_list("widths", None, "channels of each level, such as 48,80,112", **within)
+    of_levels = "levels of black and white in pictures of more than 8 bits, such as 0,4095"
+    flags.DEFINE_list("levels", None, of_levels, **within)
     flags.DEFINE_enum("resume", "auto", _RESUME, "whether to go on with an existing run", **within)
     flags.DEFINE_bool("download", False, "let tensorflow-datasets download", **within)
     flags.DEFINE_bool("describe", False, "print what would run, and run nothing", **within)
@@ -106,13 +108,21 @@ def _check() -> tuple[Path, TrainConfig]:
         raise InputError(f"run_dir={run_dir}: expected a path without any of * ? [ ] \\")
     settings = {name: FLAGS[name].value for name in _SETTINGS}
     widths = FLAGS.widths and tuple(int(w) if w.strip().isdecimal() else w for w in FLAGS.widths)
-    config = preset_config(FLAGS.preset, widths=widths, **settings)
+    config = preset_config(FLAGS.preset, widths=widths, levels=_levels(), **settings)
     if config.distribute == "multi_worker":
         workers = len(cluster_from_environment().workers)
         if config.batch_size % workers:
             expected = f"a multiple of {workers}, the number of workers in TF_CONFIG"
             raise InputError(f"batch_size={config.batch_size}: expected {expected}")
     return run_dir, config
+
+
+def _levels() -> tuple[float, ...] | None:
+    try:
+        return FLAGS.levels and tuple(float(level) for level in FLAGS.levels)
+    except ValueError as error:
+        expected = "expected two numbers, such as 0,4095"
+        raise InputError(f"levels={','.join(FLAGS.levels)}: {expected}") from error
 
 
 def _run(arguments: tuple[Path, TrainConfig]) -> None:

@@ -11,6 +11,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
 from ..bundle.bundle import Bundle
+from .colours import SIXTEEN_BITS, plain
 from .options import bad_flag
 
 Content = TypeVar("Content")
@@ -18,7 +19,6 @@ Content = TypeVar("Content")
 # Files are often misnamed, so the ending does not choose the format. Formats that Pillow hands to
 # another program (EPS) stay out.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 # A cheap box filter or JPEG's own scaling, may shrink a picture to this many times its final size.
 _REDUCING_GAP = 3.0
 _UPRIGHT = {
@@ -36,7 +36,9 @@ _PNG_SCALES = {"L;2": 85, "L;4": 17}
 
 def photo_of(flag: str, values: Mapping[str, Any], bundle: Bundle) -> np.ndarray:
     """Return the photograph of a flag in the bundle's size and dtype."""
-    photo = _read(flag, values[flag], lambda path: read_photo(path, bundle.image_shape))
+    photo = _read(
+        flag, values[flag], lambda path: read_photo(path, bundle.image_shape, bundle.levels)
+    )
     return photo if bundle.image_dtype == "uint8" else photo.astype(np.float32) / np.float32(255)
 
 
@@ -59,23 +61,28 @@ def _read(flag: str, path: Path, reader: Callable[[Path], Content]) -> Content:
         raise bad_flag(flag, path, str(error)) from error
 
 
-def read_photo(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+def read_photo(
+    path: Path, shape: tuple[int, int, int], levels: tuple[float, float] = SIXTEEN_BITS
+) -> np.ndarray:
     """Return the picture in a file as `fitted` does, uint8 [height, width, channels] of `shape`.
 
     Raises ValueError with the reason if it is not a whole picture.
     """
     with _opened(path, max(shape[:2])) as picture:
-        return fitted(picture, shape)
+        return fitted(picture, shape, levels)
 
 
-def fitted(picture: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
+def fitted(
+    picture: Image.Image,
+    shape: tuple[int, int, int],
+    levels: tuple[float, float] = SIXTEEN_BITS,
+) -> np.ndarray:
     """Return the centre of a picture of any size, uint8 [height, width, channels] of `shape`.
 
-    The EXIF orientation is applied, and transparency is laid over white unless there are 4
-    channels. Raises ValueError for floating-point pictures, whose range is unknown.
+    The EXIF orientation is applied, and colours are those of `plain`, which says what it raises.
     """
     height, width, channels = shape
-    part = _plain(_centre(_upright(picture), width, height), channels)
+    part = plain(_centre(_upright(picture), width, height), channels, levels)
     size = (width, height)
     resized = part.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
     return np.asarray(resized).reshape(shape)
@@ -155,30 +162,3 @@ def _centre(picture: Image.Image, width: int, height: int) -> Image.Image:
     down = min(picture.height, round(picture.width * height / width))
     left, top = (picture.width - across) // 2, (picture.height - down) // 2
     return picture.crop((left, top, left + max(across, 1), top + max(down, 1)))
-
-
-def _plain(picture: Image.Image, channels: int) -> Image.Image:
-    """Return a picture as grey, RGB or RGBA of 8 bits."""
-    if picture.mode == "F":
-        raise ValueError("mode F; convert it to 8 or 16 bits")
-    if picture.mode.startswith("I"):
-        picture = _grey_from_16_bits(picture)
-    elif picture.mode in (
-        "La",
-        "LAB",
-    ):  # which Pillow converts to RGB and RGBA only by way of these
-        picture = picture.convert("LA" if picture.mode == "La" else "RGB")
-    if picture.has_transparency_data and channels < 4:
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture.convert("RGBA"))
-    return picture.convert(_MODES[channels])
-
-
-def _grey_from_16_bits(picture: Image.Image) -> Image.Image:
-    """Return integer levels as grey of 8 bits, with alpha where one level is transparent."""
-    levels = np.asarray(picture).astype(np.int64)
-    grey = Image.fromarray(((np.clip(levels, 0, 65535) + 128) // 257).astype(np.uint8))
-    if (transparent := picture.info.get("transparency")) is None:
-        return grey
-    alpha = Image.fromarray(np.where(levels == transparent, 0, 255).astype(np.uint8))
-    return Image.merge("LA", (grey, alpha))

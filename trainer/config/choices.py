@@ -1,5 +1,7 @@
 """What settings may be: names to choose from, limits, and checks, which raise InputError."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import MISSING, field, fields
 from typing import Any
 
@@ -63,6 +65,13 @@ def check_integer(name: str, value: int, least: int, most: int) -> None:
     whole = isinstance(value, int) and not isinstance(value, bool)
     expected = f"expected a whole number from {least} to {most}"
     require(whole and least <= value <= most, f"{name}={value}: {expected}")
+
+
+def check_levels(levels: Sequence[float] | None) -> None:
+    """Check that the levels of black and white, if there are any, are two numbers that rise."""
+    holds = levels is None or (len(levels) == 2 and -math.inf < levels[0] < levels[1] < math.inf)
+    expected = "expected the level of black and a higher one of white, such as 0,4095"
+    require(holds, f"levels={','.join(f'{level:g}' for level in levels or ())}: {expected}")
 
 
 def check_signal_rates(max_signal_rate: float, min_signal_rate: float) -> None:

@@ -6,7 +6,14 @@ from typing import Any
 
 from ..errors import InputError
 from . import choices
-from .choices import check_integer, check_settings, check_signal_rates, require, setting
+from .choices import (
+    check_integer,
+    check_levels,
+    check_settings,
+    check_signal_rates,
+    require,
+    setting,
+)
 
 _DATA_EXPECTED = "tfds:NAME, folder:PATH, synthetic or synthetic:COUNT with a COUNT of 8 or more"
 
@@ -62,6 +69,7 @@ class TrainConfig:
     eval_split: str | None
     cache: str | None = setting(None, choices=choices.CACHES, changeable=True)
     image_size: int = setting(bounds=(8, 4096))
+    levels: tuple[float, float] | None = None
     augment: str = setting("flip", choices=choices.AUGMENTATIONS)
     batch_size: int = setting(bounds=(1, 65536))
     train_steps: int = setting(bounds=(1, 10**9), changeable=True)
@@ -99,6 +107,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
+        if self.levels is not None:
+            object.__setattr__(self, "levels", tuple(self.levels))
+        check_levels(self.levels)
         check_settings(self)
         self._check_numbers()
         check_signal_rates(self.max_signal_rate, self.min_signal_rate)

@@ -3,6 +3,8 @@
 For crops, pictures are kept larger than the network's images, so that a crop need not be enlarged.
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ def changes(config: TrainConfig, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     seed, count = stream_seed(config.seed, FLIP, step), config.batch_size
     # The shape that these random numbers have had from the beginning, so that old runs go on.
     mirrored = tf.random.stateless_uniform([count, 1, 1, 1], seed)[:, 0, 0, 0] < 0.5
-    crop_seed = tf.random.experimental.stateless_fold_in(seed, 1)
+    crop_seed: Any = tf.random.fold_in(seed, 1)
     return mirrored & config.flips, tf.random.stateless_uniform([count, 3], crop_seed)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -70,7 +71,8 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        fits = source.profile.xcolor_space.strip() == _SPACES.get(image.mode)
+        properties: Any = source.profile
+        fits = properties.xcolor_space.strip() == _SPACES.get(image.mode)
         if fits and "srgb" not in ImageCms.getProfileDescription(source).lower():
             return _converted(image, source)
     return image

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,21 +54,22 @@ class ImageData:
 def pixel_statistics(
     portions: Iterable[NDArray[np.uint8]],
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of images [n, S, S, 3], where level 255 is 1.
+    """Mean and standard deviation per channel of images [n, S, S, C], where level 255 is 1.
 
-    Exact, whatever the order and size of the portions. Raises InputError for a flat colour.
+    Exact, whatever the order and size of the portions, except that a channel that is the same
+    everywhere gets a deviation of one level. Raises InputError if all channels are.
     """
-    counts = np.zeros((3, 256))
+    counts: Any = 0
     for images in portions:
-        for channel in range(3):
-            counts[channel] += np.bincount(images[..., channel].ravel(), minlength=256)
+        channels = images.reshape(-1, images.shape[-1]).T
+        counts = counts + [np.bincount(channel, minlength=256) for channel in channels]
     weights, levels = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
     mean = weights @ levels
     std = np.sqrt((weights * (levels - mean[:, None]) ** 2).sum(axis=1))
-    if std.min() < 1e-3:
+    if std.max() < 1e-3:
         received = f"the images' channels have standard deviations {std.round(5).tolist()}"
         raise InputError(f"{received}: expected pictures that differ from one flat colour")
-    return tuple(mean.tolist()), tuple(std.tolist())
+    return tuple(mean.tolist()), tuple(np.where(std < 1e-3, 1 / 255, std).tolist())
 
 
 def load_images(

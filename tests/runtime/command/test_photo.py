@@ -14,6 +14,7 @@ from pictures import (
     ODD_EXIF,
     STORED,
     UPRIGHT,
+    colour_profile,
     picture,
     same_colour,
     turned,
@@ -22,6 +23,7 @@ from PIL import Image
 
 from diffkiln.runtime.command.photo import fitted, read_mask, read_photo, upright_size
 from diffkiln.runtime.output.images import masked
+from diffkiln.trainer.data.colours import Colours
 from diffkiln.trainer.data.pictures import read_image
 
 
@@ -58,6 +60,25 @@ def test_floating_point_pictures_are_refused() -> None:
     for image in FLOATS:
         with pytest.raises(ValueError, match="mode F; convert it to 8 or 16 bits"):
             fitted(image, (2, 2, 3))
+
+
+@pytest.mark.parametrize("space", [b"RGB ", b"GRAY"])
+def test_colour_profiles_count_as_in_training(space: bytes) -> None:
+    image = picture(1, 16).convert("L" if space == b"GRAY" else "RGB")
+    image.info["icc_profile"] = colour_profile(space)
+    for channels in (1, 3):
+        expected = np.asarray(Colours(channels).plain(image)).reshape(16, 16, channels)
+        assert np.array_equal(fitted(image, (16, 16, channels)), expected)
+        assert not np.array_equal(fitted(picture(1, 16), (16, 16, channels)), expected)
+
+
+def test_levels_count_as_in_training(tmp_path: Path) -> None:
+    levels = np.arange(256, dtype=np.uint16).reshape(16, 16) * 16
+    path = save(tmp_path / "a.png", Image.fromarray(levels))
+    photo = read_photo(path, (16, 16, 1), (0, 4080))
+    assert photo[..., 0].ravel().tolist() == list(range(256))
+    floats = Image.fromarray(np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16))
+    assert np.array_equal(fitted(floats, (16, 16, 1), (0, 1)), photo)
 
 
 @pytest.mark.parametrize("orientation", STORED)

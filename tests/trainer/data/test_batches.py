@@ -112,6 +112,15 @@ def test_summary_measures_the_training_pixels() -> None:
     np.testing.assert_allclose(summary.pixel_std, (images / 255).std(axis=(0, 1, 2)))
 
 
+def test_a_channel_may_be_empty() -> None:
+    images = numbered(20)
+    images[..., 1] = 7
+    summary = ImageData(images_of(images), images_of(images[:0]), "").summary()
+    assert summary.pixel_mean[1] == pytest.approx(7 / 255)
+    assert summary.pixel_std[1] == 1 / 255
+    assert summary.pixel_std[0] == pytest.approx(images[..., 0].std() / 255)
+
+
 def test_flat_colour_is_refused() -> None:
     flat = np.full((4, 8, 8, 3), 7, np.uint8)
     with pytest.raises(InputError, match="expected pictures that differ from one flat colour"):

@@ -1,10 +1,10 @@
 """Pictures of many levels and of other colour spaces become 8 bits of sRGB."""
 
 import io
-import struct
 
 import numpy as np
 import pytest
+from pictures import colour_profile
 from PIL import Image
 
 from diffkiln.trainer.data.colours import Colours
@@ -50,38 +50,6 @@ def test_grey_is_the_luma_of_colours() -> None:
     assert pixels(Image.new("LA", (1, 1), (0, 0)), Colours(1)).tolist() == [[255]]
 
 
-# Those of sRGB, as profiles have them (D50), but red and green changed places.
-SWAPPED = {
-    b"rXYZ": (0.3851, 0.7169, 0.0971),
-    b"gXYZ": (0.4361, 0.2225, 0.0139),
-    b"bXYZ": (0.1431, 0.0606, 0.7141),
-}
-
-
-def profile(space: bytes, name: bytes = b"of a test") -> bytes:
-    """An ICC profile of GRAY or RGB with linear tones, which in RGB has SWAPPED primaries."""
-    linear = b"curv" + bytes(8)
-    tags = {b"desc": b"desc" + struct.pack(">4xI", len(name) + 1) + name + bytes(80)}
-    tags |= {b"wtpt": xyz(0.9642, 1.0, 0.8249)}
-    if space == b"GRAY":
-        tags |= {b"kTRC": linear}
-    else:
-        tags |= {key: xyz(*values) for key, values in SWAPPED.items()}
-        tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), linear)
-    table, content, start = b"", b"", 132 + 12 * len(tags)
-    for key, value in tags.items():
-        table += key + struct.pack(">II", start + len(content), len(value))
-        content += value + bytes(-len(value) % 4)
-    header = struct.pack(">I4xI", start + len(content), 0x02100000) + b"mntr" + space + b"XYZ "
-    header = header.ljust(36, b"\0") + b"acsp"
-    header = header.ljust(68, b"\0") + xyz(0.9642, 1.0, 0.8249)[8:]
-    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + content
-
-
-def xyz(*values: float) -> bytes:
-    return b"XYZ " + struct.pack(">4x3i", *(round(value * 65536) for value in values))
-
-
 def with_profile(image: Image.Image, content: bytes) -> Image.Image:
     """The picture as it is read from a file with this colour profile."""
     file = io.BytesIO()
@@ -91,7 +59,7 @@ def with_profile(image: Image.Image, content: bytes) -> Image.Image:
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
 def test_a_profile_of_rgb_counts(mode: str) -> None:
-    red = with_profile(Image.new("RGB", (1, 1), (255, 0, 0)).convert(mode), profile(b"RGB "))
+    red = with_profile(Image.new("RGB", (1, 1), (255, 0, 0)).convert(mode), colour_profile(b"RGB "))
     # Six digits of the primaries leave an error of less than a level.
     np.testing.assert_allclose(pixels(red, Colours()), [[[0, 255, 0]]], atol=1)
     assert pixels(red, Colours(profiles=False)).tolist() == [[[255, 0, 0]]]
@@ -100,7 +68,7 @@ def test_a_profile_of_rgb_counts(mode: str) -> None:
 @pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
 def test_a_profile_of_grey_counts(mode: str) -> None:
     image = Image.new(mode, (1, 1), {"L": 128, "LA": (128, 255), "I;16": 128 * 257}[mode])
-    grey = with_profile(image, profile(b"GRAY"))
+    grey = with_profile(image, colour_profile(b"GRAY"))
     # 128/255 of the light is level 188 of sRGB.
     for channels in (1, 3):
         assert np.unique(pixels(grey, Colours(channels))).tolist() == [188]
@@ -110,10 +78,10 @@ def test_a_profile_of_grey_counts(mode: str) -> None:
     "content",
     [
         b"no profile",
-        profile(b"RGB ")[:200],
-        profile(b"CMYK"),
-        profile(b"GRAY"),
-        profile(b"RGB ", b"sRGB of another program"),
+        colour_profile(b"RGB ")[:200],
+        colour_profile(b"CMYK"),
+        colour_profile(b"GRAY"),
+        colour_profile(b"RGB ", b"sRGB of another program"),
     ],
 )
 def test_other_profiles_do_not_count(content: bytes) -> None:
@@ -122,5 +90,5 @@ def test_other_profiles_do_not_count(content: bytes) -> None:
 
 
 def test_transparency_stays() -> None:
-    clear = with_profile(Image.new("RGBA", (1, 1), (255, 0, 0, 0)), profile(b"RGB "))
+    clear = with_profile(Image.new("RGBA", (1, 1), (255, 0, 0, 0)), colour_profile(b"RGB "))
     assert pixels(clear, Colours()).tolist() == [[[255, 255, 255]]]
