@@ -36,6 +36,7 @@ _SETTINGS = {
     "image_size": "height and width in pixels",
     "augment": "random changes: mirror half of the pictures, cut parts out of them, or both",
     "batch_size": "images per step",
+    "accumulation_steps": "parts of a batch to compute one after another, to save memory",
     "train_steps": "step to train to",
     "learning_rate": "Adam's, after the warm-up",
     "learning_rate_decay": "decay after the warm-up; cosine reaches 0 at --train_steps",

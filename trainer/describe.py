@@ -90,11 +90,12 @@ def _line(*cells: str | int) -> str:
 
 def _plan(network: keras.Model, config: TrainConfig, download: bool) -> Iterator[str]:
     size = 4 if config.precision == "float32" else 2
-    values_mb = sum(level.values for level in levels(network)) * config.batch_size * size / 1e6
+    together = config.batch_size // config.accumulation_steps
+    values_mb = sum(level.values for level in levels(network)) * together * size / 1e6
     state_mb = network.count_params() * _BYTES_PER_PARAMETER / 1e6
     yield (
         f"memory    {state_mb:,.0f} MB for weights, gradients, average and Adam's moments; "
-        f"up to {values_mb:,.0f} MB for what {config.batch_size} images leave in the network"
+        f"up to {values_mb:,.0f} MB for what {together} images leave in the network"
     )
     images = config.train_steps * config.batch_size
     split = f", {config.split}" if config.split else ""

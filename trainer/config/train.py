@@ -73,6 +73,7 @@ class TrainConfig:
     augment: str = setting("flip", choices=choices.AUGMENTATIONS)
     batch_size: int = setting(bounds=(1, 65536))
     train_steps: int = setting(bounds=(1, 10**9), changeable=True)
+    accumulation_steps: int = setting(1, bounds=(1, 65536), changeable=True)
     learning_rate: float
     learning_rate_decay: str = setting("constant", choices=choices.LEARNING_RATE_DECAYS)
     warm_up_steps: int = setting(bounds=(0, 10**9))
@@ -121,7 +122,10 @@ class TrainConfig:
         timeout_s = self.worker_timeout_s
         at_end = f"less than train_steps={last}, over which learning_rate_decay=cosine falls to 0"
         at_start = "at least 1, since learning_rate_decay=inverse_sqrt begins after the warm-up"
+        parts = self.accumulation_steps
+        divisor = f"a divisor of batch_size={self.batch_size}"
         for name, holds, expected in (
+            ("accumulation_steps", self.batch_size % parts == 0, divisor),
             ("worker_timeout_s", 0 < timeout_s < math.inf, "a number of seconds above 0"),
             ("label_dropout", 0 <= self.label_dropout < 1, "a number in [0, 1)"),
             ("learning_rate", 0 < self.learning_rate <= 1, "a number in (0, 1]"),

@@ -42,10 +42,11 @@ class Replicas:
         self.count: int = strategy.num_replicas_in_sync
         self.is_default = strategy is tf.distribute.get_strategy()
 
-    def check_batch(self, batch_size: int) -> None:
-        """Raise InputError for a batch that the replicas cannot share equally."""
-        if batch_size % self.count:
-            expected = f"a multiple of {self.count}, the number of replicas that share a batch"
+    def check_batch(self, batch_size: int, parts: int) -> None:
+        """Raise InputError for a batch that the replicas cannot share equally in equal parts."""
+        if batch_size % (self.count * parts):
+            of_parts = f", times accumulation_steps={parts}" if parts > 1 else ""
+            expected = f"a multiple of {self.count}, the number of replicas{of_parts}"
             raise InputError(f"batch_size={batch_size}: expected {expected}")
 
     def run(self, step: Callable[..., Any], *arguments: Any) -> Any:

@@ -4,6 +4,8 @@ All randomness follows from the seed and the step's number, so a step is the sam
 and on any number of devices (see `replicas`).
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -97,13 +99,39 @@ class Trainer:
         draws = rows(epsilon), rows(uniform)
         if config.num_classes is not None:
             labels = hide_labels(labels, step, config, rows)
+        if config.accumulation_steps == 1:
+            return self._gradient_of_part(images, labels, *draws)
+        return self._accumulated(images, labels, *draws)
+
+    def _gradient_of_part(self, images: tf.Tensor, labels: tf.Tensor, *draws: tf.Tensor) -> Any:
+        """The same, of some of this replica's images."""
+        config, variables = self.config, self.network.trainable_variables
         with tf.GradientTape() as tape:
             values, times = losses(self.denoiser, config, self.network, images, labels, *draws)
-            mean = tf.reduce_mean(values) / self.replicas.count
-            scaled = self.optimizer.scale_loss(mean)
-        gradients = tape.gradient(scaled, self.network.trainable_variables)
+            parts = self.replicas.count * config.accumulation_steps
+            scaled = self.optimizer.scale_loss(tf.reduce_mean(values) / parts)
         # The gradient of a table is sparse, which no other part of a step accepts.
-        return values, times, [tf.convert_to_tensor(gradient) for gradient in gradients]
+        return values, times, list(map(tf.convert_to_tensor, tape.gradient(scaled, variables)))
+
+    def _accumulated(self, *inputs: tf.Tensor) -> Any:
+        """The same, one part of the images after another, to save memory."""
+        parts = self.config.accumulation_steps
+        split = [tf.stack(tf.split(each, parts)) for each in inputs]
+
+        def add(part: tf.Tensor, values: Any, times: Any, totals: list[tf.Tensor]) -> Any:
+            *measured, gradients = self._gradient_of_part(*(each[part] for each in split))
+            values, times = (
+                array.write(part, each)
+                for array, each in zip((values, times), measured, strict=True)
+            )
+            return part + 1, values, times, list(map(tf.add, totals, gradients))
+
+        arrays = [tf.TensorArray(tf.float32, size=parts) for _ in range(2)]
+        zeros = [tf.zeros(variable.shape) for variable in self.network.trainable_variables]
+        _, values, times, gradients = tf.while_loop(
+            lambda part, *_: part < parts, add, (0, *arrays, zeros), parallel_iterations=1
+        )
+        return values.concat(), times.concat(), gradients
 
     def _update_with(self, gradients: list[tf.Tensor]) -> None:
         self.optimizer.apply(gradients, self.network.trainable_variables)

@@ -34,7 +34,7 @@ def train(
     run = RunDirectory(run_dir)
     check_run_directory(run, config, resume)
     replicas = make_replicas(config.distribute, worker_timeout_s=config.worker_timeout_s)
-    replicas.check_batch(config.batch_size)
+    replicas.check_batch(config.batch_size, config.accumulation_steps)
     with _locked(run, replicas) as lock:
         _train(run, config, replicas, lock, resume=resume, download=download)
 
