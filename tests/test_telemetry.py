@@ -1,4 +1,4 @@
-"""onnxruntime's telemetry is off: nothing is kept in the home directory, and no name looked up."""
+"""Telemetry is off: nothing is kept in the home directory, and no name is looked up."""
 
 import os
 import shutil
@@ -36,6 +36,16 @@ def test_a_sampler_leaves_a_home_empty_and_looks_up_nothing(
     )
     run_at(home, [*strace, sys.executable, "-c", code])
     assert (log.read_text(), list(home.iterdir())) == ("", [])
+
+
+def test_openvino_leaves_a_home_empty_in_a_comparison(full_bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="needs the extra bench or dev")
+    (home := tmp_path / "home").mkdir()
+    module = "diffkiln.runtime.bench.compare.openvino"
+    file = str(full_bundle / "noise.onnx")
+    code = f"from {module} import infer_request; infer_request(open({file!r}, 'rb').read())"
+    run_at(home, [sys.executable, "-c", code])
+    assert not list(home.iterdir())
 
 
 @pytest.mark.parametrize("example", ["onnxruntime", "node"])

@@ -5,6 +5,7 @@ calls leave out what a Loop costs there.
 """
 
 import importlib
+import sys
 from typing import Any
 
 from ...bundle.bundle import open_bundle
@@ -33,6 +34,8 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
 
 def infer_request(content: bytes, threads: int | None = None) -> Any:
     """Compile an ONNX graph for the CPU, in float32; return the object that runs it."""
+    # OpenVINO's import reports itself to Google Analytics, unless this package cannot be imported.
+    sys.modules.setdefault("openvino_telemetry", None)  # pyright: ignore[reportArgumentType]
     core = importlib.import_module("openvino").Core()
     # The default is bfloat16 if the processor has it.
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
