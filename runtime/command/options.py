@@ -163,21 +163,23 @@ def file_paths(text: str) -> tuple[Path, ...]:
 def require_writable(name: str, target: Path, *, folder: bool = False) -> None:
     """UsageError unless a file can be written or replaced there, or a folder made or filled."""
     try:
-        problem = _problem(Path(os.path.realpath(target)), folder)
+        problem = _problem(target, folder)
     except OSError as error:
         problem = f"{error.strerror}, expected a path that can be written; choose another"
     if problem:
         raise bad_flag(name, target, problem)
 
 
-def _problem(real: Path, folder: bool) -> str | None:
+def _problem(target: Path, folder: bool) -> str | None:
+    real = Path(os.path.realpath(target))
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         real.lstat()  # later Pythons' exists() and is_dir() hide every OSError
     if not real.parent.is_dir():
         return f"expected a path in an existing folder; create {real.parent} first"
-    if folder and real.exists() and not real.is_dir():
-        return "is a file, expected a folder or a new path; choose another path"
-    if not folder and real.exists() and not real.is_file():
+    # Not real.exists(): the pipe behind /dev/stdout has no path that exists.
+    if folder and target.exists() and not target.is_dir():
+        return "is a file or a device, expected a folder or a new path; choose another path"
+    if not folder and target.exists() and not target.is_file():
         return "is a folder or a device, expected a file; choose another path"
     place = real if folder and real.exists() else real.parent
     if not os.access(place, os.R_OK | os.W_OK | os.X_OK if place == real else os.W_OK):

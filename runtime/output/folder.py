@@ -41,7 +41,7 @@ def open_folder(path: Path, settings: Mapping[str, Any]) -> None:
     Raises ValueError if it holds anything else or cannot be made.
     """
     try:
-        path.mkdir(exist_ok=True)
+        Path(os.path.realpath(path)).mkdir(exist_ok=True)  # a link may lead to a new folder
     except OSError as error:
         raise ValueError(f"{error.strerror}; choose another path") from error
     if not was_begun(path, settings):
@@ -117,6 +117,8 @@ def _read_settings(path: Path) -> dict[str, Any] | None:
 
 def _is_whole(path: Path) -> bool:
     """Whether a PNG has its end, which a copy or a crash of the machine may have cut off."""
+    if not path.is_file():  # a pipe would keep its reader waiting
+        return False
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(_PNG_END)))
         return file.read() == _PNG_END

@@ -130,6 +130,14 @@ def test_a_device_is_not_replaced() -> None:
     assert refusal(Path(os.devnull)).startswith("is a folder or a device, expected a file")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such paths")
+def test_a_pipe_is_no_folder() -> None:
+    reader, writer = os.pipe()  # as /dev/stdout may be
+    assert refusal(Path(f"/dev/fd/{writer}"), folder=True).startswith("is a file or a device")
+    os.close(reader)
+    os.close(writer)
+
+
 def test_folders_without_permission(tmp_path: Path) -> None:
     for mode, part, message in (
         (0o500, "a.png", f"{tmp_path / 'locked'} cannot be written to; choose another path"),

@@ -87,7 +87,7 @@ def test_an_unrolled_bundle_has_one_number_of_steps(full_bundle: Path, tmp_path:
         ("no/a.png", "expected a path in an existing folder; create"),
         ("full", "holds other files, expected a new or empty folder"),
         ("folder.png", "is a folder or a device, expected a file"),
-        ("full/mine", "is a file, expected a folder"),
+        ("full/mine", "is a file or a device, expected a folder"),
     ],
 )
 def test_wrong_outputs(tiny_bundle: Path, tmp_path: Path, out: str, message: str) -> None:

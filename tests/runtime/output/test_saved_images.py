@@ -1,5 +1,6 @@
 """Images are laid out, converted and written exactly, and whole or not at all."""
 
+import os
 import stat
 import sys
 import tracemalloc
@@ -14,7 +15,7 @@ from mounts import run_mounted
 from PIL import Image
 
 from diffkiln.runtime.output.atomic import atomic
-from diffkiln.runtime.output.folder import fill_folder, open_folder
+from diffkiln.runtime.output.folder import fill_folder, missing, open_folder
 from diffkiln.runtime.output.gif import save_gif
 from diffkiln.runtime.output.images import (
     GAP,
@@ -213,6 +214,16 @@ def test_a_prepared_folder_and_a_file_keep_their_modes(tmp_path: Path) -> None:
     (folder / "00000000.png").chmod(0o640)
     save_picture(folder / "00000000.png", images(1)[0])
     assert stat.S_IMODE((folder / "00000000.png").stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_a_folder_behind_a_link_is_made_and_a_pipe_in_it_replaced(tmp_path: Path) -> None:
+    (link := tmp_path / "link").symlink_to("new")
+    open_folder(link, {})
+    os.mkfifo(link / "00000000.png")
+    assert missing(link, np.arange(1)).tolist() == [0]  # without waiting for a writer
+    fill_folder(link, [images(1)], [0])
+    assert (tmp_path / "new" / "00000000.png").is_file()
 
 
 def test_arrays_are_read_back(tmp_path: Path) -> None:
