@@ -5,7 +5,7 @@ uint8, or floats in [0, 1] that become round(255·clip(x, 0, 1)).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,14 +66,15 @@ def grid(images: np.ndarray, *, one_row: bool = False) -> np.ndarray:
     return picture
 
 
-def image_grid(images: np.ndarray, *, scale: int = 1) -> "Image":
+def image_grid(images: np.ndarray | Sequence[np.ndarray], *, scale: int = 1) -> "Image":
     """Return all images as one picture of Pillow, nearly a square, which a notebook shows.
 
     `images` are what a Sampler returns: [count, height, width, channels], uint8 or floats in
-    [0, 1]. `scale`, 1 … 64, repeats each pixel in both directions. Raises ValueError for another
-    shape or dtype, a NaN, or a scale out of range.
+    [0, 1]; or a list of such images [height, width, channels]. `scale`, 1 … 64, repeats each pixel
+    in both directions. Raises ValueError for another shape or dtype, a NaN, or a scale out of
+    range.
     """
-    pixels = grid(images)[np.newaxis]
+    pixels = grid(np.asarray(images))[np.newaxis]
     return to_picture(enlarge(pixels, whole("scale", scale, 1, MAX_SCALE))[0])
 
 

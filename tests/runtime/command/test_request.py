@@ -34,7 +34,7 @@ def photo(tmp_path: Path) -> Path:
         (["--count=5000"], "would show 5000 images, expected at most 4096; give --out a folder"),
         (["--count=4000", "--scale=64"], "expected at most 268435456 pixels in all; lower"),
         (["--out=a.webp", "--interpolate_to=1", "--count=15", "--scale=64"], "16383 a side in a"),
-        (["--out=https://a.b/c.png"], "--out=https://a.b/c.png: is a URL, expected a path; down"),
+        (["--out=https://a.b/c.png"], "--out=https://a.b/c.png: is a URL, expected a path on this"),
         (["--out=-"], "--out=-: expected a path; write ./- for something of this name"),
         (["--seed=-1"], "--seed=-1: expected a whole number from 0"),
         (["--seed=9223372036854775800"], "--seed=9223372036854775800: expected a whole number"),

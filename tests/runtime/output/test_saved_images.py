@@ -49,6 +49,7 @@ def test_a_grid_pads_an_odd_count_with_white() -> None:
 def test_a_notebook_shows_a_grid() -> None:
     five = images(5, channels=1)
     picture = image_grid(five, scale=3)
+    assert picture == image_grid(list(five), scale=3)
     assert np.array_equal(np.asarray(picture), enlarge(grid(five)[np.newaxis], 3)[0, ..., 0])
     assert (picture._repr_png_() or b"").startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="scale=0: expected a whole number from 1 to 64"):
