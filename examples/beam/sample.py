@@ -5,7 +5,6 @@ import io
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
@@ -22,6 +21,7 @@ from diffkiln.runtime.errors import UsageError
 from diffkiln.runtime.limits import MAX_COUNT, MAX_THREADS, SEED_END, whole
 from diffkiln.runtime.output.folder import SETTINGS, png_name, require_same
 from diffkiln.runtime.output.images import to_uint8
+from diffkiln.runtime.paths import local_path
 
 Picture = tuple[int, int, bytes]  # seed, class or -1, PNG
 
@@ -166,7 +166,7 @@ def run(flags: argparse.Namespace, draw: Draw, options: PipelineOptions) -> None
 
 def absolute(path: str) -> str:
     """Return a path that does not depend on the folder that a worker runs in."""
-    return path if "://" in path else str(Path(path).absolute())
+    return path if "://" in path else str(local_path(path).absolute())
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ def checked_seeds(
 
 
 def _listed(seeds: Any, seed: int) -> np.ndarray:
-    listed = np.asarray(seeds)
+    listed = as_array("seeds", seeds)
     if whole("seed", seed, 0, SEED_END - 1):
         raise ValueError(f"seed={seed}: expected none beside a list of seeds")
     if listed.ndim == 1 and listed.dtype.kind in "Of":  # as NumPy holds numbers beyond int64
@@ -91,7 +91,7 @@ def checked_mask(bundle: Bundle, mask: Any, count: int) -> np.ndarray:
     One for all is [height, width] or [height, width, 1]. Booleans are accepted; 0 and False keep a
     pixel. Raises ValueError for another shape or dtype.
     """
-    array = np.asarray(mask)
+    array = as_array("mask", mask)
     height, width, _ = bundle.image_shape
     if array.dtype not in (np.uint8, np.bool_):
         raise ValueError(f"mask of dtype {array.dtype}: expected uint8 or bool")
@@ -105,8 +105,16 @@ def checked_mask(bundle: Bundle, mask: Any, count: int) -> np.ndarray:
     return array.astype(np.uint8, copy=False)
 
 
+def as_array(name: str, value: Any) -> np.ndarray:
+    """Return the value as an array; ValueError for lists of different lengths."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected lists of one length, as in an array") from error
+
+
 def _of_shape(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
-    array = np.asarray(value)
+    array = as_array(name, value)
     if array.ndim != 4 or array.shape[1:] != shape or not 1 <= len(array) <= MAX_COUNT:
         expected = ", ".join(map(str, shape))
         raise ValueError(f"{name} of shape {list(array.shape)}: expected [N, {expected}]")

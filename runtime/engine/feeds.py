@@ -8,7 +8,7 @@ import numpy as np
 from ..bundle.bundle import Bundle
 from ..checking import Port, Signature
 from ..limits import MAX_COUNT, MAX_GUIDANCE, SEED_END
-from .arguments import checked_steps
+from .arguments import as_array, checked_steps
 from .conditioning import NO_LABEL, Feeds
 
 # The graphs that a bundle may have without a Loop, for one number of steps and perhaps of images.
@@ -27,7 +27,7 @@ def checked_feeds(bundle: Bundle, graph: str, feeds: Mapping[str, Any]) -> Feeds
     if sorted(feeds) != sorted(expected):
         received = ", ".join(map(str, feeds)) or "nothing"
         raise ValueError(f"feeds: received {received}, expected {', '.join(expected)} of {graph!r}")
-    arrays = declared(signature, {name: np.asarray(feeds[name]) for name in expected})
+    arrays = declared(signature, {name: as_array(name, feeds[name]) for name in expected})
     rows: dict[int | str | None, int] = {}
     for port in ports:
         _require_type(port, arrays[port.name], rows)

@@ -80,6 +80,7 @@ def test_a_list_of_seeds(sampler: Sampler) -> None:
         ({"seeds": [0.5]}, r"received float64\[1\]"),
         ({"seeds": [True]}, r"received bool\[1\]"),
         ({"seeds": [[1]]}, r"received int64\[1, 1\]"),
+        ({"seeds": [[1, 2], [3]]}, "seeds: expected lists of one length"),
         ({"seeds": [3, -1]}, "seeds=.*-1.*: expected a whole number from 0 to 9223372036854775807"),
         ({"seeds": [2**63]}, "seeds=.*9223372036854775808"),
         ({"seeds": [1, 2**64]}, "seeds=18446744073709551616: expected a whole number from 0 to"),
