@@ -33,6 +33,14 @@ def save_pictures(folder: Path, count: int, *, size: int, ending: str = "png") -
         picture(number, size).save(folder / f"{number:05}.{ending}")
 
 
+def save_empty(folder: Path, *names: str) -> Path:
+    """Files that hold nothing, for what must not be opened; returns the folder."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
 def save_linked(folder: Path, count: int, *, size: int, detail: int | None = None) -> None:
     """JPEGs of which only the first eight differ; the others are links to them.
 
@@ -170,6 +178,23 @@ FILES: dict[str, tuple[bytes, Colour]] = {
     "bmp": (saved(plain("RGB", (1, 2, 3)), "BMP"), (1, 2, 3, 255)),
     "webp": (saved(plain("RGB", (1, 2, 3)), "WEBP", lossless=True), (1, 2, 3, 255)),
     "webp transparent": (saved(plain("RGBA", (9, 9, 9, 0)), "WEBP", lossless=True), (0, 0, 0, 0)),
+}
+# Files that the trainer reads and the runtime does not.
+MORE_FILES: dict[str, tuple[bytes, Colour]] = {
+    "tiff": (saved(plain("RGB", (1, 2, 3)), "TIFF"), (1, 2, 3, 255)),
+    "tiff 1": (saved(plain("1", 1), "TIFF", compression="group4"), (255, 255, 255, 255)),
+    "tiff 16": (saved(plain("I;16", 117 * 257), "TIFF"), (117, 117, 117, 255)),
+    "tiff lzw": (saved(plain("RGB", (1, 2, 3)), "TIFF", compression="tiff_lzw"), (1, 2, 3, 255)),
+    "tiff deflate": (
+        saved(plain("L", 77), "TIFF", compression="tiff_adobe_deflate"),
+        (77, 77, 77, 255),
+    ),
+    "tiff jpeg": (saved(plain("L", 77), "TIFF", compression="jpeg"), (77, 77, 77, 255)),
+    "tiff transparent": (saved(plain("RGBA", (9, 9, 9, 0)), "TIFF"), (0, 0, 0, 0)),
+    "tiff of inks": (saved(plain("CMYK", (0, 255, 255, 0)), "TIFF"), (*RED, 255)),
+    "tiff palette": (saved(_SHOWN, "TIFF"), (*RED, 255)),
+    "ppm": (saved(plain("RGB", (1, 2, 3)), "PPM"), (1, 2, 3, 255)),
+    "ppm grey": (saved(plain("L", 77), "PPM"), (77, 77, 77, 255)),
 }
 # Kinds whose colours are rounded on the way: by up to 2 levels.
 ROUNDED = {"La", "RGBa", "YCbCr", "LAB", "jpeg grey", "jpeg", "jpeg of inks"}

@@ -28,10 +28,10 @@ leave out. The run's config.json lists them all, and --describe summarises them 
 
 # Help for each setting except `widths`; `TrainConfig` has the types and the choices.
 _SETTINGS = {
-    "data": "tfds:NAME, folder:PATH (JPEG and PNG, any depth), synthetic or synthetic:COUNT",
+    "data": "tfds:NAME, folder:PATH (pictures at any depth), synthetic or synthetic:COUNT",
     "data_dir": "where tensorflow-datasets finds prepared data",
     "split": "TFDS split to train on; Oxford Flowers: train+test",
-    "eval_split": "TFDS split to hold out; Oxford Flowers: validation",
+    "eval_split": "TFDS split to hold out; of a folder, a share such as 10% or folder:PATH",
     "cache": "where to keep decoded pictures; by default in memory, up to a quarter of it",
     "image_size": "height and width in pixels",
     "augment": "random changes: mirror half of the pictures, cut parts out of them, or both",

@@ -72,7 +72,7 @@ def describe(
     """The network as a table, the memory it needs, and what `train` would do."""
     network = build_unet(config.network, dtype=config.precision)
     run = f"run       {_state(run_dir, config, resume, network)}"
-    return "\n".join([*_table(network), "", *_plan(network, config, download), run])
+    return "\n".join([*_table(network), "", *_plan(network, run_dir, config, download), run])
 
 
 def _table(network: keras.Model) -> Iterator[str]:
@@ -88,7 +88,9 @@ def _line(*cells: str | int) -> str:
     return "{:>9}{:>10}{:>14}{:>13}{:>17}".format(*texts)
 
 
-def _plan(network: keras.Model, config: TrainConfig, download: bool) -> Iterator[str]:
+def _plan(
+    network: keras.Model, run_dir: Path, config: TrainConfig, download: bool
+) -> Iterator[str]:
     size = 4 if config.precision == "float32" else 2
     together = config.batch_size // config.accumulation_steps
     values_mb = sum(level.values for level in levels(network)) * together * size / 1e6
@@ -101,7 +103,7 @@ def _plan(network: keras.Model, config: TrainConfig, download: bool) -> Iterator
     split = f", {config.split}" if config.split else ""
     held_out = f", {config.eval_split} held out" if config.eval_split else ""
     try:
-        cache = planned_cache(config, download=download)
+        cache = planned_cache(config, download=download, run=RunDirectory(run_dir))
         yield f"data      {config.data}{split}{held_out}\ncache     {cache}"
     except InputError as error:
         yield f"data      would be refused: {error}"

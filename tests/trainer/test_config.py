@@ -51,6 +51,14 @@ def test_settings_go_over_the_preset() -> None:
         ({"data": "synthetic:"}, "^data=synthetic:: expected"),
         ({"data": "folder:"}, "^data=folder:: expected"),
         ({"split": "train"}, "^split=train: only tfds: data has it"),
+        ({"eval_split": "10%"}, "^eval_split=10%: only tfds: and folder: data has it"),
+        *(
+            (
+                {"data": "folder:x", "eval_split": share},
+                f"^eval_split={share}: expected a share of the pictures such as 10%, or fol",
+            )
+            for share in ("validation", "0%", "100%", "10", "-1%", "nan%", "folder:")
+        ),
         ({"image_size": 30}, "^image_size=30: expected a multiple of 4"),
         ({"widths": ()}, "^widths=: expected at least one"),
         ({"widths": ("a",)}, "^widths=a: expected a whole number"),
@@ -86,6 +94,15 @@ def test_a_folder_may_lie_elsewhere() -> None:
     before, after = (preset_config("tiny", data=f"folder:{name}") for name in ("here", "there"))
     assert not before.differences(after)
     assert before.differences(preset_config("tiny")) == ["data: folder:here, not synthetic"]
+
+
+def test_a_folder_that_is_held_out_may_lie_elsewhere() -> None:
+    before, after, other = (
+        preset_config("tiny", data="folder:x", eval_split=each)
+        for each in ("folder:here", "folder:there", "10%")
+    )
+    assert not before.differences(after)
+    assert before.differences(other) == ["eval_split: folder:here, not 10%"]
 
 
 def test_differences_name_what_a_run_cannot_change() -> None:

@@ -1,6 +1,7 @@
 """The settings of a training run and its network: their checks, JSON, and which may change."""
 
 import math
+import re
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
@@ -16,6 +17,14 @@ from .choices import (
 )
 
 _DATA_EXPECTED = "tfds:NAME, folder:PATH, synthetic or synthetic:COUNT with a COUNT of 8 or more"
+
+
+def _holds_out(eval_split: str) -> bool:
+    """Whether this is what a folder may hold out: a share of it in (0 %, 100 %), or another one."""
+    if eval_split.startswith("folder:"):
+        return eval_split != "folder:"
+    share = re.fullmatch(r"(\d+(?:\.\d+)?)%", eval_split, re.ASCII)
+    return share is not None and 0 < float(share[1]) < 100
 
 
 @dataclass(frozen=True)
@@ -149,9 +158,14 @@ class TrainConfig:
         require(valid, f"data={self.data}: expected {_DATA_EXPECTED}")
         for name in ("data_dir", "split", "eval_split"):
             value = getattr(self, name)
-            problem = f"only tfds: data has it, and data={self.data}; leave it out"
-            require(kind == "tfds" or value is None, f"{name}={value}: {problem}")
             require(value != "", f"{name}=: empty; give a value or leave it out")
+            kinds = ("tfds", "folder") if name == "eval_split" else ("tfds",)
+            has = " and ".join(f"{each}:" for each in kinds)
+            problem = f"only {has} data has it, and data={self.data}; leave it out"
+            require(kind in kinds or value is None, f"{name}={value}: {problem}")
+        if kind == "folder" and self.eval_split:
+            expected = "expected a share of the pictures such as 10%, or folder:PATH"
+            require(_holds_out(self.eval_split), f"eval_split={self.eval_split}: {expected}")
         problem = f"data={self.data} cannot be read in any order; expected memory or disk"
         unordered = self.cache == "none" and kind != "folder"
         require(not unordered, f"cache=none: {problem}; leave it out")
@@ -195,9 +209,10 @@ class TrainConfig:
     def differences(self, other: "TrainConfig") -> list[str]:
         """The settings that keep a run from going on as `other`, as `name: ours, not theirs`."""
         mine, theirs = asdict(self), asdict(other)
-        if mine["data"].startswith("folder:") and theirs["data"].startswith("folder:"):
-            # A folder may have moved: its fingerprint says whether it is the same one.
-            theirs["data"] = mine["data"]
+        for name in ("data", "eval_split"):
+            if all((settings[name] or "").startswith("folder:") for settings in (mine, theirs)):
+                # A folder may have moved: its fingerprint says whether it is the same one.
+                theirs[name] = mine[name]
         changeable = {each.name for each in fields(self) if each.metadata.get("changeable")}
         if self.learning_rate_decay == "cosine":
             # A cosine ends at the last step: another last step means other learning rates.

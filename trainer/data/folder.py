@@ -1,155 +1,162 @@
 """A folder of photographs as a data set: listed at once, each picture read when a step needs it."""
 
-import hashlib
 import logging
-import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .listing import Listing, PictureFiles, digest_of_parts, digests
+from .parts import Parts, hold_out_share, mixed, parts_by_folder
 from .pictures import read_image
+from .reading import READING_VERSION, Reading, reading
+from .tree import RUN, Tree, read_tree
 
 _LOGGER = logging.getLogger("diffkiln.trainer")
-_ENDINGS = (".jpg", ".jpeg", ".png")
-_NEEDED = "expected at least one readable .jpg, .jpeg or .png"
+_NEEDED = "expected at least one readable picture"
 _REPLACE = "replace them or pass another folder"
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The pictures of a folder, in the order of their relative POSIX paths.
+def list_folder(
+    folder: Path,
+    *,
+    eval_split: str | None = None,
+    version: int = READING_VERSION,
+    run_dir: Path | None = None,
+) -> Listing:
+    """List the pictures below a folder, at any depth, by the rules of a version of `reading`.
 
-    A picture in a subfolder belongs to the class of the subfolder's name, other pictures to none.
-    `fingerprint` follows from the paths and sizes of the files. `identity` follows from the time of
-    their last change too, so that a cache does not outlive a change.
+    Held out is the folder val or test, if the data is divided so; or, with `eval_split`, a share of
+    the pictures such as "10%", or another folder, "folder:PATH". The folder of the run is left out.
+    The logger "diffkiln.trainer" warns of a folder that cannot be listed. Raises InputError if a
+    folder is none, or holds no picture, or if nothing is left to train on.
     """
-
-    folder: Path
-    names: tuple[str, ...]
-    fingerprint: str
-    identity: str
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """The number of pictures to train on, and none to hold out."""
-        return len(self.names), 0
-
-    @cached_property
-    def class_names(self) -> tuple[str, ...]:
-        """The subfolders that hold pictures, sorted by name."""
-        return tuple(sorted({name.split("/")[0] for name in self.names if "/" in name}))
-
-    @cached_property
-    def labels(self) -> NDArray[np.int64]:
-        """The class of each picture, int64 [n], −1 for none."""
-        numbers = {name: number for number, name in enumerate(self.class_names)}
-        folders = (name.split("/")[0] if "/" in name else "" for name in self.names)
-        return np.array([numbers.get(folder, -1) for folder in folders], np.int64)
+    rules, other = reading(version), _other_folder(folder, eval_split)
+    tree = _tree(folder, rules, {run_dir: RUN, other: "held-out folder"})
+    files = [(folder, tree.names)]
+    parts = _parts(tree.names, eval_split, version)
+    if other:
+        names = _tree(other, rules, {run_dir: RUN, folder: "folder to train on"}).names
+        files.append((other, names))
+        held_out = PictureFiles(other, mixed(names), rules.formats)
+    else:
+        held_out = PictureFiles(folder, parts.held_out, rules.formats, parts.level)
+    fingerprint, identity = digests(files)
+    if version > 1:
+        identity = digest_of_parts(identity, parts.train, held_out.names)
+    return Listing(
+        *(folder, parts.train, rules.formats, parts.level),
+        held_out=held_out,
+        fingerprint=fingerprint,
+        identity=identity,
+        words=parts.words + _counted(tree.left_out + parts.left_out),
+    )
 
 
-def list_folder(folder: Path) -> Listing:
-    """List every .jpg, .jpeg and .png below a folder, at any depth and in any case.
+def _other_folder(folder: Path, eval_split: str | None) -> Path | None:
+    """The folder that `eval_split` names, None if it names none; InputError for `folder` itself."""
+    kind, _, path = (eval_split or "").partition(":")
+    if kind != "folder":
+        return None
+    if folder.is_dir() and Path(path).is_dir() and folder.samefile(path):
+        problem = "is the folder to train on; expected another one, or a share such as 10%"
+        raise InputError(f"eval_split={eval_split}: {problem}")
+    return Path(path)
 
-    Hidden files and folders are left out. Links to folders are followed, each folder once. The
-    logger "diffkiln.trainer" warns of a folder that cannot be listed. Raises InputError if folder
-    is not a folder, or holds no picture.
-    """
+
+def _tree(folder: Path, rules: Reading, without: Mapping[Path | None, str]) -> Tree:
+    """Warn of folders that cannot be listed; InputError if folder is none, or holds no picture."""
     if not folder.is_dir():
         fault = "is not a folder" if folder.exists() else "does not exist"
-        expected = "expected a folder of JPEG or PNG files; check it"
-        raise InputError(f"{str(folder)!r} {fault}; {expected}")
-    errors: list[OSError] = []
-    names = sorted(_files(folder, errors))
-    for error in errors:
+        raise InputError(f"{str(folder)!r} {fault}; expected a folder of pictures; check it")
+    tree = read_tree(folder, rules, {path: why for path, why in without.items() if path})
+    for error in tree.errors:
         _LOGGER.warning("%r cannot be listed (%s)", str(error.filename), error.strerror)
-    if not names:
-        fault, remedy = "no picture", "add some or pass another"
-        if errors:
-            fault = f"{len(errors)} folders and none can be listed (the first: {errors[0]})"
-            remedy = _REPLACE
-        raise InputError(f"{str(folder)!r} holds {fault}; {_NEEDED}; {remedy}")
-    return Listing(folder, tuple(names), *_digests(folder, names))
+    if tree.names:
+        return tree
+    fault, remedy = "no picture", "add some or pass another"
+    if tree.errors:
+        fault = f"{len(tree.errors)} folders and none can be listed (the first: {tree.errors[0]})"
+        remedy = _REPLACE
+    raise InputError(f"{str(folder)!r} holds {fault}; {_NEEDED}; {remedy}")
 
 
-def _files(folder: Path, errors: list[OSError]) -> Iterator[str]:
-    """Yield the picture files below folder, and append the errors of folders to `errors`."""
-    seen: set[tuple[int, int]] = set()
-    for parent, folders, names in os.walk(folder, onerror=errors.append, followlinks=True):
-        status = Path(parent).stat()
-        # A link may lead back to a folder above it.
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        # Joined as text: a Path for each of a million files would take longer than listing them.
-        prefix = (Path(parent).relative_to(folder).as_posix() + "/").removeprefix("./")
-        for name in names:
-            if name.lower().endswith(_ENDINGS) and not name.startswith("."):
-                yield prefix + name
+def _parts(names: Sequence[str], eval_split: str | None, version: int) -> Parts:
+    """What to train on and to hold out; InputError if a share leaves nothing to train on."""
+    if version == 1:
+        return Parts(tuple(names))
+    parts = parts_by_folder(names, hold_out=not eval_split)
+    if eval_split and eval_split.endswith("%"):
+        parts = hold_out_share(parts, float(eval_split.removesuffix("%")) / 100)
+        if not parts.train:
+            problem = f"holds out all of {len(parts.held_out)} pictures"
+            remedy = "give a smaller share, or more pictures"
+            raise InputError(f"eval_split={eval_split}: {problem}; {remedy}")
+    return parts
 
 
-def _digests(folder: Path, names: Iterable[str]) -> tuple[str, str]:
-    """The fingerprint and the identity of the files."""
-    sizes, identity = hashlib.sha256(), hashlib.sha256()
-    for name in names:
-        try:
-            status = os.stat(f"{folder}/{name}")  # noqa: PTH116, for the same reason
-            size, changed = status.st_size, status.st_mtime_ns
-        except OSError:  # such as a broken link, which is not read either
-            size = changed = 0
-        line = name.encode("utf-8", "surrogateescape") + b"\0%d\0" % size
-        sizes.update(line)
-        identity.update(line + b"%d\0" % changed)
-    return f"files-{sizes.hexdigest()}", identity.hexdigest()
+def _counted(left_out: Mapping[str, int]) -> str:
+    """A sentence that counts what is left out by reason, the most frequent first; "" for none."""
+    by_count = sorted(left_out.items(), key=lambda item: -item[1])
+    counts = ", ".join(f"{count:,} {reason}" for reason, count in by_count)
+    return f" Left out: {counts}." if counts else ""
 
 
 class Pictures:
-    """The pictures of a listing by number; all threads of a process may read at once.
+    """Pictures by number; all threads of a process may read at once.
 
-    The next picture takes the place of one that cannot be read (`by_class`, the next of its class),
-    so the images of a step do not depend on what was read before.
+    The next picture takes the place of one that cannot be read (with `labels` int64 [n], the next
+    of its class), so the images of a step do not depend on what was read before.
     """
 
-    def __init__(self, listing: Listing, image_size: int, *, by_class: bool = False) -> None:
-        self._listing, self._image_size = listing, image_size
-        self._labels = listing.labels if by_class else None
+    def __init__(
+        self, files: PictureFiles, image_size: int, *, labels: NDArray[np.int64] | None = None
+    ) -> None:
+        self.image_size, self.labels = image_size, labels
+        self._files = files
         self._unreadable: dict[int, str] = {}
         self._named: set[int] = set()
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._files.names)
+
     def read(self, index: int) -> NDArray[np.uint8]:
         """Picture `index`, or the next readable one, uint8 [image_size, image_size, 3]."""
-        places = np.roll(np.arange(len(self._listing.names)), -index)
-        if self._labels is not None:
-            places = places[self._labels[places] == self._labels[index]]
-        return self.first_readable(places.tolist())
+        image = self._decoded(index)
+        if image is not None:
+            return image
+        # Only now, since a list of a million pictures takes longer than decoding one.
+        places, of_class = np.roll(np.arange(len(self)), -index), ""
+        if self.labels is not None:
+            places = places[self.labels[places] == self.labels[index]]
+            of_class = self._files.classes[index]
+        return self.first_readable(places.tolist(), of_class)
 
-    def first_readable(self, places: Sequence[int]) -> NDArray[np.uint8]:
+    def first_readable(self, places: Sequence[int], of_class: str = "") -> NDArray[np.uint8]:
         """The first readable picture; warns once of each before it. InputError if there is none."""
         for number, place in enumerate(places):
             image = self._decoded(place)
             if image is not None:
                 self._warn(places[:number])
                 return image
-        count = len(self._listing.names)
+        count = len(places) if of_class else len(self)
+        what = f"{count} pictures" + (f" of class {of_class!r}" if of_class else "")
         tried = f" of the {len(places):,} tried" if len(places) < count else ""
         raise InputError(
-            f"{str(self._listing.folder)!r} holds {count} pictures and none{tried} can be read "
+            f"{str(self._files.folder)!r} holds {what} and none{tried} can be read "
             f"(the first: {self._unreadable[places[0]]}); {_NEEDED}; {_REPLACE}"
         )
 
     def _decoded(self, index: int) -> NDArray[np.uint8] | None:
         if index in self._unreadable:
             return None
+        path, formats = self._files.folder / self._files.names[index], self._files.formats
         try:
-            return read_image(self._listing.folder / self._listing.names[index], self._image_size)
+            return read_image(path, self.image_size, formats)
         except (OSError, ValueError) as error:
             self._unreadable[index] = str(error)
             return None

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ from numpy.typing import NDArray
 
 from ..config import SYNTHETIC_IMAGES, TrainConfig
 from ..errors import InputError
-from ..run.directory import DataSummary
+from ..run.directory import DataSummary, RunDirectory
 from .cache import DiskCache, Images, MemoryCache, chosen_cache
 from .folder import Listing, Pictures, list_folder
 from .ordered import OrderedImages, decode_all
+from .reading import READING_VERSION
 from .synthetic.dataset import flowers_of
 from .synthetic.species import SPECIES
 from .tfds import find_builder, tfds_images
 
 _EVAL_IMAGES_USED = 256
+_CLASSES_NAMED = 10
 # More images would hardly change the statistics of a folder, and delay the first step.
 _SAMPLE = 1024
 
@@ -29,6 +32,7 @@ class ImageData:
     """Images to train on, and held-out images, of which there may be none.
 
     `sample` are the images of `train` for the statistics, None for all; `cache` is the kind used.
+    `reading_version` are the rules by which they were chosen, and `words` say what was left out.
     """
 
     train: Images
@@ -37,14 +41,22 @@ class ImageData:
     sample: NDArray[np.int64] | None = None
     cache: str = "memory"
     class_names: tuple[str, ...] = ()
+    reading_version: int = READING_VERSION
+    words: str = ""
+
+    def __str__(self) -> str:
+        names = ", ".join(self.class_names[:_CLASSES_NAMED])
+        more = ", …" if len(self.class_names) > _CLASSES_NAMED else ""
+        return f"{self.words} Classes: {names}{more}." if names else self.words
 
     def summary(self) -> DataSummary:
         """Fingerprint, counts, and the training pixels' mean and standard deviation."""
         statistics = pixel_statistics(self.train.portions(self.sample))
         counts = len(self.train), len(self.held_out)
-        return DataSummary(self.fingerprint, *counts, *statistics, self.class_names)
+        of_data = self.fingerprint, *counts, *statistics, self.class_names
+        return DataSummary(*of_data, self.reading_version)
 
-    @property
+    @cached_property
     def evaluation(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The first 256 held-out images uint8 [n, R, R, 3], and their labels int64 [n]."""
         first = np.arange(min(len(self.held_out), _EVAL_IMAGES_USED))
@@ -78,19 +90,22 @@ def load_images(
     download: bool = False,
     cache_dir: Path = Path("cache"),
     worker: int = 0,
+    run: RunDirectory | None = None,
 ) -> ImageData:
     """The images of `config.data`, cropped and resized to `config.stored_size`.
 
     A folder's images are decoded when they are first used, others now. The disk cache writes, or
-    reuses, the files of `worker` in `cache_dir`. Raises InputError if there are no images, or not
-    the classes that `config` expects.
+    reuses, the files of `worker` in `cache_dir`. A folder is listed by the rules that `run` began
+    with, if it has begun, and without the run directory. Raises InputError if there are no images,
+    or not the classes that `config` expects.
     """
-    source = _source(config, download=download)
+    version = _version(run)
+    source = _source(config, download, run, version)
     cache, path = chosen_cache(config, sum(source.counts)), None
     if cache == "disk":
         path = _cache_path(cache_dir, source.identity, config.stored_size, worker)
     if isinstance(source, Listing):
-        return _of_folder(source, config, cache, path)
+        return _of_folder(source, config, cache, path, version)
     train, held_out, fingerprint = decode_all(source, config.stored_size, path)
     if not len(train):
         split = f"split={config.split} to hold images that eval_split={config.eval_split} does not"
@@ -99,10 +114,15 @@ def load_images(
     if class_names:
         labels = np.concatenate([train.labels, held_out.labels])
         fingerprint = hashlib.sha256(fingerprint.encode() + labels.tobytes()).hexdigest()
-    return ImageData(train, held_out, fingerprint, cache=cache, class_names=class_names)
+    return ImageData(train, held_out, fingerprint, None, cache, class_names, version)
 
 
-def planned_cache(config: TrainConfig, *, download: bool = False) -> str:
+def planned_cache(
+    config: TrainConfig,
+    *,
+    download: bool = False,
+    run: RunDirectory | None = None,
+) -> str:
     """The cache that `load_images` would use, and its size in words, without reading an image.
 
     Raises InputError where `load_images` would, as far as that shows without the images.
@@ -110,31 +130,72 @@ def planned_cache(config: TrainConfig, *, download: bool = False) -> str:
     kind, _, name = config.data.partition(":")
     if kind == "tfds" and download and not find_builder(name, config.data_dir).is_prepared():
         return "depends on how many images there are, once they have been downloaded"
-    images = sum(_source(config, download=False).counts)
+    images = sum(_source(config, False, run, _version(run)).counts)
     megabytes = images * config.stored_size**2 * 3 / 1e6
     return f"{chosen_cache(config, images)}, of {images:,} images in {megabytes:,.0f} MB"
 
 
-def _of_folder(listing: Listing, config: TrainConfig, cache: str, path: Path | None) -> ImageData:
-    count, size = len(listing.names), config.stored_size
-    labels, names = (listing.labels, listing.class_names) if config.num_classes else (None, ())
-    pictures = Pictures(listing, size, by_class=bool(names))
-    sample = np.sort(np.random.default_rng(config.seed).permutation(count)[:_SAMPLE])
-    pictures.first_readable(sample.tolist())
-    if path:
-        store = DiskCache(path.with_suffix(".images"), size)
-    else:
-        store = MemoryCache(count, size) if cache == "memory" else None
-    images = Images(count, size, cache=store, decode=pictures.read, labels=labels)
-    none = Images(0, size, cache=None, decode=pictures.read)
-    return ImageData(images, none, listing.fingerprint, sample, cache, names)
+def _version(run: RunDirectory | None) -> int:
+    return (run.reading_version if run else None) or READING_VERSION
 
 
-def _source(config: TrainConfig, *, download: bool) -> Listing | OrderedImages:
+def _of_folder(
+    listing: Listing, config: TrainConfig, cache: str, path: Path | None, version: int
+) -> ImageData:
+    names = listing.class_names if config.num_classes else ()
+    train, held_out = (
+        Pictures(files, config.stored_size, labels=listing.labels_of(files) if names else None)
+        for files in (listing, listing.held_out)
+    )
+    sample = np.sort(np.random.default_rng(config.seed).permutation(len(train))[:_SAMPLE])
+    train.first_readable(sample.tolist())
+    images = _when_used(train, cache, path and path.with_suffix(".images"))
+    _check_classes(images, names)
+    data = ImageData(
+        images,
+        _when_used(held_out, cache, path and path.with_suffix(".held_out")),
+        listing.fingerprint,
+        sample,
+        cache,
+        names,
+        version,
+        listing.words,
+    )
+    # A run that has begun could not go on with other pictures.
+    _ = data.evaluation
+    return data
+
+
+def _when_used(pictures: Pictures, cache: str, path: Path | None) -> Images:
+    """The images of pictures that are decoded when they are first used."""
+    count, size, store = len(pictures), pictures.image_size, None
+    if count and path:
+        store = DiskCache(path, size)
+    elif cache == "memory":
+        store = MemoryCache(count, size)
+    return Images(count, size, cache=store, decode=pictures.read, labels=pictures.labels)
+
+
+def _check_classes(images: Images, names: tuple[str, ...]) -> None:
+    """Raise InputError for a class without a picture to train on, or without a readable one."""
+    numbers, firsts = np.unique(images.labels, return_index=True)
+    if lacking := sorted(set(range(len(names))) - set(numbers.tolist())):
+        problem = f"no picture of class {names[lacking[0]]!r} to train on"
+        raise InputError(f"{problem}; expected at least one that is not held out; add some")
+    for _ in images.portions(firsts if names else firsts[:0]):
+        pass
+
+
+def _source(
+    config: TrainConfig, download: bool, run: RunDirectory | None, version: int
+) -> Listing | OrderedImages:
     """The data of a run; raises InputError if it lacks the classes that `config` expects."""
     kind, _, name = config.data.partition(":")
     if kind == "folder":
-        source = list_folder(Path(name))
+        place = run.path if run else None
+        source = list_folder(
+            Path(name), eval_split=config.eval_split, version=version, run_dir=place
+        )
     elif kind == "tfds":
         source = tfds_images(name, config, download=download)
     else:

@@ -7,12 +7,10 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from .colours import Colours
+from .reading import READING_VERSION, reading
 
-# Files are often misnamed, so the ending does not choose the format. Formats that Pillow passes to
-# another program (EPS) stay out.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 # A cheap box filter or JPEG's own scaling may shrink a picture to this many times its final size
 # before Lanczos does the rest: the result hardly differs, and large pictures are much faster.
 _REDUCING_GAP = 3.0
@@ -29,28 +27,33 @@ _UPRIGHT = {
 _PNG_SCALES = {"L;2": 85, "L;4": 17}
 
 
-def read_image(path: Path, image_size: int) -> NDArray[np.uint8]:
+def read_image(
+    path: Path, image_size: int, formats: tuple[str, ...] | None = None
+) -> NDArray[np.uint8]:
     """Return the picture in a file as `square_rgb` does, uint8 [image_size, image_size, 3].
 
-    Raises FileNotFoundError if path is not a file, another OSError if it cannot be opened, and
-    InputError (a ValueError) if it does not decode to a whole picture. All of them name the path.
+    It is decoded from one of `formats`, by default all of `reading`, whatever its name; of several
+    frames, the first one. Raises FileNotFoundError if path is not a file, another OSError if it
+    cannot be opened, and InputError (a ValueError) if it does not decode to a whole picture. All of
+    them name the path.
     """
-    name = repr(str(path))
+    name, formats = repr(str(path)), formats or reading(READING_VERSION).formats
     # Opening a named pipe would wait forever.
     if not path.is_file():
-        raise FileNotFoundError(f"{name} is not a file; expected a JPEG or PNG; check the path")
+        raise FileNotFoundError(f"{name} is not a file; expected a picture; check the path")
     with path.open("rb") as file:
         try:
-            with Image.open(file, formats=_FORMATS) as image:
+            with Image.open(file, formats=formats) as image:
                 least = int(_REDUCING_GAP * image_size)
                 image.draft(None, (least, least))
                 _scale_transparent_level(image)
                 return square_rgb(image, image_size)
         except UnidentifiedImageError as error:
-            raise InputError(f"{name} is no picture; expected a JPEG or PNG; remove it") from error
-        # Pillow reports broken PNG chunks as SyntaxError.
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            message = f"{name} cannot be decoded ({error}); expected a whole JPEG or PNG"
+            expected = f"expected one of {', '.join(formats)}"
+            raise InputError(f"{name} is no picture; {expected}; remove it") from error
+        except Exception as error:
+            # What damage makes a decoder raise is not documented, and means the same to a user.
+            message = f"{name} cannot be decoded ({first_line(error)}); expected a whole picture"
             raise InputError(f"{message}; replace or remove it") from error
 
 
@@ -63,15 +66,28 @@ def square_rgb(
     Raises ValueError for image_size < 1 and for what `Colours.plain` refuses.
     """
     colours = colours or Colours()
-    # Pillow's `exif_transpose` fails on EXIF that it cannot write back.
-    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    upright = image if turn is None else image.transpose(turn)
+    upright = _upright(image)
     side = min(upright.size)
     left, top = (upright.width - side) // 2, (upright.height - side) // 2
     plain = colours.plain(upright.crop((left, top, left + side, top + side)))
     size = (image_size, image_size)
     resized = plain.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
     return np.asarray(resized).reshape(*size, colours.channels)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn a picture as its EXIF says, if that can be read at all.
+
+    Pillow's `exif_transpose` fails on EXIF that it cannot write back.
+    """
+    # Pillow turns a TIFF itself while it loads it, and then removes its orientation.
+    image.load()
+    try:
+        turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        # Damaged EXIF raises many kinds of errors, and does not spoil the pixels.
+        return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _scale_transparent_level(image: Image.Image) -> None:

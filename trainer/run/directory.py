@@ -35,6 +35,7 @@ class DataSummary:
     `fingerprint` is the SHA-256 of all pixels in order, for training and then for evaluation; for a
     folder it is "files-" and the SHA-256 of the paths and sizes of its files. Evaluation may use
     fewer than `eval_images`. `class_names` are the classes that the network learns.
+    `reading_version` says by which rules the pictures of a folder were chosen.
     """
 
     fingerprint: str
@@ -43,6 +44,7 @@ class DataSummary:
     pixel_mean: tuple[float, ...]
     pixel_std: tuple[float, ...]
     class_names: tuple[str, ...] = ()
+    reading_version: int = 1
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ class RunDirectory:
         if not self.path.is_dir():
             return not self.path.exists()
         return all(path in (self.cache, self.lock) for path in self.path.iterdir())
+
+    @property
+    def reading_version(self) -> int | None:
+        """The rules by which the run reads a folder, None before it has begun."""
+        return self.read_config()[1].reading_version if self.config.exists() else None
 
     def make(self) -> None:
         """Make the folders; raises InputError if nothing can be written there."""
@@ -157,6 +164,7 @@ class RunDirectory:
             for name in ("pixel_mean", "pixel_std"):
                 data[name] = tuple(float(value) for value in data[name])
             data["class_names"] = tuple(str(name) for name in data.get("class_names", ()))
+            data["reading_version"] = int(data.get("reading_version", 1))
             return TrainConfig.from_json(content["settings"]), DataSummary(**data)
         except InputError as error:
             raise InputError(f"{self.config}: {error}") from error

@@ -66,7 +66,9 @@ def _train(
     # Again, since another job may have ended meanwhile.
     exists = check_run_directory(run, config, resume)
     print(f"Reading {config.data} …", flush=True)
-    images = load_images(config, download=download, cache_dir=run.cache, worker=replicas.worker)
+    images = load_images(
+        config, download=download, cache_dir=run.cache, worker=replicas.worker, run=run
+    )
     summary = _same_data(run, config, images) if exists else images.summary()
     keras.utils.set_random_seed(config.seed)
     trainer = Trainer(config, summary, replicas)
@@ -90,7 +92,7 @@ def _train(
         if replicas.is_chief:
             run.make()
             run.write_config(config, summary, earlier)
-        print(f"{_in_words(trainer, images, summary)}{quality}", flush=True)
+        print(f"{_in_words(trainer, images, summary)}{images}{quality}", flush=True)
         TrainingLoop(run, images, trainer, checkpoints, quality, lock).run()
 
 

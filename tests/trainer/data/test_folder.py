@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -33,11 +34,15 @@ def test_reads_a_tree_in_the_order_of_its_paths(tmp_path: Path) -> None:
     assert _levels(tmp_path) == [0, 10, 20, 30]
 
 
-def test_ignores_hidden_files_and_other_endings(tmp_path: Path) -> None:
+def test_the_first_version_takes_jpeg_and_png_by_their_endings(tmp_path: Path) -> None:
     for name in ("good.jpeg", "good.JPG", ".hidden.png", ".cache/x.png", "other.gif"):
         _save(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("text")
-    assert list_folder(tmp_path).names == ("good.JPG", "good.jpeg")
+    shutil.copy(tmp_path / "good.JPG", tmp_path / "photo")
+    before = list_folder(tmp_path, version=1)
+    assert before.names == ("good.JPG", "good.jpeg")
+    assert before.words == " Left out: 2 hidden, 1 .gif, 1 other files."
+    (tmp_path / "other.gif").unlink()
+    assert list_folder(tmp_path, version=1).fingerprint == before.fingerprint
 
 
 def test_the_next_readable_picture_takes_the_place_of_a_broken_one(
@@ -118,7 +123,7 @@ def test_refuses_pictures_that_all_broke_since_they_were_listed(tmp_path: Path) 
 
 def test_refuses_what_is_no_folder_of_pictures(tmp_path: Path) -> None:
     (tmp_path / "file.txt").write_text("text")
-    with pytest.raises(InputError, match=r"gone' does not exist; expected a folder of JPEG or PNG"):
+    with pytest.raises(InputError, match=r"gone' does not exist; expected a folder of pictures"):
         list_folder(tmp_path / "gone")
     with pytest.raises(InputError, match=r"file\.txt' is not a folder; expected a folder"):
         list_folder(tmp_path / "file.txt")

@@ -112,6 +112,44 @@ def test_a_run_with_a_fingerprint_of_pixels_goes_on_with_as_many_pictures(
         train_here(run_dir, data=f"folder:{photos}", train_steps=6)
 
 
+def test_a_run_that_took_jpeg_and_png_alone_goes_on_with_them(
+    tmp_path: Path, photos: Path, changed_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir, mine = (
+        shutil.copytree(changed_run, tmp_path / "r"),
+        shutil.copytree(photos, tmp_path / "p"),
+    )
+    config = json.loads((run_dir / "config.json").read_text())
+    assert config["data"].pop("reading_version") == 2
+    (run_dir / "config.json").write_text(json.dumps(config))
+    picture(99, 20).save(mine / "new.webp")
+    train_here(run_dir, data=f"folder:{mine}", cache="disk", train_steps=5)
+    assert "12 images of 16×16 (0 held out)" in (line := capsys.readouterr().out)
+    assert "Left out: 1 .webp." in line
+    assert json.loads((run_dir / "config.json").read_text())["data"]["reading_version"] == 1
+    with pytest.raises(InputError, match=r"was trained on other data \(12 images, .* not 13"):
+        train_here(shutil.copytree(changed_run, tmp_path / "new"), data=f"folder:{mine}")
+
+
+def test_a_divided_folder_has_a_held_out_loss_and_a_best_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part, count in (("train", 12), ("val", 4)):
+        for kind in ("cat", "dog"):
+            save_pictures(tmp_path / "data" / part / kind, count, size=20, ending="webp")
+    (tmp_path / "data" / "notes.txt").touch()
+    settings = {"data": f"folder:{tmp_path}/data", "cache": "disk", "num_classes": 2}
+    run_dir = tmp_path / "data" / "run"
+    for steps in (2, 4):
+        train_here(run_dir, train_steps=steps, checkpoint_every_steps=2, **settings)
+    assert "24 images of 16×16 (8 held out), cached on disk" in (line := capsys.readouterr().out)
+    words = (
+        "Trained on train; held out val. Left out: 1 .txt, 1 run directories. Classes: cat, dog."
+    )
+    assert words in line
+    assert json.loads((run_dir / "best.json").read_text())["eval_loss"] > 0
+
+
 def test_pictures_that_vanish_end_the_run(tmp_path: Path, photos: Path) -> None:
     mine, run_dir = shutil.copytree(photos, tmp_path / "mine"), tmp_path / "r"
 

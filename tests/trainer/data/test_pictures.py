@@ -104,7 +104,10 @@ def test_a_truncated_file_is_refused(tmp_path: Path, ending: str) -> None:
 def test_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.jpg"
     path.write_text("not a picture")
-    with pytest.raises(InputError, match=r"notes\.jpg' is no picture; expected a JPEG or PNG"):
+    with pytest.raises(
+        InputError,
+        match=r"notes\.jpg' is no picture; expected one of JPEG, PNG, WEBP, GIF, .*; remove it",
+    ):
         read_image(path, 8)
 
 

@@ -3,6 +3,7 @@
 import json
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def of_folder(folder: Path, **settings: int) -> TrainConfig:
+def of_folder(folder: Path, **settings: Any) -> TrainConfig:
     return preset_config("tiny", data=f"folder:{folder}", image_size=8, batch_size=5, **settings)
 
 
@@ -79,6 +80,31 @@ def test_a_flat_folder_has_no_classes(tmp_path: Path) -> None:
     picture(0, 8).save(tmp_path / "0.png")
     with pytest.raises(InputError, match=r"has no classes; expected .* a folder of its own"):
         load_images(of_folder(tmp_path, num_classes=2))
+
+
+def test_a_class_without_a_readable_picture_is_named(photos: Path) -> None:
+    (photos / "a/0.png").unlink()
+    with pytest.raises(InputError, match=r"holds 1 pictures of class 'a' and none can be read"):
+        load_images(of_folder(photos, num_classes=2))
+    assert len(load_images(of_folder(photos)).train) == 4
+
+
+def test_a_class_that_is_only_held_out_is_named(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (photos / "a").rename(tmp_path / "other" / "a")
+    config = of_folder(photos, num_classes=2, eval_split=f"folder:{tmp_path}/other")
+    with pytest.raises(InputError, match="no picture of class 'a' to train on; expected at least"):
+        load_images(config)
+
+
+def test_held_out_pictures_have_the_classes_of_the_others(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "other" / "b").mkdir(parents=True)
+    picture(9, 8).save(tmp_path / "other/b/9.png")
+    data = load_images(of_folder(photos, num_classes=2, eval_split=f"folder:{tmp_path}/other"))
+    images, labels = data.evaluation
+    assert (len(images), labels.tolist()) == (1, [1])
+    assert data.summary().eval_images == 1
+    assert str(data) == " Classes: a, b."
 
 
 def test_synthetic_flowers_are_of_their_species() -> None:
