@@ -34,6 +34,7 @@ _SETTINGS = {
     "eval_split": "TFDS split to hold out; of a folder, a share such as 10% or folder:PATH",
     "cache": "where to keep decoded pictures; by default in memory, up to a quarter of it",
     "image_size": "height and width in pixels",
+    "channels": "1 for grey, 3 for colours; by default 1 if all pictures are grey",
     "augment": "random changes: mirror half of the pictures, cut parts out of them, or both",
     "batch_size": "images per step",
     "accumulation_steps": "parts of a batch to compute one after another, to save memory",

@@ -78,6 +78,7 @@ class TrainConfig:
     eval_split: str | None
     cache: str | None = setting(None, choices=choices.CACHES, changeable=True)
     image_size: int = setting(bounds=(8, 4096))
+    channels: int | None = None
     levels: tuple[float, float] | None = None
     augment: str = setting("flip", choices=choices.AUGMENTATIONS)
     batch_size: int = setting(bounds=(1, 65536))
@@ -144,6 +145,8 @@ class TrainConfig:
             ("warm_up_steps", decay != "cosine" or warm_up < last, at_end),
         ):
             require(holds, f"{name}={getattr(self, name)}: expected {expected}")
+        grey = f"channels={self.channels}: expected 1 for grey or 3 for colours"
+        require(self.channels in (None, 1, 3), grey)
         weights, read = self.kid_weights, self.kid_every_steps is not None
         require(weights != "", "kid_weights=: empty; give a file or leave it out")
         remedy = "only KID reads them; give kid_every_steps too, or leave both out"
@@ -176,17 +179,18 @@ class TrainConfig:
         return "flip" in self.augment
 
     @property
-    def stored_size(self) -> int:
-        """The side of a decoded picture: larger than the images where these are crops of it."""
+    def stored_shape(self) -> tuple[int, int, int]:
+        """The shape of a decoded picture: larger than the images where these are crops of it."""
         crops = "crop" in self.augment
-        return round(self.image_size / choices.LEAST_CROP) if crops else self.image_size
+        side = round(self.image_size / choices.LEAST_CROP) if crops else self.image_size
+        return side, side, self.channels or 3
 
     @property
     def network(self) -> NetworkConfig:
         """The shape of the network."""
         shape = (self.image_size, self.widths, self.blocks, self.patch_size)
-        heads, classes = self.attention_heads, self.num_classes
-        return NetworkConfig(*shape, attention_heads=heads, num_classes=classes)
+        channels, heads, classes = self.channels or 3, self.attention_heads, self.num_classes
+        return NetworkConfig(*shape, channels=channels, attention_heads=heads, num_classes=classes)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
@@ -209,6 +213,8 @@ class TrainConfig:
     def differences(self, other: "TrainConfig") -> list[str]:
         """The settings that keep a run from going on as `other`, as `name: ours, not theirs`."""
         mine, theirs = asdict(self), asdict(other)
+        mine["channels"] = mine["channels"] or 3
+        theirs["channels"] = theirs["channels"] or mine["channels"]
         for name in ("data", "eval_split"):
             if all((settings[name] or "").startswith("folder:") for settings in (mine, theirs)):
                 # A folder may have moved: its fingerprint says whether it is the same one.

@@ -1,5 +1,6 @@
 """Images by number, each decoded once and then kept: in memory, in a file, or nowhere."""
 
+import math
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,21 +25,25 @@ _WHOLE = b"\1"
 _CHECK_BYTES = len(_WHOLE) + 4
 
 
+# Height, width and channels of an image.
+Shape = tuple[int, int, int]
+
+
 class MemoryCache:
     """Keeps up to `count` images; each takes memory once it is written. Threads may share it."""
 
-    def __init__(self, count: int, image_size: int) -> None:
-        self._images = np.empty((count, image_size, image_size, 3), np.uint8)
+    def __init__(self, count: int, shape: Shape) -> None:
+        self._images = np.empty((count, *shape), np.uint8)
         self._written = np.zeros(count, np.bool_)
 
     def read(self, indices: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Fill rows of `images` [n, S, S, 3] by `indices` [n]; bool [n] says which it had."""
+        """Fill rows of `images` [n, S, S, C] by `indices` [n]; bool [n] says which it had."""
         written = self._written[indices]
         images[written] = self._images[indices[written]]
         return written
 
     def write(self, index: int, image: NDArray[np.uint8]) -> None:
-        """Keep an image uint8 [S, S, 3]; the mark comes last, for a reader in another thread."""
+        """Keep an image uint8 [S, S, C]; the mark comes last, for a reader in another thread."""
         self._images[index] = image
         self._written[index] = True
 
@@ -51,9 +56,9 @@ class DiskCache:
     writes raise an error instead. Threads may share it.
     """
 
-    def __init__(self, path: Path, image_size: int) -> None:
+    def __init__(self, path: Path, shape: Shape) -> None:
         self.path = path
-        self._record_bytes = image_size**2 * 3 + _CHECK_BYTES
+        self._record_bytes = math.prod(shape) + _CHECK_BYTES
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -74,7 +79,7 @@ class DiskCache:
         return whole
 
     def write(self, index: int, image: NDArray[np.uint8]) -> None:
-        """Keep an image uint8 [S, S, 3]; raises InputError if the disk is full."""
+        """Keep an image uint8 [S, S, C]; raises InputError if the disk is full."""
         record = image.tobytes() + _check(np.ascontiguousarray(image))
         try:
             with self.path.open("r+b", buffering=0) as file:
@@ -104,7 +109,7 @@ def _check(image: NDArray[np.uint8]) -> bytes:
 
 
 class Images:
-    """`count` images uint8 [S, S, 3]; `decode` makes images that the cache, if any, does not hold.
+    """`count` images uint8 of one shape; `decode` makes those that the cache, if any, lacks.
 
     `labels` int64 [count] are their classes, by default −1. By default, as many `threads` decode as
     there are processors. All threads of a process may take images at once.
@@ -113,14 +118,14 @@ class Images:
     def __init__(
         self,
         count: int,
-        image_size: int,
+        shape: Shape,
         *,
         cache: Cache | None,
         decode: Callable[[int], NDArray[np.uint8]],
         labels: NDArray[np.int64] | None = None,
         threads: int | None = None,
     ) -> None:
-        self.image_size = image_size
+        self.shape = shape
         self.labels = np.full(count, -1, np.int64) if labels is None else labels
         self._count, self._cache, self._decode = count, cache, decode
         self._pool = ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="decode")
@@ -129,11 +134,11 @@ class Images:
         return self._count
 
     def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The images of `indices` int64 [n], uint8 [n, S, S, 3].
+        """The images of `indices` int64 [n], uint8 [n, S, S, C].
 
         Raises InputError for an image that cannot be decoded, or a cache that cannot be used.
         """
-        images = np.empty((len(indices), self.image_size, self.image_size, 3), np.uint8)
+        images = np.empty((len(indices), *self.shape), np.uint8)
         missing = np.arange(len(indices))
         if self._cache:
             missing = np.flatnonzero(~self._cache.read(indices, images))
@@ -145,7 +150,7 @@ class Images:
     def portions(self, indices: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.uint8]]:
         """Yield all images, or the images of `indices`, a few megabytes at a time."""
         indices = np.arange(len(self)) if indices is None else indices
-        step = max(1, _PORTION_BYTES // (self.image_size**2 * 3))
+        step = max(1, _PORTION_BYTES // math.prod(self.shape))
         for start in range(0, len(indices), step):
             yield self.take(indices[start : start + step])
 
@@ -160,7 +165,7 @@ def chosen_cache(config: TrainConfig, images: int) -> str:
     """`config.cache`; by default memory if the images take at most a quarter of it, else disk."""
     if config.cache:
         return config.cache
-    fits = images * config.stored_size**2 * 3 <= machine_memory_bytes() // _MEMORY_SHARE
+    fits = images * math.prod(config.stored_shape) <= machine_memory_bytes() // _MEMORY_SHARE
     return "memory" if fits else "disk"
 
 

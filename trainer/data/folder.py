@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from .colours import Colours
 from .listing import Listing, PictureFiles, digest_of_parts, digests
 from .parts import Parts, hold_out_share, mixed, parts_by_folder
-from .pictures import read_image
+from .pictures import read_image, survey
 from .reading import READING_VERSION, Reading, reading
 from .tree import RUN, Tree, read_tree
 
@@ -109,14 +110,22 @@ class Pictures:
     """Pictures by number; all threads of a process may read at once.
 
     The next picture takes the place of one that cannot be read (with `labels` int64 [n], the next
-    of its class), so the images of a step do not depend on what was read before.
+    of its class), so the images of a step do not depend on what was read before. If `all_grey`, the
+    logger "diffkiln.trainer" warns of a picture in colour.
     """
 
     def __init__(
-        self, files: PictureFiles, image_size: int, *, labels: NDArray[np.int64] | None = None
+        self,
+        files: PictureFiles,
+        image_size: int,
+        *,
+        labels: NDArray[np.int64] | None = None,
+        colours: Colours | None = None,
+        all_grey: bool = False,
     ) -> None:
-        self.image_size, self.labels = image_size, labels
-        self._files = files
+        self.labels, self.colours = labels, colours or Colours()
+        self.shape = (image_size, image_size, self.colours.channels)
+        self._files, self._all_grey = files, all_grey
         self._unreadable: dict[int, str] = {}
         self._named: set[int] = set()
         self._lock = threading.Lock()
@@ -125,7 +134,7 @@ class Pictures:
         return len(self._files.names)
 
     def read(self, index: int) -> NDArray[np.uint8]:
-        """Picture `index`, or the next readable one, uint8 [image_size, image_size, 3]."""
+        """Picture `index`, or the next readable one, uint8 of `shape`."""
         image = self._decoded(index)
         if image is not None:
             return image
@@ -156,10 +165,23 @@ class Pictures:
             return None
         path, formats = self._files.folder / self._files.names[index], self._files.formats
         try:
-            return read_image(path, self.image_size, formats)
+            image = read_image(path, self.shape[0], formats, self.colours)
+            in_colour = self._all_grey and not survey(path, formats)[0]
         except (OSError, ValueError) as error:
             self._unreadable[index] = str(error)
             return None
+        if in_colour:
+            self._warn_of_colour(index)
+        return image
+
+    def _warn_of_colour(self, index: int) -> None:
+        with self._lock:
+            named = index in self._named
+            self._named.add(index)
+        if not named:
+            problem = "is in colour, but the run is grey, since the pictures that chose it are"
+            path = str(self._files.folder / self._files.names[index])
+            _LOGGER.warning("%r %s; it is read as grey", path, problem)
 
     def _warn(self, indices: Sequence[int]) -> None:
         with self._lock:

@@ -1,21 +1,26 @@
 """The images of a run: read from a folder, a tensorflow-datasets data set, or drawn."""
 
 import hashlib
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..config import SYNTHETIC_IMAGES, TrainConfig
 from ..errors import InputError
 from ..run.directory import DataSummary, RunDirectory
 from .cache import DiskCache, Images, MemoryCache, chosen_cache
+from .channels import channels_of, sampled
+from .colours import Colours
 from .folder import Listing, Pictures, list_folder
-from .ordered import OrderedImages, decode_all
+from .ordered import Examples, OrderedImages, decode_all
+from .pictures import square_pixels
 from .reading import READING_VERSION
 from .synthetic.dataset import flowers_of
 from .synthetic.species import SPECIES
@@ -23,8 +28,6 @@ from .tfds import find_builder, tfds_images
 
 _EVAL_IMAGES_USED = 256
 _CLASSES_NAMED = 10
-# More images would hardly change the statistics of a folder, and delay the first step.
-_SAMPLE = 1024
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def pixel_statistics(
     counts: Any = 0
     for images in portions:
         channels = images.reshape(-1, images.shape[-1]).T
-        counts = counts + [np.bincount(channel, minlength=256) for channel in channels]
+        counts = counts + np.stack([np.bincount(each, minlength=256) for each in channels])
     weights, levels = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
     mean = weights @ levels
     std = np.sqrt((weights * (levels - mean[:, None]) ** 2).sum(axis=1))
@@ -92,21 +95,27 @@ def load_images(
     worker: int = 0,
     run: RunDirectory | None = None,
 ) -> ImageData:
-    """The images of `config.data`, cropped and resized to `config.stored_size`.
+    """The images of `config.data`, cropped and resized to `config.stored_shape`.
 
     A folder's images are decoded when they are first used, others now. The disk cache writes, or
     reuses, the files of `worker` in `cache_dir`. A folder is listed by the rules that `run` began
     with, if it has begun, and without the run directory. Raises InputError if there are no images,
     or not the classes that `config` expects.
+
+    Without `config.channels`, they are those that `run` began with; a new run is grey if the images
+    for the statistics are.
     """
-    version = _version(run)
+    version, chosen = _version(run), config.channels is None
     source = _source(config, download, run, version)
+    if chosen:
+        config = replace(config, channels=channels_of(source, config, run, version))
+        source = _source(config, download, run, version)
     cache, path = chosen_cache(config, sum(source.counts)), None
     if cache == "disk":
-        path = _cache_path(cache_dir, source.identity, config.stored_size, worker)
+        path = _cache_path(cache_dir, f"{source.identity} {_how(config, version)}", worker)
     if isinstance(source, Listing):
-        return _of_folder(source, config, cache, path, version)
-    train, held_out, fingerprint = decode_all(source, config.stored_size, path)
+        return _of_folder(source, config, cache, path, version, chosen=chosen)
+    train, held_out, fingerprint = decode_all(source, config.stored_shape, path)
     if not len(train):
         split = f"split={config.split} to hold images that eval_split={config.eval_split} does not"
         raise InputError(f"data={config.data}: no image is left to train on; expected {split}")
@@ -131,7 +140,7 @@ def planned_cache(
     if kind == "tfds" and download and not find_builder(name, config.data_dir).is_prepared():
         return "depends on how many images there are, once they have been downloaded"
     images = sum(_source(config, False, run, _version(run)).counts)
-    megabytes = images * config.stored_size**2 * 3 / 1e6
+    megabytes = images * math.prod(config.stored_shape) / 1e6
     return f"{chosen_cache(config, images)}, of {images:,} images in {megabytes:,.0f} MB"
 
 
@@ -140,14 +149,27 @@ def _version(run: RunDirectory | None) -> int:
 
 
 def _of_folder(
-    listing: Listing, config: TrainConfig, cache: str, path: Path | None, version: int
+    listing: Listing,
+    config: TrainConfig,
+    cache: str,
+    path: Path | None,
+    version: int,
+    *,
+    chosen: bool,
 ) -> ImageData:
     names = listing.class_names if config.num_classes else ()
+    side, _, channels = config.stored_shape
+    colours = Colours(channels, config.levels, profiles=version > 1)
     train, held_out = (
-        Pictures(files, config.stored_size, labels=listing.labels_of(files) if names else None)
+        Pictures(
+            *(files, side),
+            labels=listing.labels_of(files) if names else None,
+            colours=colours,
+            all_grey=chosen and channels == 1,
+        )
         for files in (listing, listing.held_out)
     )
-    sample = np.sort(np.random.default_rng(config.seed).permutation(len(train))[:_SAMPLE])
+    sample = sampled(len(train), config)
     train.first_readable(sample.tolist())
     images = _when_used(train, cache, path and path.with_suffix(".images"))
     _check_classes(images, names)
@@ -168,12 +190,12 @@ def _of_folder(
 
 def _when_used(pictures: Pictures, cache: str, path: Path | None) -> Images:
     """The images of pictures that are decoded when they are first used."""
-    count, size, store = len(pictures), pictures.image_size, None
+    count, shape, store = len(pictures), pictures.shape, None
     if count and path:
-        store = DiskCache(path, size)
+        store = DiskCache(path, shape)
     elif cache == "memory":
-        store = MemoryCache(count, size)
-    return Images(count, size, cache=store, decode=pictures.read, labels=pictures.labels)
+        store = MemoryCache(count, shape)
+    return Images(count, shape, cache=store, decode=pictures.read, labels=pictures.labels)
 
 
 def _check_classes(images: Images, names: tuple[str, ...]) -> None:
@@ -213,21 +235,33 @@ def _source(
 
 
 def _synthetic(count: int, config: TrainConfig) -> OrderedImages:
-    size, seed = config.stored_size, config.seed
+    (size, _, channels), seed = config.stored_shape, config.seed
+
+    def drawn(numbers: Iterable[int]) -> Examples:
+        for image, label in flowers_of(numbers, image_size=size, seed=seed):
+            yield square_pixels(Image.fromarray(image), size, Colours(channels)), label
+
     # Evaluation continues the numbers of one seed's flowers, so the two never overlap.
     train, held_out = range(count), range(count, count + count // 8)
     return OrderedImages(
         identity=f"{config.data} {seed}",
         counts=(len(train), len(held_out)),
-        train=lambda: flowers_of(train, image_size=size, seed=seed),
-        evaluation=lambda: flowers_of(held_out, image_size=size, seed=seed),
+        train=lambda: drawn(train),
+        evaluation=lambda: drawn(held_out),
         class_names=tuple(SPECIES),
     )
 
 
-def _cache_path(folder: Path, identity: str, image_size: int, worker: int) -> Path:
+def _how(config: TrainConfig, version: int) -> str:
+    """What the images in a cache depend on, besides their files; in old runs on their size."""
+    side, _, channels = config.stored_shape
+    more = (channels, config.levels, version)
+    return str(side) if more == (3, None, 1) else " ".join(map(str, (side, *more)))
+
+
+def _cache_path(folder: Path, identity: str, worker: int) -> Path:
     """Where the files of a worker's cache begin; files of other images are removed."""
-    key = hashlib.sha256(f"1 {identity} {image_size}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"1 {identity}".encode()).hexdigest()[:16]
     path = folder / f"{key}-{worker}"
     for other in folder.glob(f"*-{worker}.*"):
         if other.stem != path.name:

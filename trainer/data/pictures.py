@@ -23,14 +23,19 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# A picture of this size shows whether it is grey.
+_SMALL, _GREY = 32, 2
 # What Pillow multiplies grey levels of 2 and 4 bits by, but not the level that is transparent.
 _PNG_SCALES = {"L;2": 85, "L;4": 17}
 
 
 def read_image(
-    path: Path, image_size: int, formats: tuple[str, ...] | None = None
+    path: Path,
+    image_size: int,
+    formats: tuple[str, ...] | None = None,
+    colours: Colours | None = None,
 ) -> NDArray[np.uint8]:
-    """Return the picture in a file as `square_rgb` does, uint8 [image_size, image_size, 3].
+    """Return the picture in a file as `square_pixels` does, uint8 [image_size, image_size, C].
 
     It is decoded from one of `formats`, by default all of `reading`, whatever its name; of several
     frames, the first one. Raises FileNotFoundError if path is not a file, another OSError if it
@@ -46,8 +51,9 @@ def read_image(
             with Image.open(file, formats=formats) as image:
                 least = int(_REDUCING_GAP * image_size)
                 image.draft(None, (least, least))
+                _require_all_bits(image, colours)
                 _scale_transparent_level(image)
-                return square_rgb(image, image_size)
+                return square_pixels(image, image_size, colours)
         except UnidentifiedImageError as error:
             expected = f"expected one of {', '.join(formats)}"
             raise InputError(f"{name} is no picture; {expected}; remove it") from error
@@ -57,7 +63,22 @@ def read_image(
             raise InputError(f"{message}; replace or remove it") from error
 
 
-def square_rgb(
+def survey(path: Path, formats: tuple[str, ...]) -> tuple[bool, int | None]:
+    """Whether the picture in a file is grey, and its highest level if it has more than 8 bits.
+
+    Raises what `read_image` raises.
+    """
+    grey = all_grey(read_image(path, _SMALL, formats))
+    with Image.open(path, formats=formats) as image:
+        return grey, int(np.asarray(image).max()) if image.mode.startswith("I") else None
+
+
+def all_grey(pixels: NDArray[np.uint8]) -> bool:
+    """Whether pixels uint8 [..., 3] are grey, but for what lossy compression may do to grey."""
+    return bool(np.ptp(pixels.astype(np.int64), axis=-1).max() <= _GREY)
+
+
+def square_pixels(
     image: Image.Image, image_size: int, colours: Colours | None = None
 ) -> NDArray[np.uint8]:
     """Return the centre square of a picture, uint8 [image_size, image_size, C] in its `colours`.
@@ -88,6 +109,13 @@ def _upright(image: Image.Image) -> Image.Image:
         # Damaged EXIF raises many kinds of errors, and does not spoil the pixels.
         return image
     return image if turn is None else image.transpose(turn)
+
+
+def _require_all_bits(image: Image.Image, colours: Colours | None) -> None:
+    """Raise ValueError for a picture of whose levels Pillow drops some that count."""
+    deep = image.mode == "RGB" and ";16" in str(getattr(image, "tile", ""))
+    if deep and colours and colours.levels:
+        raise ValueError("16-bit colours, of which only 8 bits can be read")
 
 
 def _scale_transparent_level(image: Image.Image) -> None:

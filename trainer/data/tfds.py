@@ -14,8 +14,9 @@ from PIL import Image
 
 from ..config import TrainConfig
 from ..errors import InputError, first_line
+from .colours import Colours
 from .ordered import Examples, OrderedImages
-from .pictures import square_rgb
+from .pictures import square_pixels
 
 _PORTION = 64
 
@@ -35,7 +36,9 @@ def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedIma
     def square(example: dict) -> tuple[np.ndarray, int]:
         pixels = example[feature].numpy()
         image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-        return square_rgb(image, config.stored_size), int(example[label]) if label else -1
+        side, _, channels = config.stored_shape
+        pixels = square_pixels(image, side, Colours(channels, config.levels))
+        return pixels, int(example[label]) if label else -1
 
     def squares(examples: Iterable[dict]) -> Examples:
         remaining = iter(examples)

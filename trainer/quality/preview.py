@@ -51,7 +51,8 @@ def conditioning_for(
 
 
 def save_png(image: np.ndarray, path: Path) -> None:
-    """Write a picture uint8 [H, W, 3], whole or not at all."""
+    """Write a picture uint8 [H, W, 1] or [H, W, 3], whole or not at all."""
     path.parent.mkdir(exist_ok=True)
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     with replacing(path) as part:
-        Image.fromarray(image).save(part, format="PNG")
+        picture.save(part, format="PNG")

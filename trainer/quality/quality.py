@@ -37,7 +37,7 @@ class Quality:
         if config.kid_every_steps:
             self._extractor = extractor(Path(config.kid_weights) if config.kid_weights else None)
             reference, self._labels = reference_images(images, config.kid_images)
-            self._reference = self._extractor(whole(reference, config.image_size))
+            self._reference = self._extractor(in_rgb(whole(reference, config.image_size)))
             self._sample = tf.function(self._of_labels, autograph=False)
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class Quality:
         return Best(step, loss, "kid", self.at(step).mean, str(self._extractor))
 
     def samples(self) -> NDArray[np.uint8]:
-        """`kid_images` samples of the averaged network, uint8 [n, S, S, C].
+        """`kid_images` samples of the averaged network, uint8 [n, S, S, 3].
 
         Their labels are those of the reference images, without guidance.
         """
@@ -80,11 +80,16 @@ class Quality:
         seeds = (stream_seed(0, KID_NOISE, tf.constant(n, tf.int64)) for n in range(len(labels)))
         noises = (tf.random.stateless_normal(shape, seed) for seed in seeds)
         drawn = map(self._sample, noises, map(tf.constant, labels))
-        return np.concatenate([images.numpy() for images in drawn])[:count]
+        return in_rgb(np.concatenate([images.numpy() for images in drawn])[:count])
 
     def _of_labels(self, noise: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         conditioning = conditioning_for(self._denoiser, labels, guidance=1.0)
         return Sampling(self._denoiser).sample(noise, KID_STEPS, conditioning=conditioning)
+
+
+def in_rgb(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images [n, S, S, 1] or [n, S, S, 3] as the latter, which extractors of features take."""
+    return np.broadcast_to(images, (*images.shape[:3], 3))
 
 
 def reference_images(images: ImageData, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -69,6 +69,7 @@ def _train(
     images = load_images(
         config, download=download, cache_dir=run.cache, worker=replicas.worker, run=run
     )
+    config = replace(config, channels=images.train.shape[-1])
     summary = _same_data(run, config, images) if exists else images.summary()
     keras.utils.set_random_seed(config.seed)
     trainer = Trainer(config, summary, replicas)

@@ -32,7 +32,7 @@ def numbered(count: int) -> np.ndarray:
 
 
 def images_of(pixels: np.ndarray) -> Images:
-    return Images(len(pixels), pixels.shape[1], cache=None, decode=lambda index: pixels[index])
+    return Images(len(pixels), pixels.shape[1:], cache=None, decode=lambda index: pixels[index])
 
 
 def served(
@@ -84,7 +84,7 @@ def test_letters_need_not_be_mirrored() -> None:
 @pytest.mark.parametrize("augment", ["crop", "crop+flip"])
 def test_crops_are_parts_of_the_pictures(augment: str) -> None:
     config = replace(CONFIG, augment=augment)
-    side = config.stored_size
+    side = config.stored_shape[0]
     ramp = np.broadcast_to(np.arange(side, dtype=np.uint8) * 20, (5, side, side))
     pictures = np.stack([ramp, ramp.transpose(0, 2, 1), ramp], axis=-1)
     data = batches(images_of(pictures), config, first_step=0)
@@ -169,7 +169,7 @@ def test_a_shard_decodes_its_own_rows_alone() -> None:
         decoded.add(index)
         return numbered(100)[index]
 
-    images = Images(100, 8, cache=None, decode=decode)
+    images = Images(100, (8, 8, 3), cache=None, decode=decode)
     config = preset_config("tiny", image_size=8, batch_size=10)
     steps = [*islice(batches(images, config, first_step=0, shard=(1, 2)), 2)]
     served = set(np.concatenate([numbers(batch.numpy()) for batch, _ in steps]).tolist())
@@ -185,7 +185,7 @@ def folder_batches(
     images = load_images(config, cache_dir=place).train
     if threads:
         pictures = Pictures(list_folder(folder), 8)
-        images = Images(len(images), 8, cache=None, decode=pictures.read, threads=threads)
+        images = Images(len(images), (8, 8, 3), cache=None, decode=pictures.read, threads=threads)
     steps = islice(batches(images, config, first_step=first_step), 12 - first_step)
     return np.stack([batch.numpy() for batch, _ in steps])
 

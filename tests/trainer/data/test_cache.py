@@ -27,11 +27,11 @@ def read(cache: Cache, *indices: int) -> list[np.ndarray | None]:
 
 
 def in_memory(_: Path) -> Cache:
-    return MemoryCache(5, 8)
+    return MemoryCache(5, IMAGES.shape[1:])
 
 
 def on_disk(folder: Path) -> Cache:
-    return DiskCache(folder / "deep" / "a.images", 8)
+    return DiskCache(folder / "deep" / "a.images", IMAGES.shape[1:])
 
 
 @pytest.mark.parametrize("make", [in_memory, on_disk])
@@ -64,7 +64,7 @@ def test_a_black_image_is_told_from_a_hole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("whole_bytes", range(0, RECORD_BYTES, 7))
 def test_a_record_cut_short_is_missing(tmp_path: Path, whole_bytes: int) -> None:
-    cache = DiskCache(tmp_path / "a.images", 8)
+    cache = DiskCache(tmp_path / "a.images", IMAGES.shape[1:])
     cache.write(0, IMAGES[0])
     data = cache.path.read_bytes()
     cache.path.write_bytes(data[:whole_bytes])
@@ -74,7 +74,7 @@ def test_a_record_cut_short_is_missing(tmp_path: Path, whole_bytes: int) -> None
 
 
 def test_a_record_with_a_wrong_pixel_is_missing(tmp_path: Path) -> None:
-    cache = DiskCache(tmp_path / "a.images", 8)
+    cache = DiskCache(tmp_path / "a.images", IMAGES.shape[1:])
     cache.write(0, IMAGES[0])
     data = bytearray(cache.path.read_bytes())
     data[50] ^= 1
@@ -84,7 +84,7 @@ def test_a_record_with_a_wrong_pixel_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_one_line() -> None:
-    cache = DiskCache(Path("/dev/full"), 8)
+    cache = DiskCache(Path("/dev/full"), IMAGES.shape[1:])
     with pytest.raises(InputError, match=r"/dev/full: .* could not be written \(No space left on"):
         cache.write(0, IMAGES[0])
 
@@ -96,7 +96,7 @@ def test_a_place_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_gone_is_one_line(tmp_path: Path) -> None:
-    cache = DiskCache(tmp_path / "a.images", 8)
+    cache = DiskCache(tmp_path / "a.images", IMAGES.shape[1:])
     cache.path.unlink()
     with pytest.raises(InputError, match=r"a\.images: .* could not be read \(No such file"):
         read(cache, 0)

@@ -49,9 +49,9 @@ def all_of(images: Images) -> np.ndarray:
 
 def test_memory_and_disk_hold_the_same_without_copies(tmp_path: Path) -> None:
     source = Source()
-    memory = decode_all(source.images(), 8, None)
-    once = decode_all(source.images(), 8, tmp_path / "a-0")
-    again = decode_all(source.images(), 8, tmp_path / "a-0")
+    memory = decode_all(source.images(), (8, 8, 3), None)
+    once = decode_all(source.images(), (8, 8, 3), tmp_path / "a-0")
+    again = decode_all(source.images(), (8, 8, 3), tmp_path / "a-0")
     assert source.reads == 2
     pixels = KEPT.tobytes() + HELD_OUT.tobytes()
     for train, held_out, fingerprint in (memory, once, again):
@@ -64,9 +64,9 @@ def test_memory_and_disk_hold_the_same_without_copies(tmp_path: Path) -> None:
 
 def test_an_unfinished_file_is_written_again(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="unplugged"):
-        decode_all(Source(breaks=True).images(), 8, tmp_path / "a-0")
+        decode_all(Source(breaks=True).images(), (8, 8, 3), tmp_path / "a-0")
     assert not (tmp_path / "a-0.json").exists()
-    train, _, _ = decode_all(Source().images(), 8, tmp_path / "a-0")
+    train, _, _ = decode_all(Source().images(), (8, 8, 3), tmp_path / "a-0")
     np.testing.assert_array_equal(all_of(train), KEPT)
 
 
@@ -80,20 +80,20 @@ def test_an_unfinished_file_is_written_again(tmp_path: Path) -> None:
     ],
 )
 def test_a_record_that_does_not_fit_the_file_is_not_trusted(tmp_path: Path, record: str) -> None:
-    decode_all(Source().images(), 8, tmp_path / "a-0")
+    decode_all(Source().images(), (8, 8, 3), tmp_path / "a-0")
     (tmp_path / "a-0.json").write_text(record)
     source = Source()
-    train, _, _ = decode_all(source.images(), 8, tmp_path / "a-0")
+    train, _, _ = decode_all(source.images(), (8, 8, 3), tmp_path / "a-0")
     assert (source.reads, len(train)) == (1, 7)
     assert json.loads((tmp_path / "a-0.json").read_text())["labels"] == KEPT_NUMBERS
 
 
 def test_a_damaged_image_is_refused(tmp_path: Path) -> None:
-    decode_all(Source().images(), 8, tmp_path / "a-0")
+    decode_all(Source().images(), (8, 8, 3), tmp_path / "a-0")
     data = bytearray((tmp_path / "a-0.images").read_bytes())
     data[3] ^= 1
     (tmp_path / "a-0.images").write_bytes(data)
-    train, _, _ = decode_all(Source().images(), 8, tmp_path / "a-0")
+    train, _, _ = decode_all(Source().images(), (8, 8, 3), tmp_path / "a-0")
     np.testing.assert_array_equal(train.take(np.array([1])), KEPT[1:2])
     with pytest.raises(InputError, match="image 0 of the cache is damaged; remove the folder"):
         train.take(np.array([0]))

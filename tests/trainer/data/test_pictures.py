@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pictures import FILES, FLOATS, MODES, ODD_EXIF, RED, STORED, UPRIGHT, same_colour, turned
 from PIL import Image
 
-from diffkiln.trainer.data.pictures import read_image, square_rgb
+from diffkiln.trainer.data.pictures import read_image, square_pixels
 from diffkiln.trainer.errors import InputError
 
 BLUE = (0, 0, 255)
@@ -24,7 +24,7 @@ def test_every_mode_of_pillow_is_known() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_modes(mode: str) -> None:
     for image, colour in MODES[mode]:
-        assert same_colour(square_rgb(image, 2), colour, mode)
+        assert same_colour(square_pixels(image, 2), colour, mode)
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -44,26 +44,26 @@ def test_odd_shapes(tmp_path: Path, size: tuple[int, int]) -> None:
 def test_floating_point_pictures_are_refused() -> None:
     for image in FLOATS:
         with pytest.raises(ValueError, match=r"mode F; expected integers"):
-            square_rgb(image, 2)
+            square_pixels(image, 2)
 
 
 def test_the_centre_is_kept() -> None:
     wide = Image.new("RGB", (20_000, 50), BLUE)
     wide.paste(RED, (9_975, 0, 10_025, 50))
-    assert (square_rgb(wide, 8) == RED).all()
-    assert (square_rgb(wide.rotate(90, expand=True), 8) == RED).all()
+    assert (square_pixels(wide, 8) == RED).all()
+    assert (square_pixels(wide.rotate(90, expand=True), 8) == RED).all()
 
 
 def test_shrinking_averages() -> None:
     checks = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    pixels = square_rgb(Image.fromarray(checks), 8).astype(int)
+    pixels = square_pixels(Image.fromarray(checks), 8).astype(int)
     # The mean is 127.5; Lanczos overshoots a little at the edge of the picture.
     assert abs(pixels - 127.5).max() < 8
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 20), st.integers(0, 255))
 def test_any_size_keeps_a_plain_colour(width: int, height: int, side: int, level: int) -> None:
-    pixels = square_rgb(Image.new("L", (width, height), level), side)
+    pixels = square_pixels(Image.new("L", (width, height), level), side)
     np.testing.assert_array_equal(pixels, np.full((side, side, 3), level, np.uint8))
 
 
@@ -86,7 +86,7 @@ def test_a_large_jpeg_reads_like_its_full_decoding(tmp_path: Path) -> None:
     path = tmp_path / "large.jpg"
     Image.fromarray(np.stack([np.tile(ramp, (1200, 1))] * 3, axis=-1)).save(path)
     with Image.open(path) as image:
-        expected = square_rgb(image, 32).astype(int)
+        expected = square_pixels(image, 32).astype(int)
     # Decoding at 1/8 averages blocks exactly, so that only roundings remain.
     assert abs(read_image(path, 32) - expected).max() <= 2
 

@@ -41,7 +41,7 @@ CLASSES: dict[str, Any] = {
 def flowers(train: int, evaluation: int) -> ImageData:
     images = synthetic_flowers(train + evaluation, image_size=16, seed=0)
     kept, held_out = (
-        Images(len(part), 16, cache=None, decode=part.__getitem__)
+        Images(len(part), (16, 16, 3), cache=None, decode=part.__getitem__)
         for part in (images[:train], images[train:])
     )
     return ImageData(kept, held_out, "")

@@ -1,0 +1,59 @@
+"""Whether a run is in grey or in colour, where its settings do not say."""
+
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import TrainConfig
+from ..run.directory import RunDirectory
+from .listing import Listing
+from .ordered import OrderedImages
+from .pictures import all_grey, survey
+
+_LOGGER = logging.getLogger("diffkiln.trainer")
+# More images would hardly change the statistics of a folder, and delay the first step.
+_SAMPLE = 1024
+# A 16-bit picture without a level above this is suspected to hold fewer bits.
+_FEW_LEVELS = 2**14
+
+
+def channels_of(
+    source: Listing | OrderedImages, config: TrainConfig, run: RunDirectory | None, version: int
+) -> int:
+    """The channels of a run that has begun; of a new one, 1 if its images are grey, else 3."""
+    if run and run.config.exists():
+        return run.read_config()[0].channels or 3
+    if version == 1:
+        return 3
+    if isinstance(source, Listing):
+        return 1 if _is_grey(source, sampled(len(source.names), config)) else 3
+    return 1 if all(all_grey(image) for image, _ in source.train()) else 3
+
+
+def _is_grey(listing: Listing, sample: NDArray[np.int64]) -> bool:
+    """Whether all readable pictures of a sample are grey; warns if their levels are those of less.
+
+    Data of 10 to 14 bits is often kept in files of 16, and nearly black if it is read as such.
+    """
+    highest: list[int] = []
+    readable = False
+    for index in sample.tolist():
+        try:
+            grey, level = survey(listing.folder / listing.names[index], listing.formats)
+        except (OSError, ValueError):
+            continue
+        if not grey:
+            return False
+        readable = True
+        highest += [] if level is None else [level]
+    if highest and max(highest) < _FEW_LEVELS:
+        white = 2 ** max(max(highest).bit_length(), 8) - 1
+        problem = f"{len(highest):,} pictures of 16 bits have no level above {max(highest):,}"
+        _LOGGER.warning("%s; if white is %d, give --levels=0,%d", problem, white, white)
+    return readable
+
+
+def sampled(count: int, config: TrainConfig) -> NDArray[np.int64]:
+    """The pictures of a folder from which its statistics come."""
+    return np.sort(np.random.default_rng(config.seed).permutation(count)[:_SAMPLE])
