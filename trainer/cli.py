@@ -131,8 +131,10 @@ def _run(arguments: tuple[Path, TrainConfig]) -> None:
     # Large pictures and odd EXIF: what Pillow cannot read is refused all the same.
     warnings.filterwarnings("ignore", module="PIL")
     with quiet_native_import():
+        from .data.pictures import quiet_decoders
         from .describe import describe
         from .training.train import train
+    quiet_decoders()
     options = {"resume": FLAGS.resume, "download": FLAGS.download}
     if FLAGS.describe:
         print(describe(*arguments, **options))

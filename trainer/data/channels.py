@@ -9,7 +9,7 @@ from ..config import TrainConfig
 from ..run.directory import RunDirectory
 from .listing import Listing
 from .ordered import OrderedImages
-from .pictures import all_grey, survey
+from .pictures import survey
 
 _LOGGER = logging.getLogger("diffkiln.trainer")
 # More images would hardly change the statistics of a folder, and delay the first step.
@@ -21,24 +21,27 @@ _FEW_LEVELS = 2**14
 def channels_of(
     source: Listing | OrderedImages, config: TrainConfig, run: RunDirectory | None, version: int
 ) -> int:
-    """The channels of a run that has begun; of a new one, 1 if its images are grey, else 3."""
+    """`config.channels`, or what the run began with; for a new run, 1 if its images are grey."""
     if run and run.config.exists():
-        return run.read_config()[0].channels or 3
+        return config.channels or run.read_config()[0].channels or 3
     if version == 1:
-        return 3
-    if isinstance(source, Listing):
-        return 1 if _is_grey(source, sampled(len(source.names), config)) else 3
-    return 1 if all(all_grey(image) for image, _ in source.train()) else 3
+        chosen = 3
+    elif isinstance(source, Listing):
+        chosen = 1 if _is_grey(source, config) else 3
+    else:
+        chosen = source.channels
+    return config.channels or chosen
 
 
-def _is_grey(listing: Listing, sample: NDArray[np.int64]) -> bool:
-    """Whether all readable pictures of a sample are grey; warns if their levels are those of less.
+def _is_grey(listing: Listing, config: TrainConfig) -> bool:
+    """Whether all readable pictures of the sample are grey.
 
-    Data of 10 to 14 bits is often kept in files of 16, and nearly black if it is read as such.
+    Warns if their levels are those of fewer bits: data of 10 to 14 bits is often kept in files of
+    16, and is nearly black if it is read as such.
     """
     highest: list[int] = []
     readable = False
-    for index in sample.tolist():
+    for index in sampled(len(listing.names), config).tolist():
         try:
             grey, level = survey(listing.folder / listing.names[index], listing.formats)
         except (OSError, ValueError):
@@ -47,7 +50,7 @@ def _is_grey(listing: Listing, sample: NDArray[np.int64]) -> bool:
             return False
         readable = True
         highest += [] if level is None else [level]
-    if highest and max(highest) < _FEW_LEVELS:
+    if highest and max(highest) < _FEW_LEVELS and not config.levels:
         white = 2 ** max(max(highest).bit_length(), 8) - 1
         problem = f"{len(highest):,} pictures of 16 bits have no level above {max(highest):,}"
         _LOGGER.warning("%s; if white is %d, give --levels=0,%d", problem, white, white)

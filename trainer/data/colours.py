@@ -40,7 +40,7 @@ class Colours:
             problem = "picture has mode F; expected integers"
             raise ValueError(f"{problem}; convert it to 8 or 16 bits, or give its levels")
         if image.mode == "F" or image.mode.startswith("I"):
-            image = _grey(image, *(self.levels or _SIXTEEN_BITS))
+            image = _grey(image, self.levels)
         elif image.mode in _BETWEEN:
             image = image.convert(_BETWEEN[image.mode])
         if profile:
@@ -51,14 +51,20 @@ class Colours:
         return image.convert(_MODES[self.channels])
 
 
-def _grey(image: Image.Image, black: float, white: float) -> Image.Image:
+def in_8_bits(pixels: np.ndarray, levels: tuple[float, float] | None) -> np.ndarray:
+    """Pixels of any dtype as uint8, 0 at the first of the levels and 255 at the second."""
+    black, white = levels or _SIXTEEN_BITS
+    shares = np.clip((pixels.astype(np.float64) - black) / (white - black), 0, 1)
+    return (np.nan_to_num(shares) * 255 + 0.5).astype(np.uint8)
+
+
+def _grey(image: Image.Image, levels: tuple[float, float] | None) -> Image.Image:
     """Return levels of many bits as grey of 8 bits, with alpha where one level is transparent."""
-    levels = np.asarray(image).astype(np.float64)
-    shares = np.nan_to_num(np.clip((levels - black) / (white - black), 0, 1))
-    grey = Image.fromarray((shares * 255 + 0.5).astype(np.uint8))
+    pixels = np.asarray(image)
+    grey = Image.fromarray(in_8_bits(pixels, levels))
     if (transparent := image.info.get("transparency")) is None:
         return grey
-    alpha = Image.fromarray(np.where(levels == transparent, 0, 255).astype(np.uint8))
+    alpha = Image.fromarray(np.where(pixels == transparent, 0, 255).astype(np.uint8))
     return Image.merge("LA", (grey, alpha))
 
 

@@ -107,8 +107,8 @@ def load_images(
     """
     version, chosen = _version(run), config.channels is None
     source = _source(config, download, run, version)
-    if chosen:
-        config = replace(config, channels=channels_of(source, config, run, version))
+    config = replace(config, channels=channels_of(source, config, run, version))
+    if not isinstance(source, Listing):
         source = _source(config, download, run, version)
     cache, path = chosen_cache(config, sum(source.counts)), None
     if cache == "disk":

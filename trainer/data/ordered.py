@@ -30,7 +30,8 @@ class OrderedImages:
     """Images uint8 [S, S, C] to train on and to hold out with their classes, at most `counts` each.
 
     They follow from `identity` and their size; each call begins with the first image again.
-    `class_names` are the names of classes 0, 1, …, if the data has any.
+    `class_names` are the names of classes 0, 1, …, if the data has any. `channels` are 1 for grey
+    data.
     """
 
     identity: str
@@ -38,6 +39,7 @@ class OrderedImages:
     train: Callable[[], Examples]
     evaluation: Callable[[], Examples]
     class_names: tuple[str, ...] = ()
+    channels: int = 3
 
 
 def decode_all(source: OrderedImages, shape: Shape, path: Path | None) -> Decoded:

@@ -1,10 +1,12 @@
 """Any picture in, one square of RGB bytes out."""
 
+import contextlib
+import ctypes
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, _imaging
 from PIL.PngImagePlugin import PngImageFile
 
 from ..errors import InputError, first_line
@@ -23,7 +25,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# A picture of this size shows whether it is grey.
+# A picture of this size shows whether it is grey. Lossy compression may tint grey by some levels.
 _SMALL, _GREY = 32, 2
 # What Pillow multiplies grey levels of 2 and 4 bits by, but not the level that is transparent.
 _PNG_SCALES = {"L;2": 85, "L;4": 17}
@@ -63,19 +65,23 @@ def read_image(
             raise InputError(f"{message}; replace or remove it") from error
 
 
+def quiet_decoders() -> None:
+    """Stop libtiff from printing to stderr what Pillow raises too; only for commands."""
+    with contextlib.suppress(AttributeError, OSError):  # where libtiff is built in or missing
+        libtiff = ctypes.CDLL(_imaging.__file__)
+        libtiff.TIFFSetErrorHandler(None)
+        libtiff.TIFFSetWarningHandler(None)
+
+
 def survey(path: Path, formats: tuple[str, ...]) -> tuple[bool, int | None]:
     """Whether the picture in a file is grey, and its highest level if it has more than 8 bits.
 
     Raises what `read_image` raises.
     """
-    grey = all_grey(read_image(path, _SMALL, formats))
+    pixels = read_image(path, _SMALL, formats).astype(np.int64)
+    grey = bool(np.ptp(pixels, axis=-1).max() <= _GREY)
     with Image.open(path, formats=formats) as image:
         return grey, int(np.asarray(image).max()) if image.mode.startswith("I") else None
-
-
-def all_grey(pixels: NDArray[np.uint8]) -> bool:
-    """Whether pixels uint8 [..., 3] are grey, but for what lossy compression may do to grey."""
-    return bool(np.ptp(pixels.astype(np.int64), axis=-1).max() <= _GREY)
 
 
 def square_pixels(

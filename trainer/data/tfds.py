@@ -4,7 +4,9 @@ import contextlib
 import difflib
 import hashlib
 import itertools
-from collections.abc import Iterable
+import logging
+import re
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,59 +16,126 @@ from PIL import Image
 
 from ..config import TrainConfig
 from ..errors import InputError, first_line
-from .colours import Colours
+from .colours import Colours, in_8_bits
 from .ordered import Examples, OrderedImages
 from .pictures import square_pixels
 
+_LOGGER = logging.getLogger("diffkiln.trainer")
 _PORTION = 64
+_PREPARE = "restore its files, or prepare the data set again"
 
 
 def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedImages:
     """The images of `config.split` and `config.eval_split`, cut square, in their stored order.
 
     The data set is prepared under `config.data_dir` (None: the default of tensorflow-datasets), or
-    `download` prepares it there. Raises InputError for an unknown name or split, a data set that is
-    not prepared or cannot be downloaded, or one without images.
+    `download` prepares it there. The logger "diffkiln.trainer" names each image that cannot be
+    read. Raises InputError for an unknown name or split, a data set that is not prepared or cannot
+    be downloaded, or one without images of 8 or 16 bits.
     """
     builder = _prepared_builder(name, config.data_dir, download=download)
     feature, label = _features(name, builder)
     splits = [config.split or "train"] + ([config.eval_split] if config.eval_split else [])
-    counts, stored = zip(*(_split(name, builder, split) for split in splits), strict=True)
+    counts, stored = zip(*(_split(name, builder, feature, split) for split in splits), strict=True)
+    decode = builder.info.features[feature].decode_example
 
-    def square(example: dict) -> tuple[np.ndarray, int]:
-        pixels = example[feature].numpy()
-        image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-        side, _, channels = config.stored_shape
-        pixels = square_pixels(image, side, Colours(channels, config.levels))
-        return pixels, int(example[label]) if label else -1
+    side, _, channels = config.stored_shape
+    classes = builder.info.features[label].names if label else ()
 
-    def squares(examples: Iterable[dict]) -> Examples:
-        remaining = iter(examples)
+    def square(example: dict) -> tuple[np.ndarray | str, int]:
+        """The image and its class, or why it cannot be read."""
+        number = int(example[label]) if label else -1
+        try:
+            image = _image(decode(example[feature]).numpy(), config.levels)
+            return square_pixels(image, side, Colours(channels)), number
+        except Exception as error:
+            return _in_words(error), number
+
+    def squares(place: int) -> Examples:
+        remaining = _records(name, stored[place], counts[place])
+        read: set[int] = set()
+        unreadable: dict[int, str] = {}
         with ThreadPoolExecutor() as pool:
             # In portions, which limit how many decoded photographs wait.
             while portion := list(itertools.islice(remaining, _PORTION)):
-                yield from pool.map(square, portion)
+                for image, number in pool.map(square, portion):
+                    if isinstance(image, str):
+                        _LOGGER.warning("data=tfds:%s: left out an image (%s)", name, image)
+                        unreadable.setdefault(number, image)
+                    else:
+                        read.add(number)
+                        yield image, number
+        for number, fault in unreadable.items():
+            if number not in read:
+                of_class = f" of class {classes[number]!r}" if number >= 0 else ""
+                problem = f"data=tfds:{name}: no image{of_class} can be read ({fault})"
+                raise InputError(f"{problem}; {_PREPARE}")
 
     return OrderedImages(
         identity=f"{builder.info.full_name} {splits} {_state(Path(builder.data_path))}",
         counts=(counts[0], counts[1] if config.eval_split else 0),
-        train=lambda: squares(stored[0]),
-        evaluation=lambda: squares(stored[1] if config.eval_split else ()),
-        class_names=tuple(builder.info.features[label].names) if label else (),
+        train=lambda: squares(0),
+        evaluation=lambda: squares(1) if config.eval_split else iter(()),
+        class_names=tuple(classes),
+        channels=1 if builder.info.features[feature].shape[-1] == 1 else 3,
     )
 
 
-def _split(name: str, builder: Any, split: str) -> tuple[int, Iterable[dict]]:
-    """The count and the examples of a split."""
+def _image(pixels: np.ndarray, levels: tuple[float, float] | None) -> Image.Image:
+    """A picture of pixels [height, width, channels], uint8, or uint16 between two levels."""
+    if pixels.dtype == np.uint16:
+        pixels = in_8_bits(pixels, levels)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def _split(name: str, builder: Any, feature: str, split: str) -> tuple[int, Iterable[dict]]:
+    """The count and the records of a split, whose images are still encoded."""
+    import tensorflow_datasets as tfds
+
     try:
         count = builder.info.splits[split].num_examples
-        examples = builder.as_dataset(split=split)
+        encoded = {feature: tfds.decode.SkipDecoding()}
+        records = builder.as_dataset(split=split, decoders=encoded)
     except (ValueError, KeyError, AssertionError) as error:
         expected = f"expected one or a combination of {', '.join(builder.info.splits)}"
         raise InputError(f"split={split}: not a split of tfds:{name}, {expected}") from error
     if count < 1:
         raise InputError(f"split={split}: holds no image of tfds:{name}; choose a larger slice")
-    return count, examples
+    return count, records
+
+
+def _records(name: str, dataset: Iterable[dict], count: int) -> Iterator[dict]:
+    """Yield the records that can be read of `count`; a warning says how many others there are.
+
+    Raises InputError for a file that cannot be read at all, and if no record can be read.
+    """
+    import tensorflow as tf
+
+    remaining, read, fault = iter(dataset), 0, "its files end too early"
+    # TensorFlow gives up a file at its first damaged record, and goes on with the next file.
+    for _ in range(2 * count + 1):
+        try:
+            record = next(remaining)
+        except tf.errors.DataLossError as error:
+            fault = _in_words(error)
+        # tensorflow-datasets compares the number of records in the end.
+        except (StopIteration, tf.errors.FailedPreconditionError):
+            break
+        except tf.errors.OpError as error:
+            raise InputError(f"data=tfds:{name}: {_in_words(error)}; {_PREPARE}") from error
+        else:
+            read += 1
+            yield record
+    lost = f"{count - read:,} of {count:,} records cannot be read ({fault})"
+    if not read:
+        raise InputError(f"data=tfds:{name}: {lost}; {_PREPARE}")
+    if read < count:
+        _LOGGER.warning("data=tfds:%s: %s and are left out", name, lost)
+
+
+def _in_words(error: Exception) -> str:
+    """TensorFlow's error without the names of its operators."""
+    return re.sub(r"\{\{.*?\}\} | *\[Op:.*", "", str(error).partition("\n")[0])[:200]
 
 
 def _state(folder: Path) -> str:
@@ -141,4 +210,8 @@ def _features(name: str, builder: Any) -> tuple[str, str | None]:
     image = first(tfds.features.Image)
     if image is None:
         raise InputError(f"data=tfds:{name}: has no image feature; choose a data set of images")
+    dtype = builder.info.features[image].np_dtype
+    if dtype not in (np.uint8, np.uint16):
+        problem = f"its {image!r} is {np.dtype(dtype)}, whose range is not known"
+        raise InputError(f"data=tfds:{name}: {problem}; expected uint8 or uint16; choose another")
     return image, first(tfds.features.ClassLabel)

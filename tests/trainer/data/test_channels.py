@@ -58,10 +58,8 @@ def test_a_later_picture_in_colour_is_named(
     assert images.train.shape == (16, 16, 1)
     for _ in range(2):
         images.train.take(np.arange(30))
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{str(late)!r} is in colour, but the run is grey, since the pictures that chose it are; "
-        "it is read as grey"
-    ]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{str(late)!r} is in colour, but the run is grey")
     caplog.clear()
     load(tmp_path / "data", channels=1).train.take(np.arange(30))
     assert not caplog.records
@@ -87,8 +85,10 @@ def test_few_bits_in_files_of_16_are_named(
         load(tmp_path / "data")
     expected = [] if white is None else [f"if white is {white}, give --levels=0,{white}"]
     assert [record.getMessage().split("; ")[1] for record in caplog.records] == expected
+    caplog.clear()
     images = load(tmp_path / "data", levels=(0, 2**bits - 1)).train.take(np.arange(3))
     assert len(np.unique(images)) > 150
+    assert not caplog.records
 
 
 def test_colours_of_16_bits_have_no_levels(tmp_path: Path, caplog: Any) -> None:

@@ -1,11 +1,19 @@
-"""What is left of a download that failed, and real flowers."""
+"""What is left of a download that failed, records that cannot be read, and real flowers."""
 
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
-from diffkiln.trainer.data.load import load_images
+from diffkiln.trainer.data.load import ImageData, load_images
 from diffkiln.trainer.data.tfds import clear_partial_download
+from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.presets import preset_config
 
 
@@ -63,3 +71,109 @@ def test_real_flowers_are_pictures(flowers_dir: Path) -> None:
     red, _, blue = summary.pixel_mean
     assert 0.25 < blue < red < 0.6
     assert np.all(np.array(summary.pixel_std) > 0.15)
+
+
+def prepared(folder: Path, dtype: type, channels: int) -> Path:
+    """A data set `small` of two files with ten images each, prepared in the folder."""
+    import tensorflow_datasets as tfds
+
+    images = np.random.default_rng(0).integers(0, 2**16, (20, 8, 8, channels))
+    features = {
+        "image": tfds.features.Image(shape=(8, 8, channels), dtype=dtype),
+        "label": tfds.features.ClassLabel(names=["odd", "even"]),
+    }
+    examples = [
+        {"image": (image // (257 if dtype is np.uint8 else 1)).astype(dtype), "label": number % 2}
+        for number, image in enumerate(images)
+    ]
+    builder = tfds.dataset_builders.AdhocBuilder(
+        name="small",
+        version="1.0.0",
+        data_dir=folder,
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={"train": list(enumerate(examples))},
+    )
+    settings = tfds.download.DownloadConfig(num_shards=2)
+    builder.download_and_prepare(download_config=settings)
+    return folder
+
+
+def loaded(folder: Path, **settings: Any) -> ImageData:
+    return load_images(
+        preset_config("tiny", image_size=8, data="tfds:small", data_dir=str(folder), **settings)
+    )
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepared(tmp_path_factory.mktemp("tfds"), np.uint8, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_of_16_bits_are_those_of_8(small: Path, tmp_path: Path, channels: int) -> None:
+    deep = loaded(prepared(tmp_path, np.uint16, channels)).train.take(np.arange(20))
+    if channels == 3:
+        # Levels of 16 bits are rounded to 8, and were cut off.
+        difference = deep.astype(int) - loaded(small).train.take(np.arange(20))
+        assert set(np.unique(difference)) <= {0, 1}
+    assert deep.std() > 60
+
+
+def test_floating_point_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="its 'image' is float32, whose range is not known; exp"):
+        loaded(prepared(tmp_path, np.float32, 1))
+
+
+@pytest.mark.parametrize(
+    ("damage", "left", "message"),
+    [
+        (
+            lambda data: data[: len(data) // 2],
+            range(10, 19),
+            r"\(its files end too early\) and are",
+        ),
+        (lambda data: flipped(data, len(data) // 2), range(10, 19), r"\(corrupted record at \d+\)"),
+        (lambda data: flipped(data, 0), range(10, 11), r"10 of 20 records .*\(corrupted record at"),
+        (lambda _: b"", range(10, 11), "10 of 20 records cannot be read"),
+        (lambda data: spoilt(data), range(19, 20), r"left out an image \(.*\)"),
+    ],
+)
+def test_records_that_cannot_be_read_are_left_out(
+    small: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[bytes], bytes],
+    left: range,
+    message: str,
+) -> None:
+    first = sorted(shutil.copytree(small, tmp_path / "copy").rglob("*tfrecord*"))[0]
+    first.write_bytes(damage(first.read_bytes()))
+    with caplog.at_level(logging.WARNING, "diffkiln.trainer"):
+        assert len(loaded(tmp_path / "copy").train) in left
+    assert re.search(message, "\n".join(caplog.messages))
+    assert len(caplog.messages) == 1
+
+
+def test_a_lost_file_is_named(small: Path, tmp_path: Path) -> None:
+    first = sorted(shutil.copytree(small, tmp_path / "copy").rglob("*tfrecord*"))[0]
+    first.unlink()
+    with pytest.raises(InputError, match=rf"data=tfds:small: \S+{first.name}; .*; restore its fi"):
+        loaded(tmp_path / "copy")
+
+
+def flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+def spoilt(data: bytes) -> bytes:
+    """A file of records, the first of which holds no picture though it is whole."""
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/records"
+        Path(path).write_bytes(data)
+        records: list[Any] = [record.numpy() for record in tf.data.TFRecordDataset(path)]
+        with tf.io.TFRecordWriter(path) as writer:
+            for record in (records[0].replace(b"PNG", b"GNP"), *records[1:]):
+                writer.write(record)
+        return Path(path).read_bytes()
