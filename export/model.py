@@ -8,8 +8,11 @@ from ..trainer.config import (
     ALL_PREDICTIONS,
     ALL_SCHEDULES,
     CONDITIONINGS,
+    MAX_SIDE,
     MOST_CLASSES,
+    MOST_NAME_CHARACTERS,
     check_levels,
+    is_class_name,
 )
 from ..trainer.errors import InputError, check_choice
 from .checks import check_list, is_whole
@@ -19,8 +22,6 @@ if TYPE_CHECKING:
 
 # What a network takes, in the order in which diffkiln speaks of it.
 ROLES = ("noisy", "condition", "labels")
-MOST_NAME_CHARACTERS = 100
-MAX_SIDE = 2048
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,7 @@ class Model:
 
     def _check_names(self) -> None:
         names, most = self.class_names, MOST_NAME_CHARACTERS
-        fits = all(
-            isinstance(name, str) and 0 < len(name.strip()) <= most and name.isprintable()
-            for name in names
-        )
+        fits = all(isinstance(name, str) and is_class_name(name) for name in names)
         if not fits or len(set(names)) != len(names) or len(names) > MOST_CLASSES:
             raise InputError(
                 f"class_names: got {len(names)} names, expected at most {MOST_CLASSES} different "

@@ -28,6 +28,8 @@ ROOMS = {
     ],
     "trainer": [
         "errors",
+        "paths",
+        "console",
         "config",
         "presets",
         "command",

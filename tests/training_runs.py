@@ -34,7 +34,9 @@ def small_config(**settings: Any) -> TrainConfig:
     return preset_config("tiny", **({**tiny, "widths": (16,)} | settings))
 
 
-def train_here(run_dir: Path, *, resume: str = "auto", **settings: Any) -> None:
+def train_here(
+    run_dir: Path, *, resume: str = "auto", allow_data_change: bool = False, **settings: Any
+) -> None:
     """Train `small_config` in this process, which saves the start of another one."""
     # Only here, since most of the tests that import this module do not need TensorFlow.
     from diffkiln.trainer.training.train import train
@@ -42,7 +44,8 @@ def train_here(run_dir: Path, *, resume: str = "auto", **settings: Any) -> None:
     with warnings.catch_warnings():
         # Keras's own, which the tests would turn into errors.
         warnings.simplefilter("ignore", DeprecationWarning)
-        train(run_dir, small_config(**settings), resume=resume)
+        config = small_config(**settings)
+        train(run_dir, config, resume=resume, allow_data_change=allow_data_change)
 
 
 def train(command: Command, run_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -69,7 +72,7 @@ def rows(run_dir: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def weights(run_dir: Path) -> dict[str, np.ndarray]:
+def weights(run_dir: Path, file: str = "ema.weights.h5") -> dict[str, np.ndarray]:
     """All weights of a run's average by name."""
     values: dict[str, np.ndarray] = {}
 
@@ -77,13 +80,13 @@ def weights(run_dir: Path) -> dict[str, np.ndarray]:
         if isinstance(item, h5py.Dataset):
             values[name] = item[()]
 
-    with h5py.File(run_dir / "ema.weights.h5") as file:
-        file.visititems(keep)
+    with h5py.File(run_dir / file) as content:
+        content.visititems(keep)
     return values
 
 
-def same_weights(one: Path, other: Path) -> None:
-    first, second = weights(one), weights(other)
+def same_weights(one: Path, other: Path, file: str = "ema.weights.h5") -> None:
+    first, second = weights(one, file), weights(other, file)
     assert first.keys() == second.keys()
     for name, values in first.items():
         np.testing.assert_array_equal(values, second[name], err_msg=name)

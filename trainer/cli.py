@@ -1,7 +1,9 @@
 """The command `diffkiln-train`."""
 
+import math
 import os
 import sys
+import time
 import warnings
 from dataclasses import fields
 from pathlib import Path
@@ -11,11 +13,14 @@ from absl import flags
 
 from .command import quiet_native_import, require_flag, run_command
 from .config import TrainConfig
-from .errors import InputError
+from .errors import InputError, first_line
+from .paths import local_path
 from .presets import PRESETS, preset_config
 from .training.cluster import cluster_from_environment
 
 FLAGS = flags.FlagValues()
+# Before TensorFlow is imported, since a queue counts that too.
+_STARTED = time.monotonic()
 
 USAGE = """Train a diffusion model on pictures. diffkiln-export reads the run that this writes.
 
@@ -76,6 +81,7 @@ _DEFINE = {
     float: flags.DEFINE_float,
     bool: flags.DEFINE_bool,
 }
+_PATHS = ("run_dir", "data_dir", "init_from", "kid_weights")
 _RESUME = ("auto", "never", "must")
 
 
@@ -96,6 +102,8 @@ def _define_flags() -> None:
     of_levels = "levels of black and white in pictures of more than 8 bits, such as 0,4095"
     flags.DEFINE_list("levels", None, of_levels, **within)
     flags.DEFINE_enum("resume", "auto", _RESUME, "whether to go on with an existing run", **within)
+    flags.DEFINE_bool("allow_data_change", False, "go on although pictures have changed", **within)
+    flags.DEFINE_float("max_hours", None, "save and end after this time, with status 75", **within)
     flags.DEFINE_bool("download", False, "let tensorflow-datasets download", **within)
     flags.DEFINE_bool("describe", False, "print what would run, and run nothing", **within)
 
@@ -104,7 +112,21 @@ _define_flags()
 
 
 def _check() -> tuple[Path, TrainConfig]:
+    for name in _PATHS:
+        if FLAGS[name].value:
+            FLAGS[name].value = local_path(name, str(FLAGS[name].value))
+    kind, _, folder = (FLAGS.data or "").partition(":")
+    if kind == "folder":
+        FLAGS.data = f"folder:{local_path('data', folder)}"
     run_dir = Path(require_flag(FLAGS, "run_dir"))
+    hours = FLAGS.max_hours
+    if hours is not None and not 0 < hours < math.inf:
+        raise InputError(f"max_hours={hours}: expected a number of hours above 0")
+    try:
+        str(run_dir).encode()
+    except UnicodeEncodeError as error:
+        remedy = "choose another, or set PYTHONUTF8=1 if it is"
+        raise InputError(f"run_dir={run_dir}: expected a path in UTF-8; {remedy}") from error
     if set(str(run_dir)) & set("*?[]\\"):
         # TensorFlow treats the path of a checkpoint as a pattern.
         raise InputError(f"run_dir={run_dir}: expected a path without any of * ? [ ] \\")
@@ -131,15 +153,30 @@ def _run(arguments: tuple[Path, TrainConfig]) -> None:
     # Large pictures and odd EXIF: what Pillow cannot read is refused all the same.
     warnings.filterwarnings("ignore", module="PIL")
     with quiet_native_import():
+        import tensorflow as tf
+
         from .data.pictures import quiet_decoders
-        from .describe import describe
+        from .describe import plan
         from .training.train import train
     quiet_decoders()
-    options = {"resume": FLAGS.resume, "download": FLAGS.download}
+    options = {
+        "resume": FLAGS.resume,
+        "download": FLAGS.download,
+        "allow_data_change": FLAGS.allow_data_change,
+    }
     if FLAGS.describe:
-        print(describe(*arguments, **options))
-    else:
-        train(*arguments, **options)
+        text, refusals = plan(*arguments, **options)
+        print(text, flush=True)
+        if refusals:
+            raise InputError(refusals[0])
+        return
+    hours = math.inf if FLAGS.max_hours is None else FLAGS.max_hours
+    try:
+        train(*arguments, **options, deadline=_STARTED + 3600 * hours)
+    except tf.errors.OpError as error:
+        full = isinstance(error, tf.errors.ResourceExhaustedError)
+        remedy = "lower --batch_size, or end what else needs memory" if full else "see --help"
+        raise OSError(f"TensorFlow failed ({first_line(error)}); {remedy}") from error
 
 
 def main() -> int:

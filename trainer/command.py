@@ -9,11 +9,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib import metadata
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from absl import flags
 
-from .errors import InputError
+from .console import prepare_streams
+from .errors import InputError, Stopped
 
 Settings = TypeVar("Settings")
 
@@ -32,6 +33,7 @@ def run_command(
     Bad flags end with status 2 and other expected failures with 1, each with one line on stderr. An
     unexpected exception is a defect and keeps its traceback.
     """
+    prepare_streams()
     if {"--help", "-help", "-h"} & set(sys.argv[1:]):
         print(f"{usage}\n{_flags_help(flag_values)}")
         return 0
@@ -56,6 +58,8 @@ def run_command(
         package, _, _ = (error.name or "").partition(".")
         text = f"needs {error.name}, which is not installed: run pip install {package}"
         return _fail(program, text, FAILURE_STATUS)
+    except Stopped as stopped:
+        return _fail(program, stopped, stopped.status)
     except KeyboardInterrupt:
         return _fail(program, "interrupted", INTERRUPTED_STATUS)
     return 0
@@ -99,12 +103,15 @@ def quiet_native_import() -> Iterator[None]:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    # Whatever ~/.keras/keras.json says, which is for other programs.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as output:
+    with _scratch_file() as output:
         os.dup2(output.fileno(), 2)
         try:
             yield
+            _reset_keras()
         except BaseException:
             output.seek(0)
             os.write(stderr, output.read())
@@ -113,6 +120,21 @@ def quiet_native_import() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def _scratch_file() -> BinaryIO:
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:  # its disk is full, which is no reason to do nothing
+        return open(os.devnull, "w+b")  # noqa: PTH123
+
+
+def _reset_keras() -> None:
+    import keras
+
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
 
 
 def _as_flag(error: Exception, flag_values: flags.FlagValues) -> str:

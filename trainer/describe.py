@@ -1,7 +1,7 @@
 """Describe a run without training: its network in numbers, and its settings in words."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,14 +9,17 @@ import keras
 import tensorflow as tf
 
 from .config import TrainConfig
-from .data.load import planned_cache
+from .data.load import listed, planned_cache
 from .errors import InputError
 from .network.layers import SelfAttention
 from .network.unet import build_unet
+from .quality.features import extractor
 from .run.directory import RunDirectory
+from .run.lock import in_use, is_held
 from .run.weights import initial_weights
+from .training.admission import check_run_directory, check_steps, same_data
 from .training.cluster import cluster_from_environment
-from .training.train import check_run_directory
+from .training.replicas import check_batch
 
 # Weights, gradients, their average and Adam's two moments, all float32.
 _BYTES_PER_PARAMETER = 5 * 4
@@ -66,13 +69,47 @@ def multiply_adds(network: keras.Model) -> int:
     return sum(level.multiply_adds for level in levels(network))
 
 
-def describe(
-    run_dir: Path, config: TrainConfig, *, resume: str = "auto", download: bool = False
-) -> str:
+class Plan(NamedTuple):
+    """What `train` would do, as text, and the reasons for which it would refuse."""
+
+    text: str
+    refusals: list[str]
+
+
+def describe(run_dir: Path, config: TrainConfig, **options: Any) -> str:
+    """The text of `plan`."""
+    return plan(run_dir, config, **options).text
+
+
+def plan(
+    run_dir: Path,
+    config: TrainConfig,
+    *,
+    resume: str = "auto",
+    download: bool = False,
+    allow_data_change: bool = False,
+) -> Plan:
     """The network as a table, the memory it needs, and what `train` would do."""
-    network = build_unet(config.network, dtype=config.precision)
-    run = f"run       {_state(run_dir, config, resume, network)}"
-    return "\n".join([*_table(network), "", *_plan(network, run_dir, config, download), run])
+    network, refusals = build_unet(config.network, dtype=config.precision), []
+
+    def tried(name: str, say: Callable[..., str], *arguments: Any) -> str:
+        try:
+            return f"{name:<10}{say(*arguments)}"
+        except InputError as error:
+            refusals.append(str(error))
+            return f"{name:<10}would be refused: {error}"
+
+    lines = [
+        *_table(network),
+        "",
+        _memory(network, config),
+        tried("data", _data, run_dir, config, download),
+        *_recipe(config),
+        tried("device", _place, config),
+        *([tried("KID", _features, config)] if config.kid_every_steps else []),
+        tried("run", _state, run_dir, config, resume, network, allow_data_change),
+    ]
+    return Plan("\n".join(lines), refusals)
 
 
 def _table(network: keras.Model) -> Iterator[str]:
@@ -88,25 +125,26 @@ def _line(*cells: str | int) -> str:
     return "{:>9}{:>10}{:>14}{:>13}{:>17}".format(*texts)
 
 
-def _plan(
-    network: keras.Model, run_dir: Path, config: TrainConfig, download: bool
-) -> Iterator[str]:
+def _memory(network: keras.Model, config: TrainConfig) -> str:
     size = 4 if config.precision == "float32" else 2
     together = config.batch_size // config.accumulation_steps
     values_mb = sum(level.values for level in levels(network)) * together * size / 1e6
     state_mb = network.count_params() * _BYTES_PER_PARAMETER / 1e6
-    yield (
+    return (
         f"memory    {state_mb:,.0f} MB for weights, gradients, average and Adam's moments; "
         f"up to {values_mb:,.0f} MB for what {together} images leave in the network"
     )
-    images = config.train_steps * config.batch_size
+
+
+def _data(run_dir: Path, config: TrainConfig, download: bool) -> str:
     split = f", {config.split}" if config.split else ""
     held_out = f", {config.eval_split} held out" if config.eval_split else ""
-    try:
-        cache = planned_cache(config, download=download, run=RunDirectory(run_dir))
-        yield f"data      {config.data}{split}{held_out}\ncache     {cache}"
-    except InputError as error:
-        yield f"data      would be refused: {error}"
+    cache = planned_cache(config, download=download, run=RunDirectory(run_dir))
+    return f"{config.data}{split}{held_out}\ncache     {cache}"
+
+
+def _recipe(config: TrainConfig) -> Iterator[str]:
+    images = config.train_steps * config.batch_size
     yield (
         f"steps     {config.train_steps:,} of {config.batch_size} images, {images:,} in all; "
         f"prediction {config.prediction}, schedule {config.schedule}, "
@@ -117,31 +155,45 @@ def _plan(
         f"then {config.learning_rate_decay}; weight decay {config.weight_decay:g}, "
         f"gradients clipped to {config.gradient_clip_norm:g}"
     )
-    yield f"device    {_place(config)} in {config.precision}"
 
 
 def _place(config: TrainConfig) -> str:
     hardware = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("CPU")
     devices = [device.name.removeprefix("/physical_device:") for device in hardware]
-    if config.distribute == "none":
-        return devices[0]
+    place = devices[0] if config.distribute == "none" else ", ".join(devices)
     if config.distribute == "mirrored":
-        return ", ".join(devices)
-    cluster = cluster_from_environment()
-    place = f"worker {cluster.index} in {len(cluster.workers)} ({', '.join(cluster.workers)})"
-    return f"{', '.join(devices)} of {place}"
+        check_batch(config.batch_size, len(devices), config.accumulation_steps)
+    if config.distribute == "multi_worker":
+        cluster = cluster_from_environment()
+        workers = f"{len(cluster.workers)} ({', '.join(cluster.workers)})"
+        place = f"{place} of worker {cluster.index} in {workers}"
+    return f"{place} in {config.precision}"
 
 
-def _state(run_dir: Path, config: TrainConfig, resume: str, network: keras.Model) -> str:
+def _features(config: TrainConfig) -> str:
+    return (
+        f"by the features of {extractor(Path(config.kid_weights) if config.kid_weights else None)}"
+    )
+
+
+def _state(
+    run_dir: Path,
+    config: TrainConfig,
+    resume: str,
+    network: keras.Model,
+    allow_data_change: bool,
+) -> str:
     run = RunDirectory(run_dir)
-    try:
-        exists = check_run_directory(run, config, resume)
-        newest = tf.train.latest_checkpoint(str(run.checkpoints)) if exists else None
-        if config.init_from and not newest:
-            initial_weights(Path(config.init_from), config, network)
-    except InputError as error:
-        return f"would be refused: {error}"
+    exists = check_run_directory(run, config, resume)
+    if exists and (listing := listed(config, run)):
+        same_data(run, config, listing, allow_change=allow_data_change)
+    if is_held(run.lock):
+        raise InputError(in_use(run.lock))
+    (*_, newest) = [0, *(run.checkpoint_steps() if exists else [])]
+    check_steps(config, newest)
+    if config.init_from and not newest:
+        initial_weights(Path(config.init_from), config, network)
     if newest:
-        return f"{run_dir} would go on from {Path(newest).name}"
+        return f"{run_dir} would go on from step-{newest}"
     begun = f", with the weights of {config.init_from}" if config.init_from else ""
     return f"{run_dir} would begin{begun}"

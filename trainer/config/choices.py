@@ -27,7 +27,9 @@ AUGMENTATIONS = ("flip", "none", "crop", "crop+flip")
 # The smallest side of a crop, as a share of the picture's.
 LEAST_CROP = 0.75
 CACHES = ("memory", "disk", "none")
-MOST_CLASSES = 10_000
+MOST_CLASSES, MOST_NAME_CHARACTERS = 10_000, 100
+# A bundle's images are at most this wide and high.
+MAX_SIDE = 2048
 SYNTHETIC_IMAGES = 2048
 MIN_SIGNAL_RATE = 0.001
 MIN_SIGMA, MAX_SIGMA = 1e-4, 1e4
@@ -72,6 +74,11 @@ def check_levels(levels: Sequence[float] | None) -> None:
     holds = levels is None or (len(levels) == 2 and -math.inf < levels[0] < levels[1] < math.inf)
     expected = "expected the level of black and a higher one of white, such as 0,4095"
     require(holds, f"levels={','.join(f'{level:g}' for level in levels or ())}: {expected}")
+
+
+def is_class_name(name: str) -> bool:
+    """Whether a bundle can hold a class of this name: one line of text, with something on it."""
+    return 0 < len(name.strip()) <= len(name) <= MOST_NAME_CHARACTERS and name.isprintable()
 
 
 def check_signal_rates(max_signal_rate: float, min_signal_rate: float) -> None:

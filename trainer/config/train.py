@@ -77,7 +77,7 @@ class TrainConfig:
     split: str | None
     eval_split: str | None
     cache: str | None = setting(None, choices=choices.CACHES, changeable=True)
-    image_size: int = setting(bounds=(8, 4096))
+    image_size: int = setting(bounds=(8, choices.MAX_SIDE))
     channels: int | None = None
     levels: tuple[float, float] | None = None
     augment: str = setting("flip", choices=choices.AUGMENTATIONS)

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..config import SYNTHETIC_IMAGES, TrainConfig
+from ..config import MOST_NAME_CHARACTERS, SYNTHETIC_IMAGES, TrainConfig, is_class_name
 from ..errors import InputError
 from ..run.directory import DataSummary, RunDirectory
 from .cache import DiskCache, Images, MemoryCache, chosen_cache
@@ -55,9 +55,13 @@ class ImageData:
     def summary(self) -> DataSummary:
         """Fingerprint, counts, and the training pixels' mean and standard deviation."""
         statistics = pixel_statistics(self.train.portions(self.sample))
-        counts = len(self.train), len(self.held_out)
-        of_data = self.fingerprint, *counts, *statistics, self.class_names
+        of_data = self.fingerprint, *self.counts, *statistics, self.class_names
         return DataSummary(*of_data, self.reading_version)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The number of images to train on, and of those held out."""
+        return len(self.train), len(self.held_out)
 
     @cached_property
     def evaluation(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -144,6 +148,13 @@ def planned_cache(
     return f"{chosen_cache(config, images)}, of {images:,} images in {megabytes:,.0f} MB"
 
 
+def listed(config: TrainConfig, run: RunDirectory) -> Listing | None:
+    """The pictures of a folder, unread; None for other data. Raises what `load_images` does."""
+    of_folder = config.data.startswith("folder:")
+    source = _source(config, False, run, _version(run)) if of_folder else None
+    return source if isinstance(source, Listing) else None
+
+
 def _version(run: RunDirectory | None) -> int:
     return (run.reading_version if run else None) or READING_VERSION
 
@@ -223,6 +234,8 @@ def _source(
     else:
         source = _synthetic(int(name or SYNTHETIC_IMAGES), config)
     names = source.class_names
+    if config.num_classes is not None:
+        _check_names(kind, names)
     if config.num_classes in (None, len(names)):
         return source
     received = f"num_classes={config.num_classes}: data={config.data} has"
@@ -232,6 +245,15 @@ def _source(
     listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
     remedy = f"give num_classes={len(names)}, or leave it out"
     raise InputError(f"{received} {len(names)} classes ({listed}); {remedy}")
+
+
+def _check_names(kind: str, names: Sequence[str]) -> None:
+    """Raise InputError for classes that no bundle could hold."""
+    for name in names:
+        if not is_class_name(name):
+            expected = f"expected 1 to {MOST_NAME_CHARACTERS} printable characters"
+            remedy = "rename its folder" if kind == "folder" else "leave num_classes out"
+            raise InputError(f"class {name!r}: {expected}, as an export needs; {remedy}")
 
 
 def _synthetic(count: int, config: TrainConfig) -> OrderedImages:

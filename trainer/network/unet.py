@@ -16,6 +16,7 @@ import keras
 from keras import layers
 
 from ..config import NetworkConfig
+from ..errors import InputError
 from .layers import (
     DepthToSpace,
     LabelEmbedding,
@@ -25,6 +26,9 @@ from .layers import (
     SpaceToDepth,
     TimeEmbedding,
 )
+
+# A graph of a bundle has at most 2^30 bytes, with four for each parameter and some for itself.
+MOST_PARAMETERS = 260_000_000
 
 
 def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
@@ -52,7 +56,11 @@ def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
     output = blocks.conv(x, channels, kernel="zeros", bias="zeros", dtype="float32")
     if config.patch_size > 1:
         output = DepthToSpace(config.patch_size, dtype="float32")(output)
-    return keras.Model(inputs, output, name="unet")
+    network = keras.Model(inputs, output, name="unet")
+    if (count := network.count_params()) > MOST_PARAMETERS:
+        expected = f"expected at most {MOST_PARAMETERS:,}, which an export can hold"
+        raise InputError(f"widths={config.widths}: {count:,} parameters, {expected}; lower widths")
+    return network
 
 
 def _down(blocks: "_Blocks", x: Any, embedding: Any, config: NetworkConfig) -> tuple[Any, list]:

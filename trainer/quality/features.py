@@ -44,13 +44,22 @@ class FeatureExtractor:
     fingerprint: str
     of_batch: Callable[[tf.Tensor], tf.Tensor]
 
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Features of any number of images of any size; ValueError for anything but images."""
+    def __call__(
+        self, images: NDArray[np.uint8], check: Callable[[], None] = lambda: None
+    ) -> NDArray[np.float32]:
+        """Features of any number of images of any size; ValueError for anything but images.
+
+        `check` is called between batches, and may raise an error to leave the work.
+        """
         if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or not len(images):
             received = f"{images.dtype} {list(images.shape)}"
             raise ValueError(f"images: {received}, expected uint8 [N, S, S, 3] with N > 0")
-        parts = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
-        return np.concatenate([self.of_batch(tf.constant(part)).numpy() for part in parts])
+        parts = []
+        for start in range(0, len(images), _BATCH):
+            check()
+            part = tf.constant(images[start : start + _BATCH])
+            parts.append(self.of_batch(part).numpy())
+        return np.concatenate(parts)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.fingerprint[:12]})"

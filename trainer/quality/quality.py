@@ -1,6 +1,7 @@
 """The quality of a run's samples while it trains: their KID, and the best step by it."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..data.load import ImageData
 from ..errors import InputError
 from ..maths.diffusion import Denoiser
 from ..maths.sampling import Sampling
-from ..run.directory import Best
+from ..run.records import Best
 from ..streams import KID_NOISE, stream_seed
 from .features import FeatureExtractor, extractor
 from .kid import KernelDistance, kid
@@ -21,7 +22,7 @@ from .preview import conditioning_for
 
 KID_STEPS = 20
 _BATCH = 64
-_UNKNOWN = KernelDistance(math.nan, math.nan)
+UNKNOWN = KernelDistance(math.nan, math.nan)
 
 
 class Quality:
@@ -48,27 +49,31 @@ class Quality:
         every, last = self._config.kid_every_steps, self._config.train_steps
         return every is not None and (step % every == 0 or step == last)
 
-    def at(self, step: int) -> KernelDistance:
+    def at(self, step: int, check: Callable[[], None] = lambda: None) -> KernelDistance:
         """KID of samples against held-out images, or training images if none are held out.
 
-        NaN at steps where no measurement is due. `step` must be the current one.
+        NaN at steps where no measurement is due. `step` must be the current one. `check` is called
+        between batches, and may raise an error to leave the measurement.
         """
         if self._extractor is None or not self.due(step):
-            return _UNKNOWN
+            return UNKNOWN
         if self._measured is None or self._measured[0] != step:
-            self._measured = step, kid(self._extractor(self.samples()), self._reference)
+            features = self._extractor(self.samples(check), check)
+            self._measured = step, kid(features, self._reference)
         return self._measured[1]
 
-    def candidate(self, step: int, eval_loss: float) -> Best | None:
+    def candidate(
+        self, step: int, eval_loss: float, check: Callable[[], None] = lambda: None
+    ) -> Best | None:
         """Offer this step as a candidate for the best one; None if nothing was measured."""
         loss = None if math.isnan(eval_loss) else eval_loss
         if self._extractor is None:
             return None if loss is None else Best(step, loss)
         if not self.due(step):
             return None
-        return Best(step, loss, "kid", self.at(step).mean, str(self._extractor))
+        return Best(step, loss, "kid", self.at(step, check).mean, str(self._extractor))
 
-    def samples(self) -> NDArray[np.uint8]:
+    def samples(self, check: Callable[[], None] = lambda: None) -> NDArray[np.uint8]:
         """`kid_images` samples of the averaged network, uint8 [n, S, S, 3].
 
         Their labels are those of the reference images, without guidance.
@@ -79,8 +84,11 @@ class Quality:
         labels = np.resize(self._labels, (math.ceil(count / shape[0]), shape[0]))
         seeds = (stream_seed(0, KID_NOISE, tf.constant(n, tf.int64)) for n in range(len(labels)))
         noises = (tf.random.stateless_normal(shape, seed) for seed in seeds)
-        drawn = map(self._sample, noises, map(tf.constant, labels))
-        return in_rgb(np.concatenate([images.numpy() for images in drawn])[:count])
+        drawn = []
+        for noise, of_batch in zip(noises, labels, strict=True):
+            check()
+            drawn.append(self._sample(noise, tf.constant(of_batch)).numpy())
+        return in_rgb(np.concatenate(drawn)[:count])
 
     def _of_labels(self, noise: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         conditioning = conditioning_for(self._denoiser, labels, guidance=1.0)

@@ -1,7 +1,7 @@
 """The run directory: what a training run leaves behind, and what export reads.
 
 config.json       settings, schema version, package versions, what the data was, earlier runs
-checkpoints/      resumable state
+checkpoints/      resumable state, and a copy of config.json
 ema.weights.h5    the averaged weights;  best.weights.h5 and best.json are for the best step
 samples/*.png     preview grids;  metrics.csv and logs/ the numbers
 cache/            decoded images of --cache=disk, which may be removed at any time between commands
@@ -9,62 +9,27 @@ lock.json         the job that writes here at the moment
 """
 
 import contextlib
-import json
+import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from ..config import TrainConfig
 from ..errors import InputError
-from .atomic import replacing
+from .atomic import MAKE_ROOM, is_full, write_text
+from .average import attributes
+from .records import Best, DataSummary, read_json, write_json
+
+__all__ = ["Best", "DataSummary", "RunDirectory", "package_versions"]
 
 SCHEMA_VERSION = 1
-_STEP = "step"
 _PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "tensorflow-datasets")
-
-
-@dataclass(frozen=True)
-class DataSummary:
-    """The data of a run, with pixel statistics per channel where pixels lie in [0, 1].
-
-    `fingerprint` is the SHA-256 of all pixels in order, for training and then for evaluation; for a
-    folder it is "files-" and the SHA-256 of the paths and sizes of its files. Evaluation may use
-    fewer than `eval_images`. `class_names` are the classes that the network learns.
-    `reading_version` says by which rules the pictures of a folder were chosen.
-    """
-
-    fingerprint: str
-    images: int
-    eval_images: int
-    pixel_mean: tuple[float, ...]
-    pixel_std: tuple[float, ...]
-    class_names: tuple[str, ...] = ()
-    reading_version: int = 1
-
-
-@dataclass(frozen=True)
-class Best:
-    """The saved step whose averaged weights have the lowest `measure`.
-
-    The measure is `eval_loss`, on held-out images, or `kid`, by the features of `extractor`.
-    """
-
-    step: int
-    eval_loss: float | None
-    measure: str = "eval_loss"
-    kid: float | None = None
-    extractor: str | None = None
-
-    def beats(self, other: "Best | None") -> bool:
-        """Whether this step is better; another measure or extractor starts the choice again."""
-        if other is None or (other.measure, other.extractor) != (self.measure, self.extractor):
-            return True
-        return getattr(self, self.measure) < getattr(other, self.measure)
+# What a queue or a shell puts into the folder in which a job is to run, and a new disk has.
+_LOGS = re.compile(r".+\.(out|log|err|[oe]\d+)|\..*|lost\+found")
 
 
 class RunDirectory:
@@ -74,6 +39,7 @@ class RunDirectory:
         self.path = path
         self.config = path / "config.json"
         self.checkpoints = path / "checkpoints"
+        self.config_copy = self.checkpoints / "config.json"
         self.ema_weights = path / "ema.weights.h5"
         self.best_weights = path / "best.weights.h5"
         self.best = path / "best.json"
@@ -85,15 +51,38 @@ class RunDirectory:
 
     @property
     def is_new(self) -> bool:
-        """Whether there is no run here: nothing, or what a job makes before its first step."""
+        """Whether there is no run here: nothing at all, or only what comes before a run's files.
+
+        These are images decoded for it, empty folders, hidden files, and the logs of its job.
+        """
         if not self.path.is_dir():
             return not self.path.exists()
-        return all(path in (self.cache, self.lock) for path in self.path.iterdir())
+        return all(map(self._comes_before, self.path.iterdir()))
+
+    def _comes_before(self, path: Path) -> bool:
+        if path in (self.checkpoints, self.samples, self.logs):
+            return path.is_dir() and not any(path.iterdir())
+        return path in (self.cache, self.lock) or _LOGS.fullmatch(path.name) is not None
+
+    @property
+    def has_config(self) -> bool:
+        """Whether there is a config.json or its copy, whole or not."""
+        return self.config.exists() or self.config_copy.exists()
 
     @property
     def reading_version(self) -> int | None:
         """The rules by which the run reads a folder, None before it has begun."""
-        return self.read_config()[1].reading_version if self.config.exists() else None
+        return self.read_config()[1].reading_version if self.has_config else None
+
+    def check_writable(self) -> None:
+        """Raise InputError if the folder cannot be made or written to; leaves no trace."""
+        place = self.path
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            raise self._not_writable(f"{place} is not a folder")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise self._not_writable(f"{place} is read-only for this user")
 
     def make(self) -> None:
         """Make the folders; raises InputError if nothing can be written there."""
@@ -103,100 +92,119 @@ class RunDirectory:
             with tempfile.TemporaryFile(dir=self.path):
                 pass
         except OSError as error:
-            problem = f"cannot be written to ({error.strerror}); choose another folder"
-            raise InputError(f"run_dir={self.path}: {problem}") from error
+            remedy = MAKE_ROOM if is_full(error) else "choose another folder"
+            raise self._not_writable(error.strerror or str(error), remedy) from error
+
+    def _not_writable(self, reason: str, remedy: str = "choose another folder") -> InputError:
+        return InputError(f"run_dir={self.path}: cannot be written to ({reason}); {remedy}")
 
     def write_config(
         self, config: TrainConfig, data: DataSummary, earlier: Sequence[Mapping[str, Any]] = ()
     ) -> None:
-        """Write config.json, whole or not at all.
+        """Write config.json and its copy, each whole or not at all.
 
         Package versions and `earlier` runs (records of lineage.py) stay those of the run's start.
+        Of data that has changed, `data_before` keeps the fingerprints and counts, oldest first.
         """
-        before = _read_json(self.config) if self.config.exists() else {}
+        before = self._read()[0] if self.has_config else {}
+        replaced, summary = before.get("data", {}), asdict(data)
+        names = ("fingerprint", "images", "eval_images")
+        changed = replaced and replaced["fingerprint"] != data.fingerprint
+        history = [{name: replaced[name] for name in names}] if changed else []
+        history = [*before.get("data_before", []), *history]
         content = {
             "schema_version": SCHEMA_VERSION,
             "settings": config.to_json(),
-            "data": asdict(data),
+            "data": summary,
+            **({"data_before": history} if history else {}),
             "versions": before.get("versions") or package_versions(_PACKAGES),
             "earlier": before.get("earlier") or list(earlier),
         }
-        _write_json(self.config, content)
+        self.checkpoints.mkdir(exist_ok=True)
+        for path in (self.config, self.config_copy):
+            write_json(path, content)
 
     def write_best(self, best: Best) -> None:
         """Write best.json, whole or not at all."""
-        _write_json(self.best, asdict(best))
+        write_text(self.best, best.to_json())
 
     def read_best(self) -> Best | None:
-        """The best step so far, None before there is one."""
+        """The best step so far, None before there is one.
+
+        If best.json is damaged, best.weights.h5 says which step its weights are of.
+        """
+        texts = [attributes(self.best_weights).get("best", "")]
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            texts.insert(0, self.best.read_text(encoding="utf-8"))
         if not self.best.exists():
             return None
-        try:
-            return Best(**_read_json(self.best))
-        except TypeError as error:
-            problem = f"not as diffkiln-train writes it ({error}); remove the file"
-            raise InputError(f"{self.best}: {problem}") from error
+        for text in texts:
+            with contextlib.suppress(ValueError):
+                return Best.from_json(text)
+        return None
 
-    def read_step(self) -> int:
-        """The step of the averaged weights, 0 if there are none or they do not say."""
-        try:
-            with h5py.File(self.ema_weights) as file:
-                return int(file.attrs.get(_STEP, 0))
-        except OSError:
-            return 0
+    def read_step(self, weights: str = "latest") -> int:
+        """The step of the `latest` or `best` weights, 0 if there are none or they do not say."""
+        file = self.best_weights if weights == "best" else self.ema_weights
+        return int(attributes(file).get("step", 0))
+
+    def is_judged(self, step: int) -> bool:
+        """Whether the averaged weights are of this step, and were compared with the best ones."""
+        return self.read_step() == step and bool(attributes(self.ema_weights).get("judged", True))
+
+    def checkpoint_steps(self) -> list[int]:
+        """The steps that have a checkpoint, in order."""
+        names = (path.name for path in self.checkpoints.glob("step-*.index"))
+        found = (re.fullmatch(r"step-(\d+)\.index", name) for name in names)
+        return sorted(int(match[1]) for match in found if match)
+
+    def require_checkpoint(self, resume: str) -> None:
+        """Raise InputError if there is no checkpoint, and there must be one to go on from."""
+        # A run that has averaged weights but no checkpoint has lost it.
+        if (resume == "must" or self.ema_weights.exists()) and not self.checkpoint_steps():
+            raise InputError(
+                f"{self.checkpoints}: holds no checkpoint; expected the checkpoints of the run in "
+                f"{self.path}; restore them, or choose another --run_dir"
+            )
 
     def read_earlier(self) -> list[dict[str, Any]]:
         """The records of the runs whose weights this one began with, oldest first."""
-        return _read_json(self.config).get("earlier", [])
+        return self._read()[0].get("earlier", [])
 
     def read_config(self) -> tuple[TrainConfig, DataSummary]:
-        """The settings and data of an existing run.
+        """The settings and data of an existing run, from the copy if config.json is damaged.
 
         Raises InputError if this is not a run directory, or has another schema version.
         """
-        content = _read_json(self.config)
+        return self._read()[1:]
+
+    def _read(self) -> tuple[dict[str, Any], TrainConfig, DataSummary]:
+        try:
+            return self._parsed(self.config)
+        except InputError:
+            if self.config_copy.exists():
+                return self._parsed(self.config_copy)
+            raise
+
+    def _parsed(self, path: Path) -> tuple[dict[str, Any], TrainConfig, DataSummary]:
+        expected = "expected the --run_dir of diffkiln-train"
+        if not self.path.is_dir():
+            raise InputError(f"{self.path}: no such folder; {expected}")
+        if not path.exists():
+            raise InputError(f"{self.path}: holds no config.json; {expected}")
+        content = read_json(path)
         version = content.get("schema_version")
         if version != SCHEMA_VERSION:
             expected = f"expected {SCHEMA_VERSION}; use the version of diffkiln that trained it"
-            raise InputError(f"{self.config}: schema_version is {version}, {expected}")
+            raise InputError(f"{path}: schema_version is {version}, {expected}")
         try:
-            data = dict(content["data"])
-            for name in ("pixel_mean", "pixel_std"):
-                data[name] = tuple(float(value) for value in data[name])
-            data["class_names"] = tuple(str(name) for name in data.get("class_names", ()))
-            data["reading_version"] = int(data.get("reading_version", 1))
-            return TrainConfig.from_json(content["settings"]), DataSummary(**data)
+            data = DataSummary.from_json(content["data"])
+            return content, TrainConfig.from_json(content["settings"]), data
         except InputError as error:
-            raise InputError(f"{self.config}: {error}") from error
+            raise InputError(f"{path}: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             problem = f"not as diffkiln-train writes it ({error!r}); restore the file"
-            raise InputError(f"{self.config}: {problem}") from error
-
-
-def write_step(weights: Path, step: int) -> None:
-    """Note the step in a file of `save_weights`, since the file may be passed on by itself."""
-    with h5py.File(weights, "a") as file:
-        file.attrs[_STEP] = step
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with replacing(path) as part:
-        part.write_text(json.dumps(content, indent=2) + "\n")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent}: no such folder; expected the --run_dir of diffkiln-train")
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        expected = "expected the --run_dir of diffkiln-train"
-        raise InputError(f"{path.parent}: holds no config.json; {expected}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); restore the file") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a JSON object; restore the file")
-    return content
+            raise InputError(f"{path}: {problem}") from error
 
 
 def package_versions(packages: Iterable[str]) -> dict[str, str | None]:

@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from .directory import RunDirectory
 
 # Paths on the machine that trained say nothing about the model.
@@ -21,9 +19,8 @@ def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any
     """
     config, data = run.read_config()
     best = run.read_best() if weights == "best" else None
-    checkpoint = Path(tf.train.latest_checkpoint(str(run.checkpoints)) or "").name
-    newest = int(checkpoint.removeprefix("step-") or 0)
-    step = best.step if best else run.read_step() or newest
+    (*_, newest) = [0, *run.checkpoint_steps()]
+    step = best.step if best else run.read_step(weights) or newest
     settings = {name: value for name, value in config.to_json().items() if name not in _PLACES}
     if config.data.startswith("folder:"):
         settings["data"] = "folder"

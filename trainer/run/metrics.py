@@ -1,15 +1,21 @@
 """The numbers of a run: a CSV file, TensorBoard, and a progress bar."""
 
+import contextlib
 import csv
+import io
+import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from .atomic import replacing
+from .atomic import set_aside, write_error, write_text
 from .directory import RunDirectory
+
+logger = logging.getLogger("diffkiln.trainer")
 
 # The losses are reported for this many equal parts of the time t in [0, 1].
 TIME_PARTS = 5
@@ -28,39 +34,79 @@ class MetricsLog:
     """Appends rows to metrics.csv and TensorBoard."""
 
     def __init__(self, run: RunDirectory, *, first_step: int) -> None:
-        self._path = run.metrics
-        rows = []
-        if self._path.exists():
-            # Rows that a run wrote after the checkpoint from which it goes on are dropped.
-            with self._path.open(newline="") as file:
-                rows = [row for row in csv.DictReader(file) if _is_row_until(row, first_step)]
-        with replacing(self._path) as part, part.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, restval="nan")
-            writer.writeheader()
-            writer.writerows(rows)
-        self._writer = tf.summary.create_file_writer(str(run.logs))
+        self._path, self._logs = run.metrics, run.logs
+        # Rows that a run wrote after the checkpoint from which it goes on are dropped.
+        rows = [row for row in _whole_rows(self._path) if int(row["step"]) <= first_step]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS, restval="nan")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self._path, text.getvalue())
+        with self._tensorboard():
+            self._writer = tf.summary.create_file_writer(str(run.logs))
 
     def write(self, row: Mapping[str, float]) -> None:
-        """Add a row of all COLUMNS: means since the last one, nan where there is none."""
-        with self._path.open("a", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writerow(row)
-        with self._writer.as_default(step=int(row["step"])):
+        """Add a row of all COLUMNS: means since the last one, nan where there is none.
+
+        Raises WriteError if there is no room for it.
+        """
+        text = io.StringIO(newline="")
+        csv.DictWriter(text, COLUMNS).writerow(row)
+        try:
+            with self._path.open("a", encoding="utf-8", newline="") as file:
+                file.write(text.getvalue())
+        except OSError as error:
+            raise write_error(self._path, error) from error
+        with self._tensorboard(), self._writer.as_default(step=int(row["step"])):
             for name, value in row.items():
                 if name != "step" and not np.isnan(value):
                     tf.summary.scalar(name, value)
-        self._writer.flush()
+            self._writer.flush()
 
     def picture(self, image: np.ndarray, step: int) -> None:
         """Show a picture uint8 [H, W, 3] in TensorBoard."""
-        with self._writer.as_default(step=step):
+        with self._tensorboard(), self._writer.as_default(step=step):
             tf.summary.image("samples", image[None])
-        self._writer.flush()
+            self._writer.flush()
+
+    @contextlib.contextmanager
+    def _tensorboard(self) -> Iterator[None]:
+        """Turn TensorFlow's errors about the file for TensorBoard into WriteError."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise write_error(self._logs, error) from error
 
 
-def _is_row_until(row: dict[str, str | None], step: int) -> bool:
-    """Whether this is a whole row up to `step`; a process that died may leave half of one."""
-    number = row["step"] or ""
-    return number.isdecimal() and int(number) <= step and all(row.values())
+def _whole_rows(path: Path) -> list[dict[str, str]]:
+    """The whole rows of a metrics.csv; a file that was changed by others is set aside first.
+
+    The last row may be cut, since a process may have died while it wrote.
+    """
+    if not path.exists():
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except ValueError:
+        lines = []
+    header = lines[0].split(",") if lines else []
+    known = "step" in header and set(header) <= set(COLUMNS)
+    cells = [line.split(",") for line in lines[1:] if line] if known else []
+    rows = [dict(zip(header, row, strict=True)) for row in cells if _is_whole(row, header)]
+    if not (known and all(_is_whole(row, header) for row in cells[:-1])):
+        aside = set_aside(path)
+        kept = f"{len(rows)} whole rows of it are kept"
+        logger.warning("%s was damaged; it is now %s, and %s", path, aside.name, kept)
+    return rows
+
+
+def _is_whole(row: list[str], header: list[str]) -> bool:
+    """Whether a row has a step, and a number in each of its columns."""
+    try:
+        numbers = [float(cell) for cell in row]
+    except ValueError:
+        return False
+    return len(numbers) == len(header) and row[header.index("step")].isdecimal()
 
 
 def progress_bar(total_steps: int, first_step: int, *, shown: bool = True) -> tqdm:

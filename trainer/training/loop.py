@@ -3,11 +3,11 @@
 import contextlib
 import math
 import shlex
-import shutil
-import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
@@ -15,33 +15,19 @@ from tqdm import tqdm
 from ..data.augment import whole
 from ..data.batches import Batch, batches
 from ..data.load import ImageData
-from ..errors import InputError
+from ..errors import InputError, Stopped
+from ..quality.kid import KernelDistance
 from ..quality.preview import Preview, save_png
-from ..quality.quality import Quality
-from ..run.atomic import replacing
-from ..run.directory import RunDirectory, write_step
+from ..quality.quality import UNKNOWN, Quality
+from ..run.average import write_average
+from ..run.directory import Best, RunDirectory
 from ..run.lock import RunLock
 from ..run.metrics import MetricsLog, progress_bar
 from .checkpoint import Checkpoints
 from .step import Trainer
+from .stop import Interrupted, Stop, reason
 
 _EVAL_BATCH = 64
-
-
-@contextlib.contextmanager
-def stop_signals() -> Iterator[list[str]]:
-    """A list to which a SIGTERM or SIGINT adds its name, so that a loop can end between steps."""
-    received: list[str] = []
-
-    def receive(number: int, _: object) -> None:
-        received.append(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class TrainingLoop:
@@ -54,39 +40,88 @@ class TrainingLoop:
         trainer: Trainer,
         checkpoints: Checkpoints,
         quality: Quality,
+        stop: Stop,
         lock: RunLock | None = None,
     ) -> None:
         self.run_files, self.config = run, (config := trainer.config)
         held_out, labels = images.evaluation
         self.images, self.evaluation = images.train, (whole(held_out, config.image_size), labels)
         self.trainer, self.checkpoints, self.quality = trainer, checkpoints, quality
-        self.replicas, self.lock = trainer.replicas, lock
-        self.logged_step, self.logged_time, self.waited = int(trainer.step), time.monotonic(), 0.0
+        self.replicas, self.stop, self.lock = trainer.replicas, stop, lock
+        # The number of whole steps.
+        self.done = self.first_step = int(trainer.step)
+        self.logged_step, self.logged_time, self.waited = self.done, time.monotonic(), 0.0
         if self.replicas.is_chief:
             self.preview = Preview(trainer.denoiser, self.config.image_size)
             self.metrics = MetricsLog(run, first_step=self.logged_step)
 
     def run(self) -> None:
-        """Train from the trainer's step to the end of the run, or until a signal."""
-        first_step, total = int(self.trainer.step), self.config.train_steps
-        step = first_step
+        """Train from the trainer's step to the end of the run.
+
+        Raises Stopped if a signal or the deadline ended it before. After any other error too, the
+        state of the last whole step is saved.
+        """
+        first_step, total = self.done, self.config.train_steps
         shard = (self.replicas.worker, self.replicas.workers)
         data = batches(self.images, self.config, first_step=first_step, shard=shard)
-        with stop_signals() as stop:
-            with progress_bar(total, first_step, shown=self.replicas.is_chief) as bar:
-                while step < total and not self.replicas.any(bool(stop)):
-                    step += 1
-                    self.advance(step, data, bar)
-            if self.replicas.is_chief and step > first_step:
-                self.save(step)
-                if step == total:
-                    self.draw(step)
-            elif self.replicas.is_chief and step:
-                self._keep_average(step)  # A run that was killed may not have written it.
+        status = 0
+        with self.stop:
+            try:
+                self._catch_up()
+                with progress_bar(total, first_step, shown=self.replicas.is_chief) as bar:
+                    while self.done < total:
+                        if status := self.replicas.most(self.stop.status):
+                            break
+                        self.advance(self.done + 1, data, bar)
+                self._finish()
+                status = status or self.replicas.most(self.stop.status if self._lacks() else 0)
+            except Exception:
+                self._save_after_error()
+                raise
             self.replicas.part()
-        print(self._closing(step, stop))
-        if "SIGINT" in stop:
-            raise KeyboardInterrupt
+        print(self._closing(status), flush=True)
+        if status:
+            raise Stopped(f"stopped by {self._reason(status)} at step {self.done:,}", status)
+
+    def _catch_up(self) -> None:
+        """Do what was due after the step from which the run goes on, and was left undone."""
+        step, run = self.done, self.run_files
+        if not (self.replicas.is_chief and step):
+            return
+        best = run.read_best()
+        if best and not run.best_weights.exists():
+            self._write_best(best, self.checkpoints.best_average(best.step))
+        if not run.is_judged(step):
+            self._keep_average(step)
+        due = step % self.config.preview_every_steps == 0 or step == self.config.train_steps
+        if due and not self._picture(step).exists():
+            self.draw(step)
+        self.logged_time = time.monotonic()
+
+    def _finish(self) -> None:
+        """Save the last step, and draw if it is the last one of all."""
+        if self.replicas.is_chief and self.done > self.first_step:
+            self.save(self.done)
+            if self.done == self.config.train_steps:
+                self.draw(self.done)
+
+    def _lacks(self) -> bool:
+        """Whether the run is at its end, but was not measured or drawn there."""
+        if not self.replicas.is_chief or self.done < self.config.train_steps:
+            return False
+        return not (self.run_files.is_judged(self.done) and self._picture(self.done).exists())
+
+    def _save_after_error(self) -> None:
+        """Save the last whole step; another error in doing so most likely has the same cause."""
+        if not (self.replicas.is_chief and self.done > self.first_step):
+            return
+        with contextlib.suppress(Exception):
+            self._require_lock()
+            # TensorFlow leaves a step undone if it fails; otherwise the weights are in doubt.
+            if int(self.trainer.step) == self.done and self.trainer.metrics.breakdown is None:
+                self.checkpoints.save()
+                self._write_average(self.done, judged=self.run_files.is_judged(self.done))
+                print(f"Stopped by an error at step {self.done:,}, which is saved.", flush=True)
 
     def advance(self, step: int, data: Iterator[Batch], bar: tqdm) -> None:
         """Do step `step`, counted from 1, and what is due after it."""
@@ -94,6 +129,7 @@ class TrainingLoop:
         batch = next(data)
         self.waited += time.monotonic() - started
         self.trainer.train(*batch)
+        self.done = step
         bar.update()
         if self.replicas.is_chief:
             self._between(step, bar)
@@ -115,11 +151,11 @@ class TrainingLoop:
         self._require_finite()
         means = self.trainer.metrics.take()
         now, steps = time.monotonic(), step - self.logged_step
-        distance = self.quality.at(step)
+        eval_loss, distance = self._measures(step)
         row = {
             "step": step,
             "images": step * self.config.batch_size,
-            "eval_loss": self._eval_loss(),
+            "eval_loss": eval_loss,
             "kid": distance.mean,
             "kid_standard_error": distance.standard_error,
             "learning_rate": float(self.trainer.optimizer.learning_rate),
@@ -131,13 +167,20 @@ class TrainingLoop:
         self.metrics.write(row)
         # Evaluation, previews and checkpoints must not count as training time.
         self.logged_step, self.logged_time, self.waited = step, time.monotonic(), 0.0
-        eval_loss = row["eval_loss"]
         held_out = "" if math.isnan(eval_loss) else f" (held out {eval_loss:.4f})"
         return f"loss {row['loss']:.4f}{held_out}, {row['images_per_second']:.0f} images/s"
 
     def _require_lock(self) -> None:
         if self.lock:
             self.lock.require()
+
+    def _measures(self, step: int) -> tuple[float, KernelDistance]:
+        """The loss on held-out images, and KID if it is due; nan if the run is to end first."""
+        eval_loss, distance = math.nan, UNKNOWN
+        with contextlib.suppress(Interrupted):
+            eval_loss = self._eval_loss()
+            distance = self.quality.at(step, self.stop.check)
+        return eval_loss, distance
 
     def _require_finite(self) -> None:
         """Stop if the loss or gradient is no longer finite; nothing is saved after that."""
@@ -152,20 +195,26 @@ class TrainingLoop:
         )
 
     def _eval_loss(self) -> float:
-        """The mean loss of held-out batches, nan if there are none."""
+        """The mean loss of held-out batches, nan if there are none; may raise Interrupted."""
         losses = []
         for start in range(0, len(self.evaluation[0]), _EVAL_BATCH):
+            self.stop.check()
             part = (tf.constant(each[start : start + _EVAL_BATCH]) for each in self.evaluation)
             losses.append(float(self.trainer.evaluate(*part, tf.constant(start, tf.int64))))
         return float(np.mean(losses)) if losses else math.nan
 
     def draw(self, step: int) -> None:
-        """Write a preview of the average after this step."""
+        """Write a preview of the average after this step, unless the run is to end."""
         started = time.monotonic()
-        grid = self.preview.draw()
-        save_png(grid, self.run_files.samples / f"step-{step:07d}.png")
-        self.metrics.picture(grid, step)
+        with contextlib.suppress(Interrupted):
+            self.stop.check()
+            grid = self.preview.draw()
+            save_png(grid, self._picture(step))
+            self.metrics.picture(grid, step)
         self.logged_time += time.monotonic() - started
+
+    def _picture(self, step: int) -> Path:
+        return self.run_files.samples / f"step-{step:07d}.png"
 
     def save(self, step: int) -> None:
         """Write a checkpoint of this step, and its average for export."""
@@ -173,25 +222,44 @@ class TrainingLoop:
         self._require_finite()
         started = time.monotonic()
         self.checkpoints.save()
-        self._keep_average(step)
+        if not self.run_files.is_judged(step):
+            self._keep_average(step)
         self.logged_time += time.monotonic() - started
 
     def _keep_average(self, step: int) -> None:
-        """Write the average for export, and a copy if it is the best so far."""
-        with replacing(self.run_files.ema_weights) as part:
-            self.trainer.average.save_weights(part)
-            write_step(part, step)
-        best = self.quality.candidate(step, self._eval_loss())
-        if best and best.beats(self.run_files.read_best()):
-            self.checkpoints.keep_newest_as_best()
-            with replacing(self.run_files.best_weights) as part:
-                shutil.copyfile(self.run_files.ema_weights, part)
-            self.run_files.write_best(best)
+        """Write the average for export, and a copy if it is the best so far.
 
-    def _closing(self, step: int, stop: list[str]) -> str:
-        if stop or step < self.config.train_steps:
-            reason = stop[0] if stop else "another worker"
-            return f"Stopped by {reason} at step {step:,}; the same command goes on from here."
+        What is written last says whether it was compared with the best; see `_catch_up`.
+        """
+        judged = True
+        try:
+            best = self.quality.candidate(step, self._eval_loss(), self.stop.check)
+        except Interrupted:
+            best, judged = None, False
+        if best and best.beats(self.run_files.read_best()):
+            self.checkpoints.keep_as_best()
+            self._write_best(best, self.trainer.average)
+            self.run_files.write_best(best)
+        self._write_average(step, judged=judged)
+
+    def _write_best(self, best: Best, average: keras.Model | None) -> None:
+        if average:
+            text = best.to_json()  # in case best.json gets lost
+            write_average(self.run_files.best_weights, average, step=best.step, best=text)
+
+    def _write_average(self, step: int, *, judged: bool) -> None:
+        weights, average = self.run_files.ema_weights, self.trainer.average
+        write_average(weights, average, step=step, judged=judged)
+
+    def _reason(self, status: int) -> str:
+        mine = status == self.stop.status
+        return reason(status) if mine else f"another worker ({reason(status)})"
+
+    def _closing(self, status: int) -> str:
+        step = self.done
+        if status:
+            why = self._reason(status)
+            return f"Stopped by {why} at step {step:,}; the same command goes on from here."
         run_dir = shlex.quote(str(self.run_files.path))
         best, weights, lower = self.run_files.read_best(), "", ""
         if best and best.step < step:

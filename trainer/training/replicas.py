@@ -44,10 +44,7 @@ class Replicas:
 
     def check_batch(self, batch_size: int, parts: int) -> None:
         """Raise InputError for a batch that the replicas cannot share equally in equal parts."""
-        if batch_size % (self.count * parts):
-            of_parts = f", times accumulation_steps={parts}" if parts > 1 else ""
-            expected = f"a multiple of {self.count}, the number of replicas{of_parts}"
-            raise InputError(f"batch_size={batch_size}: expected {expected}")
+        check_batch(batch_size, self.count, parts)
 
     def run(self, step: Callable[..., Any], *arguments: Any) -> Any:
         """Call `step` on every replica, and return the result of the first one here."""
@@ -74,16 +71,16 @@ class Replicas:
         """Called in a replica: the rows of all replicas, in the order of the global batch."""
         return values if self.count == 1 else _context().all_gather(values, axis=0)
 
-    def any(self, flag: bool) -> bool:
-        """Whether the flag of any worker is set; all workers must call this."""
-        return any(self._everyone(int(flag)))
+    def most(self, number: int) -> int:
+        """The largest number of any worker; all workers must call this."""
+        return max(self._everyone(number))
 
     def part(self) -> None:
         """Return when all workers call this, so that none ends while another waits for it."""
-        self.any(False)
+        self.most(0)
         # The last worker to hear of this second meeting may find the others gone.
         with contextlib.suppress(*_LOST):
-            self.any(False)
+            self.most(0)
 
     def require_same(self, **values: object) -> None:
         """Raise InputError if the workers' values differ; all workers must call this."""
@@ -98,7 +95,7 @@ class Replicas:
 
     def end_together(self, error: InputError | None) -> None:
         """Raise an InputError if any worker has an error, this one's own; all must call this."""
-        if self.any(error is not None):
+        if self.most(int(error is not None)):
             self._leave()
             raise error or InputError("another worker cannot begin; see what it said")
 
@@ -130,6 +127,14 @@ class Replicas:
         if self.workers == 1:
             return [number]
         return self._gather_numbers(tf.constant(number, tf.int64)).numpy().tolist()
+
+
+def check_batch(batch_size: int, replicas: int, parts: int) -> None:
+    """Raise InputError for a batch that replicas cannot share equally in equal parts."""
+    if batch_size % (replicas * parts):
+        of_parts = f", times accumulation_steps={parts}" if parts > 1 else ""
+        expected = f"a multiple of {replicas}, the number of replicas{of_parts}"
+        raise InputError(f"batch_size={batch_size}: expected {expected}")
 
 
 def make_replicas(distribute: str, *, worker_timeout_s: float = 300) -> Replicas:

@@ -66,7 +66,9 @@ class Trainer:
         values, times, norm = self.replicas.run(self._train_replica, images, labels)
         if not self.replicas.is_default:
             self._move_average()
-        self.step.assign_add(1)
+        # A step that fails changes nothing: all else that is assigned follows from the gradient.
+        with tf.control_dependencies([norm]):
+            self.step.assign_add(1)
         self.metrics.update(self.step, values, times, norm)
 
     def _train_replica(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -76,11 +78,13 @@ class Trainer:
         values, times, gradients = self._gradient(images, labels, self.step)
         gradients = replicas.total(gradients)
         norm = tf.linalg.global_norm(gradients) / self.loss_scale
-        if replicas.is_default:
-            self._update(gradients)
-        else:
-            # Variables on several devices can be changed neither by XLA nor in a nested function.
-            self.optimizer.apply(gradients, self.network.trainable_variables)
+        with tf.control_dependencies([norm]):
+            if replicas.is_default:
+                self._update(gradients)
+            else:
+                # Variables on several devices can be changed neither by XLA nor in a nested
+                # function.
+                self.optimizer.apply(gradients, self.network.trainable_variables)
         return replicas.gathered(values), replicas.gathered(times), norm
 
     @property

@@ -1,6 +1,7 @@
 """A training run from its settings to its last step, new or resumed."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,27 +17,39 @@ from ..quality.quality import Quality
 from ..run.directory import DataSummary, RunDirectory
 from ..run.lineage import earlier_runs
 from ..run.lock import RunLock, locked
+from ..run.mend import mend
 from ..run.weights import initial_weights
-from .checkpoint import Checkpoints
+from .admission import check_run_directory, check_steps, same_data
+from .checkpoint import Checkpoints, remove_unfinished
 from .loop import TrainingLoop
 from .replicas import Replicas, make_replicas
 from .step import Trainer
+from .stop import Stop
 
 
 def train(
-    run_dir: Path, config: TrainConfig, *, resume: str = "auto", download: bool = False
+    run_dir: Path,
+    config: TrainConfig,
+    *,
+    resume: str = "auto",
+    download: bool = False,
+    allow_data_change: bool = False,
+    deadline: float = math.inf,
 ) -> None:
-    """Train `config` in `run_dir` until `config.train_steps`, or until SIGTERM or SIGINT.
+    """Train `config` in `run_dir` until `config.train_steps`.
 
-    `resume` is `auto` (go on where the run stopped, or begin), `never` or `must`. Raises InputError
-    for data that does not exist, and for a run directory that is foreign or of other settings.
+    `resume` is `auto` (go on where the run stopped, or begin), `never` or `must`. With
+    `allow_data_change` a run goes on although its data is another, with the same classes. Raises
+    Stopped after a signal or at `deadline`, a time of `time.monotonic`, and InputError for data
+    that does not exist, and for a run directory that is foreign or of other settings.
     """
     run = RunDirectory(run_dir)
     check_run_directory(run, config, resume)
     replicas = make_replicas(config.distribute, worker_timeout_s=config.worker_timeout_s)
     replicas.check_batch(config.batch_size, config.accumulation_steps)
     with _locked(run, replicas) as lock:
-        _train(run, config, replicas, lock, resume=resume, download=download)
+        options = {"resume": resume, "download": download, "allow_data_change": allow_data_change}
+        _train(run, config, replicas, Stop(deadline), lock, **options)
 
 
 @contextlib.contextmanager
@@ -58,33 +71,37 @@ def _train(
     run: RunDirectory,
     config: TrainConfig,
     replicas: Replicas,
+    stop: Stop,
     lock: RunLock | None,
     *,
     resume: str,
     download: bool,
+    allow_data_change: bool,
 ) -> None:
     # Again, since another job may have ended meanwhile.
     exists = check_run_directory(run, config, resume)
+    if replicas.is_chief:
+        mend(run)
+        remove_unfinished(run.checkpoints)
     print(f"Reading {config.data} …", flush=True)
     images = load_images(
         config, download=download, cache_dir=run.cache, worker=replicas.worker, run=run
     )
     config = replace(config, channels=images.train.shape[-1])
-    summary = _same_data(run, config, images) if exists else images.summary()
+    if exists:
+        summary = same_data(run, config, images, allow_change=allow_data_change)
+    else:
+        summary = images.summary()
     keras.utils.set_random_seed(config.seed)
     trainer = Trainer(config, summary, replicas)
-    checkpoints = Checkpoints(run.checkpoints, trainer)
-    # A run that has averaged weights but no checkpoint has lost it.
-    required = resume == "must" or run.ema_weights.exists()
-    restored = exists and checkpoints.restore(required=required)
+    checkpoints = Checkpoints(run, trainer)
+    restored = exists and checkpoints.restore()
     earlier: list[dict[str, Any]] = []
     if config.init_from and not restored:
         trainer.begin_with(initial_weights(Path(config.init_from), config, trainer.average))
         earlier = earlier_runs(Path(config.init_from))
     first_step = int(trainer.step)
-    if first_step > config.train_steps:
-        problem = f"the run is at step {first_step} already; give a larger number to go on"
-        raise InputError(f"train_steps={config.train_steps}: {problem}")
+    check_steps(config, first_step)
     quality = Quality(config, images, trainer.denoiser)
     with replicas.naming_lost_workers():
         # Paths may differ from machine to machine.
@@ -94,7 +111,7 @@ def _train(
             run.make()
             run.write_config(config, summary, earlier)
         print(f"{_in_words(trainer, images, summary)}{images}{quality}", flush=True)
-        TrainingLoop(run, images, trainer, checkpoints, quality, lock).run()
+        TrainingLoop(run, images, trainer, checkpoints, quality, stop, lock).run()
 
 
 def _in_words(trainer: Trainer, images: ImageData, summary: DataSummary) -> str:
@@ -108,36 +125,4 @@ def _in_words(trainer: Trainer, images: ImageData, summary: DataSummary) -> str:
         f"({summary.eval_images:,} held out), {IN_WORDS[images.cache]}; "
         f"{trainer.network.count_params():,} parameters; {config.precision}; "
         f"{start} to step {config.train_steps:,}."
-    )
-
-
-def check_run_directory(run: RunDirectory, config: TrainConfig, resume: str) -> bool:
-    """Whether a run of these settings exists; raises InputError for a folder that is unusable."""
-    if run.is_new and resume != "must":
-        return False
-    if run.is_new:
-        problem = "nothing to resume; expected an existing run"
-    elif not run.config.exists():
-        problem = "exists and is not a run of diffkiln-train (no config.json); choose a new folder"
-    elif resume == "never":
-        problem = "holds a run already; choose a new folder"
-    elif differences := "; ".join(run.read_config()[0].differences(config)):
-        remedy = "give the same settings to go on, or choose a new folder"
-        problem = f"holds a run of other settings ({differences}); {remedy}"
-    else:
-        return True
-    raise InputError(f"run_dir={run.path}: {problem}")
-
-
-def _same_data(run: RunDirectory, config: TrainConfig, images: ImageData) -> DataSummary:
-    """The summary that the run began with; raises InputError if the images have changed."""
-    before, count = run.read_config()[1], len(images.train)
-    # Older runs on a folder have a fingerprint of all pixels instead of its files.
-    of_pixels = config.data.startswith("folder:") and not before.fingerprint.startswith("files-")
-    if before.fingerprint == images.fingerprint or (of_pixels and before.images == count):
-        return before
-    raise InputError(
-        f"run_dir={run.path}: was trained on other data ({before.images} images, fingerprint "
-        f"{before.fingerprint[:14]}, not {count}, {images.fingerprint[:14]}); "
-        "restore the data to go on, or choose a new folder"
     )

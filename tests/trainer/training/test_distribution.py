@@ -123,8 +123,8 @@ def stop_all(run_dir: Path, *arguments: str) -> int:
         wait_for_rows(run_dir)
         processes[1].send_signal(signal.SIGTERM)
         (chief, chief_says, _), (other, other_says, _) = outputs(processes)
-    assert (chief, other) == (0, 0)
-    assert "Stopped by another worker at step" in chief_says
+    assert (chief, other) == (143, 143)
+    assert "Stopped by another worker (SIGTERM) at step" in chief_says
     assert "Stopped by SIGTERM at step" in other_says
     step = chief_says.split("at step ")[1].split(";")[0]
     assert step == other_says.split("at step ")[1].split(";")[0]

@@ -46,7 +46,7 @@ def test_a_run_that_is_ended_again_and_again_goes_on_to_the_same_weights(
 ) -> None:
     run_dir = tmp_path / "r"
     runs_out_of_room(run_dir)
-    terminated = is_ended_by_a_signal(run_dir, "SIGTERM", status=0)
+    terminated = is_ended_by_a_signal(run_dir, "SIGTERM", status=143)
     step = re.search("Stopped by SIGTERM at step ([1-9][0-9]*);", terminated)
     assert step, terminated
     interrupted = is_ended_by_a_signal(run_dir, "SIGINT", status=130)
