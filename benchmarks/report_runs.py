@@ -25,7 +25,7 @@ class Run:
         files = RunDirectory(folder)
         config, data = files.read_config()
         trainer = Trainer(config, data)
-        if not Checkpoints(files.checkpoints, trainer).restore():
+        if not Checkpoints(files, trainer).restore():
             raise FileNotFoundError(f"{files.checkpoints}: no checkpoint; use a run that has one")
         self.step, self.prediction = int(trainer.step), config.prediction
         self.schedule = config.schedule

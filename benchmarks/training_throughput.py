@@ -36,6 +36,7 @@ from diffkiln.trainer.run.metrics import progress_bar
 from diffkiln.trainer.training.checkpoint import Checkpoints
 from diffkiln.trainer.training.loop import TrainingLoop
 from diffkiln.trainer.training.step import Trainer
+from diffkiln.trainer.training.stop import Stop
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("preset", "tiny", list(PRESETS), "network and batch")
@@ -129,9 +130,9 @@ def main(_: list[str]) -> None:
         trainer = Trainer(config, images.summary())
         run.make()
         run.write_config(config, images.summary())
-        checkpoints = Checkpoints(run.checkpoints, trainer)
+        checkpoints = Checkpoints(run, trainer)
         quality = Quality(config, images, trainer.denoiser)
-        loop = TrainingLoop(run, images, trainer, checkpoints, quality)
+        loop = TrainingLoop(run, images, trainer, checkpoints, quality, Stop())
         print(f"{FLAGS.preset}, {FLAGS.precision}, batch {config.batch_size}")
         turns = {
             "this loop itself": our_turns(loop, config, images.train),
@@ -141,8 +142,11 @@ def main(_: list[str]) -> None:
         }
         step = compare(turns, "this loop itself")
         for name, write in {"preview": loop.draw, "checkpoint": loop.save}.items():
-            write(1)
-            cost = statistics.median(seconds(lambda write=write: write(1)) for _ in range(5))
+            costs = []
+            for now in range(1, 7):
+                trainer.step.assign(now)  # a checkpoint is written once for each step
+                costs.append(seconds(lambda write=write, now=now: write(now)))
+            cost = statistics.median(costs[1:])
             print(f"  a {name} takes as long as {cost / step:.1f} steps")
         before = resident_megabytes()
         for turn in [turns["this loop itself"]] * (FLAGS.memory_steps // FLAGS.steps):

@@ -115,9 +115,10 @@ def _check() -> tuple[Path, TrainConfig]:
     for name in _PATHS:
         if FLAGS[name].value:
             FLAGS[name].value = local_path(name, str(FLAGS[name].value))
-    kind, _, folder = (FLAGS.data or "").partition(":")
-    if kind == "folder":
-        FLAGS.data = f"folder:{local_path('data', folder)}"
+    for name in ("data", "eval_split"):
+        kind, _, folder = (FLAGS[name].value or "").partition(":")
+        if kind == "folder":
+            FLAGS[name].value = f"folder:{local_path(name, folder)}"
     run_dir = Path(require_flag(FLAGS, "run_dir"))
     hours = FLAGS.max_hours
     if hours is not None and not 0 < hours < math.inf:

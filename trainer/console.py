@@ -37,7 +37,8 @@ def prepare_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             # Otherwise the next file to be opened would get the number of the closed one.
-            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 (open to the end)
+            closed = open(os.devnull, mode, errors="backslashreplace")  # noqa: PTH123, SIM115
+            setattr(sys, name, closed)
         elif mode == "w" and stream is getattr(sys, f"__{name}__"):
             with contextlib.suppress(OSError, ValueError):
                 setattr(sys, name, _tolerant(stream))

@@ -20,7 +20,9 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "flag", ["run_dir", "data_dir", "init_from", "kid_weights", "data=folder:"], ids=str
+    "flag",
+    ["run_dir", "data_dir", "init_from", "kid_weights", "data=folder:", "eval_split=folder:"],
+    ids=str,
 )
 def test_urls_are_refused(
     flag: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from ..run.directory import Best, RunDirectory
 from ..run.lock import RunLock
 from ..run.metrics import MetricsLog, progress_bar
 from .checkpoint import Checkpoints
+from .closing import closing
 from .step import Trainer
 from .stop import Interrupted, Stop, reason
 
@@ -79,9 +79,11 @@ class TrainingLoop:
                 self._save_after_error()
                 raise
             self.replicas.part()
-        print(self._closing(status), flush=True)
         if status:
-            raise Stopped(f"stopped by {self._reason(status)} at step {self.done:,}", status)
+            where = f"topped by {self._reason(status)} at step {self.done:,}"
+            print(f"S{where}; the same command goes on from here.", flush=True)
+            raise Stopped(f"s{where}", status)
+        print(closing(self.run_files, self.done), flush=True)
 
     def _catch_up(self) -> None:
         """Do what was due after the step from which the run goes on, and was left undone."""
@@ -243,7 +245,7 @@ class TrainingLoop:
         self._write_average(step, judged=judged)
 
     def _write_best(self, best: Best, average: keras.Model | None) -> None:
-        if average:
+        if average is not None:
             text = best.to_json()  # in case best.json gets lost
             write_average(self.run_files.best_weights, average, step=best.step, best=text)
 
@@ -254,19 +256,3 @@ class TrainingLoop:
     def _reason(self, status: int) -> str:
         mine = status == self.stop.status
         return reason(status) if mine else f"another worker ({reason(status)})"
-
-    def _closing(self, status: int) -> str:
-        step = self.done
-        if status:
-            why = self._reason(status)
-            return f"Stopped by {why} at step {step:,}; the same command goes on from here."
-        run_dir = shlex.quote(str(self.run_files.path))
-        best, weights, lower = self.run_files.read_best(), "", ""
-        if best and best.step < step:
-            weights = " --weights=best"
-            measure = "KID" if best.measure == "kid" else "The held-out loss"
-            lower = f" {measure} was lowest at step {best.step:,}."
-        return (
-            f"Trained {step:,} steps.{lower} Next: "
-            f"diffkiln-export --run_dir={run_dir}{weights} --bundle=BUNDLE"
-        )

@@ -60,7 +60,8 @@ def test_an_error_of_tensorflow_costs_no_step(tmp_path: Path) -> None:
 
 class TestDataChange:
     def test_is_refused_with_its_remedy_and_recorded(self, tmp_path: Path) -> None:
-        run_dir, settings = tmp_path / "r", {"data": f"folder:{tmp_path / 'photos'}"}
+        run_dir = tmp_path / "r"
+        settings: dict[str, Any] = {"data": f"folder:{tmp_path / 'photos'}"}
         save_pictures(tmp_path / "photos", 20, size=16)
         train_here(run_dir, train_steps=1, **settings)
         before = json.loads((run_dir / "config.json").read_text())["data"]
@@ -81,7 +82,8 @@ class TestDataChange:
     def test_of_classes_is_refused_always(self, tmp_path: Path) -> None:
         for name in ("rose", "tulip"):
             save_pictures(tmp_path / "photos" / name, 8, size=16)
-        settings = {"data": f"folder:{tmp_path / 'photos'}", "num_classes": 2}
+        data = f"folder:{tmp_path / 'photos'}"
+        settings: dict[str, Any] = {"data": data, "num_classes": 2}
         train_here(tmp_path / "r", train_steps=1, **settings)
         (tmp_path / "photos" / "tulip").rename(tmp_path / "photos" / "daisy")
         with pytest.raises(InputError, match="gone: tulip; new: daisy"):
