@@ -1,6 +1,7 @@
 """The output of --describe."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from pictures import save_pictures
 
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.data.load import planned_cache
-from diffkiln.trainer.describe import describe, levels, multiply_adds
+from diffkiln.trainer.describe import describe, levels, multiply_adds, plan
 from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.run.directory import RunDirectory
@@ -79,6 +80,35 @@ def test_refusals_are_predicted(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert re.search(expected, describe(tmp_path / "r", preset_config("tiny", **settings)))
+
+
+def test_a_refusal_has_the_status_of_a_failure(command: Command, tmp_path: Path) -> None:
+    flags = (*TINY, "--data=folder:nowhere", "--describe")
+    result = command("diffkiln-train", f"--run_dir={tmp_path / 'r'}", *flags)
+    assert result.returncode == 1
+    assert "data      would be refused: 'nowhere' does not exist" in result.stdout
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("diffkiln-train: 'nowhere' does not exist")
+
+
+def test_a_run_that_cannot_go_on_is_refused(tiny_run: Path, tmp_path: Path) -> None:
+    config, _ = RunDirectory(tiny_run).read_config()
+    few = plan(tiny_run, replace(config, train_steps=3))
+    assert [line[:49] for line in few.refusals] == [
+        "train_steps=3: the run is at step 40 already; giv"
+    ]
+    run_dir = shutil.copytree(tiny_run, tmp_path / "r")
+    for file in (run_dir / "checkpoints").glob("step-*"):
+        file.unlink()
+    assert "holds no checkpoint" in plan(run_dir, config).refusals[0]
+
+
+def test_what_an_export_would_refuse_is_refused(tmp_path: Path) -> None:
+    for name in ("x" * 101, "rose"):
+        save_pictures(tmp_path / name, 2, size=8)
+    config = preset_config("tiny", data=f"folder:{tmp_path}", num_classes=2)
+    expected = f"class '{'x' * 101}': expected 1 to 100 printable characters"
+    assert expected in plan(tmp_path / "r", config).refusals[0]
 
 
 def test_data_to_be_downloaded_is_not_refused(
