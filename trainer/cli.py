@@ -81,7 +81,7 @@ _DEFINE = {
     float: flags.DEFINE_float,
     bool: flags.DEFINE_bool,
 }
-_PATHS = ("run_dir", "data_dir", "init_from", "kid_weights")
+_PATHS = ("contact_sheet", "run_dir", "data_dir", "init_from", "kid_weights")
 _RESUME = ("auto", "never", "must")
 
 
@@ -106,6 +106,8 @@ def _define_flags() -> None:
     flags.DEFINE_float("max_hours", None, "save and end after this time, with status 75", **within)
     flags.DEFINE_bool("download", False, "let tensorflow-datasets download", **within)
     flags.DEFINE_bool("describe", False, "print what would run, and run nothing", **within)
+    sheet = "PNG of 64 images as the network would see them, to write with --describe"
+    flags.DEFINE_string("contact_sheet", None, sheet, **within)
 
 
 _define_flags()
@@ -120,6 +122,9 @@ def _check() -> tuple[Path, TrainConfig]:
         if kind == "folder":
             FLAGS[name].value = f"folder:{local_path(name, folder)}"
     run_dir = Path(require_flag(FLAGS, "run_dir"))
+    if FLAGS.contact_sheet and not FLAGS.describe:
+        expected = "only --describe writes it; add that flag, or leave this one out"
+        raise InputError(f"contact_sheet={FLAGS.contact_sheet}: {expected}")
     hours = FLAGS.max_hours
     if hours is not None and not 0 < hours < math.inf:
         raise InputError(f"max_hours={hours}: expected a number of hours above 0")
@@ -157,7 +162,7 @@ def _run(arguments: tuple[Path, TrainConfig]) -> None:
         import tensorflow as tf
 
         from .data.pictures import quiet_decoders
-        from .describe import plan
+        from .describe import plan, write_contact_sheet
         from .training.train import train
     quiet_decoders()
     options = {
@@ -170,6 +175,9 @@ def _run(arguments: tuple[Path, TrainConfig]) -> None:
         print(text, flush=True)
         if refusals:
             raise InputError(refusals[0])
+        if FLAGS.contact_sheet:
+            write_contact_sheet(Path(FLAGS.contact_sheet), *arguments)
+            print(f"wrote {FLAGS.contact_sheet}: the first 64 images that the network would see")
         return
     hours = math.inf if FLAGS.max_hours is None else FLAGS.max_hours
     try:

@@ -1,7 +1,9 @@
 """Describe a run without training: its network in numbers, and its settings in words."""
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,11 +11,13 @@ import keras
 import tensorflow as tf
 
 from .config import TrainConfig
-from .data.load import listed, planned_cache
+from .data.inspection import contact_sheet, in_words, looks
+from .data.load import listed, load_images, planned_cache, source_of
 from .errors import InputError
 from .network.layers import SelfAttention
 from .network.unet import build_unet
 from .quality.features import extractor
+from .quality.preview import save_png
 from .run.directory import RunDirectory
 from .run.lock import in_use, is_held
 from .run.weights import initial_weights
@@ -104,6 +108,7 @@ def plan(
         "",
         _memory(network, config),
         tried("data", _data, run_dir, config, download),
+        *_found(run_dir, config),
         *_recipe(config),
         tried("device", _place, config),
         *([tried("KID", _features, config)] if config.kid_every_steps else []),
@@ -141,6 +146,25 @@ def _data(run_dir: Path, config: TrainConfig, download: bool) -> str:
     held_out = f", {config.eval_split} held out" if config.eval_split else ""
     cache = planned_cache(config, download=download, run=RunDirectory(run_dir))
     return f"{config.data}{split}{held_out}\ncache     {cache}"
+
+
+def _found(run_dir: Path, config: TrainConfig) -> Iterator[str]:
+    """What a look at the pictures finds; nothing of data that is not there."""
+    with contextlib.suppress(InputError):
+        found = looks(source_of(config, RunDirectory(run_dir)), config)
+        for name, text in in_words(found, config.image_size):
+            yield f"{name:<10}{text}"
+
+
+def write_contact_sheet(path: Path, run_dir: Path, config: TrainConfig) -> None:
+    """Write a PNG of the first 64 images that `train` would show the network.
+
+    Raises InputError for data that `train` would refuse, and OSError for a file that cannot be
+    written.
+    """
+    cache = "none" if config.data.startswith("folder:") else "memory"
+    images = load_images(replace(config, cache=cache), run=RunDirectory(run_dir))
+    save_png(contact_sheet(images, config), path)
 
 
 def _recipe(config: TrainConfig) -> Iterator[str]:

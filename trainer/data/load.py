@@ -143,7 +143,7 @@ def planned_cache(
     kind, _, name = config.data.partition(":")
     if kind == "tfds" and download and not find_builder(name, config.data_dir).is_prepared():
         return "depends on how many images there are, once they have been downloaded"
-    images = sum(_source(config, False, run, _version(run)).counts)
+    images = sum(source_of(config, run).counts)
     megabytes = images * math.prod(config.stored_shape) / 1e6
     return f"{chosen_cache(config, images)}, of {images:,} images in {megabytes:,.0f} MB"
 
@@ -151,8 +151,13 @@ def planned_cache(
 def listed(config: TrainConfig, run: RunDirectory) -> Listing | None:
     """The pictures of a folder, unread; None for other data. Raises what `load_images` does."""
     of_folder = config.data.startswith("folder:")
-    source = _source(config, False, run, _version(run)) if of_folder else None
+    source = source_of(config, run) if of_folder else None
     return source if isinstance(source, Listing) else None
+
+
+def source_of(config: TrainConfig, run: RunDirectory | None = None) -> Listing | OrderedImages:
+    """The data that `load_images` would read, which is not downloaded; InputError as there."""
+    return _source(config, False, run, _version(run))
 
 
 def _version(run: RunDirectory | None) -> int:
