@@ -232,16 +232,32 @@ ODD_EXIF = {
 }
 
 
-def turned(orientation: int, kind: str = "PNG", odd: str = "proper") -> bytes:
-    """A file that shows UPRIGHT once its EXIF orientation is applied, and may have odd EXIF."""
-    tags = sorted((*ODD_EXIF[odd], (0x0112, _SHORT, 1, struct.pack("<HH", orientation, 0))))
+# EXIF that says nothing about the orientation.
+NO_ORIENTATION = {
+    "zero": ((0x0112, _SHORT, 1, bytes(4)),),
+    "nine": ((0x0112, _SHORT, 1, struct.pack("<HH", 9, 0)),),
+    "text": ((0x0112, _ASCII, 2, b"6\0\0\0"),),
+    "no number": ((0x0112, _RATIONAL, 1, bytes(8)),),
+    "no type": ((0x0112, 99, 1, b"\6\0\0\0"),),
+    "not there": ((0x0112, _SHORT, 2**31 - 1, b"\xff\xff\xff\0"),),
+}
+
+
+def exif_of(*tags: tuple[int, int, int, bytes]) -> bytes:
+    """EXIF with these tags: number, type, count, value."""
+    tags = tuple(sorted(tags))
     after = 8 + 2 + 12 * len(tags) + 4
     values = b"".join(value for *_, value in tags if len(value) > 4)
     directory = struct.pack("<H", len(tags))
     for tag, kind_of_value, count, value in tags:
         stored = value if len(value) <= 4 else struct.pack("<I", after)
         directory += struct.pack("<HHI4s", tag, kind_of_value, count, stored)
-    exif = b"Exif\0\0II*\0\x08\0\0\0" + directory + bytes(4) + values
+    return b"Exif\0\0II*\0\x08\0\0\0" + directory + bytes(4) + values
+
+
+def turned(orientation: int, kind: str = "PNG", odd: str = "proper") -> bytes:
+    """A file that shows UPRIGHT once its EXIF orientation is applied, and may have odd EXIF."""
+    exif = exif_of(*ODD_EXIF[odd], (0x0112, _SHORT, 1, struct.pack("<HH", orientation, 0)))
     pixels = np.array(STORED[orientation], np.uint8).reshape(2, 2)
     return saved(
         Image.fromarray(pixels), kind, exif=exif, **({"quality": 100} if kind == "JPEG" else {})

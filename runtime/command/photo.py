@@ -130,8 +130,8 @@ def _opened(path: Path, size: int | None = None) -> Iterator[Image.Image]:
         raise ValueError(
             f"is none of the pictures that are read, {expected}; convert it"
         ) from error
-    # Pillow reports broken PNG chunks as SyntaxError.
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:
+        # What damage makes a decoder raise is not documented, and means the same to a user.
         raise ValueError(f"cannot be decoded ({error}); expected a whole JPEG or PNG") from error
 
 
@@ -151,8 +151,16 @@ def _scale_transparent_level(picture: Image.Image) -> None:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; `exif_transpose` fails on EXIF that it cannot write back."""
-    turn = _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    """Apply the EXIF orientation, if it can be read at all.
+
+    Pillow's `exif_transpose` fails on EXIF that it cannot write back.
+    """
+    picture.load()
+    try:
+        turn = _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        # Damaged EXIF raises many kinds of errors, and does not spoil the pixels.
+        return picture
     return picture if turn is None else picture.transpose(turn)
 
 

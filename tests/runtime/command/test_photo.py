@@ -95,6 +95,11 @@ def test_odd_exif_does_not_spoil_a_picture(tmp_path: Path, odd: str) -> None:
     assert abs(pixels - UPRIGHT).max() <= 2
 
 
+def test_damaged_exif_turns_nothing(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", Image.fromarray(UPRIGHT), exif=b"Exif\0\0no such header")
+    assert (read_photo(path, (2, 2, 1))[..., 0] == UPRIGHT).all()
+
+
 def test_the_size_is_that_of_the_upright_picture(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter

@@ -8,7 +8,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures import FILES, FLOATS, MODES, ODD_EXIF, RED, STORED, UPRIGHT, same_colour, turned
+from pictures import (
+    FILES,
+    FLOATS,
+    MODES,
+    NO_ORIENTATION,
+    ODD_EXIF,
+    RED,
+    STORED,
+    UPRIGHT,
+    exif_of,
+    same_colour,
+    saved,
+    turned,
+)
 from PIL import Image
 
 from diffkiln.trainer.data.pictures import read_image, square_pixels
@@ -79,6 +92,22 @@ def test_odd_exif_does_not_spoil_a_picture(tmp_path: Path, odd: str) -> None:
     pixels = read_image(tmp_path / "a", 2).astype(int)
     # JPEG's roundings.
     assert abs(pixels - UPRIGHT[..., None]).max() <= 2
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize("odd", [*NO_ORIENTATION, "damaged"])
+def test_exif_without_an_orientation_turns_nothing(tmp_path: Path, kind: str, odd: str) -> None:
+    exif = exif_of(*NO_ORIENTATION[odd]) if odd in NO_ORIENTATION else b"Exif\0\0no such header"
+    whole = saved(Image.fromarray(UPRIGHT), kind, exif=exif, lossless=True)
+    (tmp_path / "a").write_bytes(whole)
+    assert (read_image(tmp_path / "a", 2) == UPRIGHT[..., None]).all()
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_tiff_is_turned_once(tmp_path: Path, orientation: int) -> None:
+    pixels = Image.fromarray(np.array(STORED[orientation], np.uint8).reshape(2, 2))
+    pixels.save(tmp_path / "a.tiff", tiffinfo={0x0112: orientation})
+    assert (read_image(tmp_path / "a.tiff", 2) == UPRIGHT[..., None]).all()
 
 
 def test_a_large_jpeg_reads_like_its_full_decoding(tmp_path: Path) -> None:
