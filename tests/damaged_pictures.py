@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 
 from pictures import FILES, MORE_FILES, picture, saved, turned
+from PIL import features
 
 _INTERESTING = (
     b"\0\0\0\0",
@@ -31,6 +32,7 @@ def whole_pictures() -> dict[str, bytes]:
             f"tiff {name}": saved(noise, "TIFF", compression=name)
             for name in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits", "zstd", "lzma")
         },
+        **({"avif": saved(noise, "AVIF")} if features.check("avif") else {}),
         "tiff tiled": saved(noise, "TIFF", tile=(16, 16)),
         "tiff group 3": saved(noise.convert("1"), "TIFF", compression="group3"),
     }

@@ -48,12 +48,13 @@ def list_folder(
     fingerprint, identity = digests(files)
     if version > 1:
         identity = digest_of_parts(identity, parts.train, held_out.names)
+    left_out = _counted(tree.left_out + parts.left_out)
     return Listing(
         *(folder, parts.train, rules.formats, parts.level),
         held_out=held_out,
         fingerprint=fingerprint,
         identity=identity,
-        words=parts.words + _counted(tree.left_out + parts.left_out),
+        words=parts.words + (f" Left out: {left_out}." if left_out else ""),
     )
 
 
@@ -82,6 +83,8 @@ def _tree(folder: Path, rules: Reading, without: Mapping[Path | None, str]) -> T
     if tree.errors:
         fault = f"{len(tree.errors)} folders and none can be listed (the first: {tree.errors[0]})"
         remedy = _REPLACE
+    elif tree.left_out:
+        fault += f" ({_counted(tree.left_out)})"
     raise InputError(f"{str(folder)!r} holds {fault}; {_NEEDED}; {remedy}")
 
 
@@ -100,10 +103,9 @@ def _parts(names: Sequence[str], eval_split: str | None, version: int) -> Parts:
 
 
 def _counted(left_out: Mapping[str, int]) -> str:
-    """A sentence that counts what is left out by reason, the most frequent first; "" for none."""
+    """What is left out by reason, the most frequent first."""
     by_count = sorted(left_out.items(), key=lambda item: -item[1])
-    counts = ", ".join(f"{count:,} {reason}" for reason, count in by_count)
-    return f" Left out: {counts}." if counts else ""
+    return ", ".join(f"{count:,} {reason}" for reason, count in by_count)
 
 
 class Pictures:

@@ -127,5 +127,5 @@ def test_refuses_what_is_no_folder_of_pictures(tmp_path: Path) -> None:
         list_folder(tmp_path / "gone")
     with pytest.raises(InputError, match=r"file\.txt' is not a folder; expected a folder"):
         list_folder(tmp_path / "file.txt")
-    with pytest.raises(InputError, match=r"holds no picture; expected at least one .*add some"):
+    with pytest.raises(InputError, match=r"holds no picture \(1 \.txt\); expected at .*add some"):
         list_folder(tmp_path)
