@@ -14,6 +14,7 @@ _BETWEEN = {"La": "LA", "LAB": "RGB"}
 # The colour spaces of profiles that fit a picture's mode.
 _SPACES = {"L": "GRAY", "LA": "GRAY", "RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK"}
 _SIXTEEN_BITS = (0.0, 65535.0)
+_PORTION = 2**20
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,13 @@ class Colours:
 def in_8_bits(pixels: np.ndarray, levels: tuple[float, float] | None) -> np.ndarray:
     """Pixels of any dtype as uint8, 0 at the first of the levels and 255 at the second."""
     black, white = levels or _SIXTEEN_BITS
-    shares = np.clip((pixels.astype(np.float64) - black) / (white - black), 0, 1)
-    return (np.nan_to_num(shares) * 255 + 0.5).astype(np.uint8)
+    flat, grey = pixels.reshape(-1), np.empty(pixels.size, np.uint8)
+    # In portions, since floats take eight times the memory of a picture that may fill much of it.
+    for start in range(0, pixels.size, _PORTION):
+        part = slice(start, start + _PORTION)
+        shares = np.clip((flat[part].astype(np.float64) - black) / (white - black), 0, 1)
+        grey[part] = (np.nan_to_num(shares) * 255 + 0.5).astype(np.uint8)
+    return grey.reshape(pixels.shape)
 
 
 def _grey(image: Image.Image, levels: tuple[float, float] | None) -> Image.Image:
@@ -64,7 +70,7 @@ def _grey(image: Image.Image, levels: tuple[float, float] | None) -> Image.Image
     grey = Image.fromarray(in_8_bits(pixels, levels))
     if (transparent := image.info.get("transparency")) is None:
         return grey
-    alpha = Image.fromarray(np.where(pixels == transparent, 0, 255).astype(np.uint8))
+    alpha = Image.fromarray((pixels != transparent).astype(np.uint8) * np.uint8(255))
     return Image.merge("LA", (grey, alpha))
 
 
