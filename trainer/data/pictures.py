@@ -107,7 +107,10 @@ def _upright(image: Image.Image) -> Image.Image:
 
     Pillow's `exif_transpose` fails on EXIF that it cannot write back.
     """
-    # Pillow turns a TIFF itself while it loads it, and then removes its orientation.
+    # Pillow turns a TIFF itself while it loads it, and then removes its orientation; it looks for
+    # one in XMP of any type.
+    if not isinstance(image.info.get("xmp", b""), bytes):
+        del image.info["xmp"]
     image.load()
     try:
         turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))

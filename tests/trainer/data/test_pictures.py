@@ -22,7 +22,8 @@ from pictures import (
     saved,
     turned,
 )
-from PIL import Image
+from PIL import Image, TiffTags
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from diffkiln.trainer.data.pictures import read_image, square_pixels
 from diffkiln.trainer.errors import InputError
@@ -108,6 +109,14 @@ def test_a_tiff_is_turned_once(tmp_path: Path, orientation: int) -> None:
     pixels = Image.fromarray(np.array(STORED[orientation], np.uint8).reshape(2, 2))
     pixels.save(tmp_path / "a.tiff", tiffinfo={0x0112: orientation})
     assert (read_image(tmp_path / "a.tiff", 2) == UPRIGHT[..., None]).all()
+
+
+def test_xmp_of_a_wrong_type_does_not_spoil_a_tiff(tmp_path: Path) -> None:
+    tags = ImageFileDirectory_v2()
+    tags.tagtype[700] = TiffTags.SHORT
+    tags[700] = 6
+    Image.new("RGB", (4, 4), BLUE).save(tmp_path / "a.tiff", tiffinfo=tags)
+    assert (read_image(tmp_path / "a.tiff", 2) == BLUE).all()
 
 
 def test_a_large_jpeg_reads_like_its_full_decoding(tmp_path: Path) -> None:
