@@ -118,9 +118,11 @@ def _check() -> tuple[Path, TrainConfig]:
         if FLAGS[name].value:
             FLAGS[name].value = local_path(name, str(FLAGS[name].value))
     for name in ("data", "eval_split"):
-        kind, _, folder = (FLAGS[name].value or "").partition(":")
-        if kind == "folder":
-            FLAGS[name].value = f"folder:{local_path(name, folder)}"
+        before, folder, path = (FLAGS[name].value or "").partition("folder:")
+        if folder and not before:
+            FLAGS[name].value = folder + local_path(name, path)
+        else:
+            local_path(name, before)  # a URL is no other kind of data either
     run_dir = Path(require_flag(FLAGS, "run_dir"))
     if FLAGS.contact_sheet and not FLAGS.describe:
         expected = "only --describe writes it; add that flag, or leave this one out"
@@ -184,7 +186,8 @@ def _run(arguments: tuple[Path, TrainConfig]) -> None:
         train(*arguments, **options, deadline=_STARTED + 3600 * hours)
     except tf.errors.OpError as error:
         full = isinstance(error, tf.errors.ResourceExhaustedError)
-        remedy = "lower --batch_size, or end what else needs memory" if full else "see --help"
+        memory = "lower --batch_size, or end what else needs memory"
+        remedy = memory if full else "give the same command again to go on"
         raise OSError(f"TensorFlow failed ({first_line(error)}); {remedy}") from error
 
 

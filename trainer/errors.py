@@ -16,8 +16,13 @@ class Stopped(Exception):  # noqa: N818 (it is no error)
 
 
 def first_line(error: Exception) -> str:
-    """The first line of another library's error, or its class name; at most 200 characters."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    """The line that says what is wrong in another library's error, or else the error's class.
+
+    It is the first one, or in TensorFlow's errors the one before the node. At most 200 characters.
+    """
+    text, node, _ = str(error).strip().partition("\n\t [[")
+    lines = text.splitlines() or [type(error).__name__]
+    return lines[-1 if node else 0][:200]
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from train_flags import refusal
 
+from diffkiln.trainer.cli import _PATHS
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.paths import local_path
 from diffkiln.trainer.run.directory import RunDirectory
@@ -21,8 +22,7 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "flag",
-    ["run_dir", "data_dir", "init_from", "kid_weights", "data=folder:", "eval_split=folder:"],
-    ids=str,
+    [*_PATHS, "data", "data=folder:", "eval_split=folder:"],
 )
 def test_urls_are_refused(
     flag: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -26,8 +26,8 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-def write_error(path: Path | str, error: Exception) -> WriteError:
-    """The error for something that could not be written, by Python or by TensorFlow."""
+def write_error(path: Path, error: Exception, what: str = "") -> WriteError:
+    """The error for a path, or `what` in it, that Python or TensorFlow could not write."""
     if isinstance(error, WriteError):
         return error
     number = getattr(error, "errno", None)
@@ -35,7 +35,7 @@ def write_error(path: Path | str, error: Exception) -> WriteError:
     full = next((n for n in _FULL if n == number or os.strerror(n) in str(error)), None)
     reason = os.strerror(full) if full else getattr(error, "strerror", None) or first_line(error)
     remedy = MAKE_ROOM if full else "check the folder, and give the same command again"
-    return WriteError(f"{path}: could not be written ({reason}); {remedy}")
+    return WriteError(f"{path}: {what}could not be written ({reason}); {remedy}")
 
 
 @contextlib.contextmanager

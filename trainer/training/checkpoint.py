@@ -42,8 +42,7 @@ class Checkpoints:
             self._checkpoint.write(str(self._folder / f"step-{step}"))
         except tf.errors.OpError as error:
             remove_unfinished(self._folder)
-            what = f"{self._folder}: the checkpoint of step {step}"
-            raise write_error(what, error) from error
+            raise write_error(self._folder, error, f"the checkpoint of step {step} ") from error
         self._saved = step
         # An index that TensorFlow wrote in older versions; it would go stale.
         (self._folder / "checkpoint").unlink(missing_ok=True)
