@@ -70,6 +70,16 @@ class RunDirectory:
         return self.config.exists() or self.config_copy.exists()
 
     @property
+    def config_is_damaged(self) -> bool:
+        """Whether there is a config.json that cannot be read, but a copy that can."""
+        if self.config.exists() and self.config_copy.exists():
+            try:
+                self._parsed(self.config)
+            except InputError:
+                return True
+        return False
+
+    @property
     def reading_version(self) -> int | None:
         """The rules by which the run reads a folder, None before it has begun."""
         return self.read_config()[1].reading_version if self.has_config else None
@@ -81,8 +91,9 @@ class RunDirectory:
             place = place.parent
         if not place.is_dir():
             raise self._not_writable(f"{place} is not a folder")
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise self._not_writable(f"{place} is read-only for this user")
+        for folder in (place, self.checkpoints, self.samples, self.logs):
+            if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+                raise self._not_writable(f"{folder} is read-only for this user")
 
     def make(self) -> None:
         """Make the folders; raises InputError if nothing can be written there."""

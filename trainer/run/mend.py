@@ -3,11 +3,10 @@
 import logging
 from pathlib import Path
 
-from ..errors import InputError
 from .atomic import remove_parts, set_aside
 from .average import is_whole
 from .directory import RunDirectory
-from .records import Best, read_json
+from .records import Best
 
 logger = logging.getLogger("diffkiln.trainer")
 
@@ -19,7 +18,7 @@ def mend(run: RunDirectory) -> None:
     at: those who read them do so. No other process may use the run.
     """
     remove_parts(run.path)
-    if run.config.exists() and run.config_copy.exists() and not _is_json(run.config):
+    if run.config_is_damaged:
         _replace(run.config, f"{run.config_copy} takes its place")
     for weights in (run.ema_weights, run.best_weights):
         if weights.exists() and not is_whole(weights):
@@ -35,13 +34,6 @@ def mend(run: RunDirectory) -> None:
 def _replace(path: Path, consequence: str) -> None:
     aside = set_aside(path)
     logger.warning("%s was damaged; it is now %s, and %s", path, aside.name, consequence)
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        return bool(read_json(path))
-    except InputError:
-        return False
 
 
 def _is_best(path: Path) -> bool:

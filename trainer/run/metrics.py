@@ -5,7 +5,7 @@ import csv
 import io
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +37,24 @@ class MetricsLog:
         self._path, self._logs = run.metrics, run.logs
         # Rows that a run wrote after the checkpoint from which it goes on are dropped.
         rows = [row for row in _whole_rows(self._path) if int(row["step"]) <= first_step]
+        self._replace(rows)
+        with self._tensorboard():
+            self._writer = tf.summary.create_file_writer(str(run.logs))
+
+    def _replace(self, rows: Iterable[Mapping[str, object]]) -> None:
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, COLUMNS, restval="nan")
         writer.writeheader()
         writer.writerows(rows)
         write_text(self._path, text.getvalue())
-        with self._tensorboard():
-            self._writer = tf.summary.create_file_writer(str(run.logs))
+
+    def complete(self, step: int, **measures: float) -> None:
+        """Fill in measures that the row of a step lacks, if there is such a row."""
+        rows: list[dict[str, object]] = [dict(row) for row in _whole_rows(self._path)]
+        for row in rows:
+            if row["step"] == str(step):
+                row.update({name: x for name, x in measures.items() if row[name] == "nan"})
+        self._replace(rows)
 
     def write(self, row: Mapping[str, float]) -> None:
         """Add a row of all COLUMNS: means since the last one, nan where there is none.

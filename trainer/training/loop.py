@@ -95,6 +95,9 @@ class TrainingLoop:
             self._write_best(best, self.checkpoints.best_average(best.step))
         if not run.is_judged(step):
             self._keep_average(step)
+            eval_loss, kid = self._measures(step)
+            measures = {"kid": kid.mean, "kid_standard_error": kid.standard_error}
+            self.metrics.complete(step, eval_loss=eval_loss, **measures)
         due = step % self.config.preview_every_steps == 0 or step == self.config.train_steps
         if due and not self._picture(step).exists():
             self.draw(step)

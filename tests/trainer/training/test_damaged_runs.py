@@ -30,8 +30,17 @@ def surplus(path: Path) -> None:
     path.write_text("\n".join([*lines[:3], f"{lines[3]},7", *lines[4:], ""]))
 
 
+def unnamed(path: Path) -> None:
+    path.write_text(path.read_text().replace('"settings"', '"seddings"'))
+
+
 DAMAGES: dict[str, list[Callable[[Path], object]]] = {
-    "config.json": [cut, lambda path: path.write_text(""), lambda path: path.write_text("[]")],
+    "config.json": [
+        cut,
+        lambda path: path.write_text(""),
+        lambda path: path.write_text("[]"),
+        unnamed,
+    ],
     "metrics.csv": [spreadsheet, surplus, lambda path: path.write_bytes(b"\xff\xfe\0")],
     "best.json": [cut, lambda path: path.write_text('{"step": "x"}')],
     "ema.weights.h5": [cut],

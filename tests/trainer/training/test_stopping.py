@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import Command
-from training_runs import same_weights, start, train, train_here, wait_for_rows
+from training_runs import rows, same_weights, start, train, train_here, wait_for_rows
 
 from diffkiln.trainer.run.directory import RunDirectory
 from diffkiln.trainer.training.stop import Interrupted, Stop
@@ -68,6 +68,9 @@ def test_a_queue_ends_a_run(name: str, status: int, tmp_path: Path) -> None:
         train_here(folder, train_steps=4, kid_images=16, **KID)
     same_weights(run_dir, alone)
     assert (run_dir / "best.json").read_text() == (alone / "best.json").read_text()
+    for ours, theirs in zip(rows(run_dir), rows(alone), strict=True):
+        measures = ("step", "eval_loss", "kid", "kid_standard_error")
+        assert [ours[name] for name in measures] == [theirs[name] for name in measures]
 
 
 @pytest.mark.slow
