@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import sys
+from typing import Any
 
 
 class _Heard(io.RawIOBase):
@@ -23,7 +24,7 @@ class _Heard(io.RawIOBase):
 
     def write(self, content) -> int:
         with contextlib.suppress(OSError):
-            os.write(self._descriptor, content)
+            return os.write(self._descriptor, content)
         return len(content)
 
 
@@ -46,9 +47,11 @@ def prepare_streams() -> None:
 
 def _tolerant(stream: io.TextIOWrapper) -> io.TextIOWrapper:
     stream.flush()
+    output: Any = _Heard(stream.fileno())
     return io.TextIOWrapper(
-        io.BufferedWriter(_Heard(stream.fileno())),
+        output if stream.write_through else io.BufferedWriter(output),
         encoding=stream.encoding,
         errors="backslashreplace",
         line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
     )

@@ -51,6 +51,19 @@ def test_an_encoding_without_the_character(tmp_path: Path) -> None:
     assert (result.stdout, result.stderr) == ("3\\xd73\n", "4\\xd74\n")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_is_written_comes_in_order(tmp_path: Path, unbuffered: str) -> None:
+    program = SAYS.replace(", file=sys.stderr, flush=True", ", end='\\n', file=sys.stderr") + (
+        "print('last', flush=True)"
+    )
+    result = shell(
+        '"$@" 2>&1',
+        *(sys.executable, "-c", program, tmp_path / "done"),
+        PYTHONUNBUFFERED=unbuffered,
+    )
+    assert result.stdout == "3×3\n4×4\nlast\n"
+
+
 def test_a_run_heeds_neither_closed_streams_nor_settings_of_keras_for_others(
     tmp_path: Path,
 ) -> None:
