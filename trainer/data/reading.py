@@ -121,12 +121,13 @@ def reading(version: int) -> Reading:
 def _readable_formats() -> tuple[str, ...]:
     """The formats that Pillow reads on this machine, with its plugins where they are installed."""
     Image.init()
+    lacking = {"WEBP", "AVIF"} - {name.upper() for name in features.get_supported()}
     with contextlib.suppress(ImportError):
         import_module("pillow_heif").register_heif_opener()
-    if not features.check("avif"):
+    if "AVIF" in lacking:
         with contextlib.suppress(ImportError):
             import_module("pillow_avif")
-    lacking = {kind for kind in ("WEBP", "AVIF") if not features.check(kind.lower())}
+            lacking.remove("AVIF")
     return tuple(kind for kind in _FORMATS if kind in Image.OPEN and kind not in lacking)
 
 
