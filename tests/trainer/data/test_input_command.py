@@ -179,7 +179,7 @@ def test_a_full_disk_ends_the_run_in_one_line(tmp_path: Path, photos: Path) -> N
 @pytest.mark.parametrize("cache", ["memory", "disk"])
 def test_a_run_dir_that_cannot_be_made(tmp_path: Path, photos: Path, cache: str) -> None:
     (tmp_path / "file").write_text("keep me")
-    with pytest.raises(InputError, match=f"{tmp_path}/file/r.*Not a direct"):
+    with pytest.raises(InputError, match=f"{tmp_path}/file/r: cannot be written to .*not a folder"):
         train_here(tmp_path / "file" / "r", data=f"folder:{photos}", cache=cache, train_steps=1)
     assert (tmp_path / "file").read_text() == "keep me"
 
