@@ -1,13 +1,15 @@
 """Reads a photograph and a mask at a bundle's size, the photograph as the trainer reads its own."""
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngImageFile
 
 from ..bundle.bundle import Bundle
@@ -18,7 +20,7 @@ Content = TypeVar("Content")
 
 # Files are often misnamed, so the ending does not choose the format. Formats that Pillow hands to
 # another program (EPS) stay out.
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "HEIF")
 # A cheap box filter or JPEG's own scaling, may shrink a picture to this many times its final size.
 _REDUCING_GAP = 3.0
 _UPRIGHT = {
@@ -114,25 +116,33 @@ def _opened(path: Path, size: int | None = None) -> Iterator[Image.Image]:
     """
     # Opening a named pipe would wait forever.
     if not path.is_file():
-        raise ValueError("is not a file; expected a JPEG or PNG; check the path")
+        raise ValueError("is not a file; expected a picture; check the path")
     try:
         with warnings.catch_warnings():
             # Neither a panorama nor EXIF that was cut short spoils a picture.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=_FORMATS) as picture:
+            with Image.open(path, formats=_readable_formats()) as picture:
                 if size is not None:
                     least = int(_REDUCING_GAP * size)
                     picture.draft(None, (least, least))
                 _scale_transparent_level(picture)
                 yield picture
     except UnidentifiedImageError as error:
-        expected = "expected a JPEG, PNG, WebP, GIF or BMP"
-        raise ValueError(
-            f"is none of the pictures that are read, {expected}; convert it"
-        ) from error
+        expected = f"expected one of {', '.join(_readable_formats())}"
+        raise ValueError(f"is no picture that can be read; {expected}; convert it") from error
     except Exception as error:
         # What damage makes a decoder raise is not documented, and means the same to a user.
-        raise ValueError(f"cannot be decoded ({error}); expected a whole JPEG or PNG") from error
+        raise ValueError(f"cannot be decoded ({error}); expected a whole picture") from error
+
+
+@functools.cache
+def _readable_formats() -> tuple[str, ...]:
+    """Return the formats that Pillow reads on this machine, with pillow-heif if it is installed."""
+    Image.init()
+    lacking = {"WEBP", "AVIF"} - {name.upper() for name in features.get_supported()}
+    with contextlib.suppress(ImportError):
+        import_module("pillow_heif").register_heif_opener()
+    return tuple(kind for kind in _FORMATS if kind in Image.OPEN and kind not in lacking)
 
 
 def _scale_transparent_level(picture: Image.Image) -> None:

@@ -43,7 +43,8 @@ def _is_grey(listing: Listing, config: TrainConfig) -> bool:
     readable = False
     for index in sampled(len(listing.names), config).tolist():
         try:
-            grey, level = survey(listing.folder / listing.names[index], listing.formats)
+            path = listing.folder / listing.names[index]
+            grey, level = survey(path, listing.formats, config.levels)
         except (OSError, ValueError):
             continue
         if not grey:

@@ -168,7 +168,7 @@ class Pictures:
         path, formats = self._files.folder / self._files.names[index], self._files.formats
         try:
             image = read_image(path, self.shape[0], formats, self.colours)
-            in_colour = self._all_grey and not survey(path, formats)[0]
+            in_colour = self._all_grey and not survey(path, formats, self.colours.levels)[0]
         except (OSError, ValueError) as error:
             self._unreadable[index] = str(error)
             return None

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,29 @@ def read_image(
     cannot be opened, and InputError (a ValueError) if it does not decode to a whole picture. All of
     them name the path.
     """
-    name, formats = repr(str(path)), formats or reading(READING_VERSION).formats
+    with _opened(path, image_size, formats or reading(READING_VERSION).formats) as image:
+        _require_all_bits(image, colours)
+        _scale_transparent_level(image)
+        return square_pixels(image, image_size, colours)
+
+
+def survey(
+    path: Path, formats: tuple[str, ...], levels: tuple[float, float] | None
+) -> tuple[bool, int | None]:
+    """Whether the picture in a file is grey, and its highest level if it has more than 8 bits.
+
+    Raises what `read_image` raises.
+    """
+    with _opened(path, _SMALL, formats) as image:
+        pixels = square_pixels(image, _SMALL, Colours(levels=levels)).astype(np.int64)
+        highest = int(np.asarray(image).max()) if image.mode.startswith("I") else None
+    return bool(np.ptp(pixels, axis=-1).max() <= _GREY), highest
+
+
+@contextlib.contextmanager
+def _opened(path: Path, image_size: int, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """A picture that is large enough for images of this size; raises what `read_image` raises."""
+    name = repr(str(path))
     # Opening a named pipe would wait forever.
     if not path.is_file():
         raise FileNotFoundError(f"{name} is not a file; expected a picture; check the path")
@@ -53,9 +76,7 @@ def read_image(
             with Image.open(file, formats=formats) as image:
                 least = int(_REDUCING_GAP * image_size)
                 image.draft(None, (least, least))
-                _require_all_bits(image, colours)
-                _scale_transparent_level(image)
-                return square_pixels(image, image_size, colours)
+                yield image
         except UnidentifiedImageError as error:
             expected = f"expected one of {', '.join(formats)}"
             raise InputError(f"{name} is no picture; {expected}; remove it") from error
@@ -71,17 +92,6 @@ def quiet_decoders() -> None:
         libtiff = ctypes.CDLL(_imaging.__file__)
         libtiff.TIFFSetErrorHandler(None)
         libtiff.TIFFSetWarningHandler(None)
-
-
-def survey(path: Path, formats: tuple[str, ...]) -> tuple[bool, int | None]:
-    """Whether the picture in a file is grey, and its highest level if it has more than 8 bits.
-
-    Raises what `read_image` raises.
-    """
-    pixels = read_image(path, _SMALL, formats).astype(np.int64)
-    grey = bool(np.ptp(pixels, axis=-1).max() <= _GREY)
-    with Image.open(path, formats=formats) as image:
-        return grey, int(np.asarray(image).max()) if image.mode.startswith("I") else None
 
 
 def square_pixels(

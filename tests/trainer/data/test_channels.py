@@ -11,6 +11,7 @@ from PIL import Image
 
 from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.data.load import ImageData, load_images
+from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.presets import preset_config
 
 
@@ -70,6 +71,17 @@ def sampled_numbers(folder: Path) -> set[int]:
 
     names = sorted(path.name for path in folder.iterdir())
     return {int(Path(names[index]).stem) for index in sampled(len(names), config(folder)).tolist()}
+
+
+def test_floats_with_levels_are_grey(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for number, image in enumerate(np.random.default_rng(0).random((3, 24, 24), np.float32)):
+        Image.fromarray(image).save(tmp_path / "data" / f"{number}.tiff")
+    images = load(tmp_path / "data", levels=(0, 1)).train
+    assert images.shape == (16, 16, 1)
+    assert len(np.unique(images.take(np.arange(3)))) > 150
+    with pytest.raises(InputError, match=r"mode F; expected integers; .* or give its levels"):
+        load(tmp_path / "data")
 
 
 @pytest.mark.parametrize(("bits", "white"), [(10, 1023), (12, 4095), (14, 16383), (16, None)])
