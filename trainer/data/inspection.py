@@ -73,7 +73,7 @@ def _of_files(listing: Listing, config: TrainConfig) -> Iterator[Look]:
 
     with ThreadPoolExecutor() as pool:
         found = pool.map(look, np.sort(chosen).tolist())
-        yield from tqdm(found, total=len(chosen), unit="picture", leave=False, mininterval=1)
+        yield from tqdm(found, total=len(chosen), unit="picture", leave=False, disable=None)
 
 
 def _look(files: PictureFiles, place: int, held_out: bool, side: int, colours: Colours) -> Look:
