@@ -37,6 +37,8 @@ _SETTINGS = {
     "data_dir": "where tensorflow-datasets finds prepared data",
     "split": "TFDS split to train on; Oxford Flowers: train+test",
     "eval_split": "TFDS split to hold out; of a folder, a share such as 10% or folder:PATH",
+    "image_feature": "TFDS feature of the images; by default the first",
+    "label_feature": "TFDS feature of the classes; by default the first ClassLabel",
     "cache": "where to keep decoded pictures; by default in memory, up to a quarter of it",
     "image_size": "height and width in pixels",
     "channels": "1 for grey, 3 for colours; by default 1 if all pictures are grey",

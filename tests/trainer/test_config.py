@@ -59,6 +59,11 @@ def test_settings_go_over_the_preset() -> None:
             )
             for share in ("validation", "0%", "100%", "10", "-1%", "nan%", "folder:")
         ),
+        ({"image_feature": "x"}, "^image_feature=x: only tfds: data has it"),
+        (
+            {"data": "tfds:x", "label_feature": "y"},
+            "^label_feature=y: only num_classes uses it; give num_classes too, or",
+        ),
         ({"image_size": 30}, "^image_size=30: expected a multiple of 4"),
         ({"widths": ()}, "^widths=: expected at least one"),
         ({"widths": ("a",)}, "^widths=a: expected a whole number"),
@@ -128,6 +133,8 @@ OLD_BEHAVIOUR = {
     "attention_heads": 0,
     "num_classes": None,
     "label_dropout": 0.1,
+    "image_feature": None,
+    "label_feature": None,
 }
 
 

@@ -17,6 +17,14 @@ from .choices import (
 )
 
 _DATA_EXPECTED = "tfds:NAME, folder:PATH, synthetic or synthetic:COUNT with a COUNT of 8 or more"
+# The kinds of data that a setting is for.
+_KINDS = {
+    "data_dir": ("tfds",),
+    "split": ("tfds",),
+    "eval_split": ("tfds", "folder"),
+    "image_feature": ("tfds",),
+    "label_feature": ("tfds",),
+}
 
 
 def _holds_out(eval_split: str) -> bool:
@@ -76,6 +84,8 @@ class TrainConfig:
     data_dir: str | None = setting(changeable=True)
     split: str | None
     eval_split: str | None
+    image_feature: str | None = None
+    label_feature: str | None = None
     cache: str | None = setting(None, choices=choices.CACHES, changeable=True)
     image_size: int = setting(bounds=(8, choices.MAX_SIDE))
     channels: int | None = None
@@ -159,16 +169,18 @@ class TrainConfig:
         else:
             valid = kind in ("tfds", "folder") and bool(name)
         require(valid, f"data={self.data}: expected {_DATA_EXPECTED}")
-        for name in ("data_dir", "split", "eval_split"):
+        for name, kinds in _KINDS.items():
             value = getattr(self, name)
             require(value != "", f"{name}=: empty; give a value or leave it out")
-            kinds = ("tfds", "folder") if name == "eval_split" else ("tfds",)
             has = " and ".join(f"{each}:" for each in kinds)
             problem = f"only {has} data has it, and data={self.data}; leave it out"
             require(kind in kinds or value is None, f"{name}={value}: {problem}")
         if kind == "folder" and self.eval_split:
             expected = "expected a share of the pictures such as 10%, or folder:PATH"
             require(_holds_out(self.eval_split), f"eval_split={self.eval_split}: {expected}")
+        remedy = "only num_classes uses it; give num_classes too, or leave both out"
+        value = self.label_feature
+        require(value is None or self.num_classes is not None, f"label_feature={value}: {remedy}")
         problem = f"data={self.data} cannot be read in any order; expected memory or disk"
         unordered = self.cache == "none" and kind != "folder"
         require(not unordered, f"cache=none: {problem}; leave it out")

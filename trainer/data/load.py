@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..config import MOST_NAME_CHARACTERS, SYNTHETIC_IMAGES, TrainConfig, is_class_name
+from ..config import SYNTHETIC_IMAGES, TrainConfig
 from ..errors import InputError
 from ..run.directory import DataSummary, RunDirectory
 from .cache import DiskCache, Images, MemoryCache, chosen_cache
 from .channels import channels_of, sampled
+from .classes import check_classes
 from .colours import Colours
 from .folder import Listing, Pictures, list_folder
 from .ordered import Examples, OrderedImages, decode_all
@@ -232,33 +233,17 @@ def _source(
     if kind == "folder":
         place = run.path if run else None
         source = list_folder(
-            Path(name), eval_split=config.eval_split, version=version, run_dir=place
+            Path(name),
+            eval_split=config.eval_split,
+            version=version,
+            run_dir=place,
         )
     elif kind == "tfds":
         source = tfds_images(name, config, download=download)
     else:
         source = _synthetic(int(name or SYNTHETIC_IMAGES), config)
-    names = source.class_names
-    if config.num_classes is not None:
-        _check_names(kind, names)
-    if config.num_classes in (None, len(names)):
-        return source
-    received = f"num_classes={config.num_classes}: data={config.data} has"
-    if not names:
-        remedy = "each in a folder of its own" if kind == "folder" else "or leave it out"
-        raise InputError(f"{received} no classes; expected pictures of classes, {remedy}")
-    listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    remedy = f"give num_classes={len(names)}, or leave it out"
-    raise InputError(f"{received} {len(names)} classes ({listed}); {remedy}")
-
-
-def _check_names(kind: str, names: Sequence[str]) -> None:
-    """Raise InputError for classes that no bundle could hold."""
-    for name in names:
-        if not is_class_name(name):
-            expected = f"expected 1 to {MOST_NAME_CHARACTERS} printable characters"
-            remedy = "rename its folder" if kind == "folder" else "leave num_classes out"
-            raise InputError(f"class {name!r}: {expected}, as an export needs; {remedy}")
+    check_classes(config, source.class_names)
+    return source
 
 
 def _synthetic(count: int, config: TrainConfig) -> OrderedImages:

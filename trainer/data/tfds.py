@@ -19,6 +19,7 @@ from ..errors import InputError, first_line
 from .colours import Colours, in_8_bits
 from .ordered import Examples, OrderedImages
 from .pictures import square_pixels
+from .tfds_features import chosen_features, value_at
 
 _LOGGER = logging.getLogger("diffkiln.trainer")
 _PORTION = 64
@@ -31,22 +32,23 @@ def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedIma
     The data set is prepared under `config.data_dir` (None: the default of tensorflow-datasets), or
     `download` prepares it there. The logger "diffkiln.trainer" names each image that cannot be
     read. Raises InputError for an unknown name or split, a data set that is not prepared or cannot
-    be downloaded, or one without images of 8 or 16 bits.
+    be downloaded, one without images of 8 or 16 bits, or features that are not as `config` says.
     """
     builder = _prepared_builder(name, config.data_dir, download=download)
-    feature, label = _features(name, builder)
+    features = builder.info.features
+    feature, label = chosen_features(name, features, config)
     splits = [config.split or "train"] + ([config.eval_split] if config.eval_split else [])
     counts, stored = zip(*(_split(name, builder, feature, split) for split in splits), strict=True)
-    decode = builder.info.features[feature].decode_example
+    decode = value_at(features, feature).decode_example
 
     side, _, channels = config.stored_shape
-    classes = builder.info.features[label].names if label else ()
+    classes = value_at(features, label).names if label else ()
 
     def square(example: dict) -> tuple[np.ndarray | str, int]:
         """The image and its class, or why it cannot be read."""
-        number = int(example[label]) if label else -1
+        number = int(value_at(example, label)) if label else -1
         try:
-            image = _image(decode(example[feature]).numpy(), config.levels)
+            image = _image(decode(value_at(example, feature)).numpy(), config.levels)
             return square_pixels(image, side, Colours(channels)), number
         except Exception as error:
             return _in_words(error), number
@@ -71,13 +73,15 @@ def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedIma
                 problem = f"data=tfds:{name}: no image{of_class} can be read ({fault})"
                 raise InputError(f"{problem}; {_PREPARE}")
 
+    # Older versions chose the features themselves, and their caches are still used.
+    chosen = f" {feature} {label}" if config.image_feature or config.label_feature else ""
     return OrderedImages(
-        identity=f"{builder.info.full_name} {splits} {_state(Path(builder.data_path))}",
+        identity=f"{builder.info.full_name} {splits} {_state(Path(builder.data_path))}{chosen}",
         counts=(counts[0], counts[1] if config.eval_split else 0),
         train=lambda: squares(0),
         evaluation=lambda: squares(1) if config.eval_split else iter(()),
         class_names=tuple(classes),
-        channels=1 if builder.info.features[feature].shape[-1] == 1 else 3,
+        channels=1 if value_at(features, feature).shape[-1] == 1 else 3,
     )
 
 
@@ -94,7 +98,9 @@ def _split(name: str, builder: Any, feature: str, split: str) -> tuple[int, Iter
 
     try:
         count = builder.info.splits[split].num_examples
-        encoded = {feature: tfds.decode.SkipDecoding()}
+        encoded: Any = tfds.decode.SkipDecoding()
+        for key in reversed(feature.split("/")):
+            encoded = {key: encoded}
         records = builder.as_dataset(split=split, decoders=encoded)
     except (ValueError, KeyError, AssertionError) as error:
         expected = f"expected one or a combination of {', '.join(builder.info.splits)}"
@@ -197,21 +203,3 @@ def clear_partial_download(folder: Path, before: set[Path]) -> None:
                 path.rmdir()
         elif ".tmp." in str(path) or ".incomplete" in str(path):
             path.unlink()
-
-
-def _features(name: str, builder: Any) -> tuple[str, str | None]:
-    """The names of the image feature and of the class label, None if there is no label."""
-    import tensorflow_datasets as tfds
-
-    def first(kind: type) -> str | None:
-        features = builder.info.features.items()
-        return next((key for key, feature in features if isinstance(feature, kind)), None)
-
-    image = first(tfds.features.Image)
-    if image is None:
-        raise InputError(f"data=tfds:{name}: has no image feature; choose a data set of images")
-    dtype = builder.info.features[image].np_dtype
-    if dtype not in (np.uint8, np.uint16):
-        problem = f"its {image!r} is {np.dtype(dtype)}, whose range is not known"
-        raise InputError(f"data=tfds:{name}: {problem}; expected uint8 or uint16; choose another")
-    return image, first(tfds.features.ClassLabel)

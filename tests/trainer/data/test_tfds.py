@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from diffkiln.trainer.data.load import ImageData, load_images
-from diffkiln.trainer.data.tfds import clear_partial_download
+from diffkiln.trainer.data.tfds import clear_partial_download, tfds_images
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.presets import preset_config
 
@@ -98,6 +98,41 @@ def prepared(folder: Path, dtype: type, channels: int) -> Path:
     return folder
 
 
+def prepared_with_many_features(folder: Path) -> Path:
+    """A data set `small` of six pictures of level 0, 10, … in `second` and at `inner/third`."""
+    import tensorflow_datasets as tfds
+
+    image = tfds.features.Image(shape=(8, 8, 1))
+    kind = tfds.features.ClassLabel(names=["a", "b", "c"])
+    features = {
+        "image": image,
+        "label": tfds.features.ClassLabel(names=["odd", "even"]),
+        "second": image,
+        "inner": {"third": image, "kind": kind},
+        "objects": tfds.features.Sequence({"label": kind}),
+        "age": np.int64,
+    }
+    examples = [
+        {
+            "image": np.full((8, 8, 1), 200 + number, np.uint8),
+            "label": number % 2,
+            "second": np.full((8, 8, 1), 10 * number, np.uint8),
+            "inner": {"third": np.full((8, 8, 1), 20 * number, np.uint8), "kind": number % 3},
+            "objects": [{"label": 0}],
+            "age": number,
+        }
+        for number in range(6)
+    ]
+    tfds.dataset_builders.AdhocBuilder(
+        name="small",
+        version="1.0.0",
+        data_dir=folder,
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={"train": list(enumerate(examples))},
+    ).download_and_prepare()
+    return folder
+
+
 def loaded(folder: Path, **settings: Any) -> ImageData:
     return load_images(
         preset_config("tiny", image_size=8, data="tfds:small", data_dir=str(folder), **settings)
@@ -107,6 +142,64 @@ def loaded(folder: Path, **settings: Any) -> ImageData:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepared(tmp_path_factory.mktemp("tfds"), np.uint8, 3)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepared_with_many_features(tmp_path_factory.mktemp("tfds"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "scale", "classes"),
+    [
+        ({"image_feature": "second", "num_classes": 2}, 10, ("odd", "even")),
+        (
+            {"image_feature": "inner/third", "label_feature": "inner/kind", "num_classes": 3},
+            20,
+            ("a", "b", "c"),
+        ),
+    ],
+)
+def test_features_are_chosen_by_name(
+    many: Path, settings: dict[str, Any], scale: int, classes: tuple[str, ...]
+) -> None:
+    data = loaded(many, **settings)
+    numbers = data.train.take(np.arange(6))[:, 0, 0, 0] // scale
+    assert sorted(numbers) == list(range(6))
+    assert data.class_names == classes
+    assert data.train.labels.tolist() == [number % len(classes) for number in numbers]
+
+
+def test_each_choice_of_features_has_a_cache_of_its_own(many: Path) -> None:
+    data: dict[str, Any] = {"data": "tfds:small", "data_dir": str(many), "num_classes": 3}
+    chosen: list[dict[str, Any]] = [
+        {},
+        {"image_feature": "second"},
+        {"label_feature": "inner/kind"},
+    ]
+    configs = [preset_config("tiny", **data, **each) for each in chosen]
+    images = [tfds_images("small", config, download=False) for config in configs]
+    assert len({each.identity for each in images}) == 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("image_feature=picture", "is no feature of tfds:small; expected one of kind Image among"),
+        ("image_feature=label", "is ClassLabel in tfds:small; expected one of kind Image among"),
+        ("label_feature=age", "is int64 in tfds:small; expected one of kind ClassLabel among"),
+        ("label_feature=inner", "is no feature of tfds:small; expected one of kind ClassLabel"),
+        ("label_feature=objects/label", "is sequence of ClassLabel in tfds:small; expected one of"),
+    ],
+)
+def test_features_of_another_kind(many: Path, setting: str, message: str) -> None:
+    name, _, value = setting.partition("=")
+    with pytest.raises(InputError, match=f"^{setting}: {message}") as caught:
+        loaded(many, **{name: value}, num_classes=3)
+    assert "\n" not in str(caught.value)
+    for feature in ("second (Image)", "inner/kind (ClassLabel)", "age (int64)"):
+        assert feature in str(caught.value)
+    assert "objects/label (sequence of ClassLabel)" in str(caught.value)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
