@@ -12,7 +12,7 @@ from typing import Any, get_args
 from absl import flags
 
 from .command import quiet_native_import, require_flag, run_command
-from .config import TrainConfig
+from .config import TrainConfig, label_pattern
 from .errors import InputError, first_line
 from .paths import local_path
 from .presets import PRESETS, preset_config
@@ -39,6 +39,7 @@ _SETTINGS = {
     "eval_split": "TFDS split to hold out; of a folder, a share such as 10% or folder:PATH",
     "image_feature": "TFDS feature of the images; by default the first",
     "label_feature": "TFDS feature of the classes; by default the first ClassLabel",
+    "labels": "classes of a folder's pictures: a CSV or JSON Lines file, or name:REGEX",
     "cache": "where to keep decoded pictures; by default in memory, up to a quarter of it",
     "image_size": "height and width in pixels",
     "channels": "1 for grey, 3 for colours; by default 1 if all pictures are grey",
@@ -125,6 +126,8 @@ def _check() -> tuple[Path, TrainConfig]:
             FLAGS[name].value = folder + local_path(name, path)
         else:
             local_path(name, before)  # a URL is no other kind of data either
+    if FLAGS.labels and not label_pattern(FLAGS.labels):
+        FLAGS.labels = local_path("labels", FLAGS.labels)
     run_dir = Path(require_flag(FLAGS, "run_dir"))
     if FLAGS.contact_sheet and not FLAGS.describe:
         expected = "only --describe writes it; add that flag, or leave this one out"

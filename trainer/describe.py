@@ -144,8 +144,9 @@ def _memory(network: keras.Model, config: TrainConfig) -> str:
 def _data(run_dir: Path, config: TrainConfig, download: bool) -> str:
     split = f", {config.split}" if config.split else ""
     held_out = f", {config.eval_split} held out" if config.eval_split else ""
+    labels = f", labels of {config.labels}" if config.labels else ""
     cache = planned_cache(config, download=download, run=RunDirectory(run_dir))
-    return f"{config.data}{split}{held_out}\ncache     {cache}"
+    return f"{config.data}{split}{held_out}{labels}\ncache     {cache}"
 
 
 def _found(run_dir: Path, config: TrainConfig) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Settings are checked on construction."""
 
 import json
+import re
 from dataclasses import fields
 from typing import Any
 
@@ -60,9 +61,22 @@ def test_settings_go_over_the_preset() -> None:
             for share in ("validation", "0%", "100%", "10", "-1%", "nan%", "folder:")
         ),
         ({"image_feature": "x"}, "^image_feature=x: only tfds: data has it"),
+        ({"labels": "x.csv"}, "^labels=x.csv: only folder: data has it"),
+        ({"data": "folder:x", "labels": "x.csv"}, "^labels=x.csv: only num_classes uses it; give"),
         (
             {"data": "tfds:x", "label_feature": "y"},
             "^label_feature=y: only num_classes uses it; give num_classes too, or",
+        ),
+        *(
+            (
+                {"data": "folder:x", "num_classes": 2, "labels": f"name:{regex}"},
+                f"^labels=name:{re.escape(regex)}: {problem}; expected one group, which is the cl",
+            )
+            for regex, problem in (
+                ("(", r"no regular expression \(missing \).*\)"),
+                ("x", "has 0 groups"),
+                ("(x)(y)", "has 2 groups"),
+            )
         ),
         ({"image_size": 30}, "^image_size=30: expected a multiple of 4"),
         ({"widths": ()}, "^widths=: expected at least one"),
@@ -110,6 +124,15 @@ def test_a_folder_that_is_held_out_may_lie_elsewhere() -> None:
     assert before.differences(other) == ["eval_split: folder:here, not 10%"]
 
 
+def test_a_file_of_labels_may_lie_elsewhere() -> None:
+    before, after, other = (
+        preset_config("tiny", data="folder:x", num_classes=2, labels=each)
+        for each in ("a.csv", "b.csv", "name:(.)")
+    )
+    assert not before.differences(after)
+    assert before.differences(other) == ["labels: a.csv, not name:(.)"]
+
+
 def test_differences_name_what_a_run_cannot_change() -> None:
     before, after = preset_config("tiny"), preset_config("tiny", seed=3, train_steps=9)
     assert before.differences(after) == ["seed: 0, not 3"]
@@ -133,6 +156,7 @@ OLD_BEHAVIOUR = {
     "attention_heads": 0,
     "num_classes": None,
     "label_dropout": 0.1,
+    "labels": None,
     "image_feature": None,
     "label_feature": None,
 }

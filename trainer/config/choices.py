@@ -1,6 +1,7 @@
 """What settings may be: names to choose from, limits, and checks, which raise InputError."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import MISSING, field, fields
 from typing import Any
@@ -74,6 +75,19 @@ def check_levels(levels: Sequence[float] | None) -> None:
     holds = levels is None or (len(levels) == 2 and -math.inf < levels[0] < levels[1] < math.inf)
     expected = "expected the level of black and a higher one of white, such as 0,4095"
     require(holds, f"levels={','.join(f'{level:g}' for level in levels or ())}: {expected}")
+
+
+def label_pattern(labels: str) -> re.Pattern[str] | None:
+    """The pattern of `name:REGEX`, None for a file; InputError unless it has one group."""
+    if not labels.startswith("name:"):
+        return None
+    expected = "expected one group, which is the class, as in name:^([a-z]+)_"
+    try:
+        pattern = re.compile(labels.removeprefix("name:"))
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InputError(f"labels={labels}: no regular expression ({error}); {expected}") from error
+    require(pattern.groups == 1, f"labels={labels}: has {pattern.groups} groups; {expected}")
+    return pattern
 
 
 def is_class_name(name: str) -> bool:

@@ -12,6 +12,7 @@ from .choices import (
     check_levels,
     check_settings,
     check_signal_rates,
+    label_pattern,
     require,
     setting,
 )
@@ -24,6 +25,7 @@ _KINDS = {
     "eval_split": ("tfds", "folder"),
     "image_feature": ("tfds",),
     "label_feature": ("tfds",),
+    "labels": ("folder",),
 }
 
 
@@ -86,6 +88,7 @@ class TrainConfig:
     eval_split: str | None
     image_feature: str | None = None
     label_feature: str | None = None
+    labels: str | None = None
     cache: str | None = setting(None, choices=choices.CACHES, changeable=True)
     image_size: int = setting(bounds=(8, choices.MAX_SIDE))
     channels: int | None = None
@@ -179,8 +182,10 @@ class TrainConfig:
             expected = "expected a share of the pictures such as 10%, or folder:PATH"
             require(_holds_out(self.eval_split), f"eval_split={self.eval_split}: {expected}")
         remedy = "only num_classes uses it; give num_classes too, or leave both out"
-        value = self.label_feature
-        require(value is None or self.num_classes is not None, f"label_feature={value}: {remedy}")
+        for name in ("label_feature", "labels"):
+            value = getattr(self, name)
+            require(value is None or self.num_classes is not None, f"{name}={value}: {remedy}")
+        _ = label_pattern(self.labels or "")
         problem = f"data={self.data} cannot be read in any order; expected memory or disk"
         unordered = self.cache == "none" and kind != "folder"
         require(not unordered, f"cache=none: {problem}; leave it out")
@@ -231,6 +236,8 @@ class TrainConfig:
             if all((settings[name] or "").startswith("folder:") for settings in (mine, theirs)):
                 # A folder may have moved: its fingerprint says whether it is the same one.
                 theirs[name] = mine[name]
+        if all(each and not label_pattern(each) for each in (self.labels, other.labels)):
+            theirs["labels"] = mine["labels"]
         changeable = {each.name for each in fields(self) if each.metadata.get("changeable")}
         if self.learning_rate_decay == "cosine":
             # A cosine ends at the last step: another last step means other learning rates.

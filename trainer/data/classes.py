@@ -15,14 +15,16 @@ def check_classes(config: TrainConfig, names: Sequence[str]) -> None:
         if not is_class_name(name):
             expected = f"expected 1 to {MOST_NAME_CHARACTERS} printable characters"
             remedy = "rename its folder" if of_folder else "leave num_classes out"
+            remedy = f"correct labels={config.labels}" if config.labels else remedy
             raise InputError(f"class {name!r}: {expected}, as an export needs; {remedy}")
     if config.num_classes == len(names):
         return
     received = f"num_classes={config.num_classes}: data={config.data} has"
     if not names:
         remedy = "each in a folder of its own" if of_folder else "or leave it out"
+        remedy = f"listed in labels={config.labels}" if config.labels else remedy
         raise InputError(f"{received} no classes; expected pictures of classes, {remedy}")
     listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-    optional = "" if config.label_feature else ", or leave it out"
+    optional = "" if config.labels or config.label_feature else ", or leave it out"
     remedy = f"give num_classes={len(names)}{optional}"
     raise InputError(f"{received} {len(names)} classes ({listed}); {remedy}")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .colours import Colours
+from .labels import labelled
 from .listing import Listing, PictureFiles, digest_of_parts, digests
 from .parts import Parts, hold_out_share, mixed, parts_by_folder
 from .pictures import read_image, survey
@@ -25,6 +26,7 @@ def list_folder(
     folder: Path,
     *,
     eval_split: str | None = None,
+    labels: str | None = None,
     version: int = READING_VERSION,
     run_dir: Path | None = None,
 ) -> Listing:
@@ -32,8 +34,9 @@ def list_folder(
 
     Held out is the folder val or test, if the data is divided so; or, with `eval_split`, a share of
     the pictures such as "10%", or another folder, "folder:PATH". The folder of the run is left out.
-    The logger "diffkiln.trainer" warns of a folder that cannot be listed. Raises InputError if a
-    folder is none, or holds no picture, or if nothing is left to train on.
+    Their classes come from folders, or from `labels`, a file or "name:REGEX". The logger
+    "diffkiln.trainer" warns of a folder that cannot be listed. Raises InputError if a folder is
+    none, or holds no picture, if nothing is left to train on, or if `labels` do not fit.
     """
     rules, other = reading(version), _other_folder(folder, eval_split)
     tree = _tree(folder, rules, {run_dir: RUN, other: "held-out folder"})
@@ -49,13 +52,14 @@ def list_folder(
     if version > 1:
         identity = digest_of_parts(identity, parts.train, held_out.names)
     left_out = _counted(tree.left_out + parts.left_out)
-    return Listing(
+    listing = Listing(
         *(folder, parts.train, rules.formats, parts.level),
         held_out=held_out,
         fingerprint=fingerprint,
         identity=identity,
         words=parts.words + (f" Left out: {left_out}." if left_out else ""),
     )
+    return labelled(listing, labels, files) if labels else listing
 
 
 def _other_folder(folder: Path, eval_split: str | None) -> Path | None:

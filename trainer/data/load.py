@@ -235,6 +235,7 @@ def _source(
         source = list_folder(
             Path(name),
             eval_split=config.eval_split,
+            labels=config.labels,
             version=version,
             run_dir=place,
         )
