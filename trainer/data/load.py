@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from .folder import Listing, Pictures, list_folder
 from .ordered import Examples, OrderedImages, decode_all
 from .pictures import square_pixels
 from .reading import READING_VERSION
+from .statistics import pixel_statistics
 from .synthetic.dataset import flowers_of
 from .synthetic.species import SPECIES
 from .tfds import find_builder, tfds_images
@@ -66,30 +66,9 @@ class ImageData:
 
     @cached_property
     def evaluation(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The first 256 held-out images uint8 [n, R, R, 3], and their labels int64 [n]."""
+        """The first 256 held-out images uint8 [n, R, R, C], and their labels int64 [n]."""
         first = np.arange(min(len(self.held_out), _EVAL_IMAGES_USED))
         return self.held_out.take(first), self.held_out.labels[first]
-
-
-def pixel_statistics(
-    portions: Iterable[NDArray[np.uint8]],
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of images [n, S, S, C], where level 255 is 1.
-
-    Exact, whatever the order and size of the portions, except that a channel that is the same
-    everywhere gets a deviation of one level. Raises InputError if all channels are.
-    """
-    counts: Any = 0
-    for images in portions:
-        channels = images.reshape(-1, images.shape[-1]).T
-        counts = counts + np.stack([np.bincount(each, minlength=256) for each in channels])
-    weights, levels = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
-    mean = weights @ levels
-    std = np.sqrt((weights * (levels - mean[:, None]) ** 2).sum(axis=1))
-    if std.max() < 1e-3:
-        received = f"the images' channels have standard deviations {std.round(5).tolist()}"
-        raise InputError(f"{received}: expected pictures that differ from one flat colour")
-    return tuple(mean.tolist()), tuple(np.where(std < 1e-3, 1 / 255, std).tolist())
 
 
 def load_images(

@@ -86,8 +86,8 @@ def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedIma
 
 
 def _image(pixels: np.ndarray, levels: tuple[float, float] | None) -> Image.Image:
-    """A picture of pixels [height, width, channels], uint8, or uint16 between two levels."""
-    if pixels.dtype == np.uint16:
+    """A picture of pixels [height, width, channels], uint8, or others between two levels."""
+    if pixels.dtype != np.uint8:
         pixels = in_8_bits(pixels, levels)
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 

@@ -18,7 +18,7 @@ def chosen_features(name: str, features: Any, config: TrainConfig) -> tuple[str,
 
     They are those that `config` names, with a slash before a feature inside another, or else the
     first of their kind at the top. Raises InputError for a feature that does not exist or is of
-    another kind, and if there is no image feature of uint8 or uint16.
+    another kind, for floating-point images without `config.levels`, and if there is no image.
     """
     import tensorflow_datasets as tfds
 
@@ -26,9 +26,10 @@ def chosen_features(name: str, features: Any, config: TrainConfig) -> tuple[str,
     if image is None:
         raise InputError(f"data=tfds:{name}: has no image feature; choose a data set of images")
     dtype = value_at(features, image).np_dtype
-    if dtype not in (np.uint8, np.uint16):
+    if dtype not in (np.uint8, np.uint16) and not config.levels:
         problem = f"its {image!r} is {np.dtype(dtype)}, whose range is not known"
-        raise InputError(f"data=tfds:{name}: {problem}; expected uint8 or uint16; choose another")
+        remedy = "give the levels of black and white, such as --levels=0,1"
+        raise InputError(f"data=tfds:{name}: {problem}; expected uint8 or uint16; {remedy}")
     of_label = "label_feature", config.label_feature, tfds.features.ClassLabel
     return image, _chosen(name, features, *of_label)
 

@@ -212,9 +212,15 @@ def test_images_of_16_bits_are_those_of_8(small: Path, tmp_path: Path, channels:
     assert deep.std() > 60
 
 
-def test_floating_point_images_are_refused(tmp_path: Path) -> None:
+def test_floating_point_images_need_levels(tmp_path: Path) -> None:
+    floats = prepared(tmp_path / "floats", np.float32, 1)
     with pytest.raises(InputError, match="its 'image' is float32, whose range is not known; exp"):
-        loaded(prepared(tmp_path, np.float32, 1))
+        loaded(floats)
+    whole = prepared(tmp_path / "whole", np.uint16, 1)
+    for levels in ((0, 65535), (1000, 50000)):
+        images, same = (loaded(folder, levels=levels).train for folder in (floats, whole))
+        assert images.shape == (8, 8, 1)
+        np.testing.assert_array_equal(images.take(np.arange(20)), same.take(np.arange(20)))
 
 
 @pytest.mark.parametrize(
