@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
@@ -34,6 +35,8 @@ _UPRIGHT = {
 }
 # What Pillow multiplies grey levels of 2 and 4 bits by, but not the level that is transparent.
 _PNG_SCALES = {"L;2": 85, "L;4": 17}
+# The raw modes of 16 bits of which Pillow reads only the high bytes; BGR;16 has 16 bits a pixel.
+_HIGH_BYTES = re.compile(r"(RGB\w*|CMYK\w*|LA);16")
 
 
 def photo_of(flag: str, values: Mapping[str, Any], bundle: Bundle) -> np.ndarray:
@@ -71,6 +74,7 @@ def read_photo(
     Raises ValueError with the reason if it is not a whole picture.
     """
     with _opened(path, max(shape[:2])) as picture:
+        _require_all_bits(picture, levels)
         return fitted(picture, shape, levels)
 
 
@@ -145,6 +149,12 @@ def _readable_formats() -> tuple[str, ...]:
     return tuple(kind for kind in _FORMATS if kind in Image.OPEN and kind not in lacking)
 
 
+def _require_all_bits(picture: Image.Image, levels: tuple[float, float]) -> None:
+    """Raise ValueError for a picture of whose levels Pillow drops some that count."""
+    if levels != SIXTEEN_BITS and _HIGH_BYTES.search(str(getattr(picture, "tile", ""))):
+        raise ValueError("16-bit colours, of which only 8 bits can be read")
+
+
 def _scale_transparent_level(picture: Image.Image) -> None:
     """Scale the transparent level of a PNG as Pillow scales its pixels to 8 bits.
 
@@ -165,6 +175,9 @@ def _upright(picture: Image.Image) -> Image.Image:
 
     Pillow's `exif_transpose` fails on EXIF that it cannot write back.
     """
+    # Pillow turns a TIFF itself while it loads it, and looks for an orientation in XMP of any type.
+    if not isinstance(picture.info.get("xmp", b""), bytes):
+        del picture.info["xmp"]
     picture.load()
     try:
         turn = _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,8 @@ _UPRIGHT = {
 _SMALL, _GREY = 32, 2
 # What Pillow multiplies grey levels of 2 and 4 bits by, but not the level that is transparent.
 _PNG_SCALES = {"L;2": 85, "L;4": 17}
+# The raw modes of 16 bits of which Pillow reads only the high bytes; BGR;16 has 16 bits a pixel.
+_HIGH_BYTES = re.compile(r"(RGB\w*|CMYK\w*|LA);16")
 
 
 def read_image(
@@ -132,7 +135,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _require_all_bits(image: Image.Image, colours: Colours | None) -> None:
     """Raise ValueError for a picture of whose levels Pillow drops some that count."""
-    deep = image.mode == "RGB" and ";16" in str(getattr(image, "tile", ""))
+    deep = _HIGH_BYTES.search(str(getattr(image, "tile", "")))
     if deep and colours and colours.levels:
         raise ValueError("16-bit colours, of which only 8 bits can be read")
 

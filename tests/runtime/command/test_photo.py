@@ -1,5 +1,6 @@
 """A photograph is read as the trainer reads its own, and a mask so that it lies over it."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from pictures import (
     UPRIGHT,
     colour_profile,
     picture,
+    png,
     same_colour,
     turned,
 )
-from PIL import Image
+from PIL import Image, TiffTags
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from diffkiln.runtime.command.photo import fitted, read_mask, read_photo, upright_size
 from diffkiln.runtime.output.images import masked
@@ -82,6 +85,31 @@ def test_levels_count_as_in_training(tmp_path: Path) -> None:
     assert photo[..., 0].ravel().tolist() == list(range(256))
     floats = Image.fromarray(np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16))
     assert np.array_equal(fitted(floats, (16, 16, 1), (0, 1)), photo)
+
+
+@pytest.mark.parametrize(("colour_type", "count"), [(2, 3), (4, 2), (6, 4)])
+def test_colours_of_16_bits_have_no_levels(tmp_path: Path, colour_type: int, count: int) -> None:
+    (tmp_path / "a.png").write_bytes(png(16, colour_type, *[4095] * count))
+    with pytest.raises(ValueError, match="16-bit colours, of which only 8 bits can be read"):
+        read_photo(tmp_path / "a.png", (2, 2, 3), (0, 4095))
+    with pytest.raises(ValueError, match="16-bit colours, of which only 8 bits can be read"):
+        read_image(tmp_path / "a.png", 2, colours=Colours(levels=(0, 4095)))
+
+
+def test_colours_of_16_bits_a_pixel_are_read_with_levels(tmp_path: Path) -> None:
+    header = struct.pack("<2s4I2i2H6I", b"BM", 70, 0, 66, 40, 1, 1, 1, 16, 3, *[0] * 5)
+    masks = struct.pack("<3I", 0xF800, 0x7E0, 0x1F)
+    (tmp_path / "a").write_bytes(header + masks + b"\xff\xff\0\0")
+    assert (read_photo(tmp_path / "a", (2, 2, 3), (0, 4095)) == 255).all()
+    assert (read_image(tmp_path / "a", 2, colours=Colours(levels=(0, 4095))) == 255).all()
+
+
+def test_xmp_of_a_wrong_type_does_not_spoil_a_tiff(tmp_path: Path) -> None:
+    tags = ImageFileDirectory_v2()
+    tags.tagtype[700] = TiffTags.SHORT
+    tags[700] = 6
+    path = save(tmp_path / "a.tiff", Image.new("RGB", (4, 4), "blue"), tiffinfo=tags)
+    assert (read_photo(path, (2, 2, 3)) == (0, 0, 255)).all()
 
 
 @pytest.mark.parametrize("orientation", STORED)
