@@ -22,7 +22,7 @@ def channels_of(
     source: Listing | OrderedImages, config: TrainConfig, run: RunDirectory | None, version: int
 ) -> int:
     """`config.channels`, or what the run began with; for a new run, 1 if its images are grey."""
-    if run and run.config.exists():
+    if run and run.has_config:
         return config.channels or run.read_config()[0].channels or 3
     if version == 1:
         chosen = 3

@@ -13,6 +13,7 @@ from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.data.load import ImageData, load_images
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.presets import preset_config
+from diffkiln.trainer.run.directory import DataSummary, RunDirectory
 
 
 def config(folder: Path, **settings: Any) -> TrainConfig:
@@ -45,6 +46,17 @@ def test_one_picture_in_colour_makes_a_run_in_colour(tmp_path: Path) -> None:
     picture(9, 24).save(tmp_path / "data" / "9.png")
     assert load(tmp_path / "data").train.shape == (16, 16, 3)
     assert load(tmp_path / "data", channels=1).train.shape == (16, 16, 1)
+
+
+def test_a_run_whose_config_is_lost_keeps_the_channels_of_its_copy(tmp_path: Path) -> None:
+    save(tmp_path / "data", 3)
+    run = RunDirectory(tmp_path / "r")
+    run.make()
+    summary = DataSummary("files-0", 3, 0, (0.5,), (0.5,), reading_version=2)
+    run.write_config(config(tmp_path / "data", channels=3), summary)
+    run.config.unlink()
+    images = load_images(config(tmp_path / "data"), run=run)
+    assert images.train.shape == (16, 16, 3)
 
 
 def test_a_later_picture_in_colour_is_named(
