@@ -1,5 +1,6 @@
 """Files that list pictures with their classes: CSV, or JSON Lines as Hugging Face has them."""
 
+import contextlib
 import csv
 import io
 import json
@@ -68,7 +69,7 @@ def read_table(path: Path) -> Table:
 
 def _of_csv(text: str) -> _Lines:
     """The lines that are not empty, the header first."""
-    first = text.lstrip("\n").partition("\n")[0]
+    first = text.lstrip("\n").partition("\n")[0][: csv.field_size_limit()]
     delimiter = max(",;\t", key=lambda each: len(next(csv.reader([first], delimiter=each), [])))
     lines, width = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True), 0
     try:
@@ -121,6 +122,9 @@ def _key(heading: str) -> str:
 
 def _cell(line: int, value: Any) -> str:
     """The text of a cell; a missing value of JSON is empty."""
-    if value is None or isinstance(value, str | int | float):
-        return "" if value is None else str(value).strip()
+    with contextlib.suppress(UnicodeEncodeError):  # JSON may hold half a character
+        if value is None or isinstance(value, str | int | float):
+            text = "" if value is None else str(value).strip()
+            text.encode("utf-8", "surrogateescape")
+            return text
     raise ValueError(f"line {line} has {value!r:.40}, expected text or a number; change it")

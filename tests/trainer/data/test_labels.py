@@ -152,10 +152,12 @@ def test_a_run_goes_on_with_the_same_labels_alone(
         ("image,label\na.png,cat\na,dog\n", "line 3: 'a' is of class 'dog', but of 'cat' in line"),
         ("image,label\na.png,red, cat\n", "line 2 has 3 columns, expected 2 as in the header; put"),
         ('image,label\na.png,"cat\nb.png,dog\n', "line 3 is no CSV .*; check its quotes"),
+        (f"[{'x' * 2**18}]", r"is no CSV \(field larger than field limit"),
         (b"image,label\na.png,\xe9\n", "is not text in UTF-8; save it as CSV in UTF-8"),
         ("image,label\na.png,cat\n".encode("utf-16"), "is not text in UTF-8"),
         ('{"image": "a.png", "label": 1}\n[2]\n', "line 2 is no JSON object; expected one on each"),
         ('{\n"image": "a.png"}\n', "line 1 is no JSON object"),
+        ('{"image": "a.png", "label": "\\ud83d"}\n', "line 1 has .*, expected text or a number"),
         ('{"image": "a.png", "label": [1, 2]}\n', r"line 1 has \[1, 2\], expected text or a num"),
     ],
 )  # fmt: skip
