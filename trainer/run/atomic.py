@@ -18,7 +18,10 @@ MAKE_ROOM = (
 
 
 class WriteError(OSError):
-    """A file that could not be written; the message is one line with path, cause and remedy."""
+    """A file that could not be written; the message is one line with path, cause and remedy.
+
+    `strerror` is the cause alone.
+    """
 
 
 def is_full(error: OSError) -> bool:
@@ -35,7 +38,9 @@ def write_error(path: Path, error: Exception, what: str = "") -> WriteError:
     full = next((n for n in _FULL if n == number or os.strerror(n) in str(error)), None)
     reason = os.strerror(full) if full else getattr(error, "strerror", None) or first_line(error)
     remedy = MAKE_ROOM if full else "check the folder, and give the same command again"
-    return WriteError(f"{path}: {what}could not be written ({reason}); {remedy}")
+    failure = WriteError(f"{path}: {what}could not be written ({reason}); {remedy}")
+    failure.strerror = reason
+    return failure
 
 
 @contextlib.contextmanager

@@ -134,3 +134,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     lock, expected = tmp_path / "file" / "lock.json", r"run_dir=.*file: cannot be written to"
     with pytest.raises(InputError, match=expected), locked(lock):
         pass
+
+
+def test_a_lock_that_cannot_be_replaced_says_why(lock: Path) -> None:
+    lock.mkdir(parents=True)
+    expected = r"run_dir=.*run: cannot be written to \(Is a directory\); make room"
+    with pytest.raises(InputError, match=expected), locked(lock):
+        pass
