@@ -75,7 +75,7 @@ class MetricsLog:
             self._writer.flush()
 
     def picture(self, image: np.ndarray, step: int) -> None:
-        """Show a picture uint8 [H, W, 3] in TensorBoard."""
+        """Show a picture uint8 [H, W, 1] or [H, W, 3] in TensorBoard."""
         with self._tensorboard(), self._writer.as_default(step=step):
             tf.summary.image("samples", image[None])
             self._writer.flush()
