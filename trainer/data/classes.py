@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ..config import MOST_NAME_CHARACTERS, TrainConfig, is_class_name
 from ..errors import InputError
+from .listing import Listing
 
 
 def check_classes(config: TrainConfig, names: Sequence[str]) -> None:
@@ -28,3 +29,11 @@ def check_classes(config: TrainConfig, names: Sequence[str]) -> None:
     optional = "" if config.labels or config.label_feature else ", or leave it out"
     remedy = f"give num_classes={len(names)}{optional}"
     raise InputError(f"{received} {len(names)} classes ({listed}); {remedy}")
+
+
+def check_pictures(listing: Listing) -> None:
+    """Raise InputError for a class without a picture to train on."""
+    present = set(listing.classes)
+    if lacking := [name for name in listing.class_names if name not in present]:
+        problem = f"no picture of class {lacking[0]!r} to train on"
+        raise InputError(f"{problem}; expected at least one that is not held out; add some")

@@ -16,9 +16,10 @@ from ..errors import InputError
 from ..run.directory import DataSummary, RunDirectory
 from .cache import DiskCache, Images, MemoryCache, chosen_cache
 from .channels import channels_of, sampled
-from .classes import check_classes
+from .classes import check_classes, check_pictures
 from .colours import Colours
-from .folder import Listing, Pictures, list_folder
+from .folder import Pictures, list_folder
+from .listing import Listing
 from .ordered import Examples, OrderedImages, decode_all
 from .pictures import square_pixels
 from .reading import READING_VERSION
@@ -168,7 +169,8 @@ def _of_folder(
     sample = sampled(len(train), config)
     train.first_readable(sample.tolist())
     images = _when_used(train, cache, path and path.with_suffix(".images"))
-    _check_classes(images, names)
+    if names:
+        _read_classes(images)
     data = ImageData(
         images,
         _when_used(held_out, cache, path and path.with_suffix(".held_out")),
@@ -194,13 +196,10 @@ def _when_used(pictures: Pictures, cache: str, path: Path | None) -> Images:
     return Images(count, shape, cache=store, decode=pictures.read, labels=pictures.labels)
 
 
-def _check_classes(images: Images, names: tuple[str, ...]) -> None:
-    """Raise InputError for a class without a picture to train on, or without a readable one."""
-    numbers, firsts = np.unique(images.labels, return_index=True)
-    if lacking := sorted(set(range(len(names))) - set(numbers.tolist())):
-        problem = f"no picture of class {names[lacking[0]]!r} to train on"
-        raise InputError(f"{problem}; expected at least one that is not held out; add some")
-    for _ in images.portions(firsts if names else firsts[:0]):
+def _read_classes(images: Images) -> None:
+    """Raise InputError for a class without a readable picture to train on."""
+    _, firsts = np.unique(images.labels, return_index=True)
+    for _ in images.portions(firsts):
         pass
 
 
@@ -223,6 +222,8 @@ def _source(
     else:
         source = _synthetic(int(name or SYNTHETIC_IMAGES), config)
     check_classes(config, source.class_names)
+    if config.num_classes and isinstance(source, Listing):
+        check_pictures(source)
     return source
 
 

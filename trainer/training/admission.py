@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..config import TrainConfig
-from ..data.folder import Listing
+from ..data.listing import Listing
 from ..data.load import ImageData
 from ..errors import InputError
 from ..run.directory import DataSummary, RunDirectory

@@ -12,7 +12,7 @@ from pictures import picture
 
 from diffkiln.trainer.config import NetworkConfig, TrainConfig
 from diffkiln.trainer.data.batches import batches
-from diffkiln.trainer.data.load import load_images
+from diffkiln.trainer.data.load import load_images, planned_cache
 from diffkiln.trainer.data.synthetic.dataset import flowers_of
 from diffkiln.trainer.data.synthetic.species import SPECIES
 from diffkiln.trainer.errors import InputError
@@ -93,8 +93,9 @@ def test_a_class_that_is_only_held_out_is_named(photos: Path, tmp_path: Path) ->
     (tmp_path / "other").mkdir()
     (photos / "a").rename(tmp_path / "other" / "a")
     config = of_folder(photos, num_classes=2, eval_split=f"folder:{tmp_path}/other")
-    with pytest.raises(InputError, match="no picture of class 'a' to train on; expected at least"):
-        load_images(config)
+    for look in (load_images, planned_cache):
+        with pytest.raises(InputError, match="no picture of class 'a' to train on; expected at"):
+            look(config)
 
 
 def test_held_out_pictures_have_the_classes_of_the_others(photos: Path, tmp_path: Path) -> None:
