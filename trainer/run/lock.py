@@ -37,16 +37,19 @@ class RunLock:
         self._content = {**_own_process(), "key": uuid.uuid4().hex}
         self._lost = ""
         self._released = threading.Event()
+        self._renewal = threading.Thread(target=self._renew, name="run lock", daemon=True)
 
     def acquire(self) -> None:
         """Take the lock and renew it from now on; raises InputError if another process has it."""
         if not self._make():
             self._take_over()
-        threading.Thread(target=self._renew, name="run lock", daemon=True).start()
+        self._renewal.start()
 
     def release(self) -> None:
         """Give the lock back."""
         self._released.set()
+        # A renewal under way might make the lock again.
+        self._renewal.join(RENEW_S)
         with contextlib.suppress(OSError):
             if _read(self._path) == self._content:
                 self._path.unlink()
