@@ -80,9 +80,9 @@ class TrainingLoop:
                 raise
             self.replicas.part()
         if status:
-            where = f"topped by {self._reason(status)} at step {self.done:,}"
-            print(f"S{where}; the same command goes on from here.", flush=True)
-            raise Stopped(f"s{where}", status)
+            by = f"by {self._reason(status)} at step {self.done:,}"
+            print(f"Stopped {by}; the same command goes on from here.", flush=True)
+            raise Stopped(f"stopped {by}", status)
         print(closing(self.run_files, self.done), flush=True)
 
     def _catch_up(self) -> None:
