@@ -22,7 +22,7 @@ Content = TypeVar("Content")
 # Files are often misnamed, so the ending does not choose the format. Formats that Pillow hands to
 # another program (EPS) stay out.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "HEIF")
-# A cheap box filter or JPEG's own scaling, may shrink a picture to this many times its final size.
+# A cheap box filter or JPEG's own scaling may shrink a picture to this many times its final size.
 _REDUCING_GAP = 3.0
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -1,4 +1,4 @@
-"""Any picture in, one square of RGB bytes out."""
+"""Any picture in, one square of grey or RGB bytes out."""
 
 import contextlib
 import ctypes
