@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine.arguments import as_array
 from ..limits import MAX_SCALE, whole
 from .atomic import atomic
 
@@ -74,7 +75,7 @@ def image_grid(images: np.ndarray | Sequence[np.ndarray], *, scale: int = 1) -> 
     in both directions. Raises ValueError for another shape or dtype, a NaN, or a scale out of
     range.
     """
-    pixels = grid(np.asarray(images))[np.newaxis]
+    pixels = grid(as_array("images", images))[np.newaxis]
     return to_picture(enlarge(pixels, whole("scale", scale, 1, MAX_SCALE))[0])
 
 

@@ -54,6 +54,8 @@ def test_a_notebook_shows_a_grid() -> None:
     assert (picture._repr_png_() or b"").startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="scale=0: expected a whole number from 1 to 64"):
         image_grid(five, scale=0)
+    with pytest.raises(ValueError, match="images: expected lists of one length"):
+        image_grid([*five, five[0, 1:]])
 
 
 def test_a_strip_is_one_row() -> None:
