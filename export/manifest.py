@@ -38,7 +38,7 @@ def essentials(
     """What a host needs to know of the model, whether it has the manifest or one graph."""
     denoiser, (height, width, channels) = signatures.sampling.denoiser, signatures.shape
     image = {"height": height, "width": width, "channels": channels, "dtype": baking.image_dtype}
-    image |= _if_set("levels", levels and list(levels))
+    image |= _if_set("levels", None if levels is None else list(map(float, levels)))
     model = {
         "parameters": parameters,
         "prediction": denoiser.prediction,

@@ -11,8 +11,9 @@ import keras
 import tensorflow as tf
 
 from .config import TrainConfig
+from .data.colours import Colours
 from .data.inspection import contact_sheet, in_words, looks
-from .data.load import listed, load_images, planned_cache, source_of
+from .data.load import ImageData, listed, load_images, planned_cache, source_of, to_download
 from .errors import InputError
 from .network.layers import SelfAttention
 from .network.unet import build_unet
@@ -108,7 +109,12 @@ def plan(
         "",
         _memory(network, config),
         tried("data", _data, run_dir, config, download),
-        *_found(run_dir, config),
+    ]
+    if not refusals and not to_download(config, download=download):
+        images: list[ImageData] = []
+        lines += [tried("pixels", _pixels, run_dir, config, images)]
+        lines += _found(run_dir, config, *images)
+    lines += [
         *_recipe(config),
         tried("device", _place, config),
         *([tried("KID", _features, config)] if config.kid_every_steps else []),
@@ -149,10 +155,31 @@ def _data(run_dir: Path, config: TrainConfig, download: bool) -> str:
     return f"{config.data}{split}{held_out}{labels}\ncache     {cache}"
 
 
-def _found(run_dir: Path, config: TrainConfig) -> Iterator[str]:
-    """What a look at the pictures finds; nothing of data that is not there."""
+def _pixels(run_dir: Path, config: TrainConfig, images: list[ImageData]) -> str:
+    """The statistics of the images, which are appended to the list.
+
+    Raises InputError for pictures that `train` would refuse.
+    """
+    images.append(_images(run_dir, config))
+    run = RunDirectory(run_dir)
+    summary = run.read_config()[1] if run.has_config else images[0].summary()
+    numbers = summary.pixel_mean, summary.pixel_std
+    mean, std = (" ".join(f"{each:.2f}" for each in of_channels) for of_channels in numbers)
+    colour = "in grey" if len(summary.pixel_mean) == 1 else "in colour"
+    return f"{colour}, of mean {mean} and deviation {std}"
+
+
+def _images(run_dir: Path, config: TrainConfig) -> ImageData:
+    """What `train` would read, without a cache on disk."""
+    cache = "none" if config.data.startswith("folder:") else "memory"
+    return load_images(replace(config, cache=cache), run=RunDirectory(run_dir))
+
+
+def _found(run_dir: Path, config: TrainConfig, images: ImageData | None = None) -> Iterator[str]:
+    """What a look at the pictures finds; nothing of data that cannot be read at all."""
     with contextlib.suppress(InputError):
-        found = looks(source_of(config, RunDirectory(run_dir)), config)
+        colours = images.colours(config) if images else Colours(levels=config.levels)
+        found = looks(source_of(config, RunDirectory(run_dir)), config, colours)
         for name, text in in_words(found, config.image_size):
             yield f"{name:<10}{text}"
 
@@ -163,9 +190,7 @@ def write_contact_sheet(path: Path, run_dir: Path, config: TrainConfig) -> None:
     Raises InputError for data that `train` would refuse, and OSError for a file that cannot be
     written.
     """
-    cache = "none" if config.data.startswith("folder:") else "memory"
-    images = load_images(replace(config, cache=cache), run=RunDirectory(run_dir))
-    save_png(contact_sheet(images, config), path)
+    save_png(contact_sheet(_images(run_dir, config), config), path)
 
 
 def _recipe(config: TrainConfig) -> Iterator[str]:

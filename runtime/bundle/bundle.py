@@ -35,7 +35,7 @@ class Bundle(NamedTuple):
     """What the runtime needs of a manifest that has been checked.
 
     `image_shape` is (height, width, channels); `image_dtype` is "uint8" or "float32" in [0, 1];
-    `levels` are those of black and white in photographs of more than 8 bits.
+    `levels` are those of black and white in photographs of more than 8 bits, None for 0 and 65535.
     `graphs` are the graphs by name: "sampler", "step", … "sampler" and "from_noise" take only
     `unrolled_steps` steps and batches of `unrolled_batch`, or any number where that is None.
     `class_names` are the names of classes 0, 1, …, empty for a model without classes.
@@ -57,7 +57,7 @@ class Bundle(NamedTuple):
     table_guidance: tuple[float, float] = (-math.inf, math.inf)
     default_steps_outside: int = 0
     litert: Mapping[str, ListedFile] = MappingProxyType({})
-    levels: tuple[float, float] = (0.0, 65535.0)
+    levels: tuple[float, float] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy in another process reads and checks the manifest there.
@@ -157,10 +157,10 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
             name: ListedFile(*_listed(root, values, name, file))
             for name, file in values.get("litert", {}).items()
         },
-        levels=tuple(image.get("levels", (0.0, 65535.0))),
+        levels=tuple(image["levels"]) if "levels" in image else None,
         **_of_tables(sampler),
     )
-    black, white = bundle.levels
+    black, white = bundle.levels or (0, 1)
     if not -math.inf < black < white < math.inf:
         raise _error(root, f"image.levels is {image['levels']}", "numbers that rise")
     for name in ("default_steps", "default_steps_outside"):

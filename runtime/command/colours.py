@@ -12,21 +12,23 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _BETWEEN = {"La": "LA", "LAB": "RGB"}
 # The colour spaces of profiles that fit a picture's mode.
 _SPACES = {"L": "GRAY", "LA": "GRAY", "RGB": "RGB", "RGBA": "RGB", "CMYK": "CMYK"}
-SIXTEEN_BITS = (0.0, 65535.0)
+_SIXTEEN_BITS = (0.0, 65535.0)
+_PORTION = 2**20
 
 
-def plain(picture: Image.Image, channels: int, levels: tuple[float, float]) -> Image.Image:
+def plain(picture: Image.Image, channels: int, levels: tuple[float, float] | None) -> Image.Image:
     """Return a picture of any mode with 1, 3 or 4 channels of 8 bits.
 
-    `levels` are those of black and white in a picture with more than 8 bits of grey. A colour
+    `levels` are those of black and white in a picture with more than 8 bits of grey, by default 0
+    and 65535. A colour
     profile in the picture counts. Transparency is laid over white unless there are 4 channels.
-    Raises ValueError for floating-point pictures if the levels are those of 16 bits.
+    Raises ValueError for floating-point pictures without `levels`.
     """
     profile = picture.info.get("icc_profile")
-    if picture.mode == "F" and levels == SIXTEEN_BITS:
+    if picture.mode == "F" and not levels:
         raise ValueError("mode F; convert it to 8 or 16 bits")
     if picture.mode == "F" or picture.mode.startswith("I"):
-        picture = _grey(picture, *levels)
+        picture = _grey(picture, levels)
     elif picture.mode in _BETWEEN:
         picture = picture.convert(_BETWEEN[picture.mode])
     if profile:
@@ -37,14 +39,25 @@ def plain(picture: Image.Image, channels: int, levels: tuple[float, float]) -> I
     return picture.convert(_MODES[channels])
 
 
-def _grey(picture: Image.Image, black: float, white: float) -> Image.Image:
+def _in_8_bits(pixels: np.ndarray, levels: tuple[float, float] | None) -> np.ndarray:
+    """Pixels of any dtype as uint8, 0 at the first of the levels and 255 at the second."""
+    black, white = levels or _SIXTEEN_BITS
+    flat, grey = pixels.reshape(-1), np.empty(pixels.size, np.uint8)
+    # In portions, since floats take eight times the memory of a picture that may fill much of it.
+    for start in range(0, pixels.size, _PORTION):
+        part = slice(start, start + _PORTION)
+        shares = np.clip((flat[part].astype(np.float64) - black) / (white - black), 0, 1)
+        grey[part] = (np.nan_to_num(shares) * 255 + 0.5).astype(np.uint8)
+    return grey.reshape(pixels.shape)
+
+
+def _grey(picture: Image.Image, levels: tuple[float, float] | None) -> Image.Image:
     """Return levels of many bits as grey of 8 bits, with alpha where one level is transparent."""
-    levels = np.asarray(picture).astype(np.float64)
-    shares = np.nan_to_num(np.clip((levels - black) / (white - black), 0, 1))
-    grey = Image.fromarray((shares * 255 + 0.5).astype(np.uint8))
+    pixels = np.asarray(picture)
+    grey = Image.fromarray(_in_8_bits(pixels, levels))
     if (transparent := picture.info.get("transparency")) is None:
         return grey
-    alpha = Image.fromarray(np.where(levels == transparent, 0, 255).astype(np.uint8))
+    alpha = Image.fromarray((pixels != transparent).astype(np.uint8) * np.uint8(255))
     return Image.merge("LA", (grey, alpha))
 
 

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngImageFile
 
 from ..bundle.bundle import Bundle
-from .colours import SIXTEEN_BITS, plain
+from .colours import plain
 from .options import bad_flag
 
 Content = TypeVar("Content")
@@ -67,7 +67,7 @@ def _read(flag: str, path: Path, reader: Callable[[Path], Content]) -> Content:
 
 
 def read_photo(
-    path: Path, shape: tuple[int, int, int], levels: tuple[float, float] = SIXTEEN_BITS
+    path: Path, shape: tuple[int, int, int], levels: tuple[float, float] | None = None
 ) -> np.ndarray:
     """Return the picture in a file as `fitted` does, uint8 [height, width, channels] of `shape`.
 
@@ -81,7 +81,7 @@ def read_photo(
 def fitted(
     picture: Image.Image,
     shape: tuple[int, int, int],
-    levels: tuple[float, float] = SIXTEEN_BITS,
+    levels: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Return the centre of a picture of any size, uint8 [height, width, channels] of `shape`.
 
@@ -141,17 +141,21 @@ def _opened(path: Path, size: int | None = None) -> Iterator[Image.Image]:
 
 @functools.cache
 def _readable_formats() -> tuple[str, ...]:
-    """Return the formats that Pillow reads on this machine, with pillow-heif if it is installed."""
+    """Return the formats that Pillow reads here, with its plugins where they are installed."""
     Image.init()
     lacking = {"WEBP", "AVIF"} - {name.upper() for name in features.get_supported()}
     with contextlib.suppress(ImportError):
         import_module("pillow_heif").register_heif_opener()
+    if "AVIF" in lacking:
+        with contextlib.suppress(ImportError):
+            import_module("pillow_avif")
+            lacking.remove("AVIF")
     return tuple(kind for kind in _FORMATS if kind in Image.OPEN and kind not in lacking)
 
 
-def _require_all_bits(picture: Image.Image, levels: tuple[float, float]) -> None:
+def _require_all_bits(picture: Image.Image, levels: tuple[float, float] | None) -> None:
     """Raise ValueError for a picture of whose levels Pillow drops some that count."""
-    if levels != SIXTEEN_BITS and _HIGH_BYTES.search(str(getattr(picture, "tile", ""))):
+    if levels and _HIGH_BYTES.search(str(getattr(picture, "tile", ""))):
         raise ValueError("16-bit colours, of which only 8 bits can be read")
 
 

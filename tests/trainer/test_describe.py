@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import TINY, Command
 from pictures import save_pictures
+from PIL import Image
 
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.data.load import planned_cache
@@ -125,3 +126,22 @@ def test_the_cache_of_a_folder_follows_from_its_list(tmp_path: Path) -> None:
     (tmp_path / "photos" / "00000.png").write_bytes(b"not read")
     config = preset_config("tiny", data=f"folder:{tmp_path}/photos", image_size=512)
     assert planned_cache(config) == "memory, of 2 images in 2 MB"
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [(b"text", "none can be read"), (None, "expected pictures that differ from one flat colour")],
+)
+def test_pictures_that_training_refuses_are_refused(
+    tmp_path: Path, content: bytes | None, fault: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    for number in range(3):
+        path = tmp_path / "data" / f"{number}.png"
+        Image.new("RGB", (16, 16), "red").save(path)
+        path.write_bytes(content or path.read_bytes())
+    config = preset_config("tiny", data=f"folder:{tmp_path / 'data'}", image_size=16)
+    text, refusals = plan(tmp_path / "r", config)
+    assert len(refusals) == 1
+    assert fault in refusals[0]
+    assert f"pixels    would be refused: {refusals[0]}" in text

@@ -42,10 +42,10 @@ class Look:
     fault: str = ""
 
 
-def looks(source: Listing | OrderedImages, config: TrainConfig) -> Iterator[Look]:
+def looks(source: Listing | OrderedImages, config: TrainConfig, colours: Colours) -> Iterator[Look]:
     """Look at the pictures of a source, or at 10,000 of them, in order."""
     if isinstance(source, Listing):
-        yield from _of_files(source, config)
+        yield from _of_files(source, config, colours)
         return
     for held_out, examples in enumerate((source.train(), source.evaluation())):
         yield from _of_examples(examples, bool(held_out), source.class_names)
@@ -58,15 +58,14 @@ def _of_examples(examples: Examples, held_out: bool, classes: Sequence[str]) -> 
         yield Look(f"{kind} {number}", held_out, name, digest=_digest(image))
 
 
-def _of_files(listing: Listing, config: TrainConfig) -> Iterator[Look]:
+def _of_files(listing: Listing, config: TrainConfig, colours: Colours) -> Iterator[Look]:
     files = [
         (part, place, held_out)
         for held_out, part in ((False, listing), (True, listing.held_out))
         for place in range(len(part.names))
     ]
     chosen = np.random.default_rng(config.seed).permutation(len(files))[:MOST_PICTURES]
-    side, _, channels = config.stored_shape
-    colours = Colours(channels, config.levels)
+    side, *_ = config.stored_shape
 
     def look(index: int) -> Look:
         return _look(*files[index], side, colours)

@@ -60,6 +60,11 @@ class ImageData:
         of_data = self.fingerprint, *self.counts, *statistics, self.class_names
         return DataSummary(*of_data, self.reading_version)
 
+    def colours(self, config: TrainConfig) -> Colours:
+        """How the pixels of its pictures were read."""
+        channels, profiles = self.train.shape[-1], self.reading_version > 1
+        return Colours(channels, config.levels, profiles=profiles)
+
     @property
     def counts(self) -> tuple[int, int]:
         """The number of images to train on, and of those held out."""
@@ -121,12 +126,18 @@ def planned_cache(
 
     Raises InputError where `load_images` would, as far as that shows without the images.
     """
-    kind, _, name = config.data.partition(":")
-    if kind == "tfds" and download and not find_builder(name, config.data_dir).is_prepared():
+    if to_download(config, download=download):
         return "depends on how many images there are, once they have been downloaded"
     images = sum(source_of(config, run).counts)
     megabytes = images * math.prod(config.stored_shape) / 1e6
     return f"{chosen_cache(config, images)}, of {images:,} images in {megabytes:,.0f} MB"
+
+
+def to_download(config: TrainConfig, *, download: bool) -> bool:
+    """Whether `load_images` would download the data first."""
+    kind, _, name = config.data.partition(":")
+    of_tfds = kind == "tfds" and download
+    return of_tfds and not find_builder(name, config.data_dir).is_prepared()
 
 
 def listed(config: TrainConfig, run: RunDirectory) -> Listing | None:

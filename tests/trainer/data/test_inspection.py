@@ -8,6 +8,7 @@ import numpy as np
 from pictures import picture, save_pictures
 from PIL import Image
 
+from diffkiln.trainer.data.colours import Colours
 from diffkiln.trainer.data.inspection import contact_sheet, in_words, looks
 from diffkiln.trainer.data.load import load_images, source_of
 from diffkiln.trainer.presets import preset_config
@@ -15,7 +16,7 @@ from diffkiln.trainer.presets import preset_config
 
 def found(**settings: Any) -> dict[str, str]:
     config = preset_config("tiny", image_size=16, **settings)
-    return dict(in_words(looks(source_of(config), config), config.image_size))
+    return dict(in_words(looks(source_of(config), config, Colours()), config.image_size))
 
 
 def test_a_folder_in_words(tmp_path: Path) -> None:
