@@ -89,6 +89,7 @@ _OF_NETWORK: dict[str, tuple[Any, Any, str]] = {
     "class_names": (str, None, _NAMES),
     "inputs": (Sequence[str], None, "order of its inputs, such as noisy,labels,condition"),
     "image_size": (Sequence[str], None, "size to bake if it takes any: 64, or height,width"),
+    "levels": (Sequence[str], None, "black and white in its pictures of more than 8 bits: 0,4095"),
     "import": (Sequence[str], None, "Python files or modules with its layers; their code runs"),
 }
 # Settings that a single schedule has.
@@ -220,6 +221,7 @@ def _model() -> Model:
         first_timestep=FLAGS.first_timestep,
         inputs=FLAGS.inputs or (),
         image_size=size[0] if size and len(size) == 1 else size,
+        levels=FLAGS.levels and _numbers("levels", FLAGS.levels, expected="two numbers"),
     )
 
 
