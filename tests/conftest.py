@@ -31,6 +31,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # The commands leave SIGHUP alone if they begin under nohup, as the tests themselves may.
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# A shell lets its background jobs, and all that they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
