@@ -34,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a file. `unknown_heading` is that of the pictures, "" for a common one."""
+    """The rows of a file. `unknown_heading` names the pictures' column, "" for a common name."""
 
     rows: tuple[Row, ...]
     unknown_heading: str

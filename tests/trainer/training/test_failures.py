@@ -53,7 +53,7 @@ def test_an_error_of_tensorflow_costs_no_step(tmp_path: Path) -> None:
     (step,) = RunDirectory(run_dir).checkpoint_steps()
     assert 0 < step < 6
     record.write_text(whole)
-    # The fingerprint is that of the pixels and the labels.
+    # The fingerprint follows from the pixels and the labels.
     train_here(run_dir, train_steps=6, allow_data_change=True, **settings)
     same_weights(run_dir, tmp_path / "alone")
 
