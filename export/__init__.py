@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Baking",
+    "Condition",
     "CosineSchedule",
     "EDMSchedule",
     "FlowSchedule",
@@ -54,6 +55,7 @@ _SCHEDULES = (
 
 _HOMES = {
     **dict.fromkeys(_SCHEDULES, "..trainer.maths.schedules"),
+    "Condition": ".conditions",
     "export_bundle": ".bundle",
     "export_run": ".run",
 }

@@ -21,7 +21,7 @@ from ..trainer.maths.sampling import Sampling
 from ..trainer.maths.schedules import as_schedule
 from ..trainer.maths.tables import Tables
 from .baking.signatures import Signatures
-from .checks import check_json
+from .checks import check_json, per_channel
 from .graphs.assemble import OnnxExporter
 from .graphs.conversion import convert, converted
 from .graphs.rewriting.half_precision import half_precision, require_finite
@@ -60,15 +60,16 @@ def export_bundle(
     arguments; it returns the prediction [N, H, W, C]. Layouts with channels first and computation
     in other precisions are adapted; what Keras computes in `predict` is baked, in float32. Such a
     network may also be the path of an .onnx file, of which there is no SavedModel. `pixel_mean`,
-    `pixel_std`, `schedule`, `prediction`, `conditioning`, `class_names`, `first_timestep`, `inputs`
-    and `image_size` say what it was trained as (see `Model`). The other settings say how to bake it
-    (see `Baking`), and take precedence over those in `baking`. With `learning`, tables are learned
-    first, and kept in the file `tables` or beside the bundle. The folder `bundle` is written
-    completely or not at all.
+    `pixel_std`, `schedule`, `prediction`, `conditioning`, `class_names`, `first_timestep`,
+    `inputs`, `image_size` and `conditions` say what it was trained as (see `Model`). The other
+    settings say how to bake it (see `Baking`), and take precedence over those in `baking`. With
+    `learning`, tables are learned first, and kept in the file `tables` or beside the bundle. The
+    folder `bundle` is written completely or not at all.
 
     With `class_names`, the network takes labels [N] too: class numbers, or −1 for no class; or
     one-hot labels, all 0 for no class. The graphs then take `labels` int64 [N] and `guidance`
-    float32 [] last. `training` (JSON values) is copied into the manifest unchanged.
+    float32 [] last. After them come `conditions`, by name what else the network takes. `training`
+    (JSON values) is copied into the manifest unchanged.
 
     Raises InputError for settings that do not fit, a network that ONNX cannot express, a `bundle`
     that exists without `overwrite`, and parity worse than the certificate's tolerance; OSError if
@@ -114,7 +115,7 @@ def _write(
     # A function of its own is traced, and written, once for all that call it.
     function = signatures.network
     calling = signatures.with_network(lambda inputs: function(*inputs)["prediction"])
-    try_out(calling.sampling, signatures.shape)
+    try_out(calling.sampling, signatures.shape, signatures.conditions)
     tables = tables_of(network, signatures, baking, learning, bundle)
     signatures = signatures.with_tables(tables)
     exporter = replace(exporter, signatures=signatures)
@@ -135,7 +136,8 @@ def _write(
                     calling.with_tables(tables), network, folder / "saved_model", left_out
                 )
 
-        reference = reference_of(description, guided(predict) if model.class_names else predict)
+        conditioned = bool(signatures.conditioning)
+        reference = reference_of(description, guided(predict) if conditioned else predict)
         certificate = _certified(folder, baking, description, reference, write_saved_model)
         write_manifest(folder, description, graphs, certificate, training)
         _require_openable(folder)
@@ -179,6 +181,11 @@ def tables_of(
     if learning is None and baking.tables is None:
         return None
     baking.check_allows_tables()
+    if signatures.conditions:
+        raise InputError(
+            f"conditions: tables are learned from seeds alone, but the network also takes "
+            f"{signatures.conditions[0].name}; leave the tables out"
+        )
     path = Path(baking.tables or f"{bundle}.tables.json").expanduser()
     of_model = subject_of(network, signatures.sampling)
     new = learning is not None and not path.exists()
@@ -198,11 +205,6 @@ def tables_of(
 
 def baked_signatures(network: Network, model: Model, baking: Baking) -> Signatures:
     """The functions of a bundle; InputError for a network or settings that do not fit the model."""
-    if baking.default_guidance is not None and not model.class_names:
-        raise InputError(
-            f"default_guidance={baking.default_guidance:g}: the model knows no classes; leave it "
-            "out"
-        )
     schedule = as_schedule(model.schedule)
     baking.check_steps(schedule.max_steps)
     learned_variance = baking.variance == "learned"
@@ -212,8 +214,8 @@ def baked_signatures(network: Network, model: Model, baking: Baking) -> Signatur
         own,
         schedule,
         model.prediction,
-        _per_channel("pixel_mean", model.pixel_mean, shape[-1], least=0),
-        _per_channel("pixel_std", model.pixel_std, shape[-1], least=1e-6),
+        per_channel("pixel_mean", model.pixel_mean, shape[-1], least=0),
+        per_channel("pixel_std", model.pixel_std, shape[-1], least=1e-6),
         clip=baking.clip,
         conditioning=model.conditioning,
         num_classes=len(model.class_names) or None,
@@ -222,7 +224,13 @@ def baked_signatures(network: Network, model: Model, baking: Baking) -> Signatur
         learned_variance=learned_variance,
     )
     sampling = Sampling(denoiser, baking.solver, baking.eta, baking.time_grid)
-    return Signatures(sampling, shape, baking.image_dtype)
+    signatures = Signatures(sampling, shape, baking.image_dtype, own.conditions)
+    if baking.default_guidance is not None and not signatures.is_guided:
+        raise InputError(
+            f"default_guidance={baking.default_guidance:g}: the model knows no classes, and no "
+            "conditions that can be left out; leave it out"
+        )
+    return signatures
 
 
 def graph_exporter(signatures: Signatures, baking: Baking) -> OnnxExporter:
@@ -236,20 +244,6 @@ def graph_exporter(signatures: Signatures, baking: Baking) -> OnnxExporter:
     )
 
 
-def _per_channel(
-    name: str, values: float | Sequence[float], channels: int, *, least: float
-) -> tuple[float, ...]:
-    """One number per channel, each from `least` to 1."""
-    numbers = np.atleast_1d(np.asarray(values, np.float64))
-    numbers = np.repeat(numbers, channels) if numbers.size == 1 else numbers
-    if numbers.shape != (channels,) or not np.all((least <= numbers) & (numbers <= 1)):
-        raise InputError(
-            f"{name}={values}: expected one number, or one for each of {channels} channels, from "
-            f"{least:g} to 1, in units where pixels lie in [0, 1]"
-        )
-    return tuple(numbers.tolist())
-
-
 def _write_graphs(
     folder: Path, exporter: OnnxExporter, baking: Baking, description: Mapping[str, Any]
 ) -> dict[str, onnx.ModelProto]:
@@ -260,8 +254,10 @@ def _write_graphs(
         seeds, model = np.array([0, 1], np.int64), exporter.signatures
         noise = reference_noise(seeds.tolist(), model.shape).astype(np.float32)
         labels = seeds % (model.sampling.denoiser.num_classes or 1)
+        given = {each.name: each.examples(len(seeds)) for each in model.conditions}
+        tensors = {"noisy": noise, "seeds": seeds, "labels": labels, **given}
         counts = [] if model.sampling.tables is None else model.sampling.tables.counts
-        require_finite(exporter.graph("step"), noise, seeds, labels, counts)
+        require_finite(exporter.graph("step"), tensors, counts)
     for name, graph in graphs.items():
         (folder / f"{name}.onnx").write_bytes(sealed(graph.SerializeToString()))
     return graphs

@@ -1,7 +1,7 @@
 """Checks of values that people give as settings, in Python as on the command line."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -48,6 +48,20 @@ def check_json(name: str, values: Any) -> None:
 def is_whole(value: object, least: int, most: int) -> bool:
     """Whether a value is a whole number in this range; a bool is none."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def per_channel(
+    name: str, values: float | Sequence[float], channels: int, *, least: float
+) -> tuple[float, ...]:
+    """One number per channel, each from `least` to 1; InputError for others."""
+    numbers = np.atleast_1d(np.asarray(values, np.float64))
+    numbers = np.repeat(numbers, channels) if numbers.size == 1 else numbers
+    if numbers.shape != (channels,) or not np.all((least <= numbers) & (numbers <= 1)):
+        raise InputError(
+            f"{name}={values}: expected one number, or one for each of {channels} channels, from "
+            f"{least:g} to 1, in units where pixels lie in [0, 1]"
+        )
+    return tuple(numbers.tolist())
 
 
 def is_onnx(path: PathLike[str] | str) -> bool:

@@ -38,6 +38,7 @@ def essentials(
     """What a host needs to know of the model, whether it has the manifest or one graph."""
     denoiser, (height, width, channels) = signatures.sampling.denoiser, signatures.shape
     image = {"height": height, "width": width, "channels": channels, "dtype": baking.image_dtype}
+    conditions = [condition.describe() for condition in signatures.conditions]
     image |= _if_set("levels", None if levels is None else list(map(float, levels)))
     model = {
         "parameters": parameters,
@@ -55,7 +56,8 @@ def essentials(
         "schedule": denoiser.schedule.describe(),
         "pixel_mean": list(denoiser.pixel_mean),
         "pixel_std": list(denoiser.pixel_std),
-        "sampler": _sampler(signatures, baking, classes=bool(class_names)),
+        "sampler": _sampler(signatures, baking),
+        **({"conditions": conditions} if conditions else {}),
         "noise": {"version": NOISE_VERSION, "golden": [_golden(*pair) for pair in _GOLDEN]},
         "versions": package_versions(_PACKAGES),
     }
@@ -63,6 +65,8 @@ def essentials(
 
 def _format_version(signatures: Signatures, baking: Baking) -> int:
     """The lowest that describes the bundle, so that older readers take those without tables."""
+    if signatures.conditions:
+        return 3
     sampling, denoiser = signatures.sampling, signatures.sampling.denoiser
     newer = (
         sampling.tables is not None
@@ -76,10 +80,13 @@ def _format_version(signatures: Signatures, baking: Baking) -> int:
     return 2 if newer else 1
 
 
-def _sampler(signatures: Signatures, baking: Baking, *, classes: bool) -> dict[str, Any]:
+def _sampler(signatures: Signatures, baking: Baking) -> dict[str, Any]:
     steps, guidance = baking.unroll_steps, baking.default_guidance
-    guidance = DEFAULT_GUIDANCE if guidance is None else float(guidance)
     sampling = signatures.sampling
+    # A network with conditions need not have been trained without them.
+    classes = sampling.denoiser.num_classes is not None
+    own = DEFAULT_GUIDANCE if classes else 1.0
+    guidance = own if guidance is None else float(guidance)
     most = sampling.denoiser.schedule.max_steps
     return {
         **{name: getattr(baking, name) for name in ("solver", "eta", "clip", "time_grid")},
@@ -88,7 +95,7 @@ def _sampler(signatures: Signatures, baking: Baking, *, classes: bool) -> dict[s
         "default_steps": steps or min(_default_steps(sampling.tables, guidance), most),
         "max_steps": most,
         "unrolled": {"steps": steps, "batch": baking.batch_size} if steps else None,
-        **({"default_guidance": guidance} if classes else {}),
+        **({"default_guidance": guidance} if signatures.is_guided else {}),
         **({} if sampling.tables is None else _of_tables(sampling.tables, steps, most)),
     }
 

@@ -1,8 +1,8 @@
 """What the network of an export was trained as."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ..trainer.config import (
     ALL_PREDICTIONS,
@@ -16,6 +16,7 @@ from ..trainer.config import (
 )
 from ..trainer.errors import InputError, check_choice
 from .checks import check_list, is_whole
+from .conditions import Condition, checked_conditions
 
 if TYPE_CHECKING:
     from ..trainer.maths.schedules import Schedule
@@ -37,9 +38,10 @@ class Model:
     ln(sigma)/4. Timesteps count from `first_timestep`, which is 1, or 0 for a network that was
     trained with 0 … T − 1. With `class_names`, of classes 0, 1, …, it takes labels too. Where names
     and shapes do not say which input is which, `inputs` does: `noisy`, `condition` and `labels` in
-    the order of the network's. A network for images of any size needs the `image_size` to bake,
-    (height, width) or one number. `levels` are the grey levels of black and white in files of more
-    than 8 bits, if they were not 0 and 65535.
+    the order of the network's, with the names of further `conditions` among them. These are by name
+    what else the network takes (see `Condition`; a description alone will do). A network for images
+    of any size needs the `image_size` to bake, (height, width) or one number. `levels` are the grey
+    levels of black and white in files of more than 8 bits, if they were not 0 and 65535.
 
     Raises InputError for an unknown choice, for names that are not distinct lines of text, and for
     levels that are not two numbers in rising order.
@@ -55,12 +57,14 @@ class Model:
     inputs: Sequence[str] = ()
     image_size: int | Sequence[int] | None = None
     levels: Sequence[float] | None = None
+    conditions: Mapping[str, Condition | str | Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if isinstance(self.schedule, str):
             check_choice("schedule", self.schedule, ALL_SCHEDULES)
         check_choice("prediction", self.prediction, ALL_PREDICTIONS)
         check_choice("conditioning", self.conditioning, CONDITIONINGS)
+        object.__setattr__(self, "conditions", checked_conditions(self.conditions))
         for name, of_what in (("class_names", "names"), ("inputs", ", ".join(ROLES))):
             check_list(name, getattr(self, name), of_what)
             object.__setattr__(self, name, tuple(getattr(self, name)))

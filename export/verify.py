@@ -15,6 +15,7 @@ from ..runtime.engine.session import SessionSettings, create_session
 from ..runtime.errors import BundleError
 from ..trainer.errors import InputError
 from ..trainer.maths.tables import Tables
+from .conditions import Condition
 from .manifest import describe_file
 from .network.onnx_file import read_onnx
 from .network.onnx_fitting import fitted_onnx
@@ -67,13 +68,21 @@ def _of_file(path: Path | str, description: Mapping[str, Any], inputs: Sequence[
         image_size=(image["height"], image["width"]),
         whole_condition=model["conditioning"] == "timestep",
         learned_variance=description["sampler"].get("variance") == "learned",
+        conditions={each["name"]: _condition(each) for each in description.get("conditions", [])},
     )
     if network.shape[-1] != image["channels"]:
         raise InputError(
             f"network={path}: is for {network.shape[-1]} channels, expected the network of the "
             f"bundle, for {image['channels']}"
         )
-    return guided(network.predict) if names else network.predict
+    return guided(network.predict) if names or network.conditions else network.predict
+
+
+def _condition(entry: Mapping[str, Any]) -> Condition:
+    """A condition of a manifest."""
+    names = ("dtype", "shape", "pixel_mean", "pixel_std", "minimum", "maximum")
+    fields = {name: entry[name] for name in names if name in entry}
+    return Condition(null=entry.get("null"), **fields)
 
 
 def _denoiser(bundle: Path) -> Network:
@@ -87,8 +96,9 @@ def _denoiser(bundle: Path) -> Network:
         two = "network_time" in names
         times = {"time": time, "network_time": told} if two else {"time": told}
         inputs: dict[str, Any] = {"noisy": noisy, **times}
-        for conditioning in more:
-            inputs |= {"labels": conditioning.labels, "guidance": np.float32(conditioning.guidance)}
+        for given in more:
+            inputs |= {**given.shown, "guidance": np.float32(given.guidance)}
+        inputs = {name: x for name, x in inputs.items() if name in names}
         outputs = denoise(**{name: tf.constant(x) for name, x in inputs.items()})
         wanted = [name for name in ("image", "variance_fraction") if name in outputs]
         return np.concatenate([outputs[name] for name in wanted], axis=-1)

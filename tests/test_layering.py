@@ -45,6 +45,7 @@ ROOMS = {
     ],
     "export": [
         "checks",
+        "conditions",
         "model",
         "options",
         "network",

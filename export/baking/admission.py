@@ -52,9 +52,16 @@ def outputs_or_nothing(
 
 
 def rules(
-    inputs: Mapping[str, tf.Tensor], *, most_steps: int, classes: int | None
+    inputs: Mapping[str, tf.Tensor],
+    *,
+    most_steps: int,
+    classes: int | None,
+    conditions: Mapping[str, tuple[int, int]],
 ) -> dict[str, tf.Tensor]:
-    """What a graph expects of those of its inputs that have a range, by name."""
+    """What a graph expects of those of its inputs that have a range, by name.
+
+    `conditions` are the ranges of conditions.
+    """
     ranges: dict[str, tuple[float, float | None]] = {
         "seeds": (0, None),
         "steps": (1, most_steps),
@@ -63,6 +70,7 @@ def rules(
         "guidance": (0, int(MAX_GUIDANCE)),
         "time": (0, 1),
         "network_time": (0, 1),
+        **conditions,
     }
     found: dict[str, tf.Tensor] = {}
     for name, (least, most) in ranges.items():

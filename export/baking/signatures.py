@@ -11,6 +11,7 @@ from ...trainer.maths.diffusion import to_uint8
 from ...trainer.maths.guidance import Conditioning
 from ...trainer.maths.sampling import Sampling
 from ...trainer.maths.tables import Tables
+from ..network.conditions import FittedCondition
 from .admission import admitted, outputs_or_nothing, rules
 from .inversion import CORRECTIONS, begin_inversion, inversion_step
 from .noise import INITIAL_STREAM, gaussian_noise
@@ -26,13 +27,14 @@ Network = Callable[..., tf.Tensor]
 class Signatures:
     """The functions of one model for images of `shape` (H, W, C).
 
-    Where it knows classes, all but `noise` take labels int64 [N] and guidance float32 [] last.
-    `image_dtype` is `uint8`, or `float32` for pixels in [0, 1].
+    All but `noise` take last what the model knows of labels int64 [N], guidance float32 [] and
+    `conditions`. `image_dtype` is `uint8`, or `float32` for pixels in [0, 1].
     """
 
     sampling: Sampling
     shape: tuple[int, int, int]
     image_dtype: str
+    conditions: tuple[FittedCondition, ...] = ()
 
     def with_network(self, network: Network) -> "Signatures":
         """The same with another network."""
@@ -53,15 +55,14 @@ class Signatures:
 
     @property
     def network(self) -> Any:
-        """noisy [N, H, W, C], condition float32 [N] (and labels int64 [N]) → prediction.
+        """noisy [N, H, W, C], condition float32 [N] (labels int64 [N], conditions) → prediction.
 
         That has C channels, and 2·C with a learned variance.
         """
         call = self.sampling.denoiser.network
         specs = [self.floats("noisy"), tf.TensorSpec([None], tf.float32, "condition")]
-        return traced(
-            lambda *inputs: {"prediction": call(inputs)}, [*specs, *self.conditioning[:1]]
-        )
+        rows = [spec for spec in self.conditioning if spec is not GUIDANCE]
+        return traced(lambda *inputs: {"prediction": call(inputs)}, [*specs, *rows])
 
     @property
     def noise(self) -> Any:
@@ -85,7 +86,7 @@ class Signatures:
 
     def denoised(self, **inputs: tf.Tensor) -> Tensors:
         """The outputs of `denoise` by name."""
-        conditioning = _conditioning(inputs.get("labels"), inputs.get("guidance"))
+        conditioning = self._given(inputs)
         call = self.sampling.denoiser.with_variance
         denoised: Any = call(
             inputs["noisy"], inputs["time"], conditioning, inputs.get("network_time")
@@ -163,8 +164,24 @@ class Signatures:
 
     @property
     def conditioning(self) -> tuple[tf.TensorSpec, ...]:
-        """The last inputs of all that calls the network; none for a model without classes."""
-        return () if self.sampling.denoiser.num_classes is None else (LABELS, GUIDANCE)
+        """The last inputs of all that calls the network: labels, guidance, conditions."""
+        labels = () if self.sampling.denoiser.num_classes is None else (LABELS,)
+        guidance = (GUIDANCE,) if self.is_guided else ()
+        return (*labels, *guidance, *(condition.spec for condition in self.conditions))
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether there is something for guidance to leave out."""
+        classes = self.sampling.denoiser.num_classes is not None
+        return classes or any(each.null is not None for each in self.conditions)
+
+    def _given(self, inputs: Tensors) -> Conditioning | None:
+        """What images show, by the names of the inputs."""
+        if not self.conditioning:
+            return None
+        conditions = [inputs[each.name] for each in self.conditions]
+        nulls = [each.null for each in self.conditions]
+        return Conditioning(inputs.get("labels"), inputs.get("guidance"), conditions, nulls)
 
     def images(self, name: str) -> tf.TensorSpec:
         """Images as they go in and come out."""
@@ -187,17 +204,16 @@ class Signatures:
         step: Callable[..., Tensors] | None = None,
         output: str = "images",
     ) -> Process:
-        """A process to images that takes labels and guidance last, and gives them to each step."""
+        """A process to images that takes the conditioning last, and gives it to each step."""
         take_step = step or self._step
 
         def begin_with_conditioning(*tensors: tf.Tensor) -> Tensors:
             last = zip(self.conditioning, tensors[len(inputs) :], strict=True)
             return {**begin(*tensors[: len(inputs)]), **{str(spec.name): x for spec, x in last}}
 
-        def conditioned_step(
-            *, labels: tf.Tensor | None = None, guidance: tf.Tensor | None = None, **state: Any
-        ) -> Tensors:
-            return take_step(conditioning=_conditioning(labels, guidance), **state)
+        def conditioned_step(**state: Any) -> Tensors:
+            given = {spec.name: state.pop(spec.name) for spec in self.conditioning}
+            return take_step(conditioning=self._given(given), **state)
 
         return Process(
             (*inputs, *self.conditioning),
@@ -211,8 +227,15 @@ class Signatures:
 
     def _admits(self, inputs: Tensors) -> tf.Tensor:
         denoiser = self.sampling.denoiser
-        most = denoiser.schedule.max_steps
-        return admitted(rules(inputs, most_steps=most, classes=denoiser.num_classes))
+        ranges = {each.name: each.range for each in self.conditions if each.range}
+        return admitted(
+            rules(
+                inputs,
+                most_steps=denoiser.schedule.max_steps,
+                classes=denoiser.num_classes,
+                conditions=ranges,
+            )
+        )
 
     def _if_admitted(self, inputs: Tensors, outputs: Tensors) -> Tensors:
         """The outputs if the inputs are in order; otherwise black images, and no numbers."""
@@ -255,7 +278,3 @@ class Signatures:
     def _unit(self, images: tf.Tensor) -> tf.Tensor:
         """Pixels in [0, 1]."""
         return tf.cast(images, tf.float32) / 255.0 if self.image_dtype == "uint8" else images
-
-
-def _conditioning(labels: tf.Tensor | None, guidance: tf.Tensor | None) -> Conditioning | None:
-    return None if labels is None or guidance is None else Conditioning(labels, guidance)

@@ -1,16 +1,21 @@
 """A network behind the one call that a sampler makes, whatever its inputs and outputs look like."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
 from ...trainer.errors import InputError
+from ..conditions import Condition
 from ..model import ROLES
+from .conditions import FittedCondition, Pixels, fitted_conditions
 from .roles import CHANNELS, CONDITION, LABELS, NOISY, Input, inputs_of, roles_of
+
+if TYPE_CHECKING:
+    from .onnx_network import OnnxNetwork
 
 _LOG = logging.getLogger("diffkiln.export")
 
@@ -19,12 +24,12 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class FittedNetwork:
-    """A Keras network as a function of [noisy, condition] or [noisy, condition, labels].
+    """A Keras network as a function of [noisy, condition], then labels and `conditions` if any.
 
-    These are float32 [N, H, W, C], float32 [N] and int64 [N], −1 for no class; the result is the
-    prediction, float32 [N, H, W, C], as in Keras's `predict`, of 2·C channels with a learned
-    variance: `depth`. `shape` is (H, W, C). `roles` says what each input of the network is, and
-    `output` which of its outputs is the prediction.
+    These are float32 [N, H, W, C], float32 [N], int64 [N], −1 for no class, and as each condition
+    says; the result is the prediction, float32 [N, H, W, C], as in Keras's `predict`, of 2·C
+    channels with a learned variance: `depth`. `shape` is (H, W, C). `roles` says what each input of
+    the network is, and `output` which of its outputs is the prediction.
     """
 
     network: keras.Model
@@ -34,13 +39,14 @@ class FittedNetwork:
     output: int
     channels_first: bool
     depth: int
+    conditions: tuple[FittedCondition, ...] = ()
 
     # It is converted from TensorFlow.
     graph = None
 
     def __call__(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """The prediction, float32 [N, H, W, depth]."""
-        given: dict[str, tf.Tensor] = dict(zip(ROLES, inputs, strict=False))
+        given = dict(zip(taken(self), inputs, strict=True))
         fitted = [
             self._fitted(role, given[role], spec)
             for role, spec in zip(self.roles, self.inputs, strict=True)
@@ -62,10 +68,15 @@ class FittedNetwork:
     def _fitted(self, role: str, values: tf.Tensor, spec: Input) -> tf.Tensor:
         """A tensor as the input of the network takes it."""
         dtype: Any = tf.as_dtype(spec.dtype)
-        if role == NOISY:
+        condition = next((each for each in self.conditions if each.name == role), None)
+        if condition is not None and condition.is_image:
+            values = condition.normalised(values)
+        if role == NOISY or (condition is not None and condition.is_image):
             return tf.cast(
                 tf.transpose(values, [0, 3, 1, 2]) if self.channels_first else values, dtype
             )
+        if condition is not None:
+            return tf.cast(values, dtype)
         if dtype.is_integer and values.dtype.is_floating:
             values = tf.round(values)
         if role == LABELS and spec.shape and spec.shape[-1] != 1:
@@ -83,6 +94,12 @@ class FittedNetwork:
         return tf.tile(tf.reshape(values, [-1, 1, 1, 1]), [1, *size])
 
 
+def taken(network: "FittedNetwork | OnnxNetwork") -> tuple[str, ...]:
+    """The roles of a network's inputs in the order of the call that a sampler makes."""
+    known = tuple(role for role in ROLES if role in network.roles)
+    return known + tuple(condition.name for condition in network.conditions)
+
+
 def fitted(
     network: keras.Model,
     *,
@@ -91,26 +108,32 @@ def fitted(
     image_size: Sequence[int] | None = None,
     whole_condition: bool = False,
     learned_variance: bool = False,
+    conditions: Mapping[str, Condition] = {},
+    pixels: Pixels = (0.0, 1.0),
 ) -> FittedNetwork:
     """A functional Keras model behind the call that a sampler makes.
 
     `inputs` are the roles of its inputs in their order, if names and shapes do not say them;
     `image_size` is (height, width), for a network of any size; a condition that is a timestep is a
-    `whole_condition`. With `learned_variance`, its outputs' second half is kept. Raises InputError
-    for a network of another kind.
+    `whole_condition`. With `learned_variance`, its outputs' second half is kept. Its inputs of the
+    names of `conditions` are those; `pixels` are mean and standard deviation of the images' pixels.
+    Raises InputError for a network of another kind.
     """
     own = inputs_of(network)
-    roles = roles_of(own, classes, inputs, whole_condition=whole_condition)
+    roles = roles_of(own, classes, inputs, whole_condition=whole_condition, conditions=conditions)
     by_role = dict(zip(roles, own, strict=True))
     image, condition = by_role[NOISY], by_role[CONDITION]
     require_types(image, condition, whole_condition=whole_condition)
     channels_first = _channels_first(network, image.shape)
     shape = size_of(image.shape, image_size, channels_first=channels_first)
+    further = fitted_conditions(
+        conditions, by_role, channels_first=channels_first, pixels=pixels, channels=shape[-1]
+    )
     outputs = [tuple(tensor.shape[1:]) for tensor in keras.tree.flatten(network.output)]
     remedy = "keep only that one, with keras.Model(network.inputs, …)"
     depth = 2 * shape[-1] if learned_variance else shape[-1]
     output = output_of(outputs, shape, remedy, channels_first=channels_first, depth=depth)
-    return FittedNetwork(network, shape, tuple(own), roles, output, channels_first, depth)
+    return FittedNetwork(network, shape, tuple(own), roles, output, channels_first, depth, further)
 
 
 def require_types(image: Input, condition: Input, *, whole_condition: bool) -> None:

@@ -72,6 +72,8 @@ def fit(
         "image_size": model.size,
         "whole_condition": model.conditioning == "timestep",
         "learned_variance": learned_variance,
+        "conditions": model.conditions,
+        "pixels": (model.pixel_mean, model.pixel_std),
     }
     if isinstance(network, OnnxFile):
         return fitted_onnx(network, **settings)

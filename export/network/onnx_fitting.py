@@ -1,16 +1,17 @@
 """Which inputs and output of an ONNX file are which, and whether it takes several images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ...trainer.errors import InputError, first_line
-from ..model import ROLES
-from .fitted import output_of, require_types, size_of
+from ..conditions import Condition
+from .conditions import Pixels, fitted_conditions
+from .fitted import output_of, require_types, size_of, taken
 from .onnx_file import OnnxFile, declared, session_of
 from .onnx_network import OnnxNetwork
-from .roles import CHANNELS, CONDITION, NOISY, Input, roles_of
+from .roles import CHANNELS, CONDITION, LABELS, NOISY, Input, roles_of
 
 _IMAGES = 3
 # How far two computations of one network are apart, relative to the size of its output.
@@ -30,6 +31,8 @@ def fitted_onnx(
     image_size: Sequence[int] | None = None,
     whole_condition: bool = False,
     learned_variance: bool = False,
+    conditions: Mapping[str, Condition] = {},
+    pixels: Pixels = (0.0, 1.0),
 ) -> OnnxNetwork:
     """An ONNX file behind the call that a sampler makes; the settings are those of `fitted`.
 
@@ -38,7 +41,7 @@ def fitted_onnx(
     """
     ports = [(value.name, *declared(value)) for value in file.model.graph.input]
     own = [Input(name, shape[1:], _single(dtype)) for name, shape, dtype in ports]
-    roles = roles_of(own, classes, inputs, whole_condition=whole_condition)
+    roles = roles_of(own, classes, inputs, whole_condition=whole_condition, conditions=conditions)
     by_role = dict(zip(roles, own, strict=True))
     image = by_role[NOISY]
     require_types(image, by_role[CONDITION], whole_condition=whole_condition)
@@ -48,7 +51,11 @@ def fitted_onnx(
     if most := max((size for size in batches if size not in (None, 1)), default=0):
         raise InputError(f"network={file.path}: is for a batch of {most}; {_FREE_BATCH}")
     depth = 2 * shape[-1] if learned_variance else shape[-1]
-    network = OnnxNetwork(file, shape, tuple(own), roles, 0, channels_first, 1 in batches, depth)
+    further = fitted_conditions(
+        conditions, by_role, channels_first=channels_first, pixels=pixels, channels=shape[-1]
+    )
+    alone = 1 in batches
+    network = OnnxNetwork(file, shape, tuple(own), roles, 0, channels_first, alone, depth, further)
     outputs = _outputs(network)
     shapes = [each.shape[1:] for each in outputs]
     remedy = "export it with only that output"
@@ -79,7 +86,9 @@ def _examples(network: OnnxNetwork) -> list[np.ndarray]:
     if not network.takes_whole_condition:
         condition = (condition + 1) / (_IMAGES + 1)
     labels = np.zeros(_IMAGES, np.int64)
-    return [noise, condition, labels][: len(network.roles)]
+    given = {NOISY: noise, CONDITION: condition, LABELS: labels}
+    given |= {each.name: each.examples(_IMAGES) for each in network.conditions}
+    return [given[role] for role in taken(network)]
 
 
 def _outputs(network: OnnxNetwork) -> list[np.ndarray]:
@@ -98,7 +107,7 @@ def _require_same(network: OnnxNetwork, expected: np.ndarray) -> None:
     inputs = _examples(network)
     remedy = _FREE_BATCH if network.alone else "export it with opset_version=18"
     received = f"network={network.file.path}: its graph, changed to take several images,"
-    feeds: dict[str, np.ndarray] = dict(zip(ROLES, inputs, strict=False))
+    feeds = dict(zip(taken(network), inputs, strict=True))
     try:
         session = session_of(network.graph)
         names = [value.name for value in session.get_inputs()]

@@ -169,8 +169,9 @@ class Around:
         """The name of an output of the file."""
         return self._inner.output[place].name
 
-    def finished(self, shape: Sequence[int]) -> onnx.ModelProto:
-        """The model, whose output `prediction` has this shape for each image."""
+    def finished(self, shape: Sequence[int], order: Sequence[str]) -> onnx.ModelProto:
+        """The model of inputs in this order, whose `prediction` has this shape for each image."""
+        self._inputs.sort(key=lambda value: order.index(value.name))
         outputs = [helper.make_tensor_value_info("prediction", TensorProto.FLOAT, [_BATCH, *shape])]
         nodes = [*self._before, *self.nodes, *self._after]
         graph = helper.make_graph(nodes, "network", self._inputs, outputs, self.constants)

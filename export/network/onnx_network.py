@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import onnx
 import tensorflow as tf
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
-from ..model import ROLES
-from .fitted import Shape
+from .conditions import FittedCondition
+from .fitted import Shape, taken
 from .onnx_file import OnnxFile, declared, in_single_precision, session_of
 from .onnx_graph import Around, at_opset, for_any_batch
 from .roles import CONDITION, LABELS, NOISY, Input
@@ -19,7 +19,7 @@ from .roles import CONDITION, LABELS, NOISY, Input
 
 @dataclass(frozen=True)
 class OnnxNetwork:
-    """An ONNX file as a function of [noisy, condition] or [noisy, condition, labels].
+    """An ONNX file as a function of [noisy, condition], then labels and `conditions` if any.
 
     These, the prediction and its `depth` are as a `FittedNetwork` has them. The file is called by
     onnxruntime, with one image at a time if it is for a batch of one or its timestep is a scalar
@@ -34,6 +34,7 @@ class OnnxNetwork:
     channels_first: bool
     alone: bool
     depth: int
+    conditions: tuple[FittedCondition, ...] = ()
 
     def __call__(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """The prediction, float32 [N, H, W, depth]."""
@@ -70,7 +71,7 @@ class OnnxNetwork:
         return [join(parts) for join, parts in zip(joined, zip(*calls, strict=True), strict=True)]
 
     def _feeds(self, session: Any, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        given: dict[str, np.ndarray] = dict(zip(ROLES, inputs, strict=False))
+        given = dict(zip(taken(self), inputs, strict=True))
         feeds = {}
         for role, one, value in zip(self.roles, self.inputs, session.get_inputs(), strict=True):
             dtype = np.float16 if value.type == "tensor(float16)" else one.dtype
@@ -80,7 +81,13 @@ class OnnxNetwork:
 
     def _fed(self, role: str, one: Input, values: np.ndarray) -> np.ndarray:
         """An input of a sampler's as the file takes it."""
-        if role == NOISY:
+        condition = self._condition(role)
+        if condition is not None and not condition.is_image:
+            return values
+        if condition is not None:
+            scale = 255 * np.array(condition.pixel_std)
+            values = (values - 255 * np.array(condition.pixel_mean)) / scale
+        if role == NOISY or condition is not None:
             return values.transpose(0, 3, 1, 2) if self.channels_first else values
         values = np.rint(values) if one.is_whole else values
         if is_one_hot(role, one):
@@ -88,6 +95,9 @@ class OnnxNetwork:
         if is_map(one):
             return np.broadcast_to(values.reshape(-1, 1, 1, 1), (len(values), *self._map))
         return values.reshape(-1, *(1 for _ in one.shape))
+
+    def _condition(self, role: str) -> FittedCondition | None:
+        return next((each for each in self.conditions if each.name == role), None)
 
     @property
     def _prediction(self) -> Shape:
@@ -105,12 +115,14 @@ class OnnxNetwork:
 
     @cached_property
     def graph(self) -> onnx.ModelProto:
-        """noisy, condition (and labels) → prediction, of opset 18 and for any number of images."""
+        """The roles of `taken` → prediction, of opset 18 and for any number of images."""
         model = at_opset(self.file)
         image = self.shape[-1:] + self.shape[:2] if self.channels_first else self.shape
         shapes = {}
         for role, one, value in zip(self.roles, self.inputs, model.graph.input, strict=True):
             own = image if role == NOISY else self._map if is_map(one) else one.shape
+            if condition := self._condition(role):
+                own = self._channels_in_place(condition)
             shapes[value.name] = ["N", *(size or 1 for size in own)]
         images = model.graph.input[self.roles.index(NOISY)]
         for_any_batch(model, shapes, fixed=declared(images)[0][0] == 1)
@@ -122,6 +134,10 @@ class OnnxNetwork:
     def _fit(self, around: Around, role: str, one: Input, value: onnx.ValueInfoProto) -> None:
         """Make an input of the file of one of the sampler's."""
         to = {"to": value.type.tensor_type.elem_type}
+        if condition := self._condition(role):
+            name = self._given(around, condition)
+            around.before("Cast", name, output=value.name, **to)
+            return
         if role == NOISY:
             name = around.input(NOISY, TensorProto.FLOAT, self.shape)
             if self.channels_first:
@@ -143,6 +159,24 @@ class OnnxNetwork:
             name = around.before("Reshape", name, around.constant(target))
         around.before("Cast", name, output=value.name, **to)
 
+    def _given(self, around: Around, condition: FittedCondition) -> str:
+        """A condition as the sampler has it, with its pixels as the network takes them."""
+        dtype = helper.np_dtype_to_tensor_dtype(np.dtype(condition.dtype))
+        name = around.input(condition.name, dtype, condition.shape)
+        if not condition.is_image:
+            return name
+        mean, std = np.array((condition.pixel_mean, condition.pixel_std)) * 255
+        name = around.before("Cast", name, to=TensorProto.FLOAT)
+        name = around.before("Sub", name, around.constant(mean.astype(np.float32)))
+        name = around.before("Div", name, around.constant(std.astype(np.float32)))
+        return around.before("Transpose", name, perm=[0, 3, 1, 2]) if self.channels_first else name
+
+    def _channels_in_place(self, condition: FittedCondition) -> tuple[int, ...]:
+        """The shape of a condition as the file takes it."""
+        shape = condition.shape
+        first = condition.is_image and self.channels_first
+        return (shape[-1], *shape[:-1]) if first else shape
+
     def _fitted_output(self, around: Around) -> onnx.ModelProto:
         """Make the sampler's prediction of the file's."""
         name = around.after("Cast", around.inner_output(self.output), to=TensorProto.FLOAT)
@@ -150,7 +184,7 @@ class OnnxNetwork:
             name = around.after("Transpose", name, perm=[0, 2, 3, 1])
         ends = [around.constant(np.array([number])) for number in (0, self.depth, 3)]
         around.after("Slice", name, *ends, output="prediction")
-        return around.finished(self._prediction)
+        return around.finished(self._prediction, taken(self))
 
 
 def is_one_hot(role: str, one: Input) -> bool:

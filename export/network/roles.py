@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,16 +74,40 @@ def _name(path: Sequence[Any], tensor: keras.KerasTensor) -> str:
 
 
 def roles_of(
-    inputs: Sequence[Input], classes: int, order: Sequence[str], *, whole_condition: bool
+    inputs: Sequence[Input],
+    classes: int,
+    order: Sequence[str],
+    *,
+    whole_condition: bool,
+    conditions: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """The role of each input: noisy, condition, and labels if there are `classes`.
+    """The role of each input: noisy, condition, labels if there are `classes`, or its own name.
 
-    `order` says them if it is not empty. A condition that is a timestep is a `whole_condition`.
-    Raises InputError where no reading fits, and where two do.
+    The last is for those among the `conditions`. `order` says the roles if it is not empty. A
+    condition that is a timestep is a `whole_condition`. Raises InputError where no reading fits,
+    and where two do.
     """
     roles = ROLES if classes else ROLES[:2]
     if order:
-        _require_order(order, roles, inputs)
+        _require_order(order, (*roles, *conditions), inputs)
+    names = order or [one.name for one in inputs]
+    if absent := [name for name in conditions if name not in names]:
+        raise InputError(
+            f"conditions: {absent[0]} is none of the network's inputs, which are "
+            f"{_listed(inputs)}; give that input this name, or say with inputs=… which it is"
+        )
+    own = [name if name in conditions else "" for name in names]
+    rest = [one for one, name in zip(inputs, own, strict=True) if not name]
+    order = [role for role in order if role not in conditions]
+    others = iter(_roles_of(rest, classes, order, whole_condition=whole_condition))
+    return tuple(name or next(others) for name in own)
+
+
+def _roles_of(
+    inputs: Sequence[Input], classes: int, order: Sequence[str], *, whole_condition: bool
+) -> tuple[str, ...]:
+    """The roles of those inputs that every network has, and of labels."""
+    roles = ROLES if classes else ROLES[:2]
     readings = [
         reading
         for reading in itertools.permutations(roles)
@@ -144,7 +168,7 @@ def _dtypes_fit(inputs: Sequence[Input], reading: Sequence[str]) -> bool:
 
 
 def _require_order(order: Sequence[str], roles: Sequence[str], inputs: Sequence[Input]) -> None:
-    if sorted(order) != sorted(roles):
+    if sorted(order) != sorted(roles) or len(order) != len(inputs):
         received = f"inputs={','.join(order)}"
         raise InputError(
             f"{received}: expected {', '.join(roles)} in the order of the network's inputs, which "
@@ -155,6 +179,7 @@ def _require_order(order: Sequence[str], roles: Sequence[str], inputs: Sequence[
 def _no_reading(inputs: Sequence[Input], classes: int, order: Sequence[str]) -> str:
     labels = f", labels int[N] (or one-hot [N, {classes}])" if classes else ""
     hint = "; give class_names if it takes labels" if len(inputs) == 3 and not classes else ""
+    hint += ", and conditions={NAME: …} for what else it takes" if len(inputs) > 2 else ""
     asked = f", which cannot be inputs={','.join(order)}" if order else ""
     return (
         f"network: has inputs {_listed(inputs)}{asked}; expected noisy images [N, H, W, C] with 1 "

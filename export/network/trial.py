@@ -1,7 +1,7 @@
 """Calls a network as a sampler would, to find what no graph shows: pictures that would be wrong."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from ...trainer.maths.diffusion import Denoiser
 from ...trainer.maths.guidance import Conditioning
 from ...trainer.maths.sampling import Sampling
 from .causes import cause
+from .conditions import FittedCondition
 
 _LOG = logging.getLogger("diffkiln.export")
 
@@ -26,7 +27,11 @@ _MOST_ROWS = 100_000
 Denoise = Callable[..., np.ndarray]
 
 
-def try_out(sampling: Sampling, shape: tuple[int, int, int]) -> None:
+def try_out(
+    sampling: Sampling,
+    shape: tuple[int, int, int],
+    conditions: Sequence[FittedCondition] = (),
+) -> None:
     """Call a network on some noise of `shape` (H, W, C), at the times of its sampler too.
 
     It must be traced for any number of images, as it is in the graphs. Raises InputError for
@@ -37,7 +42,7 @@ def try_out(sampling: Sampling, shape: tuple[int, int, int]) -> None:
     noise = np.random.default_rng(0).normal(size=(_IMAGES, *shape)).astype(np.float32)
     # Clipping could hide what differs.
     denoiser = replace(sampling.denoiser, clip=False)
-    denoise = _denoise(denoiser)
+    denoise = _denoise(denoiser, conditions)
     _require_timesteps(denoiser, denoise, noise)
     _require_finite(sampling, denoise, noise)
     _require_alone_as_together(denoise, noise)
@@ -45,17 +50,21 @@ def try_out(sampling: Sampling, shape: tuple[int, int, int]) -> None:
         _require_no_class(denoise, noise[:1], denoiser.num_classes)
 
 
-def _denoise(denoiser: Denoiser) -> Denoise:
+def _denoise(denoiser: Denoiser, conditions: Sequence[FittedCondition]) -> Denoise:
     """(noise, time, labels) → x̂_0 as NumPy arrays, with v of a learned variance beside it.
 
-    Without labels the first class is meant.
+    Without labels the first class is meant. Image i has example i of each condition, or the one
+    that `rows` says.
     """
+    examples = [each.examples(_IMAGES) for each in conditions]
 
-    def call(noise: np.ndarray, time: float, labels: np.ndarray | None = None) -> np.ndarray:
+    def call(
+        noise: np.ndarray, time: float, labels: np.ndarray | None = None, rows: slice = slice(None)
+    ) -> np.ndarray:
         labels = np.zeros(len(noise), np.int64) if labels is None else labels
-        conditioning = None
-        if denoiser.num_classes is not None:
-            conditioning = Conditioning(tf.constant(labels), tf.constant(1.0))
+        given = [tf.constant(each[rows][: len(noise)]) for each in examples]
+        known = None if denoiser.num_classes is None else tf.constant(labels)
+        conditioning = Conditioning(known, None, given, [None] * len(given))
         # A GPU would take rows from beyond the end of a table for zeros.
         with tf.device("/cpu:0"):
             times = tf.fill([len(noise)], time)
@@ -97,7 +106,8 @@ def _require_finite(sampling: Sampling, denoise: Denoise, noise: np.ndarray) -> 
 
 def _require_alone_as_together(denoise: Denoise, noise: np.ndarray) -> None:
     together = denoise(noise, 0.5)
-    alone = np.concatenate([denoise(noise[place : place + 1], 0.5) for place in range(len(noise))])
+    places = [slice(place, place + 1) for place in range(len(noise))]
+    alone = np.concatenate([denoise(noise[place], 0.5, rows=place) for place in places])
     if (apart := _apart(alone, together)) > _SAME:
         raise InputError(
             f"network: its prediction for an image changes by {apart:.1%} with the other images "

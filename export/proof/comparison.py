@@ -45,11 +45,10 @@ def compare(
     Raises InputError for a form that cannot be run.
     """
     compared = Comparison({form.name: [] for form in forms}, {}, [], np.empty(0))
-    num_classes = len(description["model"].get("class_names", []))
     alone: dict[tuple[str, int, int], np.ndarray] = {}
     for batch, first, steps in itertools.product(batches, SEEDS, all_steps):
         seeds = np.arange(first, first + batch, dtype=np.int64)
-        truth = Truth(reference, seeds, steps, description["image"], num_classes)
+        truth = Truth(reference, seeds, steps, description)
         pixels = {}
         for form in (form for form in forms if _runs(form, seeds, steps, max(batches))):
             pixels[form.name] = drawn = truth.pixels(form.graph, _run(form, truth))

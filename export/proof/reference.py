@@ -6,7 +6,7 @@ schedules, the grids and the solvers are written here from the papers' equations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,28 +26,33 @@ _FIRST_EVALUATIONS = 8
 
 @dataclass(frozen=True)
 class ReferenceConditioning:
-    """Labels int64 [N], −1 for none, and the guidance."""
+    """What images show, by the names of the graphs' inputs: labels int64 [N], −1 for none, others.
 
-    labels: Array
-    guidance: float
+    `nulls` are what the network sees of it where guidance leaves it out.
+    """
+
+    shown: Mapping[str, Array] = field(default_factory=dict)
+    nulls: Mapping[str, Array] = field(default_factory=dict)
+    guidance: float = 1.0
 
 
 def guided(network: Network) -> Network:
-    """A network of (x, condition, labels) as one of (x, condition, class_conditioning).
+    """A network of (x, condition, labels and others) as one of (x, condition, conditioning).
 
-    Classifier-free guidance (arXiv 2207.12598, equation 6): the output without a label, plus
+    Classifier-free guidance (arXiv 2207.12598, equation 6): the output without what is shown, plus
     `guidance` times the difference of the output with it. A learned variance, in the channels after
-    those of x, is taken from the output with the label alone (GLIDE, arXiv 2112.10741).
+    those of x, is taken from the output with it alone (GLIDE, arXiv 2112.10741).
     """
 
-    def call(x: Array, condition: Array, class_conditioning: ReferenceConditioning) -> Array:
-        labels, guidance = class_conditioning.labels, class_conditioning.guidance
-        labelled = np.asarray(network(x, condition, labels), np.float64)
+    def call(x: Array, condition: Array, conditioning: ReferenceConditioning) -> Array:
+        guidance, shown = conditioning.guidance, conditioning.shown
+        output = np.asarray(network(x, condition, *shown.values()), np.float64)
         if guidance == 1:
-            return labelled
-        without = np.asarray(network(x, condition, np.full_like(labels, -1)), np.float64)
-        mixed, channels = without + guidance * (labelled - without), x.shape[-1]
-        return np.concatenate([mixed[..., :channels], labelled[..., channels:]], axis=-1)
+            return output
+        left = {**shown, **conditioning.nulls}.values()
+        without = np.asarray(network(x, condition, *left), np.float64)
+        mixed, channels = without + guidance * (output - without), x.shape[-1]
+        return np.concatenate([mixed[..., :channels], output[..., channels:]], axis=-1)
 
     return call
 
@@ -80,10 +85,10 @@ def reference_of(
 class ReferenceSampler:
     """DDIM (arXiv 2010.02502), DPM-Solver++(2M) (arXiv 2211.01095) and learned tables in float64.
 
-    `network` maps float32 images [N, H, W, C], float32 conditions [N] and, for a model of classes,
-    a `ReferenceConditioning` to its prediction, of twice as many channels where the `variance` is
-    learned. `schedule` and `tables` are as the manifest holds them; the rest as in `export_bundle`.
-    A name that it does not implement raises InputError where it is used.
+    `network` maps float32 images [N, H, W, C], float32 conditions [N] and a `ReferenceConditioning`
+    (none without labels and others) to its prediction, of twice as many channels where the
+    `variance` is learned. `schedule` and `tables` are as the manifest holds them; the rest as in
+    `export_bundle`. A name that it does not implement raises InputError where it is used.
     """
 
     network: Network
@@ -96,7 +101,7 @@ class ReferenceSampler:
     solver: str = "ddim"
     eta: float = 0.0
     time_grid: str = "linear"
-    class_conditioning: ReferenceConditioning | None = None
+    given: ReferenceConditioning | None = None
     tables: Mapping[str, Any] | None = None
     float32_times: bool = False
     first_timestep: int = 1
@@ -175,9 +180,9 @@ class ReferenceSampler:
         """
         network, rates = self._network, self.rates(time)
         condition = np.full(len(x), network.condition(told, *self.rates(told)), np.float32)
-        conditioning = () if self.class_conditioning is None else (self.class_conditioning,)
         shown = network.shown(x, *rates).astype(np.float32)
-        output = np.asarray(self.network(shown, condition, *conditioning), np.float64)
+        given = () if self.given is None else (self.given,)
+        output = np.asarray(self.network(shown, condition, *given), np.float64)
         output, bounds = np.split(output, [x.shape[-1]], axis=-1)
         return *network.split(output, x, *rates), (bounds + 1) / 2
 
@@ -199,7 +204,7 @@ class ReferenceSampler:
         self, noise: Array, steps: int, seeds: Sequence[int], hold: Hold | None = None
     ) -> Iterator[Array]:
         """x̂_0 of each evaluation, at last the picture."""
-        guidance = self.class_conditioning and self.class_conditioning.guidance
+        guidance = self.given and self.given.guidance
         if learned := reference_steps(self.tables, steps, guidance):
             yield from images_by_table(self, noise, learned, hold)
             return
@@ -224,10 +229,10 @@ class ReferenceSampler:
 
     def under(self, guidance_factor: float) -> "ReferenceSampler":
         """The same where guidance g is 1 + factor·(g − 1)."""
-        if self.class_conditioning is None:
+        if self.given is None:
             return self
-        guidance = 1 + guidance_factor * (self.class_conditioning.guidance - 1)
-        return replace(self, class_conditioning=replace(self.class_conditioning, guidance=guidance))
+        guidance = 1 + guidance_factor * (self.given.guidance - 1)
+        return replace(self, given=replace(self.given, guidance=guidance))
 
     def _ddim(
         self, image: Array, epsilon: Array, levels: list[float], k: int, seeds: Sequence[int]
@@ -276,7 +281,7 @@ class ReferenceOfDenoiser(ReferenceSampler):
     def _predicted(self, x: Array, time: float, told: float) -> tuple[Array, Array, Array]:
         """(x̂_0, ε̂, v) as the denoiser says."""
         times = (np.full(len(x), each, np.float32) for each in (time, told))
-        conditioning = () if self.class_conditioning is None else (self.class_conditioning,)
-        output = np.asarray(self.network(x.astype(np.float32), *times, *conditioning), np.float64)
+        given = () if self.given is None else (self.given,)
+        output = np.asarray(self.network(x.astype(np.float32), *times, *given), np.float64)
         image, fraction = np.split(output, [x.shape[-1]], axis=-1)
         return image, noise_between(x, image, *self.rates(time)), fraction

@@ -24,16 +24,20 @@ _GUIDANCES = (1.0, 0.0, 2.5)
 class Truth:
     """What the reference makes of seeds int64 [N] in some steps.
 
-    Its photographs are pictures that the model draws. `image` is the entry of the manifest.
-    `num_classes` is 0 for a model without classes. Labels go round, with −1 among them, and the
-    guidance changes with the seed.
+    Its photographs are pictures that the model draws. `description` has the essentials of the
+    manifest. Labels go round, with −1 among them, and conditions are random, or null for the second
+    image; the guidance changes with the seed.
     """
 
     model: ReferenceSampler
     seeds: np.ndarray
     steps: int
-    image: Mapping[str, Any]
-    num_classes: int
+    description: Mapping[str, Any]
+
+    @property
+    def image(self) -> Mapping[str, Any]:
+        """The entry of the manifest on pictures."""
+        return self.description["image"]
 
     @cached_property
     def tensors(self) -> dict[str, np.ndarray]:
@@ -49,8 +53,8 @@ class Truth:
             "every": np.array(EVERY),
             "images": pictures.astype(self.image["dtype"]),
             "mask": mask,
-            "labels": self._conditioning.labels,
             "guidance": np.array(self._conditioning.guidance, np.float32),
+            **self._conditioning.shown,
         }
 
     def result(self, graph: str) -> np.ndarray:
@@ -85,7 +89,21 @@ class Truth:
 
     @cached_property
     def _conditioning(self) -> ReferenceConditioning:
-        labels = (self.seeds + 1) % (self.num_classes + 1) - 1
+        labels, nulls = {}, {}
+        if classes := len(self.description["model"].get("class_names", [])):
+            labels = {"labels": (self.seeds + 1) % (classes + 1) - 1}
+            nulls = {"labels": np.full_like(self.seeds, -1)}
+        conditions = self.description.get("conditions", [])
+        given = {each["name"]: example(each, len(self.seeds)) for each in conditions}
+        for each in (each for each in conditions if "null" in each):
+            name = each["name"]
+            nulls[name] = np.broadcast_to(np.array(each["null"], each["dtype"]), given[name].shape)
+            given[name][1:2] = nulls[name][:1]
+        guidance = self._guidance if nulls else 1.0
+        return ReferenceConditioning({**labels, **given}, nulls, guidance)
+
+    @property
+    def _guidance(self) -> float:
         guidances = _GUIDANCES
         if self.model.tables and "guidance" in self.model.tables:
             # The first seed, with which all graphs run, meets what a table is for.
@@ -96,13 +114,12 @@ class Truth:
                 high,
                 0.0 if low > 0 else min(high + 1, MAX_GUIDANCE),
             )
-        return ReferenceConditioning(labels, guidances[int(self.seeds[0]) % len(guidances)])
+        return guidances[int(self.seeds[0]) % len(guidances)]
 
     @cached_property
     def _reference(self) -> ReferenceSampler:
-        if not self.num_classes:
-            return self.model
-        return replace(self.model, class_conditioning=self._conditioning)
+        given = self._conditioning
+        return replace(self.model, given=given) if given.shown else self.model
 
     @cached_property
     def _noise(self) -> np.ndarray:
@@ -118,3 +135,13 @@ class Truth:
     @property
     def _photographs(self) -> np.ndarray:
         return self.tensors["images"] / (255 if self.image["dtype"] == "uint8" else 1)
+
+
+def example(condition: Mapping[str, Any], count: int) -> np.ndarray:
+    """Random values of a condition, an entry of the manifest, for `count` images."""
+    rng, shape = np.random.default_rng(11), (count, *condition["shape"])
+    if condition["dtype"] == "float32":
+        return rng.normal(size=shape).astype(np.float32)
+    ends = {"uint8": (0, 255)}.get(condition["dtype"], (0, 1))
+    low, high = condition.get("minimum", ends[0]), condition.get("maximum", ends[1])
+    return rng.integers(low, high, size=shape, dtype=condition["dtype"], endpoint=True)

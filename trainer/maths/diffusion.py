@@ -80,8 +80,9 @@ def noise_between(noisy: tf.Tensor, image: tf.Tensor, rates: Rates) -> tf.Tensor
 class Denoiser:
     """A network and everything that sampling needs to know about it.
 
-    `network` takes [noisy images float32 [N, H, W, C], condition float32 [N]], and with
-    `num_classes` labels int64 [N] too, −1 for none. The `conditioning` says what the condition is:
+    `network` takes [noisy images float32 [N, H, W, C], condition float32 [N]], with `num_classes`
+    labels int64 [N], −1 for none, and then what other conditions a call has. The `conditioning`
+    says what the condition is:
     the `time` in [0, 1], the `timestep` n − 1 + `first_timestep` of a discrete schedule, n = 1 … T,
     the `noise_variance` noise², the `noise_rate`, the `log_snr` ln(signal²/noise²), `sigma` =
     noise/signal, or `c_noise` = ln(sigma)/4. `pixel_mean` and `pixel_std` hold one number per
@@ -114,7 +115,7 @@ class Denoiser:
         conditioning: Conditioning | None = None,
         network_time: tf.Tensor | None = None,
     ) -> Pair:
-        """(x̂_0, ε̂) of images [N, H, W, C] at times [N]; classes need `conditioning`.
+        """(x̂_0, ε̂) of images [N, H, W, C] at times [N]; labels and such are the `conditioning`.
 
         The network is told the `network_time` [N] if that is given. With `clip`, x̂_0 is clipped to
         the range of real pixels, or scaled into it with a `dynamic_threshold`, and ε̂ follows.

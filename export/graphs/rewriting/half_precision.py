@@ -1,7 +1,7 @@
 """The network's graph in half precision: weights and computation float16, its ends float32."""
 
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 
 import numpy as np
@@ -141,17 +141,13 @@ def _skip_round_trips(graph: onnx.GraphProto) -> None:
 
 
 def require_finite(
-    step: onnx.ModelProto,
-    noise: np.ndarray,
-    seeds: np.ndarray,
-    labels: np.ndarray,
-    counts: Sequence[int] = (),
+    step: onnx.ModelProto, tensors: Mapping[str, np.ndarray], counts: Sequence[int] = ()
 ) -> None:
     """Raise InputError for the first node of the step that makes a value beyond float16's range.
 
-    It runs 20 steps, and each of the step `counts`, from noise float32 [N, H, W, C], with guidance
-    where there are classes. An overflow need not reach the pictures: a softmax or a clip hides it
-    there, and makes them wrong.
+    It runs 20 steps, and each of the step `counts`, on these inputs by name, `noisy` among them,
+    with guidance if the step takes it. An overflow need not reach the pictures: a softmax or a clip
+    hides it there, and makes them wrong.
     """
     copy = deepcopy(step)
     values = [name for node in copy.graph.node for name in node.output]
@@ -159,8 +155,7 @@ def require_finite(
     inner = [onnx.ValueInfoProto(name=name) for name in values if name.startswith("network")]
     copy.graph.output.extend(inner)
     run = runner(copy.SerializeToString())
-    tensors = {"noisy": noise, "seeds": seeds, "labels": labels}
-    tensors["guidance"] = np.array(2.0, np.float32)
+    tensors = {**tensors, "guidance": np.array(2.0, np.float32)}
     for steps in (_STEPS, *counts):
         for k, outputs in enumerate(step_outputs(run, {**tensors, "steps": np.array(steps)})):
             for name, value in outputs.items():

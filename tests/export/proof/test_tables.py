@@ -177,6 +177,6 @@ def test_the_reference_of_guidance_is_the_graphs() -> None:
         tensors = {"noise": noise.astype(np.float32), "steps": np.array(5)}
         tensors |= {"labels": np.array([0, 2]), "guidance": np.array(guidance, np.float32)}
         (drawn,) = run_onnx(graph, **tensors)
-        conditioning = ReferenceConditioning(np.array([0, 2]), guidance)
-        conditioned = replace(reference, class_conditioning=conditioning)
+        labels, none = {"labels": np.array([0, 2])}, {"labels": np.array([-1, -1])}
+        conditioned = replace(reference, given=ReferenceConditioning(labels, none, guidance))
         np.testing.assert_allclose(drawn, conditioned.from_noise(noise, 5), atol=1e-3)
