@@ -124,8 +124,8 @@ def kids(cells: Cells, photographs: Pictures, guidances: tuple[float, ...]) -> I
 
 def main(_: list[str]) -> None:
     require_marks(FLAGS.section)
-    photographs, labels = flowers("validation", FLAGS.data_dir)
     model, folder = Model(Path(FLAGS.bundle)), Path(FLAGS.cells)
+    photographs, labels = flowers("validation", FLAGS.data_dir, model.shape[0])
     folder.mkdir(exist_ok=True)
     cells = Cells(model, labels, folder)
     guided = bool(model.class_names)

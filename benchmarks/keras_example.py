@@ -1,4 +1,4 @@
-"""Bakes another project's network to measure it: the U-Net of Keras's DDIM example, at 64 × 64.
+"""Bakes another project's network to measure it: the U-Net of Keras's DDIM example.
 
     python benchmarks/keras_example.py --bundle=example.bundle
     diffkiln-bench --bundle=example.bundle --batch_sizes=1,8,32 --compare
@@ -6,8 +6,8 @@
 Without more, its weights are random, since the time does not depend on them. With `--data_dir` and
 `--epochs` it is trained on the flowers first, as the example trains it, and goes on from the folder
 `--training` when it was stopped; then `--learn` learns tables for it. It has 1.14 G multiply-adds
-for an image and step, in 3×3 convolutions of 32 to 128 channels, into which BatchNormalization is
-folded.
+for an image of 64 × 64 pixels and a step, in 3×3 convolutions of 32 to 128 channels, into which
+BatchNormalization is folded. With an `--image_size` of 32 it is trained in a quarter of the time.
 """
 
 import math
@@ -30,10 +30,11 @@ from diffkiln.trainer.maths.diffusion import add_noise
 
 FLAGS = flags.FLAGS
 
-SIZE, WIDTHS, BLOCKS = 64, (32, 64, 96, 128), 2
+WIDTHS, BLOCKS = (32, 64, 96, 128), 2
 FREQUENCIES = 16
 
 flags.DEFINE_string("bundle", None, "folder to write", required=True)
+flags.DEFINE_integer("image_size", 64, "pixels of a side, a multiple of 8")
 flags.DEFINE_bool("overwrite", False, "replace an existing bundle")
 flags.DEFINE_string("data_dir", None, "folder of the prepared oxford_flowers102, to train on")
 flags.DEFINE_integer("epochs", 0, "how often to train on all pictures of train and test")
@@ -46,7 +47,7 @@ def embedded(noise_variance: keras.KerasTensor) -> keras.KerasTensor:
     octaves = [1000 ** (index / (FREQUENCIES - 1)) for index in range(FREQUENCIES)]
     angles = noise_variance * ops.array([[[[2 * math.pi * octave for octave in octaves]]]])
     waves = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
-    return layers.UpSampling2D(SIZE)(waves)
+    return layers.UpSampling2D(FLAGS.image_size)(waves)
 
 
 def residual_block(image: keras.KerasTensor, width: int) -> keras.KerasTensor:
@@ -57,8 +58,8 @@ def residual_block(image: keras.KerasTensor, width: int) -> keras.KerasTensor:
 
 
 def u_net() -> keras.Model:
-    """[noisy images [N, 64, 64, 3], noise variance [N, 1, 1, 1]] → noise."""
-    noisy: Any = keras.Input((SIZE, SIZE, 3))
+    """[noisy images [N, size, size, 3], noise variance [N, 1, 1, 1]] → noise."""
+    noisy: Any = keras.Input((FLAGS.image_size, FLAGS.image_size, 3))
     noise_variance: Any = keras.Input((1, 1, 1))
     *outer, innermost = WIDTHS
     image = layers.Conv2D(outer[0], 1)(noisy)
@@ -117,7 +118,7 @@ def main(_: list[str]) -> None:
     keras.utils.set_random_seed(0)
     network, mean, std = u_net(), np.full(3, 0.5), np.full(3, 0.25)
     if FLAGS.epochs:
-        pictures = flowers("train+test", FLAGS.data_dir)[0]
+        pictures = flowers("train+test", FLAGS.data_dir, FLAGS.image_size)[0]
         mean, std = pictures.mean(axis=(0, 1, 2)) / 255, pictures.std(axis=(0, 1, 2)) / 255
         train(network, mean.astype(np.float32), std.astype(np.float32), pictures)
     certificate = export_bundle(

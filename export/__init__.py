@@ -4,7 +4,7 @@
 holds the settings of both, and `Learning` those of learned tables. The schedule that a network was
 trained with is a `CosineSchedule`, `FlowSchedule` or `EDMSchedule`, or what `ddpm_linear`,
 `ddpm_cosine`, `schedule_from_alphas_cumprod`, `schedule_from_betas` or `rescale_zero_terminal_snr`
-make.
+make. A `Condition` is what else a network takes.
 """
 
 import importlib
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         schedule_from_betas,
     )
     from .bundle import export_bundle
+    from .conditions import Condition
     from .run import export_run
 
 __all__ = [

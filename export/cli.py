@@ -25,6 +25,7 @@ from ..trainer.errors import InputError
 from ..trainer.maths.alphas_cumprod import read_alphas_cumprod
 from ..trainer.run.directory import RunDirectory
 from .checks import check_network_path, is_onnx, read_names
+from .conditions import read_conditions
 from .model import Model
 from .options import GRAPHS, WEIGHTS, Baking, Learning
 from .publish import check_bundle_path, terminate
@@ -89,6 +90,7 @@ _OF_NETWORK: dict[str, tuple[Any, Any, str]] = {
     "class_names": (str, None, _NAMES),
     "inputs": (Sequence[str], None, "order of its inputs, such as noisy,labels,condition"),
     "image_size": (Sequence[str], None, "size to bake if it takes any: 64, or height,width"),
+    "conditions": (str, None, "JSON file of what else it takes, by the names of its inputs"),
     "levels": (Sequence[str], None, "black and white in its pictures of more than 8 bits: 0,4095"),
     "import": (Sequence[str], None, "Python files or modules with its layers; their code runs"),
 }
@@ -116,7 +118,10 @@ for _field in fields(Baking):
 
 
 # --schedule and --import may also name something else, which stays as it is.
-_PATHS = ("bundle", "run_dir", "network", "schedule", "class_names", "tables", "import")
+_PATHS = (
+    *("bundle", "run_dir", "network", "schedule"),
+    *("class_names", "conditions", "tables", "import"),
+)
 
 
 def _check() -> Callable[[], None]:
@@ -211,6 +216,7 @@ def _model() -> Model:
     """What the flags say of --network, without its schedule."""
     mean, std = (_numbers(name, require_flag(FLAGS, name)) for name in ("pixel_mean", "pixel_std"))
     names = () if FLAGS.class_names is None else read_names(Path(FLAGS.class_names))
+    file = FLAGS.conditions
     size = FLAGS.image_size and _numbers("image_size", FLAGS.image_size, int, "whole numbers")
     return Model(
         mean,
@@ -221,6 +227,7 @@ def _model() -> Model:
         first_timestep=FLAGS.first_timestep,
         inputs=FLAGS.inputs or (),
         image_size=size[0] if size and len(size) == 1 else size,
+        conditions={} if file is None else read_conditions(Path(file)),
         levels=FLAGS.levels and _numbers("levels", FLAGS.levels, expected="two numbers"),
     )
 

@@ -1,8 +1,10 @@
 """Conditions: what a network is given beside noisy images, their noise level and labels."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,3 +136,15 @@ def _checked(name: Any, given: Any) -> Condition:
         raise InputError(
             f"conditions: {name}={given!r}: expected a Condition, or its description"
         ) from error
+
+
+def read_conditions(file: Path) -> dict[str, Condition]:
+    """The conditions in a JSON file, by name; InputError for a file that cannot be read."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--conditions={file}: cannot be read ({error}); expected a JSON object of the names "
+            'of inputs, such as {"text": {"description": "An embedding of a text."}}'
+        ) from error
+    return checked_conditions(content)

@@ -212,7 +212,8 @@ class Signatures:
             return {**begin(*tensors[: len(inputs)]), **{str(spec.name): x for spec, x in last}}
 
         def conditioned_step(**state: Any) -> Tensors:
-            given = {spec.name: state.pop(spec.name) for spec in self.conditioning}
+            names = [str(spec.name) for spec in self.conditioning]
+            given = {name: state.pop(name) for name in names}
             return take_step(conditioning=self._given(given), **state)
 
         return Process(

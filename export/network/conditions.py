@@ -134,20 +134,21 @@ def _fitted(
             f"{received}: {one} has {shape[-1]} channels, expected 1 to 4 of a picture"
         )
     sizes = tuple(int(size) for size in shape if size is not None)
-    pixels = _pixels(received, given, statistics, sizes[-1]) if dtype == "uint8" else ((), ())
+    mean = std = ()
+    if dtype == "uint8":
+        mean, std = _pixels(received, given, statistics, sizes[-1])
     null = _null(received, given, dtype, sizes)
     most = given.maximum
     if most is not None and dtype != "int64":
         raise InputError(f"{received}: maximum={most}: is for whole numbers, not {dtype}")
     ends = None if most is None else (given.minimum, most)
-    return FittedCondition(name, dtype, sizes, null, given.description, *pixels, ends)
+    return FittedCondition(name, dtype, sizes, null, given.description, mean, std, ends)
 
 
 def _pixels(
     received: str, given: Condition, images: Sequence[tuple[float, ...]], channels: int
-) -> list[tuple[float, ...]]:
+) -> Iterator[tuple[float, ...]]:
     """Mean and standard deviation of each channel."""
-    chosen = []
     for name, own, least in zip(_STATISTICS, images, _LEAST, strict=True):
         values = getattr(given, name)
         if values is None and len(own) != channels:
@@ -156,8 +157,7 @@ def _pixels(
                 "pixel_mean and pixel_std, such as 0 and 1"
             )
         values = own if values is None else values
-        chosen.append(per_channel(f"{received}: {name}", values, channels, least=least))
-    return chosen
+        yield per_channel(f"{received}: {name}", values, channels, least=least)
 
 
 def _null(received: str, given: Condition, dtype: str, shape: tuple[int, ...]) -> np.ndarray | None:

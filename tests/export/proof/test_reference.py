@@ -36,6 +36,6 @@ def test_an_unknown_name_is_refused(settings: dict[str, Any], words: str) -> Non
 
 def test_a_graph_that_nothing_is_known_of_is_refused() -> None:
     image = {"height": 2, "width": 2, "channels": 1, "dtype": "uint8"}
+    description = {"image": image, "model": {}}
     with pytest.raises(InputError, match="graph=poem"):
-        description = {"image": image, "model": {}}
         Truth(reference(), np.array([0]), 1, description).result("poem")
