@@ -5,7 +5,7 @@ bundle.schema.json says what a manifest must contain, and docs/bundle.md what a 
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from ..checking import Port, Signature
 from ..checking.limits import MAX_GRAPH_BYTES, MAX_MANIFEST_BYTES
 from ..errors import BundleError
 from ..paths import local_path
+from .conditions import Condition, listed_conditions
 from .files import ListedFile, opened, unreadable
 from .graph import ESSENTIALS, Graph
 from .manifest import EXPORT_AGAIN, MANIFEST, incomplete, read_manifest
@@ -27,7 +28,11 @@ GRAPHS = (
     *("encode", "trajectory", "inpaint"),
 )
 
-# The inputs of step.onnx that it does not give back.
+# Those that may have no Loop, for one number of steps and perhaps of images.
+UNROLLED = ("sampler", "from_noise")
+_OF_THE_NETWORK = frozenset(GRAPHS) - {"noise"}
+
+# The inputs of step.onnx that it does not give back, besides conditions.
 _NOT_CARRIED = ("step", "steps", "labels", "guidance")
 
 
@@ -39,6 +44,7 @@ class Bundle(NamedTuple):
     `graphs` are the graphs by name: "sampler", "step", … "sampler" and "from_noise" take only
     `unrolled_steps` steps and batches of `unrolled_batch`, or any number where that is None.
     `class_names` are the names of classes 0, 1, …, empty for a model without classes.
+    `conditions` are further inputs of the network, in the order of the graphs.
     `default_guidance` is the guidance that the exporter recommends. Outside of `table_guidance`,
     the range of the learned tables, `default_steps_outside` are the default. `litert` are the
     LiteRT files, by the names of their graphs.
@@ -58,10 +64,27 @@ class Bundle(NamedTuple):
     default_steps_outside: int = 0
     litert: Mapping[str, ListedFile] = MappingProxyType({})
     levels: tuple[float, float] | None = None
+    conditions: tuple[Condition, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy in another process reads and checks the manifest there.
         return open_bundle, (self.path,)
+
+    @property
+    def guides_conditions(self) -> bool:
+        """Whether guidance leaves out conditions, for which there are numbers in their place."""
+        return any(each.null is not None for each in self.conditions)
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether graphs take guidance: there are classes or conditions for it to leave out."""
+        return bool(self.class_names) or self.guides_conditions
+
+    def carried(self) -> list[str]:
+        """Return the inputs of the graph "step" that it gives back for the next step, in order."""
+        others = (*_NOT_CARRIED, *(each.name for each in self.conditions))
+        inputs = self.graph("step").signature.inputs
+        return [port.name for port in inputs if port.name not in others]
 
     def default_steps_at(self, guidance: object) -> int:
         """Return the default steps under a guidance, or under the default one for None."""
@@ -158,6 +181,7 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
             for name, file in values.get("litert", {}).items()
         },
         levels=tuple(image["levels"]) if "levels" in image else None,
+        conditions=_conditions(root, values.get("conditions", [])),
         **_of_tables(sampler),
     )
     black, white = bundle.levels or (0, 1)
@@ -173,13 +197,33 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
         raise _error(root, f"the graph 'sampler' is {sampler_graph}", f"{images} as 'image' says")
     for name, graph in bundle.graphs.items():
         # As many tensors as the engine takes from it.
-        signature = graph.signature
-        carried = [port for port in signature.inputs if port.name not in _NOT_CARRIED]
         denoiser = 3 if sampler.get("variance") == "learned" else 2
-        expected = {"step": len(carried) + 1, "denoiser": denoiser}.get(name, 1)
-        if len(signature.outputs) != expected:
-            raise _error(root, f"the graph {name!r} is {signature}", f"{expected} outputs")
+        carried = len(bundle.carried()) if name == "step" else 0
+        expected = {"step": carried + 1, "denoiser": denoiser}.get(name, 1)
+        if len(graph.signature.outputs) != expected:
+            raise _error(root, f"the graph {name!r} is {graph.signature}", f"{expected} outputs")
+    if bundle.conditions:
+        _require_conditions(bundle)
     return bundle
+
+
+def _require_conditions(bundle: Bundle) -> None:
+    """BundleError unless the conditions are the last inputs of all that evaluates the network."""
+    for name in bundle.graphs.keys() & _OF_THE_NETWORK:
+        rows = bundle.unrolled_batch if name in UNROLLED else None
+        expected = tuple(each.port(rows or "N") for each in bundle.conditions)
+        last = bundle.graphs[name].signature.inputs[-len(expected) :]
+        if last != expected:
+            received, wanted = (", ".join(map(str, ports))[:200] for ports in (last, expected))
+            problem = f"the last inputs of the graph {name!r} are {received}"
+            raise _error(bundle.path, problem, f"{wanted} as 'conditions' says")
+
+
+def _conditions(root: Path, entries: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
+    try:
+        return listed_conditions(entries)
+    except ValueError as error:
+        raise BundleError(f"{root / MANIFEST}: {error}; {EXPORT_AGAIN}") from error
 
 
 def _of_tables(sampler: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,7 +238,7 @@ def _graph(root: Path, values: Mapping[str, Any], name: str) -> Graph:
     return Graph(
         *_listed(root, values, name, graph["file"]),
         Signature.of(graph["inputs"], graph["outputs"]),
-        {key: values[key] for key in ESSENTIALS} if name == "sampler" else {},
+        {key: values[key] for key in ESSENTIALS if key in values} if name == "sampler" else {},
     )
 
 

@@ -13,10 +13,10 @@ from .files import ListedFile, opened
 from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST, received, strict_json
 from .seal import checked
 
-# What sampler.onnx repeats of the manifest in its metadata.
+# What sampler.onnx repeats in its metadata, as far as the manifest has it.
 ESSENTIALS = (
     *("format", "format_version", "image", "model", "schedule"),
-    *("pixel_mean", "pixel_std", "sampler", "noise", "versions"),
+    *("pixel_mean", "pixel_std", "sampler", "noise", "versions", "conditions"),
 )
 
 
