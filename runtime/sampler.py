@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from .engine.arguments import (
     checked_steps,
 )
 from .engine.conditioning import Feeds, Labels, checked_conditioning
+from .engine.conditions import Conditions
 from .engine.engine import Engine
 from .engine.feeds import checked_feeds
 from .engine.session import Session, SessionSettings
@@ -45,6 +47,11 @@ class Sampler:
     number of classes, and an image that does not start from a seed shows none. `guidance` is how
     strongly it shows the class: 0 … 100, by default what the bundle says, and 1 where no class is
     shown. Any guidance but 1 costs a second evaluation of the network in each step.
+
+    A network may need `conditions`, such as `{"text": embedding}`: an array for each name that the
+    bundle lists, of the shape there, for all images, or with one more dimension for one each. Whole
+    numbers and floats are converted to the dtype there; pixels must be uint8. If the network can do
+    without them, guidance is how strongly images follow them too, by default what the bundle says.
 
     Arguments: `bundle`, a folder or the result of open_bundle, by default the flowers bundled with
     diffkiln, which have the graph "sampler" only; `device`, "auto" (CUDA where it works, otherwise
@@ -119,6 +126,7 @@ class Sampler:
         seed: int = 0,
         labels: Labels | None = None,
         guidance: float | None = None,
+        conditions: Conditions | None = None,
         progress: Progress | None = None,
         cancel: threading.Event | None = None,
     ) -> np.ndarray:
@@ -130,7 +138,7 @@ class Sampler:
         """
         seeds = checked_seeds(count, seeds, seed)
         steps = checked_steps(self.bundle, steps, guidance, baked=progress is None)
-        feeds = self._seeded(seeds, labels, guidance, steps=steps)
+        feeds = self._seeded(seeds, labels, guidance, conditions, steps=steps)
         shape = (len(seeds), *self.bundle.image_shape)
         images, start = np.empty(shape, self.bundle.image_dtype), 0
         for batch in self._drawn("sampler", feeds, progress, cancel=cancel):
@@ -147,6 +155,7 @@ class Sampler:
         seed: int = 0,
         labels: Labels | None = None,
         guidance: float | None = None,
+        conditions: Conditions | None = None,
     ) -> np.ndarray:
         """Do what `sample` does without blocking asyncio's event loop.
 
@@ -157,7 +166,9 @@ class Sampler:
         cancel = threading.Event()
         draw = partial(self.sample, count, seeds=seeds, steps=steps, seed=seed, cancel=cancel)
         try:
-            return await asyncio.to_thread(draw, labels=labels, guidance=guidance)
+            return await asyncio.to_thread(
+                draw, labels=labels, guidance=guidance, conditions=conditions
+            )
         finally:
             cancel.set()
 
@@ -170,12 +181,13 @@ class Sampler:
         seed: int = 0,
         labels: Labels | None = None,
         guidance: float | None = None,
+        conditions: Conditions | None = None,
         cancel: threading.Event | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield the images of the seeds, in order, some at a time; only one batch is in memory."""
         seeds = checked_seeds(count, seeds, seed)
         steps = checked_steps(self.bundle, steps, guidance, baked=True)
-        feeds = self._seeded(seeds, labels, guidance, steps=steps)
+        feeds = self._seeded(seeds, labels, guidance, conditions, steps=steps)
         return self._drawn("sampler", feeds, cancel=cancel)
 
     def stepwise(
@@ -187,6 +199,7 @@ class Sampler:
         seed: int = 0,
         labels: Labels | None = None,
         guidance: float | None = None,
+        conditions: Conditions | None = None,
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (step, images) after each step 0 … steps - 1: the denoising in progress.
 
@@ -197,7 +210,7 @@ class Sampler:
             checked_seeds(count, seeds, seed),
             checked_steps(self.bundle, steps, guidance),
         )
-        feeds = self._seeded(seeds, labels, guidance, steps=steps)
+        feeds = self._seeded(seeds, labels, guidance, conditions, steps=steps)
         return enumerate(stepwise(self._engine, feeds))
 
     def trajectory(
@@ -209,6 +222,7 @@ class Sampler:
         seed: int = 0,
         labels: Labels | None = None,
         guidance: float | None = None,
+        conditions: Conditions | None = None,
         every: int = 1,
         cancel: threading.Event | None = None,
     ) -> np.ndarray:
@@ -222,7 +236,7 @@ class Sampler:
             checked_steps(self.bundle, steps, guidance),
         )
         every = whole("every", every, 1, self.bundle.max_steps)
-        feeds = self._seeded(seeds, labels, guidance, steps=steps, every=every)
+        feeds = self._seeded(seeds, labels, guidance, conditions, steps=steps, every=every)
         if "trajectory" in self.bundle.graphs and self.device != "openvino":
             return np.concatenate([*self._engine.run_all("trajectory", feeds, cancel)], axis=1)
         frames = enumerate(stepwise(self._engine, feeds, cancel))
@@ -237,6 +251,7 @@ class Sampler:
         steps: int | None = None,
         labels: Labels | None = None,
         guidance: float | None = None,
+        conditions: Conditions | None = None,
         cancel: threading.Event | None = None,
     ) -> np.ndarray:
         """Return images [frames, …] between the picture of one seed and the picture of another.
@@ -249,7 +264,7 @@ class Sampler:
         ends = [whole("seed_a", seed_a, 0, SEED_END - 1), whole("seed_b", seed_b, 0, SEED_END - 1)]
         first = np.full(whole("frames", frames, 2, MAX_COUNT), ends[0])
         steps = checked_steps(self.bundle, steps, guidance, baked=True)
-        conditioning = checked_conditioning(self.bundle, labels, guidance, seeds=first)
+        conditioning = checked_conditioning(self.bundle, labels, guidance, conditions, seeds=first)
         if self._engine.draws_fresh_noise():
             problem = "draws fresh noise in each step, expected a deterministic sampler"
             raise BundleError(f"{self.bundle.path} {problem}; export the model with --eta=0")
@@ -266,6 +281,7 @@ class Sampler:
         steps: int | None = None,
         labels: Labels | None = None,
         guidance: float | None = None,
+        conditions: Conditions | None = None,
         cancel: threading.Event | None = None,
     ) -> np.ndarray:
         """Return the images that grow out of noise float32 [N, height, width, channels].
@@ -275,7 +291,9 @@ class Sampler:
         """
         noise = checked_noise(self.bundle, noise)
         steps = checked_steps(self.bundle, steps, guidance, baked=True)
-        conditioning = checked_conditioning(self.bundle, labels, guidance, count=len(noise))
+        conditioning = checked_conditioning(
+            self.bundle, labels, guidance, conditions, count=len(noise)
+        )
         feeds = {"noise": noise, **conditioning.feeds(steps=steps)}
         if self._engine.draws_fresh_noise():
             if seeds is None:
@@ -291,6 +309,7 @@ class Sampler:
         steps: int | None = None,
         labels: Labels | None = None,
         guidance: float | None = None,
+        conditions: Conditions | None = None,
         cancel: threading.Event | None = None,
     ) -> np.ndarray:
         """Return the noise float32 [N, …] from which `from_noise` draws these images again.
@@ -303,7 +322,9 @@ class Sampler:
             checked_images(self.bundle, images),
             checked_steps(self.bundle, steps, guidance),
         )
-        conditioning = checked_conditioning(self.bundle, labels, guidance, count=len(images))
+        conditioning = checked_conditioning(
+            self.bundle, labels, guidance, conditions, count=len(images)
+        )
         feeds = {"images": images, **conditioning.feeds(steps=steps)}
         return np.concatenate([*self._engine.run_all("encode", feeds, cancel)])
 
@@ -314,11 +335,13 @@ class Sampler:
         steps: int | None = None,
         labels: Labels | None = None,
         guidance: float | None = None,
+        conditions: Conditions | None = None,
         cancel: threading.Event | None = None,
     ) -> np.ndarray:
         """Return the images as the model draws them: `encode`, then `from_noise`."""
-        noise = self.encode(images, steps=steps, labels=labels, guidance=guidance, cancel=cancel)
-        return self.from_noise(noise, steps=steps, labels=labels, guidance=guidance, cancel=cancel)
+        same: dict[str, Any] = {"labels": labels, "guidance": guidance, "conditions": conditions}
+        noise = self.encode(images, steps=steps, cancel=cancel, **same)
+        return self.from_noise(noise, steps=steps, cancel=cancel, **same)
 
     def inpaint(
         self,
@@ -330,6 +353,7 @@ class Sampler:
         seed: int = 0,
         labels: Labels | None = None,
         guidance: float | None = None,
+        conditions: Conditions | None = None,
         cancel: threading.Event | None = None,
     ) -> np.ndarray:
         """Return the images with their masked parts repainted; image i uses seed + i or seeds[i].
@@ -343,7 +367,7 @@ class Sampler:
         )
         mask, count = checked_mask(self.bundle, mask, len(images)), len(images)
         seeds = checked_seeds(count if seeds is None else None, seeds, seed, expected=count)
-        conditioning = checked_conditioning(self.bundle, labels, guidance, count=count)
+        conditioning = checked_conditioning(self.bundle, labels, guidance, conditions, count=count)
         feeds = {"images": images, "mask": mask, "seeds": seeds, **conditioning.feeds(steps=steps)}
         return np.concatenate([*self._engine.run_all("inpaint", feeds, cancel)])
 
@@ -356,10 +380,15 @@ class Sampler:
         return self._engine.run(graph, checked_feeds(self.bundle, graph, feeds), Session.run_long)
 
     def _seeded(
-        self, seeds: np.ndarray, labels: Labels | None, guidance: float | None, **numbers: int
+        self,
+        seeds: np.ndarray,
+        labels: Labels | None,
+        guidance: float | None,
+        conditions: Conditions | None,
+        **numbers: int,
     ) -> Feeds:
         """Return a graph's inputs for the images of these seeds."""
-        conditioning = checked_conditioning(self.bundle, labels, guidance, seeds=seeds)
+        conditioning = checked_conditioning(self.bundle, labels, guidance, conditions, seeds=seeds)
         return {"seeds": seeds, **conditioning.feeds(**numbers)}
 
     def _drawn(

@@ -7,10 +7,11 @@ largest matrix product. All tasks of a turn share the state of a busy machine.
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..device.device import PROVIDERS
 from ..device.resources import peak_bytes
+from ..engine.conditions import examples
 from .feeds import denoiser_feeds
 from .peak import matrix_product
 from .protocol import Answer, Job, Turn, milliseconds
@@ -67,13 +68,14 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
 def _task(sampler: "Sampler", job: Job) -> Callable[[], object]:
     """Return the sampling, or for "denoiser" a call for each step with nothing in between."""
     batch, steps = job["batch"], job["steps"]
-    # One evaluation in each step, as a model without classes makes.
-    guidance = 1.0 if sampler.bundle.class_names else None
+    # One evaluation in each step, as a model without guidance makes.
+    guidance = 1.0 if sampler.bundle.is_guided else None
+    given: Any = {"guidance": guidance, "conditions": examples(sampler.bundle, batch)}
     if job["variant"] == "stepwise":
-        return lambda: deque(sampler.stepwise(batch, steps=steps, guidance=guidance), maxlen=0)
+        return lambda: deque(sampler.stepwise(batch, steps=steps, **given), maxlen=0)
     if job["variant"] == "denoiser":
         feeds = denoiser_feeds(sampler.bundle, batch)
         # Sampler.run would check its inputs each time.
         session = sampler._engine.session("denoiser")
         return lambda: deque((session.run(feeds) for _ in range(steps)), maxlen=0)
-    return lambda: sampler.sample(batch, steps=steps, guidance=guidance)
+    return lambda: sampler.sample(batch, steps=steps, **given)

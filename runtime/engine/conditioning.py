@@ -1,4 +1,4 @@
-"""What images show, for models with classes: the label of each image, and the guidance."""
+"""What images show: the label of each, the guidance, and conditions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,6 +7,7 @@ import numpy as np
 
 from ..bundle.bundle import Bundle
 from ..limits import MAX_GUIDANCE, whole
+from .conditions import Conditions, checked_conditions, examples
 
 Label = int | str
 Labels = Label | Sequence[Label] | np.ndarray
@@ -18,7 +19,7 @@ NO_LABEL = -1
 class Conditioning(NamedTuple):
     """Inputs of a graph beyond those of every model: rows, one for each image, and numbers.
 
-    Both are empty for a model without classes.
+    Both are empty for a model without classes and conditions.
     """
 
     rows: Feeds
@@ -34,6 +35,7 @@ def checked_conditioning(
     bundle: Bundle,
     labels: Labels | None,
     guidance: float | None,
+    conditions: Conditions | None = None,
     *,
     count: int = 0,
     seeds: np.ndarray | None = None,
@@ -42,22 +44,44 @@ def checked_conditioning(
 
     `labels` is one for all or one for each: a class by number or name, or -1 for none. By default
     the image of a seed shows class seed mod the number of classes, and an image without a seed
-    none. `guidance` is 0 … 100, by default the bundle's where a class is shown, and 1 elsewhere.
-    Raises ValueError for a label or a guidance that the bundle does not know.
+    none. `guidance` is 0 … 100, by default the bundle's where it leaves something out, and 1
+    elsewhere. `conditions` are all of the bundle's by name, one for all or one for each.
+    Raises ValueError for a label, a guidance or a condition that does not fit the bundle.
     """
-    if not bundle.class_names:
-        for name, value in (("labels", labels), ("guidance", guidance)):
-            if value is not None:
-                problem = f"the model of {bundle.path} knows no classes; leave it out"
-                raise ValueError(f"{name}={value!r}: {problem}")
+    count = count if seeds is None else len(seeds)
+    shown = checked_labels_and_guidance(bundle, labels, guidance, count=count, seeds=seeds)
+    return shown._replace(rows={**shown.rows, **checked_conditions(bundle, conditions, count)})
+
+
+def checked_labels_and_guidance(
+    bundle: Bundle,
+    labels: Labels | None,
+    guidance: float | None,
+    *,
+    count: int,
+    seeds: np.ndarray | None = None,
+) -> Conditioning:
+    """Do what `checked_conditioning` does, without conditions."""
+    if labels is not None and not bundle.class_names:
+        problem = f"the model of {bundle.path} knows no classes; leave it out"
+        raise ValueError(f"labels={labels!r}: {problem}")
+    if guidance is not None and not bundle.is_guided:
+        nothing = "has nothing to guide" if bundle.conditions else "knows no classes"
+        problem = f"the model of {bundle.path} {nothing}; leave it out"
+        raise ValueError(f"guidance={guidance!r}: {problem}")
+    if not bundle.is_guided:
         return Conditioning({}, {})
-    if labels is not None:
-        numbers = _class_numbers(bundle, labels, count if seeds is None else len(seeds))
-    else:
-        numbers = np.full(count, NO_LABEL) if seeds is None else seeds % len(bundle.class_names)
+    rows, guides = {}, bundle.guides_conditions
+    if bundle.class_names:
+        if labels is not None:
+            numbers = _class_numbers(bundle, labels, count)
+        else:
+            numbers = np.full(count, NO_LABEL) if seeds is None else seeds % len(bundle.class_names)
+        rows["labels"] = numbers
+        guides = guides or bool((numbers != NO_LABEL).any())
     if guidance is None:
-        guidance = bundle.default_guidance if (numbers != NO_LABEL).any() else 1.0
-    return Conditioning({"labels": numbers}, {"guidance": _checked_guidance(guidance)})
+        guidance = bundle.default_guidance if guides else 1.0
+    return Conditioning(rows, {"guidance": _checked_guidance(guidance)})
 
 
 def class_number(bundle: Bundle, label: Any) -> int:
@@ -89,7 +113,9 @@ def class_number(bundle: Bundle, label: Any) -> int:
 
 def unguided(bundle: Bundle, batch: int) -> Feeds:
     """Return the inputs that ask for one evaluation of an image in each step, if there are any."""
-    return checked_conditioning(bundle, None, None, count=batch).feeds()
+    guidance = 1.0 if bundle.is_guided else None
+    given = examples(bundle, batch)
+    return checked_conditioning(bundle, None, guidance, given, count=batch).feeds()
 
 
 def scalar(number: float) -> np.ndarray:

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import UNROLLED, Bundle
 from ..device.device import usable_device
 from ..device.resources import trim_memory
 from ..errors import BundleError, MemoryShortError, RunError
 from .batching import BatchSize
 from .conditioning import Feeds
-from .feeds import UNROLLED, declared
+from .conditions import examples
+from .feeds import declared
 from .session import Session, SessionSettings, create_session
 
 # The graphs that never have a Loop, which onnxruntime's OpenVINO does not support.
@@ -131,7 +132,8 @@ class Engine:
     def warm_up(self, batch: int) -> None:
         """Run one step of `batch` black images of the graph that sampling uses."""
         graph = "from_noise" if self._replays_without_noise() else "sampler"
-        self.session("step" if self.device == "openvino" else graph).warm_up(batch)
+        session = self.session("step" if self.device == "openvino" else graph)
+        session.warm_up(batch, examples(self.bundle, batch))
 
     def draws_fresh_noise(self) -> bool:
         """Whether from_noise.onnx takes seeds, for fresh noise in each step."""
@@ -143,8 +145,8 @@ class Engine:
         # CUDA has no kernels for the noise, which is copied to the GPU once in any case.
         if name == "noise" or (self.device == "openvino" and name not in _WITHOUT_LOOP):
             return create_session(graph, self.settings, "cpu")
-        # With classes, guidance decides how many rows the network gets: a size that may change.
-        fixed = self.bundle.unrolled_steps is not None and not self.bundle.class_names
+        # Guidance decides how many rows the network gets: a size that may change.
+        fixed = self.bundle.unrolled_steps is not None and not self.bundle.is_guided
         replay = fixed and name == "from_noise"
         session = create_session(graph, self.settings, self._usable(), replay=replay)
         # The first session decides; another that cannot follow it to CUDA is an error.
@@ -191,7 +193,8 @@ def count_of(feeds: Feeds) -> int:
 def part(feeds: Feeds, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the inputs of the images `rows` int64 [M]; a row beyond the last repeats the last."""
     return {
-        name: array.take(rows, axis=0, mode="clip") if array.ndim else array
+        # Not `take`, which would first copy all rows where they are one row repeated.
+        name: array[np.minimum(rows, len(array) - 1)] if array.ndim else array
         for name, array in feeds.items()
     }
 

@@ -5,14 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import UNROLLED, Bundle
 from ..checking import Port, Signature
 from ..limits import MAX_COUNT, MAX_GUIDANCE, SEED_END
 from .arguments import as_array, checked_steps
 from .conditioning import NO_LABEL, Feeds
-
-# The graphs that a bundle may have without a Loop, for one number of steps and perhaps of images.
-UNROLLED = ("sampler", "from_noise")
 
 
 def checked_feeds(bundle: Bundle, graph: str, feeds: Mapping[str, Any]) -> Feeds:
@@ -77,6 +74,7 @@ def _ranges(bundle: Bundle, graph: str, arrays: Feeds) -> dict[str, tuple[float,
         "time": (0, 1),
         "network_time": (0, 1),
         "images": (0, 255 if bundle.image_dtype == "uint8" else 1),
+        **{each.name: (each.minimum, each.maximum) for each in bundle.conditions},
     }
 
 

@@ -114,13 +114,13 @@ class Session:
         """
         return completed(lambda: self._run(feeds, onnxruntime.RunOptions(), keep=True))
 
-    def warm_up(self, batch: int) -> None:
+    def warm_up(self, batch: int, conditions: Feeds | None = None) -> None:
         """Run one step of `batch` black images, so that the next run of that size does not wait."""
         feeds = {}
         for entry in self._session.get_inputs():
             shape = [batch if isinstance(size, str) else size for size in entry.shape]
             feeds[entry.name] = np.full(shape, entry.name == "steps", DTYPES[entry.type])
-        self.run(feeds)
+        self.run({**feeds, **(conditions or {})})
 
     def _run(
         self, feeds: Mapping[str, Any], options: onnxruntime.RunOptions, *, keep: bool = False

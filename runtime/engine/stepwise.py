@@ -26,7 +26,7 @@ def stepwise(
     `feeds` are the inputs of sampler.onnx, or of from_noise.onnx: there seeds are only for fresh
     noise. Once `cancel` is set, the next step is a CancelledError.
     """
-    batches = [_steps(engine, batch, cancel) for batch in _batches(engine, feeds)]
+    batches = [_steps(engine, part(feeds, rows), cancel) for rows in _batches(engine, feeds)]
     return map(np.concatenate, zip(*batches, strict=True))
 
 
@@ -41,17 +41,18 @@ def stepwise_batches(
     progress(done, total) is called after each step of each batch.
     """
     batches, steps = _batches(engine, feeds), int(feeds["steps"])
-    for number, batch in enumerate(batches):
-        for step, images in enumerate(_steps(engine, batch, cancel), 1):
+    for number, rows in enumerate(batches):
+        for step, images in enumerate(_steps(engine, part(feeds, rows), cancel), 1):
             if progress is not None:
                 progress(number * steps + step, len(batches) * steps)
             if step == steps:
                 yield images
 
 
-def _batches(engine: Engine, feeds: Feeds) -> list[Feeds]:
+def _batches(engine: Engine, feeds: Feeds) -> list[np.ndarray]:
+    """Return the rows of each batch."""
     rows, size = np.arange(count_of(feeds)), engine.settings.max_batch or TOGETHER
-    return [part(feeds, rows[start : start + size]) for start in range(0, len(rows), size)]
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def _steps(
@@ -65,7 +66,7 @@ def _steps(
     names = engine.session("step").inputs[1:]
     # In the graph's order. A solver's memory of earlier steps begins with zeros.
     state = {name: inputs.get(name, np.zeros_like(noise)) for name in names}
-    carried = [name for name, value in state.items() if value.ndim and name != "labels"]
+    carried = engine.bundle.carried()
     for step in range(int(feeds["steps"])):
         require_wanted(cancel)
         *values, images = engine.run("step", {"step": scalar(step), **state}, Session.run_kept)
