@@ -29,14 +29,15 @@ def flag_errors() -> Iterator[None]:
     except DiffkilnError:
         raise
     except ValueError as error:
-        raise UsageError(f"--{re.sub('^labels', 'label', str(error))}") from error
+        flag = re.sub("^(label|condition)s", r"\1", str(error))
+        raise UsageError(f"--{flag}") from error
 
 
 class Option(NamedTuple):
     """One flag; `default` is text as a user writes it, and None without one.
 
     `parse` makes the value from text or raises ValueError with what was expected; a flag without
-    it is a switch.
+    it is a switch. A `repeated` flag may be given several times; its value is a list.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Option(NamedTuple):
     help: str
     default: str | None = None
     required: bool = False
+    repeated: bool = False
 
     @property
     def usage(self) -> str:
@@ -62,7 +64,11 @@ def parse_options(options: Sequence[Option], arguments: Sequence[str]) -> dict[s
     for option in options:
         parser, default = _Parser(option.parse or _switch), option.default
         default = default if option.parse else "false"
-        flags.DEFINE(parser, option.name, default, option.help, flag_values=values)
+        about = (option.name, default, option.help)
+        if option.repeated:
+            flags.DEFINE_multi(parser, flags.ArgumentSerializer(), *about, flag_values=values)
+        else:
+            flags.DEFINE(parser, *about, flag_values=values)
         # absl then reads --compare and --nocompare as --compare=true and --compare=false.
         values[option.name].boolean = option.parse is None
     try:

@@ -7,6 +7,7 @@ from typing import Any
 from ..bundle.bundle import open_bundle, shipped_bundle
 from ..device.device import DEVICES
 from ..limits import MAX_BATCH, MAX_SCALE, MAX_THREADS, SEED_END
+from .conditions import named_value
 from .options import Option, file_path, integer, name_list, number, one_of, whole_number
 from .outputs import checked_output, write
 from .program import Command, load_sampler
@@ -28,7 +29,15 @@ OPTIONS = (
     Option("seeds", parse_seeds, "seeds like 3,7,9-12 instead of --count and --seed"),
     Option("steps", integer, "denoising steps; by default the bundle's"),
     Option("label", name_list, "classes to show in turn, by name or number; none for no class"),
-    Option("guidance", number, "how strongly to show a class; by default the bundle's"),
+    Option(
+        "guidance", number, "how strongly to show a class or condition; by default the bundle's"
+    ),
+    Option(
+        "condition",
+        named_value,
+        "NAME=VALUE, a further input of the network: a .npy file, a picture or numbers",
+        repeated=True,
+    ),
     Option("interpolate_to", SEED, "go from --seed's picture to this seed's, in --count images"),
     Option("inpaint", file_path, "a photograph to repaint where --mask is white"),
     Option("mask", file_path, "a black and white picture as large as that photograph"),

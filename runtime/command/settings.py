@@ -1,4 +1,4 @@
-"""What all images of a task have in common: the steps, the classes and the guidance."""
+"""What the images of a task are drawn with: the steps, the classes, the guidance, conditions."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,8 @@ import numpy as np
 
 from ..bundle.bundle import Bundle
 from ..engine.arguments import checked_steps
-from ..engine.conditioning import NO_LABEL, checked_conditioning, class_number
+from ..engine.conditioning import NO_LABEL, checked_labels_and_guidance, class_number
+from .conditions import Conditions, conditions_of
 from .options import flag_errors
 
 
@@ -22,22 +23,34 @@ class Settings(NamedTuple):
     steps: int
     choices: tuple[int, ...] | None
     guidance: float | None
+    conditions: Conditions | None
 
-    def arguments(self, seeds: np.ndarray) -> dict[str, Any]:
-        """Return the arguments for a Sampler's method that draws images of seeds int64 [N]."""
+    def arguments(self, seeds: np.ndarray, numbers: np.ndarray | None = None) -> dict[str, Any]:
+        """Return the arguments for a Sampler's method that draws images of seeds int64 [N].
+
+        `numbers` are those of the images in the job, where they are not their seeds.
+        """
         labels = None if self.choices is None else np.array(self.choices)[seeds % len(self.choices)]
-        return {"steps": self.steps, "labels": labels, "guidance": self.guidance}
+        given = self.conditions and self.conditions.of(seeds if numbers is None else numbers)
+        return {
+            "steps": self.steps,
+            "labels": labels,
+            "guidance": self.guidance,
+            "conditions": given,
+        }
 
     def record(self, bundle: Bundle, scale: int) -> dict[str, Any]:
         """Return everything that determines the pixels of a seed, as JSON has it."""
         guidance = bundle.default_guidance if self.guidance is None else self.guidance
-        conditioning = {"label": self.choices and list(self.choices), "guidance": guidance}
+        label = {"label": self.choices and list(self.choices)} if bundle.class_names else {}
         return {
             "bundle": bundle.path.name,
             "sampler_sha256": bundle.graph("sampler").sha256,
             "steps": self.steps,
             "scale": scale,
-            **(conditioning if bundle.class_names else {}),
+            **label,
+            **({"guidance": guidance} if bundle.is_guided else {}),
+            **(self.conditions.record() if self.conditions else {}),
         }
 
 
@@ -49,12 +62,11 @@ def checked_settings(
     baked = not {"sampler", "from_noise"}.isdisjoint(graphs)
     steps = checked_steps(bundle, values["steps"], values["guidance"], baked=baked)
     names, guidance = values["label"], values["guidance"]
-    if not bundle.class_names:
-        checked_conditioning(bundle, names and ",".join(names), guidance)
-        return Settings(graphs, steps, None, None)
-    choices = names and tuple(_class_number(bundle, name) for name in names)
-    checked_conditioning(bundle, choices, guidance, count=len(choices or ()))
-    return Settings(graphs, steps, choices, guidance)
+    choices: Any = names and ",".join(names)  # which a model without classes refuses
+    if names and bundle.class_names:
+        choices = tuple(_class_number(bundle, name) for name in names)
+    checked_labels_and_guidance(bundle, choices, guidance, count=len(choices or ()))
+    return Settings(graphs, steps, choices, guidance, conditions_of(values, bundle))
 
 
 def _class_number(bundle: Bundle, text: str) -> int:

@@ -90,7 +90,7 @@ def interpolation(settings: Settings, values: Flags, _: Bundle) -> Task:
         raise bad_flag("count", count, f"expected 2 to {MAX_TOGETHER} with --interpolate_to")
 
     def draw(sampler: "Sampler", numbers: np.ndarray) -> Batches:
-        arguments = settings.arguments(np.full(count, ends[0]))
+        arguments = settings.arguments(np.full(count, ends[0]), np.arange(count))
         yield from sampler.interpolate(*ends, count, **arguments)[numbers][:, np.newaxis]
 
     origin, arrays = "from seed {} to seed {}".format(*ends), {"seeds": np.array(ends, np.int64)}
