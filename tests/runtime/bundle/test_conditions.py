@@ -95,7 +95,7 @@ def test_a_wrong_condition(tmp_path: Path, change: dict[str, Any], message: str)
 def test_too_many_conditions(tmp_path: Path) -> None:
     most = [AGE | {"name": f"age{number}"} for number in range(17)]
     assert len(open_bundle(write(tmp_path, conditioned(*most[1:]))).conditions) == 16
-    with pytest.raises(BundleError, match="conditions is .*, expected a list of at most 16"):
+    with pytest.raises(BundleError, match=r"conditions is .*, expected a list of at most 16"):
         open_bundle(write(tmp_path, conditioned(*most)))
 
 
