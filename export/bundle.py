@@ -61,10 +61,10 @@ def export_bundle(
     in other precisions are adapted; what Keras computes in `predict` is baked, in float32. Such a
     network may also be the path of an .onnx file, of which there is no SavedModel. `pixel_mean`,
     `pixel_std`, `schedule`, `prediction`, `conditioning`, `class_names`, `first_timestep`,
-    `inputs`, `image_size` and `conditions` say what it was trained as (see `Model`). The other
-    settings say how to bake it (see `Baking`), and take precedence over those in `baking`. With
-    `learning`, tables are learned first, and kept in the file `tables` or beside the bundle. The
-    folder `bundle` is written completely or not at all.
+    `inputs`, `image_size`, `levels`, `fit` and `conditions` say what it was trained as (see
+    `Model`). The other settings say how to bake it (see `Baking`), and take precedence over those
+    in `baking`. With `learning`, tables are learned first, and kept in the file `tables` or beside
+    the bundle. The folder `bundle` is written completely or not at all.
 
     With `class_names`, the network takes labels [N] too: class numbers, or −1 for no class; or
     one-hot labels, all 0 for no class. The graphs then take `labels` int64 [N] and `guidance`
@@ -120,7 +120,7 @@ def _write(
     signatures = signatures.with_tables(tables)
     exporter = replace(exporter, signatures=signatures)
     description = essentials(
-        signatures, baking, network.count_params(), model.class_names, model.levels
+        signatures, baking, network.count_params(), model.class_names, model.levels, model.fit
     )
     with published(bundle) as folder:
         graphs = _write_graphs(folder, exporter, baking, description)

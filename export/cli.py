@@ -18,6 +18,7 @@ from ..trainer.config import (
     ALL_PREDICTIONS,
     ALL_SCHEDULES,
     CONDITIONINGS,
+    FITS,
     check_sigmas,
     check_signal_rates,
 )
@@ -92,6 +93,7 @@ _OF_NETWORK: dict[str, tuple[Any, Any, str]] = {
     "image_size": (Sequence[str], None, "size to bake if it takes any: 64, or height,width"),
     "conditions": (str, None, "JSON file of what else it takes, by the names of its inputs"),
     "levels": (Sequence[str], None, "black and white in its pictures of more than 8 bits: 0,4095"),
+    "fit": (FITS, "crop", "how its pictures became images: cropped, with white bars, or squeezed"),
     "import": (Sequence[str], None, "Python files or modules with its layers; their code runs"),
 }
 # Settings that a single schedule has.
@@ -229,6 +231,7 @@ def _model() -> Model:
         image_size=size[0] if size and len(size) == 1 else size,
         conditions={} if file is None else read_conditions(Path(file)),
         levels=FLAGS.levels and _numbers("levels", FLAGS.levels, expected="two numbers"),
+        fit=FLAGS.fit,
     )
 
 

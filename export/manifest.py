@@ -34,12 +34,14 @@ def essentials(
     parameters: int,
     class_names: Sequence[str] = (),
     levels: Sequence[float] | None = None,
+    fit: str = "crop",
 ) -> dict[str, Any]:
     """What a host needs to know of the model, whether it has the manifest or one graph."""
     denoiser, (height, width, channels) = signatures.sampling.denoiser, signatures.shape
     image = {"height": height, "width": width, "channels": channels, "dtype": baking.image_dtype}
     conditions = [condition.describe() for condition in signatures.conditions]
     image |= _if_set("levels", None if levels is None else list(map(float, levels)))
+    image |= _if_set("fit", None if fit == "crop" else fit)
     model = {
         "parameters": parameters,
         "prediction": denoiser.prediction,

@@ -8,6 +8,7 @@ from ..trainer.config import (
     ALL_PREDICTIONS,
     ALL_SCHEDULES,
     CONDITIONINGS,
+    FITS,
     MAX_SIDE,
     MOST_CLASSES,
     MOST_NAME_CHARACTERS,
@@ -41,7 +42,9 @@ class Model:
     the order of the network's, with the names of further `conditions` among them. These are by name
     what else the network takes (see `Condition`; a description alone will do). A network for images
     of any size needs the `image_size` to bake, (height, width) or one number. `levels` are the grey
-    levels of black and white in files of more than 8 bits, if they were not 0 and 65535.
+    levels of black and white in files of more than 8 bits, if they were not 0 and 65535. `fit` says
+    how pictures of another shape became images: by their middle (`crop`), with white bars (`pad`),
+    or squeezed (`stretch`).
 
     Raises InputError for an unknown choice, for names that are not distinct lines of text, and for
     levels that are not two numbers in rising order.
@@ -58,6 +61,7 @@ class Model:
     image_size: int | Sequence[int] | None = None
     levels: Sequence[float] | None = None
     conditions: Mapping[str, Condition | str | Mapping[str, Any]] = field(default_factory=dict)
+    fit: str = "crop"
 
     def __post_init__(self) -> None:
         if isinstance(self.schedule, str):
@@ -65,6 +69,7 @@ class Model:
         check_choice("prediction", self.prediction, ALL_PREDICTIONS)
         check_choice("conditioning", self.conditioning, CONDITIONINGS)
         object.__setattr__(self, "conditions", checked_conditions(self.conditions))
+        check_choice("fit", self.fit, FITS)
         for name, of_what in (("class_names", "names"), ("inputs", ", ".join(ROLES))):
             check_list(name, getattr(self, name), of_what)
             object.__setattr__(self, name, tuple(getattr(self, name)))

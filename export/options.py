@@ -252,6 +252,7 @@ class Settings(BakingSettings, total=False):
     inputs: Sequence[str]
     image_size: int | Sequence[int] | None
     levels: Sequence[float] | None
+    fit: str
 
 
 def settings_as_objects(

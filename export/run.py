@@ -38,7 +38,12 @@ def export_run(
     network, training = load_network(file, config.network), training_record(run, weights)
     schedule = make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate)
     pixels, classes = (data.pixel_mean, data.pixel_std), data.class_names
-    model = Model(*pixels, schedule, config.prediction, class_names=classes, levels=config.levels)
+    model = Model(
+        *(*pixels, schedule, config.prediction),
+        class_names=classes,
+        levels=config.levels,
+        fit=config.fit,
+    )
     baking = replace(baking or Baking(), **settings)
     return write_bundle(
         network, bundle, model, baking, learning, training=training, overwrite=overwrite

@@ -43,6 +43,7 @@ _SETTINGS = {
     "cache": "where to keep decoded pictures; by default in memory, up to a quarter of it",
     "image_size": "height and width in pixels",
     "channels": "1 for grey, 3 for colours; by default 1 if all pictures are grey",
+    "fit": "how pictures become square: by their middle, with white bars, or squeezed",
     "augment": "random changes: mirror half of the pictures, cut parts out of them, or both",
     "batch_size": "images per step",
     "accumulation_steps": "parts of a batch to compute one after another, to save memory",

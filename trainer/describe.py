@@ -151,8 +151,9 @@ def _data(run_dir: Path, config: TrainConfig, download: bool) -> str:
     split = f", {config.split}" if config.split else ""
     held_out = f", {config.eval_split} held out" if config.eval_split else ""
     labels = f", labels of {config.labels}" if config.labels else ""
+    fit = "" if config.fit == "crop" else f", fit={config.fit}"
     cache = planned_cache(config, download=download, run=RunDirectory(run_dir))
-    return f"{config.data}{split}{held_out}{labels}\ncache     {cache}"
+    return f"{config.data}{split}{held_out}{labels}{fit}\ncache     {cache}"
 
 
 def _pixels(run_dir: Path, config: TrainConfig, images: list[ImageData]) -> str:
@@ -180,7 +181,7 @@ def _found(run_dir: Path, config: TrainConfig, images: ImageData | None = None) 
     with contextlib.suppress(InputError):
         colours = images.colours(config) if images else Colours(levels=config.levels)
         found = looks(source_of(config, RunDirectory(run_dir)), config, colours)
-        for name, text in in_words(found, config.image_size):
+        for name, text in in_words(found, config):
             yield f"{name:<10}{text}"
 
 

@@ -41,6 +41,7 @@ class Bundle(NamedTuple):
 
     `image_shape` is (height, width, channels); `image_dtype` is "uint8" or "float32" in [0, 1];
     `levels` are those of black and white in photographs of more than 8 bits, None for 0 and 65535.
+    `fit` says how photographs of another shape become images: "crop", "pad" or "stretch".
     `graphs` are the graphs by name: "sampler", "step", … "sampler" and "from_noise" take only
     `unrolled_steps` steps and batches of `unrolled_batch`, or any number where that is None.
     `class_names` are the names of classes 0, 1, …, empty for a model without classes.
@@ -65,6 +66,7 @@ class Bundle(NamedTuple):
     litert: Mapping[str, ListedFile] = MappingProxyType({})
     levels: tuple[float, float] | None = None
     conditions: tuple[Condition, ...] = ()
+    fit: str = "crop"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy in another process reads and checks the manifest there.
@@ -182,6 +184,7 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
         },
         levels=tuple(image["levels"]) if "levels" in image else None,
         conditions=_conditions(root, values.get("conditions", [])),
+        fit=image.get("fit", "crop"),
         **_of_tables(sampler),
     )
     black, white = bundle.levels or (0, 1)

@@ -41,9 +41,8 @@ _HIGH_BYTES = re.compile(r"(RGB\w*|CMYK\w*|LA);16")
 
 def photo_of(flag: str, values: Mapping[str, Any], bundle: Bundle) -> np.ndarray:
     """Return the photograph of a flag in the bundle's size and dtype."""
-    photo = _read(
-        flag, values[flag], lambda path: read_photo(path, bundle.image_shape, bundle.levels)
-    )
+    shape, levels, fit = bundle.image_shape, bundle.levels, bundle.fit
+    photo = _read(flag, values[flag], lambda path: read_photo(path, shape, levels, fit))
     return photo if bundle.image_dtype == "uint8" else photo.astype(np.float32) / np.float32(255)
 
 
@@ -56,7 +55,9 @@ def mask_of(values: Mapping[str, Any], bundle: Bundle) -> np.ndarray:
         has, wanted = (" x ".join(map(str, pair)) for pair in (size, photo_size))
         wanted = f"{wanted} like the photograph, or {width} x {height} like the bundle"
         raise bad_flag("mask", values["mask"], f"has {has} pixels, expected {wanted}; resize it")
-    return _read("mask", values["mask"], lambda path: read_mask(path, bundle.image_shape))
+    return _read(
+        "mask", values["mask"], lambda path: read_mask(path, bundle.image_shape, bundle.fit)
+    )
 
 
 def _read(flag: str, path: Path, reader: Callable[[Path], Content]) -> Content:
@@ -67,7 +68,11 @@ def _read(flag: str, path: Path, reader: Callable[[Path], Content]) -> Content:
 
 
 def read_photo(
-    path: Path, shape: tuple[int, int, int], levels: tuple[float, float] | None = None
+    path: Path,
+    shape: tuple[int, int, int],
+    levels: tuple[float, float] | None = None,
+    fit: str = "crop",
+    bars: str | None = None,
 ) -> np.ndarray:
     """Return the picture in a file as `fitted` does, uint8 [height, width, channels] of `shape`.
 
@@ -75,32 +80,43 @@ def read_photo(
     """
     with _opened(path, max(shape[:2])) as picture:
         _require_all_bits(picture, levels)
-        return fitted(picture, shape, levels)
+        return fitted(picture, shape, levels, fit, bars)
 
 
 def fitted(
     picture: Image.Image,
     shape: tuple[int, int, int],
     levels: tuple[float, float] | None = None,
+    fit: str = "crop",
+    bars: str | None = None,
 ) -> np.ndarray:
-    """Return the centre of a picture of any size, uint8 [height, width, channels] of `shape`.
+    """Return a picture of any size as an image uint8 [height, width, channels] of `shape`.
 
-    The EXIF orientation is applied, and colours are those of `plain`, which says what it raises.
+    By `fit`, it shows the picture's middle (crop), all of it between bars (pad), or all of it
+    squeezed (stretch). `bars` name a colour; by default they are white, or transparent in 4
+    channels. The EXIF orientation is applied, and colours are those of `plain`, which says what it
+    raises.
     """
     height, width, channels = shape
-    part = plain(_centre(_upright(picture), width, height), channels, levels)
-    size = (width, height)
+    whole, upright = (width, height), _upright(picture)
+    shown = _largest(upright.size, whole) if fit == "crop" else upright.size
+    part = plain(upright.crop(_middle(upright.size, shown)), channels, levels)
+    size = _largest(whole, part.size) if fit == "pad" else whole
     resized = part.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
-    return np.asarray(resized).reshape(shape)
+    pixels = Image.new(part.mode, whole, bars or ("white" if channels < 4 else (0, 0, 0, 0)))
+    pixels.paste(resized, _middle(whole, size))
+    return np.asarray(pixels).reshape(shape)
 
 
-def read_mask(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+def read_mask(path: Path, shape: tuple[int, int, int], fit: str = "crop") -> np.ndarray:
     """Return a mask uint8 [height, width, 1] as `inpaint` takes it: 0 where the picture is dark.
 
-    It is cut and resized like a photograph, then 1 where its grey level is at least 128. Raises
-    ValueError if no pixel is 1, or if it is not a whole picture.
+    It is fitted like a photograph, then 1 where its grey level is at least 128. Its bars are 0, so
+    that those of the photograph stay. Raises ValueError if no pixel is 1, or if it is not a whole
+    picture.
     """
-    mask = (read_photo(path, (*shape[:2], 1)) >= 128).astype(np.uint8)
+    grey = read_photo(path, (*shape[:2], 1), fit=fit, bars="black")
+    mask = (grey >= 128).astype(np.uint8)
     if not mask.any():
         raise ValueError("is black all over; expected white where to repaint the photograph")
     return mask
@@ -191,9 +207,14 @@ def _upright(picture: Image.Image) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def _centre(picture: Image.Image, width: int, height: int) -> Image.Image:
-    """Return the largest part in the middle that has the shape of width x height."""
-    across = min(picture.width, round(picture.height * width / height))
-    down = min(picture.height, round(picture.width * height / width))
-    left, top = (picture.width - across) // 2, (picture.height - down) // 2
-    return picture.crop((left, top, left + max(across, 1), top + max(down, 1)))
+def _largest(within: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest (width, height) within another with the proportions of `shape`."""
+    across = round(within[1] * shape[0] / shape[1])
+    down = round(within[0] * shape[1] / shape[0])
+    return min(within[0], max(across, 1)), min(within[1], max(down, 1))
+
+
+def _middle(size: tuple[int, int], part: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the box of a part in the middle: left, top, right, bottom."""
+    left, top = (size[0] - part[0]) // 2, (size[1] - part[1]) // 2
+    return left, top, left + part[0], top + part[1]

@@ -69,6 +69,7 @@ def test_settings_are_checked_once_and_then_fixed() -> None:
         ({"class_names": "rose"}, "class_names='rose': expected a list of names"),
         ({"class_names": [1, 2]}, "class_names: got 2 names, expected at most"),
         ({"inputs": "noisy"}, "inputs='noisy': expected a list of noisy, condition, labels"),
+        ({"fit": "fill"}, "fit=fill: expected one of crop, pad, stretch"),
         ({"image_size": 0}, "image_size=0: expected the height and the width to bake"),
         ({"image_size": (8, 8, 3)}, r"image_size=\(8, 8, 3\): expected the height and the width"),
     ],

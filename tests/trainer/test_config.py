@@ -153,6 +153,7 @@ OLD_BEHAVIOUR = {
     "kid_images": 512,
     "kid_weights": None,
     "cache": None,
+    "fit": "crop",
     "attention_heads": 0,
     "num_classes": None,
     "label_dropout": 0.1,

@@ -24,6 +24,8 @@ TIME_SAMPLINGS = ("uniform", "stratified")
 LEARNING_RATE_DECAYS = ("constant", "inverse_sqrt", "cosine")
 DISTRIBUTIONS = ("none", "mirrored", "multi_worker")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+# How pictures of another shape fit the images: by their middle, with bars, or squeezed.
+FITS = ("crop", "pad", "stretch")
 AUGMENTATIONS = ("flip", "none", "crop", "crop+flip")
 # The smallest side of a crop, as a share of the picture's.
 LEAST_CROP = 0.75

@@ -93,6 +93,7 @@ class TrainConfig:
     image_size: int = setting(bounds=(8, choices.MAX_SIDE))
     channels: int | None = None
     levels: tuple[float, float] | None = None
+    fit: str = setting("crop", choices=choices.FITS)
     augment: str = setting("flip", choices=choices.AUGMENTATIONS)
     batch_size: int = setting(bounds=(1, 65536))
     train_steps: int = setting(bounds=(1, 10**9), changeable=True)
@@ -178,6 +179,8 @@ class TrainConfig:
             has = " and ".join(f"{each}:" for each in kinds)
             problem = f"only {has} data has it, and data={self.data}; leave it out"
             require(kind in kinds or value is None, f"{name}={value}: {problem}")
+        square = "the synthetic flowers are square; leave it out"
+        require(kind != "synthetic" or self.fit == "crop", f"fit={self.fit}: {square}")
         if kind == "folder" and self.eval_split:
             expected = "expected a share of the pictures such as 10%, or folder:PATH"
             require(_holds_out(self.eval_split), f"eval_split={self.eval_split}: {expected}")

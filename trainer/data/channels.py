@@ -44,7 +44,7 @@ def _is_grey(listing: Listing, config: TrainConfig) -> bool:
     for index in sampled(len(listing.names), config).tolist():
         try:
             path = listing.folder / listing.names[index]
-            grey, level = survey(path, listing.formats, config.levels)
+            grey, level = survey(path, listing.formats, config.levels, config.fit)
         except (OSError, ValueError):
             continue
         if not grey:

@@ -127,9 +127,10 @@ class Pictures:
         *,
         labels: NDArray[np.int64] | None = None,
         colours: Colours | None = None,
+        fit: str = "crop",
         all_grey: bool = False,
     ) -> None:
-        self.labels, self.colours = labels, colours or Colours()
+        self.labels, self.colours, self.fit = labels, colours or Colours(), fit
         self.shape = (image_size, image_size, self.colours.channels)
         self._files, self._all_grey = files, all_grey
         self._unreadable: dict[int, str] = {}
@@ -171,8 +172,9 @@ class Pictures:
             return None
         path, formats = self._files.folder / self._files.names[index], self._files.formats
         try:
-            image = read_image(path, self.shape[0], formats, self.colours)
-            in_colour = self._all_grey and not survey(path, formats, self.colours.levels)[0]
+            image = read_image(path, self.shape[0], formats, self.colours, self.fit)
+            seen = formats, self.colours.levels, self.fit
+            in_colour = self._all_grey and not survey(path, *seen)[0]
         except (OSError, ValueError) as error:
             self._unreadable[index] = str(error)
             return None

@@ -65,21 +65,22 @@ def _of_files(listing: Listing, config: TrainConfig, colours: Colours) -> Iterat
         for place in range(len(part.names))
     ]
     chosen = np.random.default_rng(config.seed).permutation(len(files))[:MOST_PICTURES]
-    side, *_ = config.stored_shape
 
     def look(index: int) -> Look:
-        return _look(*files[index], side, colours)
+        return _look(*files[index], config, colours)
 
     with ThreadPoolExecutor() as pool:
         found = pool.map(look, np.sort(chosen).tolist())
         yield from tqdm(found, total=len(chosen), unit="picture", leave=False, disable=None)
 
 
-def _look(files: PictureFiles, place: int, held_out: bool, side: int, colours: Colours) -> Look:
+def _look(
+    files: PictureFiles, place: int, held_out: bool, config: TrainConfig, colours: Colours
+) -> Look:
     name, label = files.names[place], files.classes[place]
     path = files.folder / name
     try:
-        image = read_image(path, side, files.formats, colours)
+        image = read_image(path, config.stored_shape[0], files.formats, colours, config.fit)
         with Image.open(path, formats=files.formats) as opened:
             kind, size = opened.format or "", opened.size
     except (OSError, ValueError) as error:
@@ -91,7 +92,7 @@ def _digest(image: NDArray[np.uint8]) -> str:
     return hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()
 
 
-def in_words(found: Iterable[Look], image_size: int) -> Iterator[tuple[str, str]]:
+def in_words(found: Iterable[Look], config: TrainConfig) -> Iterator[tuple[str, str]]:
     """What was found, in lines of a name and a text, without those that would be empty."""
     found = list(found)
     readable = [look for look in found if not look.fault]
@@ -103,11 +104,13 @@ def in_words(found: Iterable[Look], image_size: int) -> Iterator[tuple[str, str]
         if counts:
             yield name, _counted(counts)
     sized = [look for look in readable if look.kind]
+    # The side that becomes a side of the image.
+    side, which = (max, "longer") if config.fit == "pad" else (min, "shorter")
     if sized:
-        sides = sorted(min(look.size) for look in sized)
-        yield "sides", f"the shorter ones are {sides[0]:,} to {sides[-1]:,} pixels"
-    small = [look.name for look in sized if min(look.size) < image_size]
-    yield from _listed("small", small, f"with fewer than {image_size} pixels a side")
+        sides = sorted(side(look.size) for look in sized)
+        yield "sides", f"the {which} ones are {sides[0]:,} to {sides[-1]:,} pixels"
+    small = [look.name for look in sized if side(look.size) < config.image_size]
+    yield from _listed("small", small, f"with fewer than {config.image_size} pixels a side")
     unreadable = [look.fault for look in found if look.fault]
     yield from _listed("damaged", unreadable, "that cannot be read")
     yield from _repeated(readable)

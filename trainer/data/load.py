@@ -85,7 +85,7 @@ def load_images(
     worker: int = 0,
     run: RunDirectory | None = None,
 ) -> ImageData:
-    """The images of `config.data`, cropped and resized to `config.stored_shape`.
+    """The images of `config.data`, by `config.fit` in `config.stored_shape`.
 
     A folder's images are decoded when they are first used, others now. The disk cache writes, or
     reuses, the files of `worker` in `cache_dir`. A folder is listed by the rules that `run` began
@@ -173,6 +173,7 @@ def _of_folder(
             *(files, side),
             labels=listing.labels_of(files) if names else None,
             colours=colours,
+            fit=config.fit,
             all_grey=chosen and channels == 1,
         )
         for files in (listing, listing.held_out)
@@ -259,7 +260,8 @@ def _synthetic(count: int, config: TrainConfig) -> OrderedImages:
 def _how(config: TrainConfig, version: int) -> str:
     """What the images in a cache depend on, besides their files; in old runs on their size."""
     side, _, channels = config.stored_shape
-    more = (channels, config.levels, version)
+    fit = () if config.fit == "crop" else (config.fit,)
+    more = (channels, config.levels, version, *fit)
     return str(side) if more == (3, None, 1) else " ".join(map(str, (side, *more)))
 
 

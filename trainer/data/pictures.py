@@ -40,6 +40,7 @@ def read_image(
     image_size: int,
     formats: tuple[str, ...] | None = None,
     colours: Colours | None = None,
+    fit: str = "crop",
 ) -> NDArray[np.uint8]:
     """Return the picture in a file as `square_pixels` does, uint8 [image_size, image_size, C].
 
@@ -51,18 +52,18 @@ def read_image(
     with _opened(path, image_size, formats or reading(READING_VERSION).formats) as image:
         _require_all_bits(image, colours)
         _scale_transparent_level(image)
-        return square_pixels(image, image_size, colours)
+        return square_pixels(image, image_size, colours, fit)
 
 
 def survey(
-    path: Path, formats: tuple[str, ...], levels: tuple[float, float] | None
+    path: Path, formats: tuple[str, ...], levels: tuple[float, float] | None, fit: str
 ) -> tuple[bool, int | None]:
-    """Whether the picture in a file is grey, and its highest level if it has more than 8 bits.
+    """Whether a picture is grey where `fit` shows it, and its highest level if it has over 8 bits.
 
     Raises what `read_image` raises.
     """
     with _opened(path, _SMALL, formats) as image:
-        pixels = square_pixels(image, _SMALL, Colours(levels=levels)).astype(np.int64)
+        pixels = square_pixels(image, _SMALL, Colours(levels=levels), fit).astype(np.int64)
         highest = int(np.asarray(image).max()) if image.mode.startswith("I") else None
     return bool(np.ptp(pixels, axis=-1).max() <= _GREY), highest
 
@@ -98,21 +99,37 @@ def quiet_decoders() -> None:
 
 
 def square_pixels(
-    image: Image.Image, image_size: int, colours: Colours | None = None
+    image: Image.Image, image_size: int, colours: Colours | None = None, fit: str = "crop"
 ) -> NDArray[np.uint8]:
-    """Return the centre square of a picture, uint8 [image_size, image_size, C] in its `colours`.
+    """Return a picture as a square, uint8 [image_size, image_size, C] in its `colours`.
 
-    The EXIF orientation is applied, and the square is resized with an antialiased Lanczos filter.
-    Raises ValueError for image_size < 1 and for what `Colours.plain` refuses.
+    By `fit`, it shows the picture's middle (crop), all of it between white bars (pad), or all of it
+    squeezed (stretch). The EXIF orientation is applied, and the picture is resized with an
+    antialiased Lanczos filter. Raises ValueError for what `Colours.plain` refuses.
     """
-    colours = colours or Colours()
+    colours, square = colours or Colours(), (image_size, image_size)
     upright = _upright(image)
-    side = min(upright.size)
-    left, top = (upright.width - side) // 2, (upright.height - side) // 2
-    plain = colours.plain(upright.crop((left, top, left + side, top + side)))
-    size = (image_size, image_size)
+    shown = _largest(upright.size, square) if fit == "crop" else upright.size
+    plain = colours.plain(upright.crop(_middle(upright.size, shown)))
+    size = _largest(square, plain.size) if fit == "pad" else square
     resized = plain.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
-    return np.asarray(resized).reshape(*size, colours.channels)
+    # White is behind transparent pictures too, and continues drawings on white without an edge.
+    pixels = Image.new(plain.mode, square, "white")
+    pixels.paste(resized, _middle(square, size))
+    return np.asarray(pixels).reshape(*square, colours.channels)
+
+
+def _largest(within: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
+    """The largest (width, height) within another that has the proportions of `shape`."""
+    across = round(within[1] * shape[0] / shape[1])
+    down = round(within[0] * shape[1] / shape[0])
+    return min(within[0], max(across, 1)), min(within[1], max(down, 1))
+
+
+def _middle(size: tuple[int, int], part: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The box of a part in the middle: left, top, right, bottom."""
+    left, top = (size[0] - part[0]) // 2, (size[1] - part[1]) // 2
+    return left, top, left + part[0], top + part[1]
 
 
 def _upright(image: Image.Image) -> Image.Image:

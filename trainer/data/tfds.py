@@ -27,7 +27,7 @@ _PREPARE = "restore its files, or prepare the data set again"
 
 
 def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedImages:
-    """The images of `config.split` and `config.eval_split`, cut square, in their stored order.
+    """The images of `config.split` and `config.eval_split` as squares, in their stored order.
 
     The data set is prepared under `config.data_dir` (None: the default of tensorflow-datasets), or
     `download` prepares it there. The logger "diffkiln.trainer" names each image that cannot be
@@ -49,7 +49,7 @@ def tfds_images(name: str, config: TrainConfig, *, download: bool) -> OrderedIma
         number = int(value_at(example, label)) if label else -1
         try:
             image = _image(decode(value_at(example, feature)).numpy(), config.levels)
-            return square_pixels(image, side, Colours(channels)), number
+            return square_pixels(image, side, Colours(channels), config.fit), number
         except Exception as error:
             return _in_words(error), number
 

@@ -29,6 +29,17 @@ def test_entries_of_later_writers_are_ignored(tmp_path: Path) -> None:
     assert open_bundle(write(tmp_path, values)).image_dtype == "uint8"
 
 
+def test_how_photographs_fit_is_one_of_three(tmp_path: Path) -> None:
+    values: dict[str, Any] = manifest()
+    assert open_bundle(write(tmp_path, values)).fit == "crop"
+    for fit in ("crop", "pad", "stretch"):
+        values["image"]["fit"] = fit
+        assert open_bundle(write(tmp_path, values)).fit == fit
+    values["image"]["fit"] = "fill"
+    with pytest.raises(BundleError, match=r"image\.fit is 'fill', expected crop or pad or stretch"):
+        open_bundle(write(tmp_path, values))
+
+
 def test_whole_numbers_may_be_written_with_a_fraction(tmp_path: Path) -> None:
     """JSON does not tell 20.0 from 20."""
     values = manifest()

@@ -35,6 +35,7 @@ def save(path: Path, image: Image.Image, **settings: Any) -> Path:
     return path
 
 
+MODE_OF = {1: "L", 3: "RGB", 4: "RGBA"}
 ENDINGS = ("png", "jpg", "webp", "gif", "bmp", "tiff", "ppm")
 
 
@@ -149,6 +150,46 @@ def test_the_middle_of_the_wanted_shape_is_kept(tmp_path: Path) -> None:
     pixels[10:30] = 200
     path = save(tmp_path / "a.png", Image.fromarray(pixels))
     assert (read_photo(path, (8, 16, 3)) == 200).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_bars_are_white_or_transparent(channels: int) -> None:
+    red = Image.new("RGB", (16, 8), "red")
+    pixels = fitted(red, (16, 16, channels), fit="pad")
+    assert (pixels[4:12] == np.asarray(red.convert(MODE_OF[channels])).reshape(8, 16, -1)).all()
+    bars = np.concatenate([pixels[:4], pixels[12:]])
+    assert (bars == (0 if channels == 4 else 255)).all()
+
+
+def test_bars_of_images_that_are_not_square() -> None:
+    image = picture(1, 16).crop((0, 0, 16, 8))
+    same = fitted(image, (8, 16, 3), fit="pad")
+    assert np.array_equal(same, np.asarray(image))
+    tall = fitted(image, (24, 16, 3), fit="pad")
+    assert np.array_equal(tall[8:16], np.asarray(image))
+    assert (np.concatenate([tall[:8], tall[16:]]) == 255).all()
+    squeezed = fitted(image, (24, 10, 3), fit="stretch")
+    expected = image.resize((10, 24), Image.Resampling.LANCZOS)
+    assert np.array_equal(squeezed, np.asarray(expected))
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_a_mask_lies_over_its_photograph(tmp_path: Path, fit: str) -> None:
+    pixels = np.zeros((20, 50), np.uint8)
+    pixels[5:12, 18:37] = 255
+    path = save(tmp_path / "a.png", Image.fromarray(pixels))
+    photo = read_photo(path, (16, 16, 1), fit=fit).copy()
+    if fit == "pad":
+        assert (photo[[*range(5), *range(11, 16)]] == 255).all()
+        photo[[*range(5), *range(11, 16)]] = 0  # the bars, which stay as they are
+    assert np.array_equal(read_mask(path, (16, 16, 3), fit), photo >= 128)
+
+
+def test_a_mask_as_large_as_the_images_may_be_white_in_the_bars(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 16), np.uint8)
+    pixels[:2] = 255
+    path = save(tmp_path / "a.png", Image.fromarray(pixels))
+    assert np.array_equal(read_mask(path, (16, 16, 3), "pad")[..., 0], pixels >= 128)
 
 
 def test_a_mask_is_white_by_half_or_more(tmp_path: Path) -> None:

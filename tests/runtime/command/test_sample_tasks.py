@@ -1,5 +1,7 @@
 """Interpolations, repainted and reconstructed photographs, and lists of seeds, as files."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +144,28 @@ def test_a_reconstruction_shows_both(
     image = read_photo(photo, SHAPE)
     expected = grid(np.stack([image, *sampler.reconstruct(image[np.newaxis], steps=3)]))
     assert np.array_equal(read(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
+def test_a_photograph_is_fitted_as_the_bundle_says(
+    full_bundle: Path, tmp_path: Path, photo: Path, mask: Path, fit: str
+) -> None:
+    bundle = shutil.copytree(full_bundle, tmp_path / "b")
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    manifest["image"]["fit"] = fit
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    task, _ = request(bundle, tmp_path / "a.png", f"--reconstruct={photo}")
+    assert np.array_equal(task.arrays["photo"], read_photo(photo, SHAPE, fit=fit))
+    make(bundle, tmp_path / "a.npz", f"--inpaint={photo}", f"--mask={mask}", "--count=1")
+    with np.load(tmp_path / "a.npz") as arrays:
+        image, hole = arrays["photo"], arrays["mask"]
+        assert np.array_equal(image, read_photo(photo, SHAPE, fit=fit))
+        assert np.array_equal(hole, read_mask(mask, SHAPE, fit))
+        kept = hole[..., 0] == 0
+        assert np.array_equal(arrays["images"][0][kept], image[kept])
+    # Of 16 rows, a photograph of 4:3 leaves 4 for bars.
+    bars = (image[[0, 1, 14, 15]] == 255).all() and kept[[0, 1, 14, 15]].all()
+    assert bars == (fit == "pad")
 
 
 def test_a_long_denoising_skips_frames(full_bundle: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from diffkiln.trainer.presets import preset_config
 
 def found(**settings: Any) -> dict[str, str]:
     config = preset_config("tiny", image_size=16, **settings)
-    return dict(in_words(looks(source_of(config), config, Colours()), config.image_size))
+    return dict(in_words(looks(source_of(config), config, Colours()), config))
 
 
 def test_a_folder_in_words(tmp_path: Path) -> None:
