@@ -6,6 +6,7 @@ The steps on the page are in examples/web/tests; the bundles and the expected pi
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,18 @@ import numpy as np
 import pytest
 from example_programs import BROWSERS, built_page, use_page
 from needed_programs import required_program
+from PIL import Image
 from small_models import PIXELS, conditioned_network
 
 from diffkiln.export import export_bundle
 from diffkiln.runtime import Sampler
+from diffkiln.runtime.command.photo import read_photo
 from diffkiln.runtime.output.images import save_picture, to_uint8
 
 pytestmark = pytest.mark.slow
 
+# Those that full.bundle does not have.
+FITS = ("pad", "stretch")
 STEPWISE = ("sampler", "noise", "step")
 
 
@@ -51,6 +56,9 @@ def fill_site(site: Path, full_bundle: Path) -> None:
     second_order: dict[str, Any] = {**PIXELS, **grey, "solver": "dpmpp_2m", "prediction": "noise"}
     baking: dict[str, Any] = {"graphs": STEPWISE, "saved_model": False}
     export_bundle(network, site / "second-order.bundle", **second_order, **baking)
+    for fit in FITS:
+        shutil.copytree(full_bundle, site / f"{fit}.bundle")
+        change_manifest(partial(_set_fit, fit))(site / f"{fit}.bundle")
     for name, spoil in SPOILED.items():
         bundle = site / f"{name}.bundle"
         bundle.mkdir()
@@ -75,8 +83,19 @@ def write_expected(folder: Path, site: Path) -> None:
     for name in ("fresh", "second-order", "learned"):
         with Sampler(site / f"{name}.bundle", device="cpu") as sampler:
             pictures[name] = sampler.sample(2, seed=3, steps=5)
+    wide = save_stripes(folder / "wide.png")
+    pictures |= {f"wide-{fit}": read_photo(wide, (16, 16, 3), fit=fit)[None] for fit in FITS}
     for name, images in pictures.items():
         with_alpha(images).tofile(folder / f"{name}.rgba")
+
+
+def save_stripes(path: Path) -> Path:
+    """A picture of 16×8 pixels in stripes, one of them clear, which any filter heightens alike."""
+    stripes = np.random.default_rng(0).integers(0, 256, (1, 16, 4), np.uint8).repeat(8, axis=0)
+    stripes[..., 3] = 255
+    stripes[:, 3, 3] = 0
+    Image.fromarray(stripes).save(path)
+    return path
 
 
 def pictures_of_classes(bundle: Path, batch: np.ndarray) -> dict[str, np.ndarray]:
@@ -125,6 +144,10 @@ def write_manifest(text: str) -> Callable[[Path], None]:
         (bundle / "bundle.json").write_text(text)
 
     return spoil
+
+
+def _set_fit(fit: str, manifest: dict[str, Any]) -> None:
+    manifest["image"]["fit"] = fit
 
 
 def _outside(manifest: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import { BundleError } from "./errors";
 
 const FORMAT = "diffkiln-bundle";
 const FORMAT_VERSION = 2;
+const FITS = ["crop", "pad", "stretch"] as const;
 const EXPORT_AGAIN = "export the model again";
 
 /** A file of the bundle, with its size and SHA-256. */
@@ -19,6 +20,8 @@ export interface Manifest {
   readonly width: number;
   readonly channels: number;
   readonly dtype: "uint8" | "float32";
+  /** How pictures of another shape become images: by their middle, between bars, or squeezed. */
+  readonly fit: (typeof FITS)[number];
   readonly solver: string;
   readonly eta: number;
   readonly defaultSteps: number;
@@ -44,6 +47,7 @@ export function parseManifest(text: string): Manifest {
     width: image.positive("width"),
     channels: image.positive("channels"),
     dtype: image.oneOf("dtype", ["uint8", "float32"]),
+    fit: image.has("fit") ? image.oneOf("fit", FITS) : "crop",
     solver: sampler.text("solver"),
     eta: sampler.number("eta"),
     defaultSteps: sampler.positive("default_steps"),
@@ -122,6 +126,10 @@ class Section {
 
   keys(): string[] {
     return Object.keys(this.#values);
+  }
+
+  has(key: string): boolean {
+    return this.#value(key) !== undefined;
   }
 
   section(key: string): Section {

@@ -45,16 +45,25 @@ export function fromImageData(picture: ImageData, manifest: Manifest): Pixels {
   return image;
 }
 
-/** A picture from disk: its middle, resized to the model's size. */
+/** A picture from disk in the model's size, over white unless it has alpha: see Manifest.fit. */
 export async function fromFile(file: File, manifest: Manifest): Promise<Pixels> {
-  const { height, width } = manifest;
+  const { height, width, channels, fit } = manifest;
   const bitmap = await createImageBitmap(file);
-  const scale = Math.max(width / bitmap.width, height / bitmap.height);
-  const [across, down] = [width / scale, height / scale];
+  const scales = [width / bitmap.width, height / bitmap.height] as const;
+  const scale = fit === "pad" ? Math.min(...scales) : Math.max(...scales);
+  const [byWidth, byHeight] = fit === "stretch" ? scales : [scale, scale];
+  // Whole pixels, so that bars end where Python's do.
+  const across = Math.max(1, Math.round(bitmap.width * byWidth));
+  const down = Math.max(1, Math.round(bitmap.height * byHeight));
+  const [left, top] = [Math.floor((width - across) / 2), Math.floor((height - down) / 2)];
   const context = new OffscreenCanvas(width, height).getContext("2d")!;
+  if (channels % 2 === 1) {
+    context.fillStyle = "white";
+    context.fillRect(0, 0, width, height);
+  }
   context.imageSmoothingQuality = "high";
-  const [left, top] = [(bitmap.width - across) / 2, (bitmap.height - down) / 2];
-  context.drawImage(bitmap, left, top, across, down, 0, 0, width, height);
+  // The canvas cuts off what is larger.
+  context.drawImage(bitmap, left, top, across, down);
   bitmap.close();
   return fromImageData(context.getImageData(0, 0, width, height), manifest);
 }

@@ -38,9 +38,9 @@ export async function finish(panel: Locator, values: Record<string, string | num
   await expectStatus(panel.page(), "Done");
 }
 
-/** The RGBA levels of a panel's pictures, one after the other. */
-export async function levels(panel: Locator): Promise<number[]> {
-  return panel.locator(".tile canvas").evaluateAll((canvases) =>
+/** The RGBA levels of a panel's pictures, or of other canvases in it, one after the other. */
+export async function levels(panel: Locator, canvas = ".tile canvas"): Promise<number[]> {
+  return panel.locator(canvas).evaluateAll((canvases) =>
     (canvases as HTMLCanvasElement[]).flatMap((canvas) => {
       const context = canvas.getContext("2d")!;
       return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
@@ -49,9 +49,13 @@ export async function levels(panel: Locator): Promise<number[]> {
 }
 
 /** The largest difference in levels from the pictures that Python made of the same. */
-export async function differenceFromPython(panel: Locator, name: string): Promise<number> {
+export async function differenceFromPython(
+  panel: Locator,
+  name: string,
+  canvas?: string,
+): Promise<number> {
   const expected = readFileSync(join(process.env["WEB_EXPECTED"]!, `${name}.rgba`));
-  const received = await levels(panel);
+  const received = await levels(panel, canvas);
   expect(received.length).toBe(expected.length);
   return received.reduce((most, level, i) => Math.max(most, Math.abs(level - expected[i]!)), 0);
 }

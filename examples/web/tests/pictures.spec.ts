@@ -51,6 +51,18 @@ test("a picture inpainted under a mask drawn with the keyboard is Python's", asy
   expect(await differenceFromPython(panel, "inpaint")).toBeLessThanOrEqual(1);
 });
 
+test("a picture of another shape is fitted as in Python", async ({ page }) => {
+  for (const fit of ["pad", "stretch"]) {
+    await open(page, `${fit}.bundle`);
+    await page.getByRole("tab", { name: "Inpaint" }).click();
+    const panel = page.locator("#inpaint");
+    const wide = `${process.env["WEB_EXPECTED"]}/wide.png`;
+    await panel.getByLabel("Choose a picture").setInputFiles(wide);
+    await expect(panel.getByLabel(/^Mask/)).toBeVisible();
+    expect(await differenceFromPython(panel, `wide-${fit}`, ".picture-layer")).toBe(0);
+  }
+});
+
 test("classes are shown as in Python, of each seed and chosen by keyboard", async ({ page }) => {
   await open(page, "classes.bundle");
   const generate = page.locator("#generate");
