@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..trainer.errors import InputError, check_choice
-from .checks import check_list, is_whole
+from .checks import check_list, check_type, is_whole
 
 CONDITION_DTYPES = ("uint8", "float32", "int64")
 MOST_CONDITIONS = 16
@@ -51,8 +51,10 @@ class Condition:
 
     Where guidance leaves the conditions out (arXiv 2207.12598), the network sees `null`: a number,
     or an array of the condition's shape, in the units of the program that draws. With None it sees
-    the condition there too. `description` is a sentence for people who write such programs.
-    `minimum` and `maximum` are the least and the greatest whole number, if there is a greatest.
+    the condition there too. A program may leave a condition out that has a `default`, a number; but
+    the graphs themselves always take it. `description` is a sentence for people who write such
+    programs. `minimum` and `maximum` are the least and the greatest whole number, if there is a
+    greatest.
 
     Raises InputError for what no condition can be.
     """
@@ -61,6 +63,7 @@ class Condition:
     dtype: str | None = None
     shape: Sequence[int] | None = None
     null: Numbers | None = 0.0
+    default: float | None = None
     pixel_mean: float | Sequence[float] | None = None
     pixel_std: float | Sequence[float] | None = None
     minimum: int = 0
@@ -72,6 +75,7 @@ class Condition:
         text = self.description
         if not isinstance(text, str) or len(text) > 1000 or not text.isprintable():
             raise InputError(f"description={text!r}: expected at most 1,000 characters on one line")
+        check_type("default", self.default, float | None)
         self._check_shape()
         self._check_range()
         for name in ("pixel_mean", "pixel_std"):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ...trainer.errors import InputError
 from ..checks import per_channel
-from ..conditions import MOST_NULL_NUMBERS, Condition
+from ..conditions import MOST_NULL_NUMBERS, Condition, Numbers
 from .roles import CHANNELS, Input
 
 # Of pixels: their names, and the least that each can be.
@@ -24,13 +24,15 @@ class FittedCondition:
     """A condition as the programs that draw give it: `dtype` [N, *shape].
 
     The network sees `null`, of this dtype and `shape`, where guidance leaves conditions out; None
-    stays. `pixel_mean` and `pixel_std` are of pixels, uint8 [height, width, channels].
+    stays. Programs that are given none take the `default`. `pixel_mean` and `pixel_std` are of
+    pixels, uint8 [height, width, channels].
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     null: np.ndarray | None
+    default: float | None = None
     description: str = ""
     pixel_mean: tuple[float, ...] = ()
     pixel_std: tuple[float, ...] = ()
@@ -63,6 +65,8 @@ class FittedCondition:
         if self.null is not None:
             same = self.null.size == 1 or np.ptp(self.null) == 0
             yield "null", self.null.ravel()[0].item() if same else self.null.tolist()
+        if self.default is not None:
+            yield "default", self.default
         if self.range is not None:
             yield from zip(("minimum", "maximum"), self.range, strict=True)
         for name in _STATISTICS if self.is_image else ():
@@ -138,11 +142,14 @@ def _fitted(
     if dtype == "uint8":
         mean, std = _pixels(received, given, statistics, sizes[-1])
     null = _null(received, given, dtype, sizes)
+    if given.default is not None:
+        _array(f"{received}: default", given.default, dtype, sizes)
     most = given.maximum
     if most is not None and dtype != "int64":
         raise InputError(f"{received}: maximum={most}: is for whole numbers, not {dtype}")
     ends = None if most is None else (given.minimum, most)
-    return FittedCondition(name, dtype, sizes, null, given.description, mean, std, ends)
+    texts = given.default, given.description
+    return FittedCondition(name, dtype, sizes, null, *texts, mean, std, ends)
 
 
 def _pixels(
@@ -163,19 +170,29 @@ def _pixels(
 def _null(received: str, given: Condition, dtype: str, shape: tuple[int, ...]) -> np.ndarray | None:
     if given.null is None:
         return None
-    expected = f"a number, or an array of shape {list(shape)}, that {dtype} can hold"
-    try:
-        null = np.asarray(given.null)
-        values = np.broadcast_to(null.astype(dtype), shape)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{received}: null: expected {expected}") from error
-    single = dtype == "float32"
-    same = np.isfinite(values).all() if single else np.array_equal(values, null + values * 0)
-    if null.shape not in ((), shape) or not same:
-        raise InputError(f"{received}: null of shape {list(null.shape)}: expected {expected}")
-    if null.ndim and null.size > MOST_NULL_NUMBERS:
+    null = _array(f"{received}: null", given.null, dtype, shape)
+    if np.ndim(given.null) and null.size > MOST_NULL_NUMBERS:
         raise InputError(
             f"{received}: null has {null.size:,} numbers, expected at most {MOST_NULL_NUMBERS:,}; "
             "have the network itself put them in place of zeros"
         )
+    return null
+
+
+def _array(received: str, numbers: Numbers, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A number, or an array of this shape, as an array of this shape and dtype."""
+    try:
+        array = np.asarray(numbers)
+        with np.errstate(all="ignore"):
+            values = np.broadcast_to(array.astype(dtype), shape)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{received}: {error}; {_expected(dtype, shape)}") from error
+    finite = np.isfinite(values).all()
+    same = finite if dtype == "float32" else np.array_equal(values, array + values * 0)
+    if array.shape not in ((), shape) or not same:
+        raise InputError(f"{received}: {str(numbers)[:40]}: {_expected(dtype, shape)}")
     return values
+
+
+def _expected(dtype: str, shape: tuple[int, ...]) -> str:
+    return f"expected a number, or an array of shape {list(shape)}, that {dtype} can hold"

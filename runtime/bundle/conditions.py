@@ -29,7 +29,7 @@ class Condition(NamedTuple):
     `dtype` is "uint8", "float32" or "int64", and `shape` that of one image's, () for a number. Its
     numbers go from `minimum` to `maximum`. `description` says in a sentence what it is. Where
     guidance leaves conditions out, the network gets `null`, a number or nested lists of that shape;
-    with None it gets the condition there too.
+    with None it gets the condition there too. `default` is for callers who give none.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Condition(NamedTuple):
     maximum: float
     description: str = ""
     null: Any = None
+    default: float | None = None
 
     def __str__(self) -> str:
         """The name, what is expected, and the description."""
@@ -91,7 +92,8 @@ def listed_conditions(entries: Sequence[Mapping[str, Any]]) -> tuple[Condition, 
 
 def _condition(entry: Mapping[str, Any]) -> Condition:
     least, most = _LIMITS[entry["dtype"]]
-    optional = {name: entry[name] for name in ("description", "null") if name in entry}
+    names = ("description", "null", "default")
+    optional = {name: entry[name] for name in names if name in entry}
     limits = (entry.get("minimum", least), entry.get("maximum", most))
     return Condition(entry["name"], entry["dtype"], tuple(entry["shape"]), *limits, **optional)
 
@@ -109,9 +111,10 @@ def _problems(entry: Mapping[str, Any]) -> Iterator[str]:
     if limited and (condition.dtype != "int64" or condition.minimum > condition.maximum):
         limits = " and ".join(received(entry.get(name)) for name in ("minimum", "maximum"))
         yield f" has the limits {limits}, expected rising ones, and for int64 alone"
-    if condition.null is not None and not _holds(condition, condition.null):
-        expected = f"a number or lists of the shape {list(condition.shape)}, of {condition.dtype}"
-        yield f".null is {received(condition.null)}, expected {expected}"
+    expected = f"a number or lists of the shape {list(condition.shape)}, of {condition.dtype}"
+    for name in (name for name in ("null", "default") if name in entry):
+        if not _holds(condition, entry[name]):
+            yield f".{name} is {received(entry[name])}, expected {expected}"
 
 
 def _holds(condition: Condition, numbers: Any) -> bool:

@@ -17,7 +17,7 @@ def checked_conditions(
 ) -> dict[str, np.ndarray]:
     """Return a bundle's conditions by name, each [count, …] of its dtype.
 
-    Raises ValueError unless all of them are given and fit, and no others.
+    Raises ValueError unless all of them that have no default are given, no others, and all fit.
     """
     if not bundle.conditions and not conditions:
         return {}
@@ -25,15 +25,22 @@ def checked_conditions(
     rows = {}
     for each in bundle.conditions:
         try:
-            given = condition_rows(each, (conditions or {})[each.name], count)
+            given = condition_rows(each, _value(each, conditions or {}), count)
         except ValueError as error:
             raise ValueError(f"conditions[{each.name!r}] {error}") from error
         rows[each.name] = np.broadcast_to(given, (count, *each.shape))
     return rows
 
 
+def _value(condition: Condition, conditions: Conditions) -> Any:
+    """What is given for a condition, or else its default."""
+    if condition.name in conditions:
+        return conditions[condition.name]
+    return np.full(condition.shape, condition.default)
+
+
 def require_names(bundle: Bundle, conditions: Conditions) -> None:
-    """ValueError unless these are the names of all conditions of the bundle."""
+    """ValueError unless these are names of the bundle's conditions, with all that are needed."""
     if not hasattr(conditions, "keys"):
         kind = type(conditions).__name__
         raise ValueError(f"conditions: received {kind}, expected a dict of arrays by name")
@@ -48,7 +55,8 @@ def require_names(bundle: Bundle, conditions: Conditions) -> None:
             near = difflib.get_close_matches(str(name), names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"expected {', '.join(names)}"
             raise ValueError(f"conditions: {name!r} is none of the bundle's; {hint}")
-    if missing := [each for each in bundle.conditions if each.name not in conditions]:
+    needed = (each for each in bundle.conditions if each.default is None)
+    if missing := [each for each in needed if each.name not in conditions]:
         raise ValueError(f"conditions: missing, expected {'; '.join(map(str, missing))}")
 
 
