@@ -16,6 +16,7 @@ from .engine.arguments import (
     checked_noise,
     checked_seeds,
     checked_steps,
+    start_of,
 )
 from .engine.conditioning import Feeds, Labels, checked_conditioning
 from .engine.conditions import Conditions
@@ -370,6 +371,35 @@ class Sampler:
         conditioning = checked_conditioning(self.bundle, labels, guidance, conditions, count=count)
         feeds = {"images": images, "mask": mask, "seeds": seeds, **conditioning.feeds(steps=steps)}
         return np.concatenate([*self._engine.run_all("inpaint", feeds, cancel)])
+
+    def edit(
+        self,
+        images: np.ndarray,
+        strength: float,
+        *,
+        seeds: Seeds | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        labels: Labels | None = None,
+        guidance: float | None = None,
+        conditions: Conditions | None = None,
+        cancel: threading.Event | None = None,
+    ) -> np.ndarray:
+        """Return the images redrawn from a noised form of them; image i uses seed + i or seeds[i].
+
+        `strength`, above 0 and at most 1, is the part of the steps that are taken: a small one
+        changes details, 1 leaves nearly nothing (SDEdit, arXiv 2108.01073). The bundle must hold
+        "edit".
+        """
+        images, steps = (
+            checked_images(self.bundle, images),
+            checked_steps(self.bundle, steps, guidance),
+        )
+        numbers, count = {"steps": steps, "start": start_of(strength, steps)}, len(images)
+        seeds = checked_seeds(count if seeds is None else None, seeds, seed, expected=count)
+        conditioning = checked_conditioning(self.bundle, labels, guidance, conditions, count=count)
+        feeds = {"images": images, "seeds": seeds, **conditioning.feeds(**numbers)}
+        return np.concatenate([*self._engine.run_all("edit", feeds, cancel)])
 
     def run(self, graph: str, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run a graph of the bundle once: its outputs in order, for its inputs by name.

@@ -77,8 +77,8 @@ def rules(
         if name in inputs:
             end = "" if most is None else f"_to_{most}"
             found[f"{name}_from_{least}{end}"] = _within(inputs[name], least, most)
-    if "step" in inputs:
-        found["step_below_steps"] = _within(inputs["step"], 0, inputs["steps"] - 1)
+    for name in (name for name in ("step", "start") if name in inputs):
+        found[f"{name}_below_steps"] = _within(inputs[name], 0, inputs["steps"] - 1)
     first, *others = [name for name, tensor in inputs.items() if tensor.shape.rank]
     for name in others:
         images, rows = (tf.shape(inputs[each])[0] for each in (first, name))

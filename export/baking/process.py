@@ -13,6 +13,7 @@ Tensors = dict[str, tf.Tensor]
 STEP = tf.TensorSpec([], tf.int64, "step")
 STEPS = tf.TensorSpec([], tf.int64, "steps")
 EVERY = tf.TensorSpec([], tf.int64, "every")
+START = tf.TensorSpec([], tf.int64, "start")
 TRIPS = tf.TensorSpec([], tf.int64, "trips")
 RESULT = "result"
 ALL_RESULTS = "all_results"
@@ -33,7 +34,8 @@ class Process:
     and all of these tensors; it returns `next_NAME` of each carried tensor, and `result`, of N
     images. The output is the last result or, with `every` among the inputs, a stack of each
     `every`-th result, counted from the last. The loop takes `extra_steps` more steps than `steps`,
-    or none unless `admits` finds the inputs, by name, in order: then the result is all `nothing`.
+    as many fewer as the input `start` says if there is one, or none unless `admits` finds the
+    inputs, by name, in order: then the result is all `nothing`.
     """
 
     inputs: tuple[tf.TensorSpec, ...]
@@ -85,7 +87,10 @@ class Process:
         return traced(self._run, self.inputs)
 
     def _trips(self, inputs: Tensors) -> tf.Tensor:
-        return or_nothing(self.admits(inputs), inputs["steps"] + self.extra_steps)
+        trips = inputs["steps"] + self.extra_steps
+        if START in self.inputs:
+            trips -= inputs["start"]
+        return or_nothing(self.admits(inputs), trips)
 
     def _run(self, *inputs: tf.Tensor) -> Tensors:
         named = by_name(self.inputs, inputs)

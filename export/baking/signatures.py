@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from ...trainer.maths.diffusion import to_uint8
 from ...trainer.maths.guidance import Conditioning
-from ...trainer.maths.sampling import Sampling
+from ...trainer.maths.sampling import Sampling, Start
 from ...trainer.maths.tables import Tables
 from ..network.conditions import FittedCondition
 from .admission import admitted, outputs_or_nothing, rules
 from .inversion import CORRECTIONS, begin_inversion, inversion_step
 from .noise import INITIAL_STREAM, gaussian_noise
-from .process import EVERY, RESULT, STEPS, Process, Tensors, by_name, traced
+from .process import EVERY, RESULT, START, STEPS, Process, Tensors, by_name, traced
 
 SEEDS = tf.TensorSpec([None], tf.int64, "seeds")
 LABELS = tf.TensorSpec([None], tf.int64, "labels")
@@ -47,7 +47,7 @@ class Signatures:
 
     def processes(self) -> dict[str, Process]:
         """The loops by name; `encode` only where the sampler's steps can be taken back."""
-        names = ["sampler", "from_noise", "trajectory", "inpaint"]
+        names = ["sampler", "from_noise", "trajectory", "inpaint", "edit"]
         sampling = self.sampling
         if sampling.solver == "ddim" and sampling.eta == 0 and sampling.tables is None:
             names.append("encode")
@@ -139,6 +139,25 @@ class Signatures:
 
         inputs = (self.images("images"), mask, SEEDS, STEPS)
         return self._process(inputs, begin, step, output="inpainted")
+
+    @property
+    def edit(self) -> Process:
+        """images, seeds, steps, start int64 [] → edited, of the images' dtype.
+
+        The steps from `start` on, beginning with the images noised (SDEdit, arXiv 2108.01073).
+        """
+
+        def begin(images: tf.Tensor, seeds: tf.Tensor, _: tf.Tensor, start: tf.Tensor) -> Tensors:
+            return {**self._begin(seeds), "photographs": images, "start": start}
+
+        def step(
+            step: tf.Tensor, start: tf.Tensor, photographs: tf.Tensor, **state: Any
+        ) -> Tensors:
+            image = self.sampling.denoiser.normalise(self._unit(photographs))
+            return self._step(step + start, start=Start(start, image), **state)
+
+        inputs = (self.images("images"), SEEDS, STEPS, START)
+        return self._process(inputs, begin, step, output="edited")
 
     @property
     def encode(self) -> Process:
@@ -261,11 +280,16 @@ class Signatures:
         conditioning: Conditioning | None,
         seeds: tf.Tensor | None = None,
         hold: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        start: Start | None = None,
         **state: tf.Tensor,
     ) -> Tensors:
         fresh = None if seeds is None else self._noise(seeds, step + 1)
         carried, image = self.sampling.step(
-            step, steps, state, conditioning=conditioning, fresh_noise=fresh, hold=hold
+            *(step, steps, state),
+            conditioning=conditioning,
+            fresh_noise=fresh,
+            hold=hold,
+            start=start,
         )
         if seeds is not None:
             carried = {**carried, "seeds": seeds}

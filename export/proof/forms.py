@@ -23,6 +23,7 @@ _OUTPUTS = {
     "encode": "noise",
     "trajectory": "frames",
     "inpaint": "inpainted",
+    "edit": "edited",
 }
 # What the SavedModel calls a graph, where the names differ.
 _SIGNATURES = {"sampler": "serving_default", "denoiser": "denoise"}

@@ -125,6 +125,14 @@ class ReferenceSampler:
         *_, image = self._images(noise, steps, seeds, lambda x: np.where(mask, x, photograph))
         return np.where(mask, self.pixels(image), pixels)
 
+    def edit(
+        self, pixels: Array, noise: Array, steps: int, start: int, seeds: Sequence[int] = ()
+    ) -> Array:
+        """Pixels [N, H, W, C] of the steps from `start` on, after noising (SDEdit, 2108.01073)."""
+        began = start, self.normalised(pixels)
+        *_, image = self._images(noise, steps, seeds, start=began)
+        return self.pixels(image)
+
     def encode(self, pixels: Array, steps: int) -> Array:
         """The noise from which deterministic DDIM draws these pixels, as baking/inversion.py."""
         original, levels = self.normalised(pixels), self._schedule.levels(self.time_grid, steps)
@@ -186,6 +194,11 @@ class ReferenceSampler:
         output, bounds = np.split(output, [x.shape[-1]], axis=-1)
         return *network.split(output, x, *rates), (bounds + 1) / 2
 
+    def noised(self, image: Array, noise: Array, time: float) -> Array:
+        """x of an image at a time (arXiv 2006.11239, equation 4)."""
+        signal, sigma = self.rates(time)
+        return signal * image + sigma * np.asarray(noise, np.float64)
+
     def rates(self, time: float) -> tuple[float, float]:
         """Signal and noise rate at a time in [0, 1]."""
         return self._schedule.rates(time)
@@ -201,16 +214,24 @@ class ReferenceSampler:
         )
 
     def _images(
-        self, noise: Array, steps: int, seeds: Sequence[int], hold: Hold | None = None
+        self,
+        noise: Array,
+        steps: int,
+        seeds: Sequence[int],
+        hold: Hold | None = None,
+        start: tuple[int, Array] | None = None,
     ) -> Iterator[Array]:
-        """x̂_0 of each evaluation, at last the picture."""
+        """x̂_0 of each evaluation, at last the picture; from a step's normalised image if given."""
         guidance = self.given and self.given.guidance
         if learned := reference_steps(self.tables, steps, guidance):
-            yield from images_by_table(self, noise, learned, hold)
+            yield from images_by_table(self, noise, learned, hold, start)
             return
         x, levels = np.asarray(noise, np.float64), self._schedule.levels(self.time_grid, steps)
         earlier: Array | None = None
-        for k in range(steps):
+        first = 0
+        if start is not None:
+            first, x = start[0], self.noised(start[1], x, levels[start[0]])
+        for k in range(first, steps):
             told = float32_time(self.time_grid, k, steps) if self.float32_times else None
             image, epsilon, fraction = self.denoise(x, levels[k], hold, told)
             yield image

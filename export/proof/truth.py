@@ -51,6 +51,7 @@ class Truth:
             "seeds": self.seeds,
             "steps": np.array(self.steps),
             "every": np.array(EVERY),
+            "start": np.array(self._start),
             "images": pictures.astype(self.image["dtype"]),
             "mask": mask,
             "guidance": np.array(self._conditioning.guidance, np.float32),
@@ -71,7 +72,15 @@ class Truth:
         if graph == "inpaint":
             settings = self.tensors["mask"] > 0, self._noise, self.steps, self.seeds.tolist()
             return self._reference.inpaint(self._photographs, *settings)
+        if graph == "edit":
+            pictures = self._photographs, self._noise, self.steps, self._start
+            return self._reference.edit(*pictures, self.seeds.tolist())
         raise unknown("graph", graph)
+
+    @property
+    def _start(self) -> int:
+        """The step that editing begins with."""
+        return self.steps // 3
 
     def pixels(self, graph: str, values: np.ndarray) -> np.ndarray:
         """What a graph returns as pixels in [0, 1], float64 [n], rounded where its images are.

@@ -25,7 +25,7 @@ IMAGE_DTYPES = ("uint8", "float32")
 # What diffkiln-export --graphs knows.
 GRAPHS = (
     *("sampler", "from_noise", "denoiser", "noise", "step"),
-    *("encode", "trajectory", "inpaint"),
+    *("encode", "trajectory", "inpaint", "edit"),
 )
 
 # Those that may have no Loop, for one number of steps and perhaps of images.

@@ -68,6 +68,8 @@ class _Walk:
         self._nodes = self._loops = 0
         # By how much a number may be more than the input `steps`, at most MAX_EXTRA_STEPS.
         self._beyond_steps: dict[str, int] = {}
+        # The input `start`, which is never negative, by all its names.
+        self._starts: set[str] = set()
 
     def whole(self, graph: Message) -> Facts:
         """GraphError unless the graph could be run, and makes what its signature says."""
@@ -76,6 +78,7 @@ class _Walk:
             sizes = (size if isinstance(size, int) else Rows(1, 1) for size in port.shape)
             _define(facts, port.name, Fact(np.dtype(port.dtype), tuple(sizes)))
         self._beyond_steps = dict.fromkeys(facts.keys() & {"steps"}, 0)
+        self._starts = facts.keys() & {"start"}
         outputs = self._graph(graph, facts)
         for port, fact in zip(self._signature.outputs, outputs, strict=True):
             _require_port(port, fact)
@@ -133,6 +136,9 @@ class _Walk:
         """Take note of a number that the input `steps` bounds, as the Loop's is."""
         inputs, bounds = node["input"], self._beyond_steps
         if kind == "Reshape":
+            parts = [bounds.get(inputs[0])]
+            self._starts |= {node["output"][0]} if inputs[0] in self._starts else set()
+        elif kind == "Sub" and inputs[1] in self._starts:
             parts = [bounds.get(inputs[0])]
         elif kind == "Where":
             parts = [bounds.get(name, _small(facts[name])) for name in inputs[1:]]

@@ -41,6 +41,8 @@ OPTIONS = (
     Option("interpolate_to", SEED, "go from --seed's picture to this seed's, in --count images"),
     Option("inpaint", file_path, "a photograph to repaint where --mask is white"),
     Option("mask", file_path, "a black and white picture as large as that photograph"),
+    Option("edit", file_path, "a photograph to draw anew, as far as --strength says"),
+    Option("strength", number, "part of the steps that --edit takes, above 0 to 1; by default 0.6"),
     Option("reconstruct", file_path, "a photograph to encode as noise and draw again"),
     Option("scale", whole_number(1, MAX_SCALE), "enlarge each pixel this many times", "1"),
     Option("shard", parse_shard, "draw one part of the images, such as 3/16, except finished ones"),

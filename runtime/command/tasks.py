@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..bundle.bundle import MANIFEST, Bundle
+from ..engine.arguments import start_of
 from ..errors import BundleError, UsageError
 from ..output.images import CHANNELS, masked, to_uint8
-from .options import bad_flag
+from .options import bad_flag, flag_errors
 from .seeds import count_of, seeds_of
 from .settings import Settings, checked_settings
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 MAX_TOGETHER = 4096
 # More frames only make a file larger.
 MAX_DENOISING_FRAMES = 60
+
+# How much of the steps an edit takes.
+_STRENGTH = 0.6
 
 # A photograph and its results stand in one row while there are at most so many of them.
 _ONE_ROW = 6
@@ -120,6 +124,27 @@ def inpainting(settings: Settings, values: Flags, bundle: Bundle) -> Task:
     return Task(settings, seeds, _origin(seeds), arrays, draw, **shown)
 
 
+def editing(settings: Settings, values: Flags, bundle: Bundle) -> Task:
+    """Draw a photograph anew, once for each seed."""
+    from .photo import photo_of
+
+    strength = _STRENGTH if values["strength"] is None else values["strength"]
+    with flag_errors():
+        start_of(strength, settings.steps)
+    seeds, photo = seeds_of(values), photo_of("edit", values, bundle)
+
+    def draw(sampler: "Sampler", seeds: np.ndarray) -> Batches:
+        for start in range(0, len(seeds), _TOGETHER):
+            part = seeds[start : start + _TOGETHER]
+            photos = photo[np.newaxis].repeat(len(part), axis=0)
+            yield sampler.edit(photos, strength, seeds=part, **settings.arguments(part))
+
+    record = {"photo_sha256": _sha256(photo), "strength": strength}
+    before, one_row = tuple(to_uint8(photo[np.newaxis])), len(seeds) <= _ONE_ROW
+    shown: Any = {"before": before, "one_row": one_row, "record": record}
+    return Task(settings, seeds, _origin(seeds), {"seeds": seeds, "photo": photo}, draw, **shown)
+
+
 def reconstruction(settings: Settings, values: Flags, bundle: Bundle) -> Task:
     """Draw a photograph as the model would."""
     from .photo import photo_of
@@ -148,16 +173,20 @@ def _origin(seeds: np.ndarray) -> str:
 # A flag, and the flags that have no effect beside it.
 _EXCLUDED = {
     "seeds": ("count", "seed"),
-    "interpolate_to": ("inpaint", "mask", "reconstruct", "seeds", "shard"),
-    "inpaint": ("reconstruct", "shard"),
+    "interpolate_to": ("edit", "inpaint", "mask", "reconstruct", "seeds", "shard"),
+    "inpaint": ("edit", "reconstruct", "shard"),
+    "edit": ("mask", "reconstruct", "shard"),
     "reconstruct": ("count", "mask", "seed", "seeds", "shard"),
 }
+# A flag, and one that it needs.
+_PARTNERS = (("mask", "inpaint"), ("inpaint", "mask"), ("strength", "edit"))
 
-# The graphs that each kind needs, and its task; the first three kinds are flags.
+# The graphs that each kind needs, and its task; the first four kinds are flags.
 KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Settings, Flags, Bundle], Task]]] = {
     "reconstruct": (("encode", "from_noise"), reconstruction),
     "interpolate_to": (("noise", "from_noise"), interpolation),
     "inpaint": (("inpaint",), inpainting),
+    "edit": (("edit",), editing),
     "denoising": (("noise", "step"), denoising),
     "samples": (("sampler",), samples),
 }
@@ -172,7 +201,7 @@ def checked_task(values: Flags, bundle: Bundle) -> Task:
     ending = values["out"].suffix.lower()
     plain = "denoising" if ending == ".gif" else "samples"
     kind = next((kind for kind in KINDS if values.get(kind) is not None), plain)
-    shown = ending != ".npz" or kind in ("inpaint", "reconstruct")
+    shown = ending != ".npz" or kind in ("inpaint", "edit", "reconstruct")
     if shown and bundle.image_shape[-1] not in CHANNELS:
         channels = (
             f"images have {bundle.image_shape[-1]} channels, expected 1, 3 or 4 for a picture"
@@ -188,6 +217,6 @@ def _require_agreement(values: Flags) -> None:
         for other in others:
             if values[flag] is not None and values[other] is not None:
                 raise UsageError(f"--{other}: has no effect beside --{flag}; leave one of them out")
-    for flag, partner in (("mask", "inpaint"), ("inpaint", "mask")):
+    for flag, partner in _PARTNERS:
         if values[flag] is not None and values[partner] is None:
             raise UsageError(f"--{flag}: expected --{partner} with it; see --help")

@@ -67,6 +67,17 @@ def checked_steps(
     return steps
 
 
+def start_of(strength: Any, steps: int) -> int:
+    """Return the step to begin with, for the part of the steps to take; the last one at least.
+
+    Raises ValueError unless the part is above 0 and at most 1.
+    """
+    number = isinstance(strength, int | float | np.integer | np.floating)
+    if not number or isinstance(strength, bool) or not 0 < strength <= 1:
+        raise ValueError(f"strength={strength!r}: expected a number above 0, up to 1")
+    return steps - max(1, round(float(strength) * steps))
+
+
 def checked_images(bundle: Bundle, images: Any) -> np.ndarray:
     """Return `images` if they are [N, height, width, channels] of the bundle's dtype."""
     array = _of_shape("images", images, bundle.image_shape)

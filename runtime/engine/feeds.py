@@ -68,6 +68,7 @@ def _ranges(bundle: Bundle, graph: str, arrays: Feeds) -> dict[str, tuple[float,
     return {
         "seeds": (0, SEED_END - 1),
         "step": (0, most - 1),
+        "start": (0, most - 1),
         "every": (1, bundle.max_steps),
         "labels": (NO_LABEL, len(bundle.class_names) - 1),
         "guidance": (0, MAX_GUIDANCE),

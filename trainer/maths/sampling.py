@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from ..config import TIME_GRIDS
 from ..errors import InputError, check_choice
-from .diffusion import Denoiser, noise_between, to_uint8
+from .diffusion import Denoiser, add_noise, noise_between, to_uint8
 from .guidance import Conditioning
 from .schedules import Rates
 from .solvers import Estimate, Solver, Stage, State, solver_named, with_signal
@@ -17,6 +18,16 @@ from .tables import Place, Tables, table_step
 _OF_TABLES = ("previous_image", "earlier_image")
 # A solver in ln(signal/noise) with a grid that evaluates at t = 0.
 _INFINITE = ("dpmpp_2m", "linspace")
+
+
+class Start(NamedTuple):
+    """Where to begin: the number of a step, int64 [], and the image there, in normalised units.
+
+    The step begins with this image noised, as SDEdit does (arXiv 2108.01073, algorithm 1).
+    """
+
+    step: tf.Tensor
+    image: tf.Tensor
 
 
 @dataclass(frozen=True)
@@ -85,15 +96,18 @@ class Sampling:
         conditioning: Conditioning | None = None,
         fresh_noise: tf.Tensor | None = None,
         hold: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        start: Start | None = None,
     ) -> tuple[State, tf.Tensor]:
         """Step k of `steps`, int64 []: the next state, and x̂_0 in normalised units.
 
         A denoiser with classes needs `conditioning`, and an `eta` above 0 needs `fresh_noise`
-        [N, H, W, C]. `hold` replaces the known part of x̂_0, and ε̂ follows from the result.
+        [N, H, W, C]. `hold` replaces the known part of x̂_0, and ε̂ follows from the result. With a
+        `start`, the state there is the noise, and no earlier step is remembered.
         """
         if self.tables is not None:
-            return self._step_by_table(self.tables, step, steps, state, conditioning, hold)
-        noisy, at = state["noisy"], self._stage(step, steps, self._times(step, steps))
+            return self._step_by_table(self.tables, step, steps, state, conditioning, hold, start)
+        at = self._stage(step, steps, self._times(step, steps), start)
+        noisy = _begun(state["noisy"], step, at.current, start)
         time = tf.fill(tf.shape(noisy)[:1], self._grid_time(step, steps))
         image, noise, fraction = self.denoiser.with_variance(noisy, time, conditioning)
         if hold:
@@ -115,6 +129,7 @@ class Sampling:
         state: State,
         conditioning: Conditioning | None,
         hold: Callable[[tf.Tensor], tf.Tensor] | None,
+        start: Start | None,
     ) -> tuple[State, tf.Tensor]:
         """What `step` does, with the solver as a table of its own where there is none."""
         noisy, previous, earlier = (state[name] for name in self.carried)
@@ -122,6 +137,9 @@ class Sampling:
         applies, learned = tables.place(step, steps, asked)
         plain = self._plain_place(step, steps)
         place = tf.nest.map_structure(partial(tf.where, applies), learned, plain)
+        place = place if start is None else _from_start(place, step - start.step, steps - step)
+        at = self._stage(step, steps, place.times)
+        noisy = _begun(noisy, step, at.current, start)
         if conditioning is not None and asked is not None:
             guidance = tf.where(applies, learned.guidance(asked), asked)
             conditioning = replace(conditioning, guidance=guidance)
@@ -129,7 +147,7 @@ class Sampling:
         time, told = (tf.fill(images, each) for each in (place.times[1], place.network_time))
         image, noise = self.denoiser(noisy, time, conditioning, told)
         image = hold(image) if hold else image
-        at, estimate = self._stage(step, steps, place.times), Estimate(noisy, image, noise)
+        estimate = Estimate(noisy, image, noise)
         following, shown = table_step(at, estimate, place, previous, earlier)
         return dict(zip(self.carried, (following, image, previous), strict=True)), shown
 
@@ -168,13 +186,36 @@ class Sampling:
         around = (tf.maximum(step - 1, 0), step, step + 1)
         return tuple(self._grid_time(index, steps) for index in around)
 
-    def _stage(self, step: tf.Tensor, steps: tf.Tensor, times: tuple[tf.Tensor, ...]) -> Stage:
+    def _stage(
+        self,
+        step: tf.Tensor,
+        steps: tf.Tensor,
+        times: tuple[tf.Tensor, ...],
+        start: Start | None = None,
+    ) -> Stage:
         rates, first = map(self.denoiser.schedule.rates, times), tf.equal(step, 0)
         if self.denoiser.schedule.ends_in_noise:
             rates, first = map(with_signal, rates), step <= self._plain_steps
+        if start is not None:
+            first = first | (step <= start.step)
         return Stage(*rates, first=first, last=tf.equal(step + 1, steps))
 
     @property
     def _plain_steps(self) -> int:
         """The last of the steps before which there is no finite step in ln(signal/noise)."""
         return 1 if self.denoiser.schedule.ends_in_noise else 0
+
+
+def _begun(noisy: tf.Tensor, step: tf.Tensor, rates: Rates, start: Start | None) -> tf.Tensor:
+    """x_k, which at the start is made from the image there and the noise."""
+    if start is None:
+        return noisy
+    return tf.where(tf.equal(step, start.step), add_noise(start.image, noisy, rates), noisy)
+
+
+def _from_start(place: Place, taken: tf.Tensor, left: tf.Tensor) -> Place:
+    """The numbers of a step after so many, without those that an earlier image is missing for."""
+    second = tf.where(taken > 0, place.second_order, 0.0)
+    # The last step's number is for x̂_{k−1} alone.
+    third = tf.where((taken > 1) | ((taken > 0) & tf.equal(left, 1)), place.third_order, 0.0)
+    return place._replace(second_order=second, third_order=third)
