@@ -13,7 +13,7 @@ from diffkiln.trainer.config import FITS
 from diffkiln.trainer.data.batches import batches
 from diffkiln.trainer.data.colours import Colours
 from diffkiln.trainer.data.inspection import contact_sheet, in_words, looks
-from diffkiln.trainer.data.load import ImageData, load_images, source_of
+from diffkiln.trainer.data.load import ImageData, _how, load_images, source_of
 from diffkiln.trainer.data.pictures import read_image, square_pixels
 from diffkiln.trainer.describe import describe, plan
 from diffkiln.trainer.errors import InputError
@@ -132,6 +132,12 @@ def test_a_cache_of_one_fit_is_not_used_for_another(photos: Path, tmp_path: Path
         np.testing.assert_array_equal(images, expected)
         seen.append(images.tobytes())
     assert len(set(seen)) == 3
+
+
+def test_caches_of_older_versions_are_still_used(tmp_path: Path) -> None:
+    pad, crop = (settings_of(tmp_path, fit) for fit in ("pad", "crop"))
+    assert [_how(crop, version) for version in (1, 2)] == ["16", "16 3 None 2"]
+    assert [_how(pad, version) for version in (1, 2)] == ["16 3 None 1 pad", "16 3 None 2 pad"]
 
 
 def test_tensorflow_datasets_are_fitted_too(tmp_path: Path) -> None:
