@@ -66,7 +66,7 @@ def conditions_of(values: Mapping[str, Any], bundle: Bundle) -> Conditions | Non
     for condition in bundle.conditions:
         text = dict(given)[condition.name]
         try:
-            value = _value(condition, text, bundle.levels)
+            value = _value(condition, text, bundle)
             rows[condition.name] = condition_rows(condition, value, len(numbers))
         except ValueError as error:
             raise bad_flag("condition", f"{condition.name}={text}", str(error)) from error
@@ -85,7 +85,7 @@ def _numbers(values: Mapping[str, Any]) -> np.ndarray:
     return seeds_of({**values, "shard": None, **frames})
 
 
-def _value(condition: Condition, text: str, levels: tuple[float, float] | None) -> np.ndarray:
+def _value(condition: Condition, text: str, bundle: Bundle) -> np.ndarray:
     """The array that a text stands for; ValueError says what is wrong with it."""
     if re.fullmatch(r"[-+.,0-9eE\s]+", text):
         return _listed(condition, text)
@@ -109,7 +109,7 @@ def _value(condition: Condition, text: str, levels: tuple[float, float] | None) 
     from .photo import read_photo  # only here, so that other conditions need not wait for it
 
     height, width, channels = condition.shape
-    return read_photo(path, (height, width, channels), levels)
+    return read_photo(path, (height, width, channels), bundle.levels, bundle.fit)
 
 
 def _listed(condition: Condition, text: str) -> np.ndarray:

@@ -24,7 +24,12 @@ from pictures import (
 from PIL import Image, TiffTags
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from diffkiln.runtime import open_bundle
+from diffkiln.runtime.bundle.conditions import Condition
+from diffkiln.runtime.command.conditions import conditions_of
+from diffkiln.runtime.command.options import parse_options
 from diffkiln.runtime.command.photo import fitted, read_mask, read_photo, upright_size
+from diffkiln.runtime.command.sample import OPTIONS
 from diffkiln.runtime.output.images import masked
 from diffkiln.trainer.data.colours import Colours
 from diffkiln.trainer.data.pictures import read_image
@@ -183,6 +188,19 @@ def test_a_mask_lies_over_its_photograph(tmp_path: Path, fit: str) -> None:
         assert (photo[[*range(5), *range(11, 16)]] == 255).all()
         photo[[*range(5), *range(11, 16)]] = 0  # the bars, which stay as they are
     assert np.array_equal(read_mask(path, (16, 16, 3), fit), photo >= 128)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_a_picture_for_a_condition_is_fitted_like_a_photograph(
+    tmp_path: Path, full_bundle: Path, fit: str
+) -> None:
+    path = save(tmp_path / "a.png", picture(1, 40).crop((0, 0, 40, 30)))
+    sketch = Condition("sketch", "uint8", (8, 8, 3), 0, 255)
+    bundle = open_bundle(full_bundle)._replace(conditions=(sketch,), fit=fit)
+    values = parse_options(OPTIONS, [f"--condition=sketch={path}", "--out=a.png"])
+    conditions = conditions_of(values, bundle)
+    assert conditions is not None
+    assert np.array_equal(conditions.rows["sketch"][0], read_photo(path, (8, 8, 3), fit=fit))
 
 
 def test_a_mask_as_large_as_the_images_may_be_white_in_the_bars(tmp_path: Path) -> None:
