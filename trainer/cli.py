@@ -53,6 +53,7 @@ _SETTINGS = {
     "warm_up_steps": "steps over which the learning rate rises from 0",
     "weight_decay": "share of each weight to subtract in each step, times the learning rate",
     "gradient_clip_norm": "largest norm of a gradient",
+    "dropout": "share of each residual block's values to leave out in training; for small sets",
     "loss_weighting": "weight of the errors at each noise level",
     "time_sampling": "how the times of a batch are drawn",
     "ema_half_life_images": "half-life of the averaged weights, in training images",

@@ -95,7 +95,8 @@ def plan(
     allow_data_change: bool = False,
 ) -> Plan:
     """The network as a table, the memory it needs, and what `train` would do."""
-    network, refusals = build_unet(config.network, dtype=config.precision), []
+    network = build_unet(config.network, dtype=config.precision, dropout=config.dropout)
+    refusals: list[str] = []
 
     def tried(name: str, say: Callable[..., str], *arguments: Any) -> str:
         try:
@@ -204,7 +205,7 @@ def _recipe(config: TrainConfig) -> Iterator[str]:
     yield (
         f"Adam      learning rate {config.learning_rate:g} after {config.warm_up_steps:,} steps, "
         f"then {config.learning_rate_decay}; weight decay {config.weight_decay:g}, "
-        f"gradients clipped to {config.gradient_clip_norm:g}"
+        f"gradients clipped to {config.gradient_clip_norm:g}; dropout {config.dropout:g}"
     )
 
 

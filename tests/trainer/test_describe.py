@@ -46,10 +46,12 @@ def test_levels_hold_all_parameters() -> None:
 
 
 def test_describe_writes_nothing(command: Command, tmp_path: Path) -> None:
-    result = command("diffkiln-train", f"--run_dir={tmp_path / 'r'}", *TINY, "--describe")
+    flags = (*TINY, "--dropout=0.1", "--describe")
+    result = command("diffkiln-train", f"--run_dir={tmp_path / 'r'}", *flags)
     assert result.returncode == 0, result.stderr
     assert "54,972" in result.stdout
     assert "cache     memory, of 72 images in 0 MB" in result.stdout
+    assert "clipped to 1; dropout 0.1\n" in result.stdout
     assert f"{tmp_path / 'r'} would begin" in result.stdout
     assert not list(tmp_path.iterdir())
 

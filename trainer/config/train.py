@@ -103,6 +103,7 @@ class TrainConfig:
     warm_up_steps: int = setting(bounds=(0, 10**9))
     weight_decay: float = 0.0
     gradient_clip_norm: float = 1.0
+    dropout: float = 0.0
     loss_weighting: str = setting("uniform", choices=choices.LOSS_WEIGHTINGS)
     time_sampling: str = setting("uniform", choices=choices.TIME_SAMPLINGS)
     ema_half_life_images: int = setting(bounds=(1, 10**12))
@@ -151,6 +152,7 @@ class TrainConfig:
         for name, holds, expected in (
             ("accumulation_steps", self.batch_size % parts == 0, divisor),
             ("worker_timeout_s", 0 < timeout_s < math.inf, "a number of seconds above 0"),
+            ("dropout", 0 <= self.dropout < 1, "a number in [0, 1)"),
             ("label_dropout", 0 <= self.label_dropout < 1, "a number in [0, 1)"),
             ("learning_rate", 0 < self.learning_rate <= 1, "a number in (0, 1]"),
             ("weight_decay", 0 <= self.weight_decay < 1, "a number in [0, 1)"),

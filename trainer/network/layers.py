@@ -1,5 +1,6 @@
 """Layers that Keras lacks, each of which converts to a few operators in any runtime."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,43 @@ class SelfAttention(layers.Layer):
         weights = tf.cast(tf.nn.softmax(tf.cast(logits, tf.float32)), values.dtype)
         mixed = tf.transpose(tf.matmul(weights, values), (0, 2, 1, 3))
         return tf.reshape(mixed, (-1, height, width, channels // 3))
+
+
+class Dropout(layers.Layer):
+    """A share `rate` of the values becomes 0, and the others are divided by 1 − rate.
+
+    Which ones (arXiv 1207.0580) depends on the seeds alone: the layer has no state. Each image has
+    random bits of its own, so a part of a batch has the same as in the whole batch. They are those
+    of Philox (Salmon et al. 2011), which counts up from the image's place and the layer's `number`.
+    """
+
+    def __init__(self, rate: float, number: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.number = number
+        # Of 2^16 equally likely numbers; the rate is below 1.
+        self.dropped = min(round(rate * 2**16), 2**16 - 1)
+
+    def call(self, inputs: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        """Images [N, H, W, C]; seeds int64 [N, 2], a key and the images' consecutive places."""
+        kept = self._numbers(inputs, seeds[0, 0], seeds[0, 1]) >= self.dropped
+        scaled = inputs * (2**16 / (2**16 - self.dropped))
+        return tf.where(kept, scaled, tf.zeros_like(scaled))
+
+    def _numbers(self, inputs: tf.Tensor, key: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+        """Random uint16 of the shape of `inputs`, whose first image has this place."""
+        shape: Any = inputs.shape
+        values = math.prod(shape[1:])
+        # A step of the counter gives four numbers of 32 bits.
+        blocks = math.ceil(values / 8)
+        words: Any = tf.raw_ops.StatelessRandomUniformFullIntV2(
+            shape=[tf.shape(inputs)[0], 4 * blocks],
+            key=tf.bitcast([key], tf.uint64),
+            counter=tf.bitcast([place * blocks, self.number], tf.uint64),
+            alg=tf.random.Algorithm.PHILOX.value,
+            dtype=tf.uint32,
+        )
+        numbers = tf.reshape(tf.bitcast(words, tf.uint16), (-1, 8 * blocks))
+        return tf.reshape(numbers[:, :values], tf.shape(inputs))
 
 
 class TimeEmbedding(layers.Layer):

@@ -19,6 +19,7 @@ from ..config import NetworkConfig
 from ..errors import InputError
 from .layers import (
     DepthToSpace,
+    Dropout,
     LabelEmbedding,
     NearestUpsampling,
     PixelNorm,
@@ -31,21 +32,28 @@ from .layers import (
 MOST_PARAMETERS = 260_000_000
 
 
-def build_unet(config: NetworkConfig, *, dtype: str = "float32") -> keras.Model:
+def build_unet(
+    config: NetworkConfig, *, dtype: str = "float32", dropout: float = 0.0
+) -> keras.Model:
     """A network of (noisy float32 [N, S, S, C], time float32 [N]) → float32 [N, S, S, C].
 
     With classes, labels int64 [N] come third: 0 … num_classes − 1, or −1 for none. `dtype` is a
     Keras dtype policy such as `mixed_float16`; the weights of one policy load into another.
+
+    With `dropout`, a rate in (0, 1), the network is for training, and seeds int64 [N, 2] come last
+    (see `Dropout`). Its weights are those of the network without.
     """
     noisy = keras.Input((config.image_size, config.image_size, config.channels), name="noisy")
     time = keras.Input((), name="time")
-    inputs, blocks = [noisy, time], _Blocks(dtype)
+    inputs = [noisy, time]
     label = None
     if config.num_classes is not None:
         inputs.append(keras.Input((), name="labels", dtype="int64"))
         size = 4 * config.embedding_size
         table = LabelEmbedding(config.num_classes, size, dtype=dtype, name="label_embedding")
         label = table(inputs[-1])
+    seeds = [keras.Input((2,), name="dropout_seeds", dtype="int64")] if dropout else []
+    inputs, blocks = [*inputs, *seeds], _Blocks(dtype, dropout, *seeds)
     embedding = blocks.embed(time, config.embedding_size, label)
     x = SpaceToDepth(config.patch_size, dtype=dtype)(noisy) if config.patch_size > 1 else noisy
     x, skips = _down(blocks, x, embedding, config)
@@ -92,11 +100,14 @@ def _up(blocks: "_Blocks", x: Any, skips: list, embedding: Any, config: NetworkC
 class _Blocks:
     """The pieces that the network repeats, under one dtype policy.
 
-    Attention and classes do not change the names of the other layers with weights.
+    Attention, classes and dropout do not change the names of the other layers with weights.
     """
 
     dtype: str
+    dropout: float = 0.0
+    seeds: Any = None
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    dropouts: Iterator[int] = field(default_factory=itertools.count)
 
     def conv(
         self,
@@ -138,6 +149,7 @@ class _Blocks:
     def residual(self, x: Any, embedding: Any, width: int) -> Any:
         """x + conv(silu(scale(t)·norm(conv(silu(norm(x)))) + shift(t))), a 1×1 for a new width.
 
+        Dropout, if there is any, is before the second convolution (as in arXiv 2006.11239).
         Scale starts at 1, shift and the last convolution at 0: the block begins as the identity.
         """
         skip = x if x.shape[-1] == width else self.conv(x, width, size=1)
@@ -145,8 +157,13 @@ class _Blocks:
         shift = self.conv(embedding, width, size=1, kernel="zeros", bias="zeros")
         h = self.normalise(self.conv(self.silu(self.normalise(x)), width))
         h = layers.Multiply(dtype=self.dtype)([h, scale])
-        h = self.silu(layers.Add(dtype=self.dtype)([h, shift]))
+        h = self.drop(self.silu(layers.Add(dtype=self.dtype)([h, shift])))
         return layers.Add(dtype=self.dtype)([skip, self.conv(h, width, kernel="zeros")])
+
+    def drop(self, x: Any) -> Any:
+        if self.seeds is None:
+            return x
+        return Dropout(self.dropout, next(self.dropouts), dtype=self.dtype)(x, self.seeds)
 
     def attend(self, x: Any, heads: int, place: str) -> Any:
         """x + conv(attention(conv(norm(x)))) with 1×1s, x at first; no heads, no attention."""

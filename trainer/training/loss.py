@@ -1,13 +1,14 @@
 """The loss of a batch (arXiv 2006.11239, equation 14), and the random numbers that it needs."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from ..config import TrainConfig
 from ..maths.diffusion import Denoiser, add_noise, training_target
-from ..streams import LABEL, stream_seed
+from ..streams import LABEL, NOISE, stream_seed
 from .recipe import loss_weight
 
 
@@ -34,6 +35,14 @@ def hide_labels(
     return tf.where(rows(uniform >= config.label_dropout), labels, -tf.ones_like(labels))
 
 
+def dropout_seeds(step: tf.Tensor, config: TrainConfig) -> tf.Tensor:
+    """The seeds of a step's `Dropout` layers, int64 [B, 2]: a key, and each image's place."""
+    seed: Any = tf.random.fold_in(stream_seed(config.seed, NOISE, step), 1)
+    key = tf.random.stateless_uniform([], seed, 0, tf.int64.max, tf.int64)
+    places = tf.range(config.batch_size, dtype=tf.int64)
+    return tf.stack([tf.fill([config.batch_size], key), places], axis=1)
+
+
 def losses(
     denoiser: Denoiser,
     config: TrainConfig,
@@ -42,10 +51,12 @@ def losses(
     labels: tf.Tensor,
     epsilon: tf.Tensor,
     uniform: tf.Tensor,
+    seeds: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The weighted mean squared error of each prediction, and its time, both float32 [N].
 
     Images are uint8 [N, S, S, C], labels int64 [N], epsilon and uniform float32, as `draw` makes.
+    A network with dropout needs `dropout_seeds`.
     """
     image = denoiser.normalise(tf.cast(images, tf.float32) / 255)
     times = denoiser.schedule.training_time(uniform)
@@ -53,6 +64,7 @@ def losses(
     noisy = add_noise(image, epsilon, rates)
     target = training_target(config.prediction, image, epsilon, rates)
     inputs = [noisy, times] if config.num_classes is None else [noisy, times, labels]
+    inputs += [] if seeds is None else [seeds]
     error = tf.reduce_mean(tf.square(network(inputs, training=True) - target), [1, 2, 3])
     weight = loss_weight(config.loss_weighting, config.prediction, rates)
     return error * weight[:, 0, 0, 0], times

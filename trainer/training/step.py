@@ -15,7 +15,7 @@ from ..maths.schedules import make_schedule
 from ..network.unet import build_unet
 from ..run.directory import DataSummary
 from ..streams import EVAL_NOISE, EVAL_TIME, NOISE, TIME
-from .loss import draw, hide_labels, losses
+from .loss import draw, dropout_seeds, hide_labels, losses
 from .recipe import ema_decay, make_optimizer, stratified, update_ema
 from .replicas import Replicas, make_replicas
 from .step_metrics import StepMetrics
@@ -30,8 +30,9 @@ class Trainer:
         self.config = config
         self.replicas = replicas or make_replicas("none")
         with self.replicas.strategy.scope():
-            self.network = build_unet(config.network, dtype=config.precision)
-            self.average = build_unet(config.network)
+            shape, rate = config.network, config.dropout
+            self.network = build_unet(shape, dtype=config.precision, dropout=rate)
+            self.average = build_unet(shape)
             self.average.set_weights(self.network.get_weights())
             self.optimizer = make_optimizer(config)
             self.optimizer.build(self.network.trainable_variables)
@@ -100,7 +101,9 @@ class Trainer:
         epsilon, uniform = draw(shape, step, seed=config.seed, noise=NOISE, time=TIME)
         if config.time_sampling == "stratified":
             uniform = stratified(uniform)
-        draws = rows(epsilon), rows(uniform)
+        draws = [rows(epsilon), rows(uniform)]
+        if config.dropout:
+            draws.append(rows(dropout_seeds(step, config)))
         if config.num_classes is not None:
             labels = hide_labels(labels, step, config, rows)
         if config.accumulation_steps == 1:

@@ -23,13 +23,14 @@ def config(**settings: Any) -> TrainConfig:
     return preset_config("tiny", **small, num_classes=3, learning_rate=1e-4, **settings)
 
 
-def test_parts_add_up_to_the_batch() -> None:
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_parts_add_up_to_the_batch(dropout: float) -> None:
     images = tf.constant(synthetic_flowers(8, image_size=8))
     labels = tf.constant([0, 1, 2, -1, 0, 1, 2, 2], tf.int64)
     rows, weights = [], []
     for parts in (1, 4):
         keras.utils.set_random_seed(0)
-        trainer = Trainer(config(accumulation_steps=parts), DATA)
+        trainer = Trainer(config(accumulation_steps=parts, dropout=dropout), DATA)
         for _ in range(3):
             trainer.train(images, labels)
         rows.append(trainer.metrics.take())

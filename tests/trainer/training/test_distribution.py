@@ -228,7 +228,8 @@ from diffkiln.trainer.training.train import train
 cpu = tf.config.list_physical_devices("CPU")[0]
 halves = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, halves)
-settings = dict(image_size=16, warm_up_steps=5, train_steps=4, log_every_steps=2, widths=(16,))
+settings = dict(image_size=16, warm_up_steps=5, train_steps=4, log_every_steps=2, widths=(16,),
+                dropout=0.5)
 for precision, batch_size in (("float32", 7), ("float32", 8), ("mixed_float16", 8)):
     try:
         train(Path(sys.argv[1], precision), preset_config("tiny", distribute="mirrored",
@@ -247,7 +248,7 @@ def test_devices_of_one_machine_have_the_losses_of_one(tmp_path: Path) -> None:
     # float16 keeps 11 bits of each activation, and halves of a batch round differently.
     for precision, tolerance in (("float32", 1e-4), ("mixed_float16", 1e-2)):
         one = tmp_path / "one" / precision
-        train_here(one, train_steps=4, log_every_steps=2, precision=precision)
+        train_here(one, train_steps=4, log_every_steps=2, precision=precision, dropout=0.5)
         for ours, theirs in zip(rows(tmp_path / "both" / precision), rows(one), strict=True):
             for name in ("loss", "eval_loss", "gradient_norm", "loss_scale"):
                 assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=tolerance)

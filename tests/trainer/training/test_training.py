@@ -76,7 +76,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(
     [
         {"prediction": "noise", "schedule": "ddpm_linear", "precision": "mixed_float16"},
         {"prediction": "image", "schedule": "ddpm_cosine", "precision": "mixed_bfloat16"},
-        {"jit_compile": True, "widths": (8,)},
+        {"jit_compile": True, "widths": (8,), "dropout": 0.1},
     ],
     ids=str,
 )
@@ -159,6 +159,8 @@ class TestRefusals:
         [
             ("--preset=nope", 2, ("--preset=nope", "tiny|flowers64")),
             ("--learning_rate=-1", 2, ("--learning_rate=-1.0: expected a number in (0, 1]",)),
+            ("--dropout=1", 2, ("--dropout=1.0: expected a number in [0, 1)",)),
+            ("--dropout=some", 2, ("--dropout=some: expected a number",)),
             ("--batch_size=many", 2, ("--batch_size=many: expected a whole number",)),
             ("--run_dir=a[1]", 2, ("--run_dir=a[1]: expected a path without any of",)),
             ("--train_steps=0", 2, ("--train_steps=0: expected a whole number from 1",)),
