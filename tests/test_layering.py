@@ -35,6 +35,7 @@ ROOMS = {
         "command",
         "streams",
         "maths",
+        "conditions",
         "network",
         "run",
         "data",

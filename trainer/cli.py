@@ -33,6 +33,8 @@ leave out. The run's config.json lists them all, and --describe summarises them 
 
 # Help for each setting except `widths`; `TrainConfig` has the types and the choices.
 _SETTINGS = {
+    "task": "what the network learns: to draw, to enlarge small pictures, or to fill in masks",
+    "factor": "how many times larger the pictures become; with --task=super_resolution",
     "data": "tfds:NAME, folder:PATH (pictures at any depth), synthetic or synthetic:COUNT",
     "data_dir": "where tensorflow-datasets finds prepared data",
     "split": "TFDS split to train on; Oxford Flowers: train+test",

@@ -109,6 +109,7 @@ def plan(
         *_table(network),
         "",
         _memory(network, config),
+        *_task(config),
         tried("data", _data, run_dir, config, download),
     ]
     if not refusals and not to_download(config, download=download):
@@ -146,6 +147,17 @@ def _memory(network: keras.Model, config: TrainConfig) -> str:
         f"memory    {state_mb:,.0f} MB for weights, gradients, average and Adam's moments; "
         f"up to {values_mb:,.0f} MB for what {together} images leave in the network"
     )
+
+
+def _task(config: TrainConfig) -> Iterator[str]:
+    """The task and what its network is given; nothing for generation."""
+    if config.task == "super_resolution":
+        small = config.image_size // (config.factor or 1)
+        sizes = f", {small}×{small} to {config.image_size}×{config.image_size}"
+    else:
+        sizes = ""
+    if given := ", ".join(map(str, config.conditions)):
+        yield f"task      {config.task}{sizes}; the network is given {given}"
 
 
 def _data(run_dir: Path, config: TrainConfig, download: bool) -> str:

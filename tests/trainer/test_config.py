@@ -95,11 +95,47 @@ def test_settings_go_over_the_preset() -> None:
         ({"label_dropout": 1.0}, r"^label_dropout=1.0: expected a number in \[0, 1\)"),
         ({"worker_timeout_s": 0.0}, "^worker_timeout_s=0.0: expected a number of seconds above 0"),
         ({"gradient_clip_norm": 0.0}, "^gradient_clip_norm=0.0: expected a number above 0"),
+        ({"task": "drawing"}, "^task=drawing: expected one of generation, super_resolution, inp"),
+        ({"task": "super_resolution"}, "^task=super_resolution: expected how many times larger"),
+        ({"factor": 4}, "^factor=4: only task=super_resolution has it, not generation; leave it"),
+        ({"task": "inpainting", "factor": 4}, "^factor=4: only .* has it, not inpainting; leave"),
+        *(
+            ({"task": "super_resolution", "factor": factor}, f"^factor={factor}: expected {words}")
+            for factor, words in (
+                (1, "a whole number from 2 to 8"),
+                (9, "a whole number from 2 to 8"),
+                (3, "a divisor of image_size=32 from 2 to 8"),
+            )
+        ),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         preset_config("tiny", **settings)
+
+
+def test_conditions_follow_from_the_task() -> None:
+    config = preset_config("tiny", task="super_resolution", factor=4, channels=1)
+    assert list(map(str, config.conditions)) == [
+        "low_resolution float32 [N, 8, 8, 1]",
+        "augmentation float32 [N]",
+    ]
+    painting = preset_config("tiny", task="inpainting")
+    assert [(each.name, each.kind, each.shape) for each in painting.conditions] == [
+        ("masked_image", "image", (32, 32, 3)),
+        ("mask", "mask", (32, 32, 1)),
+    ]
+    assert preset_config("tiny").conditions == ()
+
+
+def test_a_run_without_a_task_records_what_it_did_before_there_were_tasks() -> None:
+    assert not {"task", "factor"} & preset_config("tiny").to_json().keys()
+    assert preset_config("flowers64x4").to_json()["factor"] == 4
+
+
+def test_another_task_leaves_the_factor_of_a_preset_out() -> None:
+    assert preset_config("flowers64x4", task="inpainting").factor is None
+    assert preset_config("flowers64x4", factor=2).factor == 2
 
 
 def test_unknown_and_missing_settings_are_refused() -> None:

@@ -11,6 +11,7 @@ from ..errors import InputError, check_choice
 SCHEDULES = ("cosine", "ddpm_linear", "ddpm_cosine")
 # Those of networks that were trained elsewhere, too.
 ALL_SCHEDULES = (*SCHEDULES, "flow", "edm")
+TASKS = ("generation", "super_resolution", "inpainting")
 PREDICTIONS = ("noise", "velocity", "image")
 ALL_PREDICTIONS = (*PREDICTIONS, "edm")
 CONDITIONINGS = (

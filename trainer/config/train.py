@@ -16,6 +16,7 @@ from .choices import (
     require,
     setting,
 )
+from .conditions import FEWEST_TIMES, MOST_TIMES, ConditionSpec, check_task, conditions_of
 
 _DATA_EXPECTED = "tfds:NAME, folder:PATH, synthetic or synthetic:COUNT with a COUNT of 8 or more"
 # The kinds of data that a setting is for.
@@ -42,7 +43,8 @@ class NetworkConfig:
     """The shape of a U-Net: `widths` are channels per level, each half the size of the last.
 
     With `attention_heads` the lowest level has self-attention. With `num_classes` the network takes
-    labels too. Raises InputError, which names the setting, its value and what was expected.
+    labels too, and for a `task` other than generation its `conditions`. Raises InputError, which
+    names the setting, its value and what was expected.
     """
 
     image_size: int = setting(bounds=(1, 4096))
@@ -53,9 +55,12 @@ class NetworkConfig:
     channels: int = setting(3, bounds=(1, 4096))
     attention_heads: int = setting(0, bounds=(0, 4096))
     num_classes: int | None = setting(None, bounds=(1, choices.MOST_CLASSES))
+    task: str = setting("generation", choices=choices.TASKS)
+    factor: int | None = setting(None, bounds=(FEWEST_TIMES, MOST_TIMES))
 
     def __post_init__(self) -> None:
         check_settings(self)
+        check_task(self.task, self.factor, self.image_size)
         require(bool(self.widths), "widths=: expected at least one channel count, such as 32,64")
         for width in self.widths:
             check_integer("widths", width, 1, 4096)
@@ -67,6 +72,12 @@ class NetworkConfig:
         expected = f"expected a multiple of {divisor}, for patch_size={patch} and {levels} levels"
         remedy = "choose another size, or fewer widths"
         require(size % divisor == 0, f"image_size={size}: {expected}; {remedy}")
+
+    @property
+    def conditions(self) -> tuple[ConditionSpec, ...]:
+        """The inputs after noisy images, times and labels, in order."""
+        size, channels, factor = self.image_size, self.channels, self.factor
+        return conditions_of(self.task, image_size=size, channels=channels, factor=factor)
 
     def heads(self, level: int) -> int:
         """The number of attention heads of a level."""
@@ -82,6 +93,8 @@ class TrainConfig:
     """
 
     preset: str
+    task: str = setting("generation", choices=choices.TASKS)
+    factor: int | None = None
     data: str
     data_dir: str | None = setting(changeable=True)
     split: str | None
@@ -212,11 +225,27 @@ class TrainConfig:
         """The shape of the network."""
         shape = (self.image_size, self.widths, self.blocks, self.patch_size)
         channels, heads, classes = self.channels or 3, self.attention_heads, self.num_classes
-        return NetworkConfig(*shape, channels=channels, attention_heads=heads, num_classes=classes)
+        return NetworkConfig(
+            *shape,
+            channels=channels,
+            attention_heads=heads,
+            num_classes=classes,
+            task=self.task,
+            factor=self.factor,
+        )
+
+    @property
+    def conditions(self) -> tuple[ConditionSpec, ...]:
+        """The network's inputs after noisy images, times and labels, in order."""
+        return self.network.conditions
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as plain JSON values."""
-        return asdict(self)
+        """The settings as plain JSON values; those of a task only if there is one."""
+        settings = asdict(self)
+        if self.task == "generation":
+            # So that records of runs that generate are what they were before there were tasks.
+            del settings["task"], settings["factor"]
+        return settings
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> "TrainConfig":

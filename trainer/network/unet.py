@@ -4,11 +4,13 @@ DDPM's network (arXiv 2006.11239, appendix B), adapted to run fast on a CPU: cha
 normalisation instead of group normalisation, no biases inside the blocks (both as in EDM2, arXiv
 2312.02696), and optional patching (space-to-depth), which quarters the work of the widest level.
 The lowest level may have self-attention after each of its blocks. The time embedding is a 1×1 image
-that passes through 1×1 convolutions, so that its layout is the same as everywhere else.
+that passes through 1×1 convolutions, so that its layout is the same as everywhere else. Pictures
+that the network is given are joined to the noisy image (SR3, arXiv 2104.07636), small ones after
+they are enlarged.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,25 +39,30 @@ def build_unet(
 ) -> keras.Model:
     """A network of (noisy float32 [N, S, S, C], time float32 [N]) → float32 [N, S, S, C].
 
-    With classes, labels int64 [N] come third: 0 … num_classes − 1, or −1 for none. `dtype` is a
-    Keras dtype policy such as `mixed_float16`; the weights of one policy load into another.
+    With classes, labels int64 [N] come third: 0 … num_classes − 1, or −1 for none. Then come the
+    `conditions` of a task, float32. `dtype` is a Keras dtype policy such as `mixed_float16`; the
+    weights of one policy load into another.
 
     With `dropout`, a rate in (0, 1), the network is for training, and seeds int64 [N, 2] come last
     (see `Dropout`). Its weights are those of the network without.
     """
     noisy = keras.Input((config.image_size, config.image_size, config.channels), name="noisy")
     time = keras.Input((), name="time")
-    inputs = [noisy, time]
-    label = None
+    seeds = [keras.Input((2,), name="dropout_seeds", dtype="int64")] if dropout else []
+    inputs, blocks = [noisy, time], _Blocks(dtype, dropout, *seeds)
+    added = []
     if config.num_classes is not None:
         inputs.append(keras.Input((), name="labels", dtype="int64"))
         size = 4 * config.embedding_size
         table = LabelEmbedding(config.num_classes, size, dtype=dtype, name="label_embedding")
-        label = table(inputs[-1])
-    seeds = [keras.Input((2,), name="dropout_seeds", dtype="int64")] if dropout else []
-    inputs, blocks = [*inputs, *seeds], _Blocks(dtype, dropout, *seeds)
-    embedding = blocks.embed(time, config.embedding_size, label)
-    x = SpaceToDepth(config.patch_size, dtype=dtype)(noisy) if config.patch_size > 1 else noisy
+        added.append(table(inputs[-1]))
+    given = {each.name: keras.Input(each.shape, name=each.name) for each in config.conditions}
+    inputs += [*given.values(), *seeds]
+    if "augmentation" in given:
+        added.append(blocks.encode(given["augmentation"], config.embedding_size, "augmentation"))
+    embedding = blocks.embed(time, config.embedding_size, *added)
+    x = blocks.beside(noisy, config.factor, given)
+    x = SpaceToDepth(config.patch_size, dtype=dtype)(x) if config.patch_size > 1 else x
     x, skips = _down(blocks, x, embedding, config)
     x = blocks.residual(x, embedding, config.widths[-1])
     x = blocks.attend(x, config.attention_heads, "middle")
@@ -100,7 +107,8 @@ def _up(blocks: "_Blocks", x: Any, skips: list, embedding: Any, config: NetworkC
 class _Blocks:
     """The pieces that the network repeats, under one dtype policy.
 
-    Attention, classes and dropout do not change the names of the other layers with weights.
+    Attention, classes, conditions and dropout do not change the names of the other layers with
+    weights.
     """
 
     dtype: str
@@ -140,11 +148,24 @@ class _Blocks:
     def normalise(self, x: Any) -> Any:
         return PixelNorm(dtype=self.dtype)(x)
 
-    def embed(self, time: Any, size: int, label: Any = None) -> Any:
-        x = TimeEmbedding(size, dtype="float32")(time)
-        x = self.silu(self.conv(x, 4 * size, size=1, bias="zeros"))
-        x = self.conv(x, 4 * size, size=1, bias="zeros")
-        return self.silu(x if label is None else layers.Add(dtype=self.dtype)([x, label]))
+    def beside(self, noisy: Any, factor: int | None, given: Mapping[str, Any]) -> Any:
+        """The noisy image and the pictures that are `given` with it, as channels of one image."""
+        pictures = [picture for picture in given.values() if len(picture.shape) == 4]
+        if factor:
+            enlarge = layers.UpSampling2D(factor, interpolation="bilinear", dtype="float32")
+            pictures = [enlarge(picture) for picture in pictures]
+        return layers.Concatenate(dtype=self.dtype)([noisy, *pictures]) if pictures else noisy
+
+    def embed(self, time: Any, size: int, *added: Any) -> Any:
+        x = self.encode(time, size)
+        return self.silu(layers.Add(dtype=self.dtype)([x, *added]) if added else x)
+
+    def encode(self, level: Any, size: int, name: str | None = None) -> Any:
+        """A number [N] in [0, 1], such as the time, as 4·size channels."""
+        names = [name and f"{name}_{place}" for place in ("in", "out")]
+        x = TimeEmbedding(size, dtype="float32")(level)
+        x = self.silu(self.conv(x, 4 * size, size=1, bias="zeros", name=names[0]))
+        return self.conv(x, 4 * size, size=1, bias="zeros", name=names[1])
 
     def residual(self, x: Any, embedding: Any, width: int) -> Any:
         """x + conv(silu(scale(t)·norm(conv(silu(norm(x)))) + shift(t))), a 1×1 for a new width.

@@ -19,6 +19,7 @@ from ..streams import KID_NOISE, stream_seed
 from .features import FeatureExtractor, extractor
 from .kid import KernelDistance, kid
 from .preview import conditioning_for
+from .restoration import restored
 
 KID_STEPS = 20
 _BATCH = 64
@@ -38,8 +39,11 @@ class Quality:
         if config.kid_every_steps:
             self._extractor = extractor(Path(config.kid_weights) if config.kid_weights else None)
             reference, self._labels = reference_images(images, config.kid_images)
-            self._reference = self._extractor(in_rgb(whole(reference, config.image_size)))
-            self._sample = tf.function(self._of_labels, autograph=False)
+            pictures = whole(reference, config.image_size)
+            self._reference = self._extractor(in_rgb(pictures))
+            # A task makes its samples from these pictures.
+            self._pictures = pictures if config.conditions else None
+            self._sample = tf.function(self._drawn, autograph=False)
 
     def __str__(self) -> str:
         return f" KID by the features of {self._extractor}." if self._extractor else ""
@@ -76,7 +80,8 @@ class Quality:
     def samples(self, check: Callable[[], None] = lambda: None) -> NDArray[np.uint8]:
         """`kid_images` samples of the averaged network, uint8 [n, S, S, 3].
 
-        Their labels are those of the reference images, without guidance.
+        Their labels are those of the reference images, without guidance; for a task, they are what
+        it makes of these images.
         """
         count, size = self._config.kid_images, self._config.image_size
         shape = (min(_BATCH, count), size, size, len(self._denoiser.pixel_mean))
@@ -85,12 +90,23 @@ class Quality:
         seeds = (stream_seed(0, KID_NOISE, tf.constant(n, tf.int64)) for n in range(len(labels)))
         noises = (tf.random.stateless_normal(shape, seed) for seed in seeds)
         drawn = []
-        for noise, of_batch in zip(noises, labels, strict=True):
+        for number, (noise, of_batch) in enumerate(zip(noises, labels, strict=True)):
             check()
-            drawn.append(self._sample(noise, tf.constant(of_batch)).numpy())
+            of_task = self._of_task(number, len(of_batch))
+            drawn.append(self._sample(noise, tf.constant(of_batch), *of_task).numpy())
         return in_rgb(np.concatenate(drawn)[:count])
 
-    def _of_labels(self, noise: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def _of_task(self, number: int, size: int) -> list[tf.Tensor]:
+        """The pictures of batch `number`, and this number; nothing without a task."""
+        if self._pictures is None:
+            return []
+        rows = np.arange(number * size, (number + 1) * size) % len(self._pictures)
+        return [tf.constant(self._pictures[rows]), tf.constant(number, tf.int64)]
+
+    def _drawn(self, noise: tf.Tensor, labels: tf.Tensor, *of_task: tf.Tensor) -> tf.Tensor:
+        if of_task:
+            pictures, number = of_task
+            return restored(self._config, self._denoiser, noise, pictures, labels, number)[1]
         conditioning = conditioning_for(self._denoiser, labels, guidance=1.0)
         return Sampling(self._denoiser).sample(noise, KID_STEPS, conditioning=conditioning)
 

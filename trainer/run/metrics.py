@@ -5,7 +5,7 @@ import csv
 import io
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ TIME_PARTS = 5
 TIME_COLUMNS = tuple(
     f"loss_t{part / TIME_PARTS:.1f}-{(part + 1) / TIME_PARTS:.1f}" for part in range(TIME_PARTS)
 )
-# `input_wait_ms` is the time that a step waited for its images.
+# Of every run; `input_wait_ms` is the time that a step waited for its images.
 COLUMNS = (
     *("step", "images", "loss", "eval_loss", "kid", "kid_standard_error", "gradient_norm"),
     *("learning_rate", "loss_scale", "images_per_second", "input_wait_ms"),
@@ -33,36 +33,41 @@ COLUMNS = (
 class MetricsLog:
     """Appends rows to metrics.csv and TensorBoard."""
 
-    def __init__(self, run: RunDirectory, *, first_step: int) -> None:
-        self._path, self._logs = run.metrics, run.logs
+    def __init__(
+        self, run: RunDirectory, *, first_step: int, columns: Sequence[str] = COLUMNS
+    ) -> None:
+        self._path, self._logs, self._columns = run.metrics, run.logs, columns
         # Rows that a run wrote after the checkpoint from which it goes on are dropped.
-        rows = [row for row in _whole_rows(self._path) if int(row["step"]) <= first_step]
+        rows = [row for row in self._rows() if int(row["step"]) <= first_step]
         self._replace(rows)
         with self._tensorboard():
             self._writer = tf.summary.create_file_writer(str(run.logs))
 
+    def _rows(self) -> list[dict[str, str]]:
+        return _whole_rows(self._path, self._columns)
+
     def _replace(self, rows: Iterable[Mapping[str, object]]) -> None:
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS, restval="nan")
+        writer = csv.DictWriter(text, self._columns, restval="nan")
         writer.writeheader()
         writer.writerows(rows)
         write_text(self._path, text.getvalue())
 
     def complete(self, step: int, **measures: float) -> None:
         """Fill in measures that the row of a step lacks, if there is such a row."""
-        rows: list[dict[str, object]] = [dict(row) for row in _whole_rows(self._path)]
+        rows: list[dict[str, object]] = [dict(row) for row in self._rows()]
         for row in rows:
             if row["step"] == str(step):
                 row.update({name: x for name, x in measures.items() if row[name] == "nan"})
         self._replace(rows)
 
     def write(self, row: Mapping[str, float]) -> None:
-        """Add a row of all COLUMNS: means since the last one, nan where there is none.
+        """Add a row of all columns: means since the last one, nan where there is none.
 
         Raises WriteError if there is no room for it.
         """
         text = io.StringIO(newline="")
-        csv.DictWriter(text, COLUMNS).writerow(row)
+        csv.DictWriter(text, self._columns).writerow(row)
         try:
             with self._path.open("a", encoding="utf-8", newline="") as file:
                 file.write(text.getvalue())
@@ -89,7 +94,7 @@ class MetricsLog:
             raise write_error(self._logs, error) from error
 
 
-def _whole_rows(path: Path) -> list[dict[str, str]]:
+def _whole_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The whole rows of a metrics.csv; a file that was changed by others is set aside first.
 
     The last row may be cut, since a process may have died while it wrote.
@@ -101,7 +106,7 @@ def _whole_rows(path: Path) -> list[dict[str, str]]:
     except ValueError:
         lines = []
     header = lines[0].split(",") if lines else []
-    known = "step" in header and set(header) <= set(COLUMNS)
+    known = "step" in header and set(header) <= set(columns)
     cells = [line.split(",") for line in lines[1:] if line] if known else []
     rows = [dict(zip(header, row, strict=True)) for row in cells if _is_whole(row, header)]
     if not (known and all(_is_whole(row, header) for row in cells[:-1])):

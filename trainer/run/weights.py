@@ -61,9 +61,11 @@ def _of_run(source: Path, config: TrainConfig, network: keras.Model) -> list[np.
     theirs, _ = run.read_config()
     its = theirs.network
     _require_prediction(source, theirs.prediction, config)
-    # The same weights serve images of every size.
+    _require(theirs.task == config.task, source, f"its task is {theirs.task}", config.task)
+    # The same weights serve images of every size and factor.
     lacking = (each for each in ("attention_heads", "num_classes") if not getattr(its, each))
-    fitting = replace(its, **{name: getattr(config, name) for name in ("image_size", *lacking)})
+    same = ("image_size", "factor", *lacking)
+    fitting = replace(its, **{name: getattr(config, name) for name in same})
     _require(fitting == config.network, source, f"it was trained as {its}", config.network)
     variables = load_network(run.ema_weights, its).weights
     values = {variable.path: variable.numpy() for variable in variables}

@@ -15,13 +15,13 @@ from ..data.augment import whole
 from ..data.batches import Batch, batches
 from ..data.load import ImageData
 from ..errors import InputError, Stopped
-from ..quality.kid import KernelDistance
 from ..quality.preview import Preview, save_png
 from ..quality.quality import UNKNOWN, Quality
+from ..quality.restoration import SHOWN, Likeness, Restoration
 from ..run.average import write_average
 from ..run.directory import Best, RunDirectory
 from ..run.lock import RunLock
-from ..run.metrics import MetricsLog, progress_bar
+from ..run.metrics import COLUMNS, MetricsLog, progress_bar
 from .checkpoint import Checkpoints
 from .closing import closing
 from .step import Trainer
@@ -51,9 +51,23 @@ class TrainingLoop:
         # The number of whole steps.
         self.done = self.first_step = int(trainer.step)
         self.logged_step, self.logged_time, self.waited = self.done, time.monotonic(), 0.0
+        self.restoration: Restoration | None = None
         if self.replicas.is_chief:
-            self.preview = Preview(trainer.denoiser, self.config.image_size)
-            self.metrics = MetricsLog(run, first_step=self.logged_step)
+            self.preview = self._preview()
+            more = Likeness._fields if self.restoration else ()
+            self.metrics = MetricsLog(run, first_step=self.logged_step, columns=(*COLUMNS, *more))
+
+    def _preview(self) -> Preview | Restoration:
+        """What draws the previews; if that restores held-out pictures, it measures them too."""
+        config, denoiser = self.config, self.trainer.denoiser
+        if config.task == "generation":
+            return Preview(denoiser, config.image_size)
+        if len(self.evaluation[0]):
+            self.restoration = Restoration(config, denoiser, *self.evaluation)
+            return self.restoration
+        first = np.arange(min(SHOWN, len(self.images)))
+        pictures = whole(self.images.take(first), config.image_size)
+        return Restoration(config, denoiser, pictures, self.images.labels[first])
 
     def run(self) -> None:
         """Train from the trainer's step to the end of the run.
@@ -95,11 +109,8 @@ class TrainingLoop:
             self._write_best(best, self.checkpoints.best_average(best.step))
         if not run.is_judged(step):
             self._keep_average(step)
-            eval_loss, kid = self._measures(step)
-            measures = {"kid": kid.mean, "kid_standard_error": kid.standard_error}
-            self.metrics.complete(step, eval_loss=eval_loss, **measures)
-        due = step % self.config.preview_every_steps == 0 or step == self.config.train_steps
-        if due and not self._picture(step).exists():
+            self.metrics.complete(step, **self._measures(step))
+        if self._is_drawn(step) and not self._picture(step).exists():
             self.draw(step)
         self.logged_time = time.monotonic()
 
@@ -143,35 +154,39 @@ class TrainingLoop:
         """Log, draw and save when due; after the last step, `run` draws and saves instead."""
         self._require_lock()
         last, measured = step == self.config.train_steps, self.quality.due(step)
-        if step % self.config.log_every_steps == 0 or last or measured:
+        restored = self.restoration is not None and self._is_drawn(step)
+        if step % self.config.log_every_steps == 0 or last or measured or restored:
             bar.set_postfix_str(self._log(step), refresh=False)
-        if step % self.config.preview_every_steps == 0 and not last:
+        if self._is_drawn(step) and not last:
             self.draw(step)
         # A step that was measured is saved too, since it may be the best.
         if (step % self.config.checkpoint_every_steps == 0 or measured) and not last:
             self.save(step)
+
+    def _is_drawn(self, step: int) -> bool:
+        """Whether this step has a preview; held-out pictures are restored only then."""
+        return step % self.config.preview_every_steps == 0 or step == self.config.train_steps
 
     def _log(self, step: int) -> str:
         """Write a row of metrics, and return it in brief."""
         self._require_finite()
         means = self.trainer.metrics.take()
         now, steps = time.monotonic(), step - self.logged_step
-        eval_loss, distance = self._measures(step)
+        measures = self._measures(step)
         row = {
             "step": step,
             "images": step * self.config.batch_size,
-            "eval_loss": eval_loss,
-            "kid": distance.mean,
-            "kid_standard_error": distance.standard_error,
             "learning_rate": float(self.trainer.optimizer.learning_rate),
             "loss_scale": np.asarray(self.trainer.loss_scale).item(),
             "images_per_second": steps * self.config.batch_size / (now - self.logged_time),
             "input_wait_ms": 1000 * self.waited / steps,
             **means,
+            **measures,
         }
         self.metrics.write(row)
         # Evaluation, previews and checkpoints must not count as training time.
         self.logged_step, self.logged_time, self.waited = step, time.monotonic(), 0.0
+        eval_loss = measures["eval_loss"]
         held_out = "" if math.isnan(eval_loss) else f" (held out {eval_loss:.4f})"
         return f"loss {row['loss']:.4f}{held_out}, {row['images_per_second']:.0f} images/s"
 
@@ -179,13 +194,20 @@ class TrainingLoop:
         if self.lock:
             self.lock.require()
 
-    def _measures(self, step: int) -> tuple[float, KernelDistance]:
-        """The loss on held-out images, and KID if it is due; nan if the run is to end first."""
-        eval_loss, distance = math.nan, UNKNOWN
+    def _measures(self, step: int) -> dict[str, float]:
+        """The loss on held-out images, and what else is due; nan if the run is to end first."""
+        eval_loss, distance, likeness = math.nan, UNKNOWN, Likeness()
         with contextlib.suppress(Interrupted):
             eval_loss = self._eval_loss()
             distance = self.quality.at(step, self.stop.check)
-        return eval_loss, distance
+            if self.restoration and self._is_drawn(step):
+                likeness = self.restoration.measure(self.stop.check)
+        return {
+            "eval_loss": eval_loss,
+            "kid": distance.mean,
+            "kid_standard_error": distance.standard_error,
+            **(likeness._asdict() if self.restoration else {}),
+        }
 
     def _require_finite(self) -> None:
         """Stop if the loss or gradient is no longer finite; nothing is saved after that."""

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ..conditions.tasks import conditions
 from ..config import TrainConfig
 from ..maths.diffusion import Denoiser, add_noise, training_target
 from ..streams import LABEL, NOISE, stream_seed
@@ -51,12 +52,14 @@ def losses(
     labels: tf.Tensor,
     epsilon: tf.Tensor,
     uniform: tf.Tensor,
+    *of_task: tf.Tensor,
     seeds: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The weighted mean squared error of each prediction, and its time, both float32 [N].
 
     Images are uint8 [N, S, S, C], labels int64 [N], epsilon and uniform float32, as `draw` makes.
-    A network with dropout needs `dropout_seeds`.
+    The conditions of a task follow from the images and the task's own random numbers. A network
+    with dropout needs `dropout_seeds`.
     """
     image = denoiser.normalise(tf.cast(images, tf.float32) / 255)
     times = denoiser.schedule.training_time(uniform)
@@ -64,6 +67,7 @@ def losses(
     noisy = add_noise(image, epsilon, rates)
     target = training_target(config.prediction, image, epsilon, rates)
     inputs = [noisy, times] if config.num_classes is None else [noisy, times, labels]
+    inputs += conditions(config, denoiser, images, of_task)
     inputs += [] if seeds is None else [seeds]
     error = tf.reduce_mean(tf.square(network(inputs, training=True) - target), [1, 2, 3])
     weight = loss_weight(config.loss_weighting, config.prediction, rates)

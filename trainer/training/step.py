@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ..conditions.tasks import held_out_draws, training_draws
 from ..config import TrainConfig
 from ..maths.diffusion import Denoiser
 from ..maths.schedules import make_schedule
@@ -101,7 +102,7 @@ class Trainer:
         epsilon, uniform = draw(shape, step, seed=config.seed, noise=NOISE, time=TIME)
         if config.time_sampling == "stratified":
             uniform = stratified(uniform)
-        draws = [rows(epsilon), rows(uniform)]
+        draws = [rows(each) for each in (epsilon, uniform, *training_draws(config, step))]
         if config.dropout:
             draws.append(rows(dropout_seeds(step, config)))
         if config.num_classes is not None:
@@ -114,7 +115,9 @@ class Trainer:
         """The same, of some of this replica's images."""
         config, variables = self.config, self.network.trainable_variables
         with tf.GradientTape() as tape:
-            values, times = losses(self.denoiser, config, self.network, images, labels, *draws)
+            *draws, seeds = draws if config.dropout else (*draws, None)
+            inputs: Any = images, labels, *draws
+            values, times = losses(self.denoiser, config, self.network, *inputs, seeds=seeds)
             parts = self.replicas.count * config.accumulation_steps
             scaled = self.optimizer.scale_loss(tf.reduce_mean(values) / parts)
         # The gradient of a table is sparse, which no other part of a step accepts.
@@ -152,11 +155,12 @@ class Trainer:
     def _evaluate(self, images: tf.Tensor, labels: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         """The averaged network's loss on batch `number`, float32 [].
 
-        Noise and times are the same in every run, so that runs compare; times cover their range.
+        Noise, times and masks are the same in every run, so that runs compare; times cover their
+        range.
         """
         shape = self._shape(tf.shape(images)[0])
         epsilon, uniform = draw(shape, number, seed=0, noise=EVAL_NOISE, time=EVAL_TIME)
-        draws = epsilon, stratified(uniform)
+        draws = epsilon, stratified(uniform), *held_out_draws(self.config, shape[0], number)
         values, _ = losses(self.denoiser, self.config, self.average, images, labels, *draws)
         return tf.reduce_mean(values)
 

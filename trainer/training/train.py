@@ -120,8 +120,9 @@ def _in_words(trainer: Trainer, images: ImageData, summary: DataSummary) -> str:
     begun = f"with the weights of {source}" if source else "from the beginning"
     start = f"on from step {first_step:,}" if first_step else begun
     grey = " in grey" if config.channels == 1 else ""
+    task = "" if config.task == "generation" else f" for {config.task}"
     return (
-        f"{summary.images:,} images of {config.image_size}×{config.image_size}{grey} "
+        f"{summary.images:,} images of {config.image_size}×{config.image_size}{grey}{task} "
         f"({summary.eval_images:,} held out), {IN_WORDS[images.cache]}; "
         f"{trainer.network.count_params():,} parameters; {config.precision}; "
         f"{start} to step {config.train_steps:,}."

@@ -1,0 +1,1 @@
+"""What the network is told besides the time and the class: small pictures, masks, and how."""
