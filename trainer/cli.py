@@ -47,6 +47,7 @@ _SETTINGS = {
     "channels": "1 for grey, 3 for colours; by default 1 if all pictures are grey",
     "fit": "how pictures become square: by their middle, with white bars, or squeezed",
     "augment": "random changes: mirror half of the pictures, cut parts out of them, or both",
+    "picture_size": "side of the pictures out of which crops are cut, without resizing these",
     "batch_size": "images per step",
     "accumulation_steps": "parts of a batch to compute one after another, to save memory",
     "train_steps": "step to train to",

@@ -97,6 +97,11 @@ def test_settings_go_over_the_preset() -> None:
         ({"gradient_clip_norm": 0.0}, "^gradient_clip_norm=0.0: expected a number above 0"),
         ({"task": "drawing"}, "^task=drawing: expected one of generation, super_resolution, inp"),
         ({"task": "super_resolution"}, "^task=super_resolution: expected how many times larger"),
+        ({"picture_size": 64}, "^picture_size=64: only crops are cut out of it; give augment=crop"),
+        (
+            {"picture_size": 16, "augment": "crop"},
+            "^picture_size=16: expected at least image_size=32",
+        ),
         ({"factor": 4}, "^factor=4: only task=super_resolution has it, not generation; leave it"),
         ({"task": "inpainting", "factor": 4}, "^factor=4: only .* has it, not inpainting; leave"),
         *(
@@ -128,8 +133,9 @@ def test_conditions_follow_from_the_task() -> None:
     assert preset_config("tiny").conditions == ()
 
 
-def test_a_run_without_a_task_records_what_it_did_before_there_were_tasks() -> None:
-    assert not {"task", "factor"} & preset_config("tiny").to_json().keys()
+def test_a_run_without_newer_settings_has_the_record_of_older_versions() -> None:
+    newer = {"task", "factor", "picture_size"}
+    assert not newer & preset_config("tiny").to_json().keys()
     assert preset_config("flowers64x4").to_json()["factor"] == 4
 
 

@@ -28,6 +28,8 @@ _KINDS = {
     "label_feature": ("tfds",),
     "labels": ("folder",),
 }
+# Runs without these, and the bundles of such runs, have the records that they had before them.
+_NEWER = ("task", "factor", "picture_size")
 
 
 def _holds_out(eval_split: str) -> bool:
@@ -108,6 +110,7 @@ class TrainConfig:
     levels: tuple[float, float] | None = None
     fit: str = setting("crop", choices=choices.FITS)
     augment: str = setting("flip", choices=choices.AUGMENTATIONS)
+    picture_size: int | None = setting(None, bounds=(8, 4 * choices.MAX_SIDE))
     batch_size: int = setting(bounds=(1, 65536))
     train_steps: int = setting(bounds=(1, 10**9), changeable=True)
     accumulation_steps: int = setting(1, bounds=(1, 65536), changeable=True)
@@ -174,6 +177,11 @@ class TrainConfig:
             ("warm_up_steps", decay != "cosine" or warm_up < last, at_end),
         ):
             require(holds, f"{name}={getattr(self, name)}: expected {expected}")
+        size = self.picture_size
+        remedy = "only crops are cut out of it; give augment=crop or crop+flip, or leave it out"
+        require(size is None or "crop" in self.augment, f"picture_size={size}: {remedy}")
+        expected = f"expected at least image_size={self.image_size}"
+        require((size or self.image_size) >= self.image_size, f"picture_size={size}: {expected}")
         grey = f"channels={self.channels}: expected 1 for grey or 3 for colours"
         require(self.channels in (None, 1, 3), grey)
         weights, read = self.kid_weights, self.kid_every_steps is not None
@@ -218,6 +226,7 @@ class TrainConfig:
         """The shape of a decoded picture: larger than the images where these are crops of it."""
         crops = "crop" in self.augment
         side = round(self.image_size / choices.LEAST_CROP) if crops else self.image_size
+        side = self.picture_size or side
         return side, side, self.channels or 3
 
     @property
@@ -240,12 +249,13 @@ class TrainConfig:
         return self.network.conditions
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as plain JSON values; those of a task only if there is one."""
-        settings = asdict(self)
-        if self.task == "generation":
-            # So that records of runs that generate are what they were before there were tasks.
-            del settings["task"], settings["factor"]
-        return settings
+        """The settings as plain JSON values, without newer ones that are at their default."""
+        newer = {each.name: each.default for each in fields(self) if each.name in _NEWER}
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in newer or value != newer[name]
+        }
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> "TrainConfig":

@@ -1,6 +1,7 @@
 """Changes to the pictures of a step, which make a small data set larger: mirroring and crops.
 
 For crops, pictures are kept larger than the network's images, so that a crop need not be enlarged.
+With a `picture_size`, crops are windows of such a picture, whose pixels stay as they are.
 """
 
 from typing import Any
@@ -27,22 +28,37 @@ def changes(config: TrainConfig, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
 
 
 def changed(
-    pictures: NDArray[np.uint8], mirrored: NDArray[np.bool_], crops: NDArray[np.float32], size: int
+    pictures: NDArray[np.uint8],
+    mirrored: NDArray[np.bool_],
+    crops: NDArray[np.float32],
+    config: TrainConfig,
 ) -> NDArray[np.uint8]:
-    """Pictures uint8 [n, R, R, C] mirrored and cut to uint8 [n, size, size, C]."""
+    """Pictures uint8 [n, R, R, C] mirrored and cut to uint8 [n, S, S, C], the images' size."""
     pictures[mirrored] = pictures[mirrored, :, ::-1]
-    side = pictures.shape[1]
+    side, size = pictures.shape[1], config.image_size
     if side == size:
         return pictures
+    if config.picture_size:
+        return _windows(pictures, crops[:, 1:].astype(np.float64) * (side - size + 1), size)
     sizes = side * (LEAST_CROP + (1 - LEAST_CROP) * crops[:, :1])
     corners = (side - sizes) * crops[:, 1:]
     return _resized(pictures, np.concatenate([corners, corners + sizes], axis=1), size)
 
 
-def whole(pictures: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Pictures uint8 [n, R, R, C] as uint8 [n, size, size, C], without a change."""
-    side = pictures.shape[1]
+def unchanged(pictures: NDArray[np.uint8], config: TrainConfig) -> NDArray[np.uint8]:
+    """Pictures uint8 [n, R, R, C] as uint8 [n, S, S, C]: whole, or the window in their centre."""
+    side, size = pictures.shape[1], config.image_size
+    if config.picture_size:
+        return _windows(pictures, np.full((len(pictures), 2), (side - size) // 2), size)
     return _resized(pictures, np.tile([0, 0, side, side], (len(pictures), 1)), size)
+
+
+def _windows(pictures: NDArray[np.uint8], corners: NDArray, size: int) -> NDArray[np.uint8]:
+    """The window of each picture at its corner of [n, 2], (left, top), rounded down."""
+    windows = np.empty((len(pictures), size, size, pictures.shape[3]), np.uint8)
+    for row, (left, top) in enumerate(corners.astype(np.int64).tolist()):
+        windows[row] = pictures[row, top : top + size, left : left + size]
+    return windows
 
 
 def _resized(pictures: NDArray[np.uint8], boxes: NDArray, size: int) -> NDArray[np.uint8]:

@@ -36,7 +36,7 @@ def batches(
     def batch(step: int) -> Batch:
         with tf.device("cpu"):
             index, flip, crop = (part.numpy() for part in choice(tf.constant(step, tf.int64)))
-            pixels = changed(images.take(index), flip, crop, config.image_size)
+            pixels = changed(images.take(index), flip, crop, config)
             return tf.constant(pixels), tf.constant(images.labels[index])
 
     return _ahead(batch, first_step)

@@ -109,8 +109,9 @@ def in_words(found: Iterable[Look], config: TrainConfig) -> Iterator[tuple[str, 
     if sized:
         sides = sorted(side(look.size) for look in sized)
         yield "sides", f"the {which} ones are {sides[0]:,} to {sides[-1]:,} pixels"
-    small = [look.name for look in sized if side(look.size) < config.image_size]
-    yield from _listed("small", small, f"with fewer than {config.image_size} pixels a side")
+    least = config.picture_size or config.image_size
+    small = [look.name for look in sized if side(look.size) < least]
+    yield from _listed("small", small, f"with fewer than {least} pixels a side")
     unreadable = [look.fault for look in found if look.fault]
     yield from _listed("damaged", unreadable, "that cannot be read")
     yield from _repeated(readable)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from ..config import TrainConfig
-from ..data.augment import whole
+from ..data.augment import unchanged
 from ..data.load import ImageData
 from ..errors import InputError
 from ..maths.diffusion import Denoiser
@@ -39,7 +39,7 @@ class Quality:
         if config.kid_every_steps:
             self._extractor = extractor(Path(config.kid_weights) if config.kid_weights else None)
             reference, self._labels = reference_images(images, config.kid_images)
-            pictures = whole(reference, config.image_size)
+            pictures = unchanged(reference, config)
             self._reference = self._extractor(in_rgb(pictures))
             # A task makes its samples from these pictures.
             self._pictures = pictures if config.conditions else None

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from ..conditions.tasks import conditioned, conditions, held_out_draws
 from ..config import TrainConfig
+from ..data.augment import unchanged
+from ..data.cache import Images
 from ..maths.diffusion import Denoiser, to_uint8
 from ..maths.sampling import Sampling
 from ..streams import PREVIEW, stream_seed
@@ -65,10 +67,29 @@ def restored(
     return to_uint8(denoiser.pixels(enlarged)), drawn
 
 
+def restoration(
+    config: TrainConfig,
+    denoiser: Denoiser,
+    images: Images,
+    held_out: tuple[NDArray[np.uint8], NDArray[np.int64]],
+) -> "Restoration | None":
+    """The restoration of a run's held-out pictures, or of the first images without them.
+
+    None without a task.
+    """
+    if config.task == "generation":
+        return None
+    if len(held_out[0]):
+        return Restoration(config, denoiser, *held_out)
+    first = np.arange(min(SHOWN, len(images)))
+    pictures = unchanged(images.take(first), config)
+    return Restoration(config, denoiser, pictures, images.labels[first], measured=False)
+
+
 class Restoration:
     """Restores the same pictures from the same noises, at whatever step it is asked to.
 
-    `pictures` are uint8 [N, S, S, C], of which the first 64 are measured and the first 16 shown,
+    `pictures` are uint8 [N, S, S, C], of which the first 64 are `measured` and the first 16 shown,
     with labels int64 [N].
     """
 
@@ -78,8 +99,11 @@ class Restoration:
         denoiser: Denoiser,
         pictures: NDArray[np.uint8],
         labels: NDArray[np.int64],
+        *,
+        measured: bool = True,
     ) -> None:
         self._pictures, self._labels = pictures[:MEASURED], labels[:MEASURED]
+        self._measured = measured
 
         def of_batch(pictures: tf.Tensor, labels: tf.Tensor, number: tf.Tensor) -> tuple:
             seed = stream_seed(0, PREVIEW, number)
@@ -90,6 +114,8 @@ class Restoration:
 
     def measure(self, check: Callable[[], None] = lambda: None) -> Likeness:
         """The likeness of the restored pictures; `check` is called between batches."""
+        if not self._measured:
+            return Likeness()
         drawn = []
         for start in range(0, len(self._pictures), SHOWN):
             check()

@@ -11,13 +11,13 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from ..data.augment import whole
+from ..data.augment import unchanged
 from ..data.batches import Batch, batches
 from ..data.load import ImageData
 from ..errors import InputError, Stopped
 from ..quality.preview import Preview, save_png
 from ..quality.quality import UNKNOWN, Quality
-from ..quality.restoration import SHOWN, Likeness, Restoration
+from ..quality.restoration import Likeness, restoration
 from ..run.average import write_average
 from ..run.directory import Best, RunDirectory
 from ..run.lock import RunLock
@@ -45,29 +45,17 @@ class TrainingLoop:
     ) -> None:
         self.run_files, self.config = run, (config := trainer.config)
         held_out, labels = images.evaluation
-        self.images, self.evaluation = images.train, (whole(held_out, config.image_size), labels)
+        self.images, self.evaluation = images.train, (unchanged(held_out, config), labels)
         self.trainer, self.checkpoints, self.quality = trainer, checkpoints, quality
         self.replicas, self.stop, self.lock = trainer.replicas, stop, lock
         # The number of whole steps.
         self.done = self.first_step = int(trainer.step)
         self.logged_step, self.logged_time, self.waited = self.done, time.monotonic(), 0.0
-        self.restoration: Restoration | None = None
         if self.replicas.is_chief:
-            self.preview = self._preview()
-            more = Likeness._fields if self.restoration else ()
-            self.metrics = MetricsLog(run, first_step=self.logged_step, columns=(*COLUMNS, *more))
-
-    def _preview(self) -> Preview | Restoration:
-        """What draws the previews; if that restores held-out pictures, it measures them too."""
-        config, denoiser = self.config, self.trainer.denoiser
-        if config.task == "generation":
-            return Preview(denoiser, config.image_size)
-        if len(self.evaluation[0]):
-            self.restoration = Restoration(config, denoiser, *self.evaluation)
-            return self.restoration
-        first = np.arange(min(SHOWN, len(self.images)))
-        pictures = whole(self.images.take(first), config.image_size)
-        return Restoration(config, denoiser, pictures, self.images.labels[first])
+            self.restoration = restoration(config, trainer.denoiser, self.images, self.evaluation)
+            self.preview = self.restoration or Preview(trainer.denoiser, config.image_size)
+            columns = (*COLUMNS, *(Likeness._fields if self.restoration else ()))
+            self.metrics = MetricsLog(run, first_step=self.logged_step, columns=columns)
 
     def run(self) -> None:
         """Train from the trainer's step to the end of the run.

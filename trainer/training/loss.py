@@ -1,7 +1,6 @@
 """The loss of a batch (arXiv 2006.11239, equation 14), and the random numbers that it needs."""
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,7 +8,7 @@ import tensorflow as tf
 from ..conditions.tasks import conditions
 from ..config import TrainConfig
 from ..maths.diffusion import Denoiser, add_noise, training_target
-from ..streams import LABEL, NOISE, stream_seed
+from ..streams import LABEL, named_seed, stream_seed
 from .recipe import loss_weight
 
 
@@ -38,7 +37,7 @@ def hide_labels(
 
 def dropout_seeds(step: tf.Tensor, config: TrainConfig) -> tf.Tensor:
     """The seeds of a step's `Dropout` layers, int64 [B, 2]: a key, and each image's place."""
-    seed: Any = tf.random.fold_in(stream_seed(config.seed, NOISE, step), 1)
+    seed = named_seed(config.seed, "dropout", step)
     key = tf.random.stateless_uniform([], seed, 0, tf.int64.max, tf.int64)
     places = tf.range(config.batch_size, dtype=tf.int64)
     return tf.stack([tf.fill([config.batch_size], key), places], axis=1)

@@ -11,6 +11,7 @@ import pytest
 from pictures import picture, save_linked, save_pictures
 
 from diffkiln.trainer.config import TrainConfig
+from diffkiln.trainer.data.augment import unchanged
 from diffkiln.trainer.data.batches import batches
 from diffkiln.trainer.data.cache import Images
 from diffkiln.trainer.data.folder import Pictures, list_folder
@@ -102,6 +103,30 @@ def test_crops_are_parts_of_the_pictures(augment: str) -> None:
     assert np.ptp(slopes) > 0.2
     assert np.ptp(across[:, 0]) > 20
     assert np.ptp(down[:, 0]) > 20
+
+
+def test_crops_of_a_picture_size_are_windows_with_its_own_pixels() -> None:
+    config = replace(CONFIG, augment="crop", picture_size=20)
+    # A pixel's red is its column, and its green its row.
+    across = np.broadcast_to(np.arange(20, dtype=np.uint8), (5, 20, 20))
+    pictures = np.stack([across, across.transpose(0, 2, 1), across], axis=-1)
+    data = batches(images_of(pictures), config, first_step=0)
+    images = np.concatenate([batch.numpy() for batch, _ in islice(data, 50)]).astype(int)
+    lefts, tops = images[:, 0, 0, 0], images[:, 0, 0, 1]
+    np.testing.assert_array_equal(
+        images[..., 0] - lefts[:, None, None], np.tile(range(8), (200, 8, 1))
+    )
+    np.testing.assert_array_equal(images[:, :, 0, 1] - tops[:, None], np.tile(range(8), (200, 1)))
+    # Two hundred windows at thirteen places.
+    assert set(lefts) == set(tops) == set(range(13))
+    assert np.any(lefts != tops)
+
+
+def test_held_out_pictures_of_a_picture_size_are_windows_in_their_centre() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 20, 20, 3), np.uint8)
+    config = replace(CONFIG, augment="crop", picture_size=20)
+    np.testing.assert_array_equal(unchanged(pictures, config), pictures[:, 6:14, 6:14])
+    assert unchanged(pictures, CONFIG).shape == (2, 8, 8, 3)
 
 
 def test_summary_measures_the_training_pixels() -> None:
@@ -257,6 +282,7 @@ def test_images_that_cannot_be_decoded_say_why(tmp_path: Path) -> None:
 LEFT_OPEN = """
 import sys
 from diffkiln.trainer.presets import preset_config
+from diffkiln.trainer.data.augment import unchanged
 from diffkiln.trainer.data.batches import batches
 from diffkiln.trainer.data.load import load_images
 

@@ -29,7 +29,7 @@ def enlarged(inputs: Any) -> Any:
 
 
 def test_likeness_follows_its_definitions() -> None:
-    others = PICTURES ^ 16  # every level by 16
+    others = PICTURES ^ np.uint8(16)  # every level by 16
     measured = likeness(others, PICTURES)
     assert measured.psnr_db == pytest.approx(20 * np.log10(255 / 16), abs=1e-3)  # float32
     assert 0 < measured.ssim < 1
