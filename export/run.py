@@ -4,15 +4,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
+from ..trainer.config import ConditionSpec
 from ..trainer.errors import check_choice
 from ..trainer.maths.schedules import make_schedule
 from ..trainer.run.directory import RunDirectory
 from ..trainer.run.lineage import training_record
 from ..trainer.run.weights import load_network
 from .bundle import write_bundle
+from .conditions import Condition
 from .model import Model
 from .options import WEIGHTS, Baking, BakingSettings, Learning
 from .proof.certify import Certificate
+
+_SENTENCES = {
+    "low_resolution": "The picture to enlarge.",
+    "augmentation": "How much noise or damage the small picture has: 0 for none, up to 1.",
+    "masked_image": "The picture to fill in; what the mask hides does not matter.",
+    "paint_mask": "0 where the picture stays, and anything else where it is to be painted.",
+}
+
+
+def _condition(spec: ConditionSpec) -> Condition:
+    """A condition of a run as programs give it; training never leaves it out."""
+    sentence = _SENTENCES[spec.name]
+    if spec.kind == "level":
+        return Condition(sentence, null=None, default=0.0)
+    if spec.kind == "mask":
+        return Condition(sentence, dtype="uint8", null=None, pixel_mean=0.0, pixel_std=1.0)
+    return Condition(sentence, dtype="uint8", null=None)
 
 
 def export_run(
@@ -43,6 +62,7 @@ def export_run(
         class_names=classes,
         levels=config.levels,
         fit=config.fit,
+        conditions={each.name: _condition(each) for each in config.conditions},
     )
     baking = replace(baking or Baking(), **settings)
     return write_bundle(

@@ -128,7 +128,7 @@ def test_conditions_follow_from_the_task() -> None:
     painting = preset_config("tiny", task="inpainting")
     assert [(each.name, each.kind, each.shape) for each in painting.conditions] == [
         ("masked_image", "image", (32, 32, 3)),
-        ("mask", "mask", (32, 32, 1)),
+        ("paint_mask", "mask", (32, 32, 1)),
     ]
     assert preset_config("tiny").conditions == ()
 

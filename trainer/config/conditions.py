@@ -12,8 +12,8 @@ class ConditionSpec:
     """An input of the network that comes after noisy images, times and labels.
 
     `shape` is of one picture; the network's tensor has the batch before it. `kind` is `image`
-    (pixels normalised as the noisy images are), `mask` (1 where the picture is to be painted, 0
-    elsewhere) or `level` (a number in [0, 1]).
+    (pixels normalised as the noisy images are), `mask` (above 0 where the picture is to be painted,
+    0 elsewhere) or `level` (a number in [0, 1]).
     """
 
     name: str
@@ -39,7 +39,7 @@ def conditions_of(
     if task == "inpainting":
         return (
             ConditionSpec("masked_image", picture, "float32", "image"),
-            ConditionSpec("mask", (*picture[:2], 1), "float32", "mask"),
+            ConditionSpec("paint_mask", (*picture[:2], 1), "float32", "mask"),
         )
     return ()
 

@@ -48,6 +48,18 @@ def _repeat_pixels(images: Any) -> Any:
     return doubled, lambda upstream: 4 * tf.nn.avg_pool2d(upstream, 2, 2, "VALID")
 
 
+class KnownPart(layers.Layer):
+    """A picture [N, H, W, C] without what a mask [N, H, W, 1] hides, and the mask as 0 and 1.
+
+    Whatever is above 0 in the mask hides, so that a program may give the whole picture.
+    """
+
+    def call(self, picture: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """[N, H, W, C + 1]."""
+        hidden = tf.cast(mask > 0, picture.dtype)
+        return tf.concat([picture * (1 - hidden), hidden], axis=-1)
+
+
 class PixelNorm(layers.Layer):
     """x / √(mean of x² over the channels): without parameters, since a scale and a shift follow."""
 

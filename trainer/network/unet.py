@@ -22,6 +22,7 @@ from ..errors import InputError
 from .layers import (
     DepthToSpace,
     Dropout,
+    KnownPart,
     LabelEmbedding,
     NearestUpsampling,
     PixelNorm,
@@ -154,6 +155,8 @@ class _Blocks:
         if factor:
             enlarge = layers.UpSampling2D(factor, interpolation="bilinear", dtype="float32")
             pictures = [enlarge(picture) for picture in pictures]
+        if "paint_mask" in given:
+            pictures = [KnownPart(dtype="float32")(*pictures)]
         return layers.Concatenate(dtype=self.dtype)([noisy, *pictures]) if pictures else noisy
 
     def embed(self, time: Any, size: int, *added: Any) -> Any:

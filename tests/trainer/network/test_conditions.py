@@ -44,7 +44,7 @@ def test_inputs_are_those_of_the_contract() -> None:
     assert list(named.items())[2:] == [
         ("labels", (None,)),
         ("masked_image", (None, 8, 8, 3)),
-        ("mask", (None, 8, 8, 1)),
+        ("paint_mask", (None, 8, 8, 1)),
     ]
 
 
