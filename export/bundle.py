@@ -205,6 +205,11 @@ def tables_of(
 
 def baked_signatures(network: Network, model: Model, baking: Baking) -> Signatures:
     """The functions of a bundle; InputError for a network or settings that do not fit the model."""
+    if baking.default_guidance is not None and not model.is_guided:
+        raise InputError(
+            f"default_guidance={baking.default_guidance:g}: the model knows no classes, and no "
+            "conditions that can be left out; leave it out"
+        )
     schedule = as_schedule(model.schedule)
     baking.check_steps(schedule.max_steps)
     learned_variance = baking.variance == "learned"
@@ -224,13 +229,7 @@ def baked_signatures(network: Network, model: Model, baking: Baking) -> Signatur
         learned_variance=learned_variance,
     )
     sampling = Sampling(denoiser, baking.solver, baking.eta, baking.time_grid)
-    signatures = Signatures(sampling, shape, baking.image_dtype, own.conditions)
-    if baking.default_guidance is not None and not signatures.is_guided:
-        raise InputError(
-            f"default_guidance={baking.default_guidance:g}: the model knows no classes, and no "
-            "conditions that can be left out; leave it out"
-        )
-    return signatures
+    return Signatures(sampling, shape, baking.image_dtype, own.conditions)
 
 
 def graph_exporter(signatures: Signatures, baking: Baking) -> OnnxExporter:

@@ -1,6 +1,7 @@
 """The command `diffkiln-export`."""
 
 import logging
+import os
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -327,4 +328,6 @@ def _verify(bundle: Path, network: Path | None, inputs: Sequence[str]) -> None:
 def main() -> int:
     """Run the command; the exit status."""
     prepare_streams()
+    # Not on by default for all processors, and without it layers cannot have their channels first.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     return run_command("diffkiln-export", USAGE, FLAGS, _check, lambda task: task())

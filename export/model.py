@@ -97,6 +97,12 @@ class Model:
             )
 
     @property
+    def is_guided(self) -> bool:
+        """Whether there are classes, or conditions, for guidance to leave out."""
+        given: Any = self.conditions  # checked, so each is a Condition
+        return bool(self.class_names) or any(each.null is not None for each in given.values())
+
+    @property
     def size(self) -> Sequence[int] | None:
         """Height and width of `image_size`."""
         size = self.image_size

@@ -26,6 +26,8 @@ settings.load_profile("shared machine")
 
 # Before TensorFlow is imported anywhere: it greets on stderr, and tests read stderr.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# On some processors TensorFlow leaves it off, and then lacks layers with channels first.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # Some tests import onnxruntime before diffkiln.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # The commands leave SIGHUP alone if they begin under nohup, as the tests themselves may.

@@ -5,8 +5,17 @@ import re
 _MOST_CHARACTERS = 240
 
 
+# What TensorFlow says of channels first where it does not turn oneDNN on by itself.
+_NEEDS_ONEDNN = re.compile("only supports? (the )?NHWC")
+
+
 def cause(error: Exception) -> str:
     """Why Keras, TensorFlow or onnxruntime raised an error, without what they wrap around it."""
+    if _NEEDS_ONEDNN.search(str(error)):
+        return (
+            "TensorFlow itself has no layers with channels first for this processor; set "
+            "TF_ENABLE_ONEDNN_OPTS=1 before it is imported"
+        )
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     text = text.rpartition("Exception encountered: ")[2]
     text = text.rpartition("Status Message: ")[2]  # of onnxruntime

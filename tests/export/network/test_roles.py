@@ -76,7 +76,11 @@ def test_a_grey_image_and_a_map_of_noise_levels_need_names() -> None:
     [
         ([("label", (1,))], {}, "have names that say something else; .* give class_names if"),
         ([("t", (1,)), ("time", (1,))], {"classes": 4}, "have names that say something else"),
-        ([("t", (1,)), ("", (1,))], {}, "; give class_names if it takes labels$"),
+        (
+            [("t", (1,)), ("", (1,))],
+            {},
+            "; give class_names if it takes labels, and conditions={NAME: …} for what else it",
+        ),
         ([("t", (77, 768))], {}, r"1: float32\[N, 8, 8, 3\], 2: t float32\[N, 77, 768\]; expected"),
         (
             [("t", (1,)), ("y", (1,))],

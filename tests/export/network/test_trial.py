@@ -1,5 +1,8 @@
 """Networks that would draw wrong pictures are found by calling them."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -96,3 +99,20 @@ def test_a_prediction_that_is_no_number() -> None:
     tried(model)
     with pytest.raises(InputError, match=r"at time 0 is not finite, .* time_grid=linear"):
         tried(model, time_grid="linspace")
+
+
+@pytest.mark.slow
+def test_channels_first_without_onednn_are_explained() -> None:
+    program = """
+import keras
+from diffkiln.export import export_bundle
+noisy, time = keras.Input((3, 8, 8)), keras.Input((1,))
+x = keras.layers.Conv2D(3, 3, padding="same", data_format="channels_first")(noisy)
+network = keras.Model([noisy, time], x + keras.layers.Reshape((1, 1, 1))(time))
+export_bundle(network, "bundle", pixel_mean=0.5, pixel_std=0.25)
+"""
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert "set TF_ENABLE_ONEDNN_OPTS=1 before it is imported" in done.stderr.splitlines()[-1]
