@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -230,10 +231,13 @@ halves = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, halves)
 settings = dict(image_size=16, warm_up_steps=5, train_steps=4, log_every_steps=2, widths=(16,),
                 dropout=0.5)
-for precision, batch_size in (("float32", 7), ("float32", 8), ("mixed_float16", 8)):
+enlarging = {"task": "super_resolution", "factor": 4}
+for precision, batch_size, task in (("float32", 7, {}), ("float32", 8, {}),
+                                    ("mixed_float16", 8, {}), ("float32", 8, enlarging)):
     try:
-        train(Path(sys.argv[1], precision), preset_config("tiny", distribute="mirrored",
-              batch_size=batch_size, precision=precision, data="synthetic:64", **settings))
+        train(Path(sys.argv[1], task.get("task", precision)), preset_config("tiny",
+              distribute="mirrored", batch_size=batch_size, precision=precision,
+              data="synthetic:64", **settings, **task))
     except InputError as error:
         print(error)
 """
@@ -246,9 +250,15 @@ def test_devices_of_one_machine_have_the_losses_of_one(tmp_path: Path) -> None:
     refusal = "batch_size=7: expected a multiple of 2, the number of replicas"
     assert result.stdout.startswith(refusal)
     # float16 keeps 11 bits of each activation, and halves of a batch round differently.
-    for precision, tolerance in (("float32", 1e-4), ("mixed_float16", 1e-2)):
-        one = tmp_path / "one" / precision
-        train_here(one, train_steps=4, log_every_steps=2, precision=precision, dropout=0.5)
-        for ours, theirs in zip(rows(tmp_path / "both" / precision), rows(one), strict=True):
-            for name in ("loss", "eval_loss", "gradient_norm", "loss_scale"):
-                assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=tolerance)
+    runs: list[tuple[str, dict[str, Any], float]] = [
+        ("float32", {}, 1e-4),
+        ("mixed_float16", {"precision": "mixed_float16"}, 1e-2),
+        ("super_resolution", {"task": "super_resolution", "factor": 4}, 1e-4),
+    ]
+    for name, settings, tolerance in runs:
+        one = tmp_path / "one" / name
+        train_here(one, train_steps=4, log_every_steps=2, dropout=0.5, **settings)
+        for ours, theirs in zip(rows(tmp_path / "both" / name), rows(one), strict=True):
+            for column in ("loss", "eval_loss", "gradient_norm", "loss_scale"):
+                expected = pytest.approx(float(theirs[column]), rel=tolerance)
+                assert float(ours[column]) == expected
