@@ -96,7 +96,7 @@ def test_settings_go_over_the_preset() -> None:
         ({"worker_timeout_s": 0.0}, "^worker_timeout_s=0.0: expected a number of seconds above 0"),
         ({"gradient_clip_norm": 0.0}, "^gradient_clip_norm=0.0: expected a number above 0"),
         ({"task": "drawing"}, "^task=drawing: expected one of generation, super_resolution, inp"),
-        ({"task": "super_resolution"}, "^task=super_resolution: expected how many times larger"),
+        ({"task": "super_resolution"}, "^task=super_resolution: needs a factor, how many times"),
         ({"picture_size": 64}, "^picture_size=64: only crops are cut out of it; give augment=crop"),
         (
             {"picture_size": 16, "augment": "crop"},

@@ -50,7 +50,7 @@ def check_task(task: str, factor: int | None, image_size: int) -> None:
         problem = f"only task=super_resolution has it, not {task}; leave it out"
         require(factor is None, f"factor={factor}: {problem}")
         return
-    expected = "expected how many times larger the picture is to become; give factor, such as 4"
-    require(factor is not None, f"task=super_resolution: {expected}")
+    missing = "needs a factor, how many times larger pictures become; give factor too, such as 4"
+    require(factor is not None, f"task=super_resolution: {missing}")
     expected = f"expected a divisor of image_size={image_size} from {FEWEST_TIMES} to {MOST_TIMES}"
     require(image_size % (factor or 1) == 0, f"factor={factor}: {expected}")
