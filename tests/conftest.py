@@ -149,6 +149,18 @@ def class_bundle() -> Path:
 
 
 @pytest.fixture(scope="session")
+def conditions_bundle() -> Path:
+    """A bundle with three conditions and every ONNX graph, for tests that only read it."""
+    return GOLDEN / "conditions.bundle"
+
+
+@pytest.fixture(scope="session")
+def sketches_bundle() -> Path:
+    """A bundle with ten classes and one condition, for tests that only read it."""
+    return GOLDEN / "sketches.bundle"
+
+
+@pytest.fixture(scope="session")
 def fresh_bundle() -> Path:
     """A bundle of floats with fresh noise in each step, for tests that only read it."""
     return GOLDEN / "fresh.bundle"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from keras import layers
 from small_models import PIXELS, with_random_weights
 from small_tables import random_tables, write_tables
 
@@ -32,6 +33,30 @@ BUNDLES: dict[str, dict[str, Any]] = {
         "eta": 0.7,
         "image_dtype": "float32",
     },
+    "conditions.bundle": {
+        "graphs": (*FULL, "edit"),
+        "default_guidance": 3.0,
+        "conditions": {
+            "text": {"description": "two words, as numbers", "null": 0.5},
+            "age": {"dtype": "int64", "minimum": 3, "maximum": 9, "null": 9},
+            "sketch": {"dtype": "uint8", "null": None, "pixel_mean": 0.5, "pixel_std": 0.5},
+        },
+    },
+    "sketches.bundle": {
+        "graphs": ("sampler", "noise", "step"),
+        "class_names": tuple(SPECIES),
+        "solver": "dpmpp_2m",
+        "default_guidance": 3.0,
+        "conditions": {
+            "sketch": {
+                "dtype": "uint8",
+                "null": None,
+                "default": 128,
+                "pixel_mean": 0,
+                "pixel_std": 1,
+            }
+        },
+    },
     "learned.bundle": {
         "graphs": ("sampler", "denoiser", "noise", "step"),
         "class_names": tuple(SPECIES),
@@ -45,6 +70,8 @@ TABLES = {"learned.bundle": random_tables(2, 5, guidance=(1.0, 4.0))}
 def network(name: str) -> keras.Model:
     """The network of the golden bundle of this name."""
     keras.utils.clear_session()  # whose layer names, and so node names, count on through a process
+    if conditions := BUNDLES[name].get("conditions"):
+        return conditioned(list(conditions), classes=len(BUNDLES[name].get("class_names", ())))
     shape = NetworkConfig(
         image_size=16,
         widths=(4, 8),
@@ -56,10 +83,32 @@ def network(name: str) -> keras.Model:
     return with_random_weights(build_unet(shape))
 
 
-def make(name: str, bundle: Path, *, saved_model: bool = False, litert: bool = False) -> Path:
-    """Export the golden bundle of this name to `bundle`, with a SavedModel and more if asked."""
-    fixed = {**PIXELS, "prediction": "velocity", "saved_model": saved_model, "litert": litert}
-    settings = {**fixed, **BUNDLES[name]}
+def conditioned(names: list[str], *, classes: int) -> keras.Model:
+    """Two convolutions that see the conditions of these names, and labels if there are classes."""
+    inputs = {"noisy": keras.Input((16, 16, 3), name="noisy"), "time": keras.Input((), name="time")}
+    shapes = {"text": (2, 3), "age": (), "sketch": (6, 10, 1)}
+    inputs |= {"labels": keras.Input((), dtype="int32", name="labels")} if classes else {}
+    inputs |= {
+        name: keras.Input(shapes[name], dtype="int32" if name == "age" else None, name=name)
+        for name in names
+    }
+    numbers = {name: classes + 1 if name == "labels" else 10 for name in ("labels", "age")}
+    known = [
+        layers.Embedding(numbers[name], 4)(given)
+        if name in numbers
+        else layers.Reshape((-1,))(given)
+        for name, given in list(inputs.items())[1:]
+    ]
+    x = layers.Conv2D(8, 3, padding="same")(inputs["noisy"])
+    x += layers.Reshape((1, 1, 8))(layers.Dense(8)(layers.Concatenate()(known)))
+    output = layers.Conv2D(3, 3, padding="same")(keras.ops.tanh(x))
+    return with_random_weights(keras.Model(list(inputs.values()), output))
+
+
+def make(name: str, bundle: Path, **changes: Any) -> Path:
+    """Export the golden bundle of this name to `bundle`, with changes to its settings."""
+    fixed = {**PIXELS, "prediction": "velocity", "saved_model": False}
+    settings = {**fixed, **BUNDLES[name], **changes}
     with tempfile.TemporaryDirectory() as folder:
         if name in TABLES:
             path = Path(folder) / "tables.json"

@@ -1,11 +1,22 @@
 """The least that is a manifest, for tests that change it."""
 
+import copy
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 GRAPH = b"the bytes of a graph"
+
+TEXT = {
+    "name": "text",
+    "dtype": "float32",
+    "shape": [2, 3],
+    "description": "two words, as numbers",
+    "null": 0,
+}
+AGE = {"name": "age", "dtype": "int64", "shape": [], "minimum": 3, "maximum": 9}
+SKETCH = {"name": "sketch", "dtype": "uint8", "shape": [4, 5, 1], "pixel_mean": [0.5]}
 
 
 def manifest() -> dict[str, Any]:
@@ -61,6 +72,16 @@ def manifest() -> dict[str, Any]:
             "sampler.onnx": {"sha256": hashlib.sha256(GRAPH).hexdigest(), "bytes": len(GRAPH)}
         },
     }
+
+
+def conditioned(*entries: dict[str, Any]) -> dict[str, Any]:
+    """A manifest whose sampler takes these conditions."""
+    values = manifest() | {"format_version": 3, "conditions": copy.deepcopy(list(entries))}
+    values["graphs"]["sampler"]["inputs"] += [
+        {"name": entry["name"], "dtype": entry["dtype"], "shape": ["N", *entry["shape"]]}
+        for entry in entries
+    ]
+    return values
 
 
 def write(folder: Path, values: object) -> Path:

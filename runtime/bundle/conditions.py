@@ -14,9 +14,9 @@ MAX_NUMBERS = 2**24
 
 # Names of other inputs and outputs of graphs.
 _TAKEN = (
-    *("seeds", "steps", "step", "every", "labels", "guidance", "images", "image", "mask", "noise"),
-    *("noisy", "time", "network_time", "previous_image", "earlier_image"),
-    *("frames", "inpainted", "variance_fraction"),
+    *("seeds", "steps", "step", "start", "every", "labels", "guidance", "images", "image", "mask"),
+    *("noise", "noisy", "time", "network_time", "previous_image", "earlier_image"),
+    *("frames", "inpainted", "edited", "variance_fraction"),
 )
 # The kinds of NumPy's dtypes that a condition may be given as, if it is not given as its own dtype.
 _KINDS = {"uint8": "", "float32": "iuf", "int64": "iu"}
@@ -66,7 +66,7 @@ class Condition(NamedTuple):
             expected = whole if self.dtype == "int64" else "finite ones of float32"
             raise ValueError(f"has numbers from {low} to {high}, expected {expected}")
         # A copy, since its owner may change it before the last image is drawn.
-        return array.astype(self.dtype)
+        return array.astype(self.dtype, order="C")
 
     def port(self, rows: int | str) -> Port:
         """The input of a graph for so many images."""
@@ -115,6 +115,9 @@ def _problems(entry: Mapping[str, Any]) -> Iterator[str]:
     for name in (name for name in ("null", "default") if name in entry):
         if not _holds(condition, entry[name]):
             yield f".{name} is {received(entry[name])}, expected {expected}"
+    if not condition.minimum <= entry.get("default", condition.minimum) <= condition.maximum:
+        limits = f"from {condition.minimum} to {condition.maximum}"
+        yield f".default is {received(entry['default'])}, expected a number {limits}"
 
 
 def _holds(condition: Condition, numbers: Any) -> bool:

@@ -4,13 +4,14 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..bundle.bundle import Bundle
 from ..bundle.conditions import Condition
-from ..engine.conditions import condition_rows, require_names
+from ..engine.conditions import condition_rows, given_or_default, require_names
 from ..output.images import CHANNELS
 from .options import bad_flag, file_path, flag_errors
 from .seeds import seeds_of
@@ -53,7 +54,7 @@ def conditions_of(values: Mapping[str, Any], bundle: Bundle) -> Conditions | Non
 
     Raises UsageError for one that is missing, unknown, given twice or does not fit.
     """
-    given: Sequence[tuple[str, str]] = values["condition"] or ()
+    given: Sequence[tuple[str, str]] = values.get("condition") or ()
     if not bundle.conditions and not given:
         return None
     for number, (name, text) in enumerate(given):
@@ -64,9 +65,10 @@ def conditions_of(values: Mapping[str, Any], bundle: Bundle) -> Conditions | Non
     numbers, shard = _numbers(values), values["shard"]
     rows = {}
     for condition in bundle.conditions:
-        text = dict(given)[condition.name]
+        text = dict(given).get(condition.name)
         try:
-            value = _value(condition, text, bundle)
+            read = {} if text is None else {condition.name: _value(condition, text, bundle)}
+            value = given_or_default(condition, read)
             rows[condition.name] = condition_rows(condition, value, len(numbers))
         except ValueError as error:
             raise bad_flag("condition", f"{condition.name}={text}", str(error)) from error
@@ -87,29 +89,34 @@ def _numbers(values: Mapping[str, Any]) -> np.ndarray:
 
 def _value(condition: Condition, text: str, bundle: Bundle) -> np.ndarray:
     """The array that a text stands for; ValueError says what is wrong with it."""
-    if re.fullmatch(r"[-+.,0-9eE\s]+", text):
+    if re.fullmatch(r"[-+.,\s]*[0-9][-+.,0-9eE\s]*", text):
         return _listed(condition, text)
     path = file_path(text)
-    is_picture = (
-        condition.dtype == "uint8" and len(condition.shape) == 3 and condition.shape[-1] in CHANNELS
-    )
-    expected = "a .npy file, a picture" if is_picture else "a .npy file"
+    *size, channels = condition.shape or [0]
+    is_picture = condition.dtype == "uint8" and len(size) == 2 and channels in CHANNELS
+    expected = "a .npy file, a picture or numbers" if is_picture else "a .npy file or numbers"
     if not path.is_file():  # a pipe would keep its reader waiting
-        raise ValueError(f"is not a file, expected {expected} or numbers; check the path")
-    with path.open("rb") as file:
-        is_array = file.read(len(_NUMPY)) == _NUMPY
-    if is_array:
-        try:
-            # Mapped, so that a file of a wrong shape is refused before it fills memory.
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        except Exception as error:  # as varied as the damage
-            raise ValueError(f"cannot be read ({error}), expected {expected}") from error
+        raise ValueError(f"is not a file, expected {expected}; check the path")
+    if _is_array(path):
+        return _array(path)
     if not is_picture:
-        raise ValueError(f"is no array of NumPy, expected {expected} or numbers")
+        raise ValueError(f"is no array of NumPy, expected {expected}")
     from .photo import read_photo  # only here, so that other conditions need not wait for it
 
-    height, width, channels = condition.shape
-    return read_photo(path, (height, width, channels), bundle.levels, bundle.fit)
+    return read_photo(path, (size[0], size[1], channels), bundle.levels, bundle.fit)
+
+
+def _is_array(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_NUMPY)) == _NUMPY
+
+
+def _array(path: Path) -> np.ndarray:
+    """The array in a .npy file; mapped, so that a wrong shape is refused before it fills memory."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # as varied as the damage
+        raise ValueError(f"cannot be read ({error}), expected an array of numbers") from error
 
 
 def _listed(condition: Condition, text: str) -> np.ndarray:

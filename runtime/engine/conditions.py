@@ -25,18 +25,11 @@ def checked_conditions(
     rows = {}
     for each in bundle.conditions:
         try:
-            given = condition_rows(each, _value(each, conditions or {}), count)
+            given = condition_rows(each, given_or_default(each, conditions or {}), count)
         except ValueError as error:
             raise ValueError(f"conditions[{each.name!r}] {error}") from error
         rows[each.name] = np.broadcast_to(given, (count, *each.shape))
     return rows
-
-
-def _value(condition: Condition, conditions: Conditions) -> Any:
-    """What is given for a condition, or else its default."""
-    if condition.name in conditions:
-        return conditions[condition.name]
-    return np.full(condition.shape, condition.default)
 
 
 def require_names(bundle: Bundle, conditions: Conditions) -> None:
@@ -58,6 +51,13 @@ def require_names(bundle: Bundle, conditions: Conditions) -> None:
     needed = (each for each in bundle.conditions if each.default is None)
     if missing := [each for each in needed if each.name not in conditions]:
         raise ValueError(f"conditions: missing, expected {'; '.join(map(str, missing))}")
+
+
+def given_or_default(condition: Condition, conditions: Conditions) -> Any:
+    """Return what is given for a condition, or else its default."""
+    if condition.name in conditions:
+        return conditions[condition.name]
+    return np.full(condition.shape, condition.default, condition.dtype)
 
 
 def condition_rows(condition: Condition, value: Any, count: int) -> np.ndarray:

@@ -1,33 +1,17 @@
 """What a manifest says of conditions, and what it may not say."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from small_manifest import manifest, write
+from given_conditions import of
+from small_manifest import AGE, SKETCH, TEXT, conditioned, manifest, write
 
-from diffkiln.runtime import BundleError, open_bundle
-
-TEXT = {
-    "name": "text",
-    "dtype": "float32",
-    "shape": [2, 3],
-    "description": "two words, as numbers",
-    "null": 0,
-}
-AGE = {"name": "age", "dtype": "int64", "shape": [], "minimum": 3, "maximum": 9}
-SKETCH = {"name": "sketch", "dtype": "uint8", "shape": [4, 5, 1], "pixel_mean": [0.5]}
-
-
-def conditioned(*entries: dict[str, Any]) -> dict[str, Any]:
-    """A manifest whose sampler takes these conditions."""
-    values = manifest() | {"format_version": 3, "conditions": list(entries)}
-    values["graphs"]["sampler"]["inputs"] += [
-        {"name": entry["name"], "dtype": entry["dtype"], "shape": ["N", *entry["shape"]]}
-        for entry in entries
-    ]
-    return values
+from diffkiln.runtime import BundleError, Sampler, open_bundle
 
 
 def test_conditions_are_read_in_order(tmp_path: Path) -> None:
@@ -83,6 +67,13 @@ def test_an_example_is_in_range(tmp_path: Path) -> None:
         ({"dtype": "uint8", "null": 256}, r"null is 256, expected a number or lists .* of uint8"),
         ({"dtype": "int64", "null": 0.5}, r"null is 0\.5, expected a number or lists .* of int64"),
         ({"pixel_mean": [2]}, r"conditions\[0\].pixel_mean\[0\] is 2"),
+        ({"default": [0]}, r"conditions\[0\].default is \[0\], expected a number"),
+        ({"default": 1e300}, r"default is .*, expected a number or lists .* of float32"),
+        (
+            {"dtype": "uint8", "default": -1},
+            "default is -1, expected a number or lists .* of uint8",
+        ),
+        ({"dtype": "int64", "minimum": 1, "default": 0}, "default is 0, expected a number from 1"),
     ],
 )
 def test_a_wrong_condition(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -103,6 +94,28 @@ def test_null_may_be_any_number_of_the_dtype(tmp_path: Path) -> None:
     """Such as the number of no class, which nobody may give as a condition."""
     nulls = [TEXT | {"null": [[0.5, 1, 2]] * 2}, AGE | {"null": 10}, SKETCH | {"null": 255}]
     assert open_bundle(write(tmp_path, conditioned(*nulls))).guides_conditions
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v["conditions"][0].update(null=0), "says of itself that conditions is"),
+        (lambda v: v["conditions"][1].pop("maximum"), "says of itself that conditions is"),
+        (lambda v: v.pop("conditions"), "the graph 'step' is .*, expected 5 outputs"),
+    ],
+)
+def test_the_sampler_says_the_same(
+    conditions_bundle: Path,
+    tmp_path: Path,
+    change: Callable[[dict[str, Any]], object],
+    message: str,
+) -> None:
+    bundle = Path(shutil.copytree(conditions_bundle, tmp_path / "copy.bundle"))
+    values = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
+    change(values)
+    (bundle / "bundle.json").write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(BundleError, match=message):
+        Sampler(bundle, device="cpu").sample(1, steps=1, conditions=of(0))
 
 
 @pytest.mark.parametrize("change", ["missing", "dtype", "shape", "order"])

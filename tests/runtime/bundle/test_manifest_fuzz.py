@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_manifest import manifest
+from small_manifest import AGE, SKETCH, TEXT, conditioned, manifest
 
 from diffkiln.runtime import Bundle, BundleError
 from diffkiln.runtime.bundle.bundle import open_bundle
@@ -36,7 +36,7 @@ def places(values: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @st.composite
 def changed_manifests(draw: st.DrawFn) -> Any:
     """The sound manifest after one to three changes: an entry removed, replaced, nested, moved."""
-    values = manifest()
+    values = draw(st.sampled_from([manifest(), conditioned(TEXT, AGE, SKETCH)]))
     for _ in range(draw(st.integers(1, 3))):
         *path, key = draw(st.sampled_from(places(values)))
         parent = values
@@ -78,6 +78,9 @@ def require_types(bundle: Bundle) -> None:
     assert all(type(number) is int and number > 0 for number in numbers)
     assert bundle.image_dtype in ("uint8", "float32")
     assert "sampler" in bundle.graphs
+    for condition in bundle.conditions:
+        assert str(condition).isprintable()
+        condition.numbers(condition.example())
     for graph in bundle.graphs.values():
         assert isinstance(graph.size_bytes, int)
         assert isinstance(graph.signature, Signature)
