@@ -138,6 +138,8 @@ def checked(flags: argparse.Namespace, others: list[str]) -> tuple[Draw, Pipelin
     else:
         check_seeds(flags.seeds)
     bundle = open_bundle(flags.bundle or shipped_bundle())
+    if bundle.conditions:
+        raise UsageError(f"--bundle={bundle.path}: takes conditions, which this program has not")
     settings = checked_settings(vars(flags), bundle, ("sampler",))
     try:
         begin(flags.out, flags.format, settings.record(bundle, scale=1))

@@ -48,7 +48,7 @@ void Require(const TF_Status* status) {
   if (TF_GetCode(status) != TF_OK) throw std::runtime_error(TF_Message(status));
 }
 
-// What bundle.json says of steps and classes; there are 0 classes if it names none.
+// What bundle.json says of steps, classes and conditions; there are 0 classes if it names none.
 class Manifest {
  public:
   explicit Manifest(const std::string& path) {
@@ -58,6 +58,7 @@ class Manifest {
       throw std::runtime_error(path + " is missing or is not JSON");
   }
 
+  bool has_conditions() const { return root_.fields().contains("conditions"); }
   std::int64_t classes() const { return Find("model", "class_names").list_value().values_size(); }
   std::int64_t steps() const {
     return static_cast<std::int64_t>(Find("sampler", "default_steps").number_value());
@@ -211,6 +212,8 @@ int main(int argc, char** argv) {
     const std::string bundle = argv[1];
     SavedModel model(bundle + "/saved_model");
     const Manifest manifest(bundle + "/bundle.json");
+    if (manifest.has_conditions())
+      throw std::runtime_error("the model takes conditions, which this program cannot give");
     const std::int64_t steps = asked > 0 ? asked : manifest.steps();
     const Inputs inputs = InputsFor(seeds, steps, manifest);
     WritePpm(argv[2], model.Sample(inputs).get());

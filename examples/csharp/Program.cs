@@ -1,14 +1,16 @@
 // Draws pictures with a bundle's sampler.onnx and writes them to a BMP file, one below the other.
 //
-//   sample BUNDLE OUT.bmp [FIRST_SEED [COUNT [STEPS]]]
+//   sample BUNDLE OUT.bmp [FIRST_SEED [COUNT [STEPS [NAME=FILE.npy …]]]]
 //
 // If the model knows classes, the picture of seed s shows class s mod their number, as in diffkiln's own commands.
+// If it takes conditions, a .npy file has each of them, one for all pictures or with a row for each.
 
 using System;
 using System.Collections.Generic;
 using System.IO;
 using System.Linq;
 using System.Runtime.InteropServices;
+using System.Text;
 using System.Text.Json;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
@@ -19,9 +21,9 @@ internal static class Program
 
     private static int Main(string[] arguments)
     {
-        if (arguments.Length < 2 || arguments.Length > 5)
+        if (arguments.Length < 2)
         {
-            Console.Error.WriteLine("usage: sample BUNDLE OUT.bmp [FIRST_SEED [COUNT [STEPS]]]");
+            Console.Error.WriteLine("usage: sample BUNDLE OUT.bmp [FIRST_SEED [COUNT [STEPS [NAME=FILE.npy …]]]]");
             return 2;
         }
         TurnTelemetryOff();
@@ -40,7 +42,7 @@ internal static class Program
 
             var seeds = new long[count];
             for (var index = 0; index < count; index++) seeds[index] = first + index;
-            Draw(bundle, manifest.RootElement, seeds, steps, file);
+            Draw(bundle, manifest.RootElement, seeds, steps, arguments.Skip(5), file);
             return 0;
         }
         catch (Exception error) when (error is IOException || error is UnauthorizedAccessException
@@ -64,7 +66,8 @@ internal static class Program
     [DllImport("libc", EntryPoint = "setenv")]
     private static extern int SetVariable(string name, string value, int overwrite);
 
-    private static void Draw(string bundle, JsonElement manifest, long[] seeds, long steps, string file)
+    private static void Draw(
+        string bundle, JsonElement manifest, long[] seeds, long steps, IEnumerable<string> given, string file)
     {
         using var session = new InferenceSession(Path.Combine(bundle, "sampler.onnx"));
         using var options = new RunOptions();
@@ -72,11 +75,62 @@ internal static class Program
         if (manifest.GetProperty("model").TryGetProperty("class_names", out var names))
         {
             inputs["labels"] = Vector(seeds.Select(seed => seed % names.GetArrayLength()).ToArray());
-            inputs["guidance"] = Scalar(manifest.GetProperty("sampler").GetProperty("default_guidance").GetSingle());
+        }
+        // A model without classes has a guidance if it has conditions to leave out.
+        if (manifest.GetProperty("sampler").TryGetProperty("default_guidance", out var guidance))
+        {
+            inputs["guidance"] = Scalar(guidance.GetSingle());
+        }
+        if (manifest.TryGetProperty("conditions", out var conditions))
+        {
+            foreach (var condition in conditions.EnumerateArray())
+            {
+                var name = condition.GetProperty("name").GetString()!;
+                var text = given.FirstOrDefault(each => each.StartsWith($"{name}=", StringComparison.Ordinal));
+                inputs[name] = Condition(condition, text?.Substring(name.Length + 1), seeds.Length);
+            }
         }
         using var outputs = session.Run(options, inputs, new[] { "images" });
         WriteBitmap(file, outputs[0]);
         foreach (var value in inputs.Values) value.Dispose();
+    }
+
+    private static OrtValue Condition(JsonElement condition, string? file, long count)
+    {
+        if (file == null && !condition.TryGetProperty("default", out _))
+            throw new FormatException($"expected NAME=FILE.npy for the condition {condition.GetRawText()}");
+        var content = file == null ? Array.Empty<byte>() : File.ReadAllBytes(file);
+        var sizes = condition.GetProperty("shape").EnumerateArray().Select(size => size.GetInt64()).ToArray();
+        var shape = sizes.Prepend(count).ToArray();
+        // In version 1 of the format, numbers begin after ten bytes and a header of so many more.
+        var start = content.Length < 10 ? 0 : 10 + BitConverter.ToUInt16(content, 8);
+        var header = Encoding.Latin1.GetString(content, 0, Math.Min(start, content.Length)).Replace(" ", "");
+
+        OrtValue Rows<T>(string type, Func<JsonElement, T> read) where T : unmanaged
+        {
+            var all = new T[shape.Aggregate(1L, (product, size) => product * size)];
+            if (file == null)
+            {
+                Array.Fill(all, read(condition.GetProperty("default")));
+                return OrtValue.CreateTensorValueFromMemory(all, shape);
+            }
+            var shapes = new[] { sizes, shape }.Select(each => string.Join(",", each) + (each.Length == 1 ? "," : ""));
+            if (!shapes.Any(each => header.Contains($"'descr':'{type}','fortran_order':False,'shape':({each})")))
+                throw new FormatException($"{file}: expected an array of {type} with [{string.Join(", ", sizes)}] numbers, "
+                    + $"or [{string.Join(", ", shape)}]");
+            var rows = MemoryMarshal.Cast<byte, T>(content.AsSpan(start));
+            if (rows.Length != all.Length && rows.Length != all.Length / count)
+                throw new FormatException($"{file}: its numbers are cut off");
+            for (var place = 0; place < all.Length; place += rows.Length) rows.CopyTo(all.AsSpan(place));
+            return OrtValue.CreateTensorValueFromMemory(all, shape);
+        }
+
+        return condition.GetProperty("dtype").GetString() switch
+        {
+            "uint8" => Rows("|u1", number => number.GetByte()),
+            "int64" => Rows("<i8", number => number.GetInt64()),
+            _ => Rows("<f4", number => number.GetSingle()),
+        };
     }
 
     private static OrtValue Vector(long[] values) =>

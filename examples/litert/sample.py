@@ -1,4 +1,7 @@
-"""Draw eight pictures with a bundle's sampler.tflite: python sample.py SAMPLER.tflite OUT.ppm."""
+"""Draw eight pictures with a bundle's sampler.tflite: python sample.py SAMPLER.tflite OUT.ppm.
+
+For each condition of the model, NAME=FILE.npy follows: one for all pictures, or [8, …].
+"""
 
 import json
 import sys
@@ -7,19 +10,25 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-file, picture = map(Path, sys.argv[1:])
+file, picture = map(Path, sys.argv[1:3])
 manifest = json.loads((file.parent / "bundle.json").read_text("utf-8"))
 steps = np.array(manifest["sampler"]["default_steps"], np.int64)
 feeds = {"seeds": np.arange(8, dtype=np.int64), "steps": steps}
 if classes := manifest["model"].get("class_names"):
-    guidance = np.array(manifest["sampler"]["default_guidance"], np.float32)
-    feeds |= {"labels": feeds["seeds"] % len(classes), "guidance": guidance}
+    feeds["labels"] = feeds["seeds"] % len(classes)
+if "default_guidance" in manifest["sampler"]:
+    feeds["guidance"] = np.array(manifest["sampler"]["default_guidance"], np.float32)
+given = dict(text.split("=", 1) for text in sys.argv[3:])
+for each in manifest.get("conditions", []):
+    name, is_left_out = each["name"], each["name"] not in given and "default" in each
+    rows = np.array(each["default"], each["dtype"]) if is_left_out else np.load(given[name])
+    feeds[name] = np.broadcast_to(rows, (8, *each["shape"])).copy()
 
 interpreter = Interpreter(str(file))
 # Not kept: nothing can be resized while a runner holds the interpreter.
 inputs = interpreter.get_signature_runner().get_input_details()
 outputs = interpreter.get_signature_runner().get_output_details()
-for name in feeds.keys() & {"seeds", "labels"}:
+for name in feeds.keys() - {"steps", "guidance"}:
     interpreter.resize_tensor_input(inputs[name]["index"], feeds[name].shape)
 interpreter.allocate_tensors()
 for name, values in feeds.items():

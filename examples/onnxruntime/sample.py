@@ -1,4 +1,7 @@
-"""Draw eight pictures with a bundle's sampler.onnx: python sample.py SAMPLER.onnx OUT.png."""
+"""Draw eight pictures with a bundle's sampler.onnx: python sample.py SAMPLER.onnx OUT.png.
+
+For each condition of the model, NAME=FILE.npy follows: one for all pictures, or [8, …].
+"""
 
 import json
 import os
@@ -16,7 +19,13 @@ sampler = json.loads(known["diffkiln.sampler"])
 seeds, steps = np.arange(8, dtype=np.int64), np.array(sampler["default_steps"], dtype=np.int64)
 feeds = {"seeds": seeds, "steps": steps}
 if classes := json.loads(known["diffkiln.model"]).get("class_names"):
-    guidance = np.array(sampler["default_guidance"], np.float32)
-    feeds |= {"labels": seeds % len(classes), "guidance": guidance}
+    feeds["labels"] = seeds % len(classes)
+if "default_guidance" in sampler:
+    feeds["guidance"] = np.array(sampler["default_guidance"], np.float32)
+given = dict(text.split("=", 1) for text in sys.argv[3:])
+for each in json.loads(known.get("diffkiln.conditions", "[]")):
+    name, is_left_out = each["name"], each["name"] not in given and "default" in each
+    rows = np.array(each["default"], each["dtype"]) if is_left_out else np.load(given[name])
+    feeds[name] = np.broadcast_to(rows, (8, *each["shape"]))
 (images,) = session.run(None, feeds)
 Image.fromarray(np.hstack(images)).save(sys.argv[2])

@@ -1,4 +1,7 @@
-"""Draw eight pictures with a bundle's SavedModel: python sample.py SAVED_MODEL OUT.png."""
+"""Draw eight pictures with a bundle's SavedModel: python sample.py SAVED_MODEL OUT.png.
+
+For each condition of the model, NAME=FILE.npy follows: one for all pictures, or [8, …].
+"""
 
 import json
 import sys
@@ -13,7 +16,13 @@ manifest = json.loads((Path(sys.argv[1]).parent / "bundle.json").read_text("utf-
 steps = tf.constant(manifest["sampler"]["default_steps"], tf.int64)
 feeds = {"seeds": tf.range(8, dtype=tf.int64), "steps": steps}
 if classes := manifest["model"].get("class_names"):
-    guidance = tf.constant(manifest["sampler"]["default_guidance"], tf.float32)
-    feeds |= {"labels": feeds["seeds"] % len(classes), "guidance": guidance}
+    feeds["labels"] = feeds["seeds"] % len(classes)
+if "default_guidance" in manifest["sampler"]:
+    feeds["guidance"] = tf.constant(manifest["sampler"]["default_guidance"], tf.float32)
+given = dict(text.split("=", 1) for text in sys.argv[3:])
+for each in manifest.get("conditions", []):
+    name, is_left_out = each["name"], each["name"] not in given and "default" in each
+    rows = np.array(each["default"], each["dtype"]) if is_left_out else np.load(given[name])
+    feeds[name] = tf.constant(np.broadcast_to(rows, (8, *each["shape"])))
 images = model.signatures["serving_default"](**feeds)["images"]
 Image.fromarray(np.hstack(images.numpy())).save(sys.argv[2])

@@ -7,10 +7,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from example_programs import EXAMPLES, start
+from given_conditions import of, saved
+from golden_bundles import make
+from needed_programs import required_litert
 from PIL import Image
 
 from diffkiln.runtime import Sampler
@@ -36,6 +40,23 @@ def test_they_draw_without_classes(
     images = Sampler(saved_bundle, device="cpu").sample(8, steps=20)
     # One level of 255: TensorFlow adds in another order.
     assert np.abs(np.asarray(Image.open(picture)).astype(int) - np.hstack(list(images))).max() <= 1
+
+
+def test_they_draw_with_conditions(tmp_path: Path) -> None:
+    forms: dict[str, Any] = {"graphs": ("sampler",), "saved_model": True, "litert": True}
+    bundle = make("conditions.bundle", tmp_path / "c.bundle", **forms)
+    given = of(slice(1)) | {"text": np.repeat(of(slice(4))["text"], 2, axis=0)}
+    texts, picture = saved(tmp_path, given), tmp_path / "flowers.ppm"
+    with Sampler(bundle, device="cpu") as sampler:
+        images = sampler.sample(8, steps=20, conditions=given)
+    for example, python, model in (
+        ("onnxruntime", sys.executable, "sampler.onnx"),
+        ("savedmodel", sys.executable, "saved_model"),
+        ("litert", required_litert(), "sampler.tflite"),
+    ):
+        start([python, EXAMPLES / example / "sample.py", bundle / model, picture, *texts])
+        drawn = np.asarray(Image.open(picture)).astype(int)
+        assert np.abs(drawn - np.hstack(list(images))).max() <= 1
 
 
 def test_the_commands_of_tensorflow(saved_class_bundle: Path, tmp_path: Path) -> None:
