@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from example_programs import BROWSERS, built_page, use_page
+from given_conditions import of, saved
 from needed_programs import required_program
 from PIL import Image
 from small_models import PIXELS, conditioned_network
@@ -34,6 +35,7 @@ def test_the_page_in_chromium(
     fresh_bundle: Path,
     class_bundle: Path,
     learned_bundle: Path,
+    conditions_bundle: Path,
     tmp_path: Path,
 ) -> None:
     required_program(*BROWSERS)
@@ -42,6 +44,7 @@ def test_the_page_in_chromium(
     shutil.copytree(fresh_bundle, site / "fresh.bundle")
     shutil.copytree(class_bundle, site / "classes.bundle")
     shutil.copytree(learned_bundle, site / "learned.bundle")
+    shutil.copytree(conditions_bundle, site / "conditions.bundle")
     fill_site(site, full_bundle)
     expected.mkdir()
     write_expected(expected, site)
@@ -80,6 +83,7 @@ def write_expected(folder: Path, site: Path) -> None:
         batch = picture.repeat(3, axis=0)
         pictures["inpaint"] = sampler.inpaint(batch, brushed(16), seed=11, steps=5)
     pictures |= pictures_of_classes(site / "classes.bundle", batch)
+    pictures |= pictures_of_conditions(site / "conditions.bundle", batch, folder)
     for name in ("fresh", "second-order", "learned"):
         with Sampler(site / f"{name}.bundle", device="cpu") as sampler:
             pictures[name] = sampler.sample(2, seed=3, steps=5)
@@ -109,6 +113,19 @@ def pictures_of_classes(bundle: Path, batch: np.ndarray) -> dict[str, np.ndarray
             "inpaint": sampler.inpaint(batch, brushed(16), seed=11, labels="lotus", **conditioning),
         }
     return {f"classes-{name}": images for name, images in pictures.items()}
+
+
+def pictures_of_conditions(bundle: Path, batch: np.ndarray, folder: Path) -> dict[str, np.ndarray]:
+    saved(folder, of(0))
+    given: dict[str, Any] = {**of(0), "text": [[1, 2, 3], [4, 5, -0.5]], "age": 4}
+    with Sampler(bundle, device="cpu") as sampler:
+        pictures = {
+            "sample": sampler.sample(2, seed=9, steps=5, conditions=given),
+            "plain": sampler.sample(2, seed=9, steps=5, conditions=given, guidance=1.0),
+            "way": sampler.interpolate(13, 4, 3, steps=5, conditions=given),
+            "inpaint": sampler.inpaint(batch, brushed(16), seed=11, steps=5, conditions=given),
+        }
+    return {f"conditions-{name}": images for name, images in pictures.items()}
 
 
 def with_alpha(images: np.ndarray) -> np.ndarray:
@@ -169,7 +186,7 @@ SPOILED: dict[str, Callable[[Path], object]] = {
     "truncated": change_step(lambda content: content[:1000]),
     "longer": change_step(lambda content: content + b"!"),
     "missing": lambda bundle: (bundle / "noise.onnx").unlink(),
-    "newer": change_manifest(lambda manifest: manifest.update(format_version=3)),
+    "newer": change_manifest(lambda manifest: manifest.update(format_version=4)),
     "foreign": change_manifest(lambda manifest: manifest.update(format="something")),
     "list": write_manifest("[]"),
     "garbled": write_manifest('{"format": '),

@@ -1,5 +1,6 @@
-/** The fields for class and guidance, shown if the model knows classes. */
+/** The fields for class and guidance, shown if the model knows classes or has conditions to guide. */
 
+import { readConditions } from "./conditions";
 import { find } from "./dom";
 import type { Fields } from "./fields";
 import type { Manifest } from "./manifest";
@@ -8,36 +9,45 @@ import type { Conditioning } from "./messages";
 const NONE = "-1";
 const EACH_ITS_OWN = "seed";
 
-/** Fills in the bundle's classes and default guidance; hides the fields if it has no classes. */
-export function setClasses(form: HTMLFormElement, { classNames, defaultGuidance }: Manifest): void {
+/** Fills in the bundle's classes and default guidance; hides the fields that it does not have. */
+export function setClasses(form: HTMLFormElement, manifest: Manifest): void {
+  const { classNames, defaultGuidance, isGuided } = manifest;
   const label = find(form, "[name=label]", HTMLSelectElement);
   const guidance = find(form, "[name=guidance]", HTMLInputElement);
   const names = classNames.map((name, number) => new Option(name, String(number)));
   find(label, "optgroup", HTMLOptGroupElement).replaceChildren(...names);
   label.selectedIndex = 0;
   guidance.value = String(defaultGuidance);
-  const enable = () => (guidance.disabled = label.value === NONE);
+  const enable = () => (guidance.disabled = label.value === NONE && !guidesConditions(manifest));
   label.onchange = enable;
   enable();
-  form.querySelectorAll<HTMLElement>(".of-classes").forEach((each) => {
-    each.hidden = classNames.length === 0;
-  });
+  const shown = { ".of-classes": classNames.length > 0, ".of-guidance": isGuided };
+  for (const [selector, isShown] of Object.entries(shown)) {
+    form.querySelectorAll<HTMLElement>(selector).forEach((each) => (each.hidden = !isShown));
+  }
 }
 
-/** The class of each seed and the guidance; undefined for a model without classes. */
+/** The class of each seed, the guidance and the conditions, as far as the model has them. */
 export function readConditioning(
   fields: Fields,
-  { classNames }: Manifest,
+  manifest: Manifest,
   seeds: BigInt64Array,
-): Conditioning | undefined {
-  if (classNames.length === 0) return undefined;
+): Conditioning {
+  const { classNames, isGuided } = manifest;
   const chosen = fields.choice("label");
   const labels = seeds.map((seed) =>
-    chosen === EACH_ITS_OWN ? seed % BigInt(classNames.length) : BigInt(chosen),
+    chosen === EACH_ITS_OWN ? seed % BigInt(classNames.length || 1) : BigInt(chosen),
   );
-  // Without a class, guidance changes nothing, and any number except 1 evaluates the network twice.
-  return { labels, guidance: chosen === NONE ? 1 : fields.number("guidance") };
+  // With nothing to leave out, any guidance except 1 would evaluate the network twice for nothing.
+  const guides = guidesConditions(manifest) || chosen !== NONE;
+  return {
+    labels: classNames.length > 0 ? labels : undefined,
+    guidance: !isGuided ? undefined : guides ? fields.number("guidance") : 1,
+    conditions: readConditions(manifest),
+  };
 }
+
+const guidesConditions = ({ conditions }: Manifest) => conditions.some(({ hasNull }) => hasNull);
 
 /** The title of a picture: its seed, and its class if it shows one. */
 export function titleOf(seed: bigint, label: bigint | undefined, { classNames }: Manifest): string {

@@ -5,7 +5,8 @@ import type { Manifest } from "./manifest";
 
 export const LARGEST_SEED = 2n ** 63n - 1n;
 
-class FieldError extends Error {
+/** What is wrong with a field. */
+export class FieldError extends Error {
   constructor(
     readonly field: HTMLInputElement,
     message: string,

@@ -2,7 +2,7 @@
 
 import type { Tensor } from "onnxruntime-web";
 import type { Engine, Feeds } from "./engine";
-import type { ImageShape, Job, Pixels, Progress, Conditioning } from "./messages";
+import type { ImageShape, Job, Numbers, Pixels, Progress, Conditioning } from "./messages";
 import { slerp } from "./slerp";
 import { scalar, stepwise } from "./stepwise";
 
@@ -92,19 +92,24 @@ async function drawNoise(engine: Engine, seeds: BigInt64Array): Promise<Tensor> 
   return (await engine.run("noise", { seeds: tensor }))[0]!;
 }
 
-/** The inputs for labels and guidance of images `first` … `end` − 1; none without classes. */
+/** The inputs for what images `first` … `end` − 1 show. */
 function conditioningOf(
   engine: Engine,
-  conditioning: Conditioning | undefined,
+  { labels, guidance, conditions }: Conditioning,
   first: number,
   end: number,
 ): Feeds {
-  if (conditioning === undefined) return {};
   const { Tensor } = engine.runtime;
-  return {
-    labels: new Tensor("int64", conditioning.labels.slice(first, end), [end - first]),
-    guidance: new Tensor("float32", Float32Array.of(conditioning.guidance), []),
-  };
+  const feeds: Feeds = {};
+  if (labels) feeds["labels"] = new Tensor("int64", labels.slice(first, end), [end - first]);
+  if (guidance !== undefined) {
+    feeds["guidance"] = new Tensor("float32", Float32Array.of(guidance), []);
+  }
+  for (const { name, dtype, shape, numbers } of conditions) {
+    const rows = repeated(numbers, end - first);
+    feeds[name] = new Tensor(dtype, rows, [end - first, ...shape]);
+  }
+  return feeds;
 }
 
 /** Where each batch begins and ends. */
@@ -117,8 +122,8 @@ function pieces(count: number, [height, width]: ImageShape): [number, number][] 
   ]);
 }
 
-function repeated<Data extends Pixels>(data: Data, count: number): Data {
+function repeated<Data extends Pixels | Numbers>(data: Data, count: number): Data {
   const all = new (data.constructor as new (length: number) => Data)(count * data.length);
-  for (let copy = 0; copy < count; copy++) all.set(data, copy * data.length);
+  for (let copy = 0; copy < count; copy++) all.set(data as never, copy * data.length);
   return all;
 }

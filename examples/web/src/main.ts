@@ -2,6 +2,7 @@
 
 import { App } from "./app";
 import type { Bundle } from "./bundle";
+import { setUpConditions } from "./conditions";
 import { byId } from "./dom";
 import { setUpGenerating } from "./generate";
 import { setUpInpainting } from "./inpaint";
@@ -19,6 +20,7 @@ const app = new App();
 setUpTabs(document.querySelector<HTMLElement>("[role=tablist]")!);
 setUpGenerating(app, setUpInpainting(app));
 setUpInterpolating(app);
+setUpConditions(app);
 setUpOpening((bundle) => {
   app.open(bundle);
   showWorkspace(bundle);

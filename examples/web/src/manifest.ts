@@ -3,7 +3,7 @@
 import { BundleError } from "./errors";
 
 const FORMAT = "diffkiln-bundle";
-const FORMAT_VERSION = 2;
+const FORMAT_VERSION = 3;
 const FITS = ["crop", "pad", "stretch"] as const;
 const EXPORT_AGAIN = "export the model again";
 
@@ -12,6 +12,22 @@ export interface GraphFile {
   readonly file: string;
   readonly sha256: string;
   readonly bytes: number;
+}
+
+export type Dtype = "uint8" | "float32" | "int64";
+
+/** What else the network takes: `shape` is that of one picture's. */
+export interface Condition {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly description: string;
+  /** For all of it, where none is given. */
+  readonly default: number | undefined;
+  /** Whether guidance leaves it out. */
+  readonly hasNull: boolean;
+  readonly minimum: number;
+  readonly maximum: number;
 }
 
 /** The parts of a checked manifest that the page needs. */
@@ -29,6 +45,9 @@ export interface Manifest {
   readonly parameters: number;
   /** The names of classes 0, 1, …; empty for a model without classes. */
   readonly classNames: readonly string[];
+  readonly conditions: readonly Condition[];
+  /** Whether graphs take guidance: there is something for it to leave out. */
+  readonly isGuided: boolean;
   readonly defaultGuidance: number;
   readonly graphs: ReadonlyMap<string, GraphFile>;
 }
@@ -41,6 +60,8 @@ export function parseManifest(text: string): Manifest {
   const sampler = root.section("sampler");
   const model = root.section("model");
   const classNames = model.texts("class_names");
+  const conditions = root.sections("conditions").map(condition);
+  const isGuided = classNames.length > 0 || conditions.some(({ hasNull }) => hasNull);
   const graphs = root.section("graphs");
   const manifest: Manifest = {
     height: image.positive("height"),
@@ -54,7 +75,9 @@ export function parseManifest(text: string): Manifest {
     maxSteps: sampler.positive("max_steps"),
     parameters: model.positive("parameters"),
     classNames,
-    defaultGuidance: classNames.length > 0 ? sampler.number("default_guidance") : 1,
+    conditions,
+    isGuided,
+    defaultGuidance: isGuided ? sampler.number("default_guidance") : 1,
     graphs: new Map(graphs.keys().map((name) => [name, graphFile(root, graphs.section(name))])),
   };
   requireDrawable(manifest);
@@ -98,6 +121,23 @@ function requireDrawable(manifest: Manifest): void {
   }
 }
 
+function condition(section: Section): Condition {
+  const name = section.text("name");
+  if (!/^[a-z][a-z0-9_]{0,31}$/.test(name)) {
+    throw new BundleError(`${section.name}: 'name' is ${shown(name)}, expected a_name; ${EXPORT_AGAIN}`);
+  }
+  return {
+    name,
+    dtype: section.oneOf("dtype", ["uint8", "float32", "int64"]),
+    shape: section.positives("shape"),
+    description: section.has("description") ? section.text("description") : "",
+    default: section.has("default") ? section.number("default") : undefined,
+    hasNull: section.has("null"),
+    minimum: section.has("minimum") ? section.number("minimum") : -Infinity,
+    maximum: section.has("maximum") ? section.number("maximum") : Infinity,
+  };
+}
+
 function graphFile(root: Section, graph: Section): GraphFile {
   const file = graph.text("file");
   // A colon or a backslash would turn it into another address.
@@ -134,6 +174,19 @@ class Section {
 
   section(key: string): Section {
     return new Section(`${this.name}: '${key}'`, this.#value(key));
+  }
+
+  /** A list of objects; empty if it is missing. */
+  sections(key: string): Section[] {
+    const value = this.#value(key) ?? [];
+    if (!Array.isArray(value)) return this.#refuse(key, "a list");
+    return value.map((each, place) => new Section(`${this.name}: '${key}[${place}]'`, each));
+  }
+
+  positives(key: string): readonly number[] {
+    const value = this.#value(key);
+    const right = Array.isArray(value) && value.every((each) => Number.isSafeInteger(each) && each >= 1);
+    return right ? value : this.#refuse(key, "a list of positive whole numbers");
   }
 
   text(key: string): string {

@@ -1,19 +1,31 @@
 /** The messages between the page and the worker. */
 
+import type { Dtype } from "./manifest";
+
 export type Backend = "wasm" | "webgpu";
 export type Pixels = Uint8Array | Float32Array;
+
+export type Numbers = Uint8Array<ArrayBuffer> | Float32Array<ArrayBuffer> | BigInt64Array<ArrayBuffer>;
 
 /** Height, width and channels of one image. */
 export type ImageShape = readonly [number, number, number];
 
-/** The class of each image (−1 for none), and the guidance. */
-export interface Conditioning {
-  labels: BigInt64Array;
-  guidance: number;
+/** A condition of all images. */
+export interface Rows {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly numbers: Numbers;
 }
 
-/** All have a conditioning if the model knows classes. */
-export type Job = { conditioning: Conditioning | undefined; steps: number } & (
+/** The class of each image (−1 for none), the guidance, and conditions, as far as a model has them. */
+export interface Conditioning {
+  labels: BigInt64Array | undefined;
+  guidance: number | undefined;
+  conditions: readonly Rows[];
+}
+
+export type Job = { conditioning: Conditioning; steps: number } & (
   | { kind: "sample"; seeds: BigInt64Array }
   | { kind: "interpolate"; ends: BigInt64Array; frames: number }
   | {

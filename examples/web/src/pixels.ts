@@ -3,6 +3,9 @@
 import type { Manifest } from "./manifest";
 import type { Pixels } from "./messages";
 
+/** The size of images, and what their levels are. */
+type Format = Pick<Manifest, "height" | "width" | "channels" | "dtype">;
+
 /** Splits [N,H,W,C] into images of their own. */
 export function split(images: Pixels, manifest: Manifest): Pixels[] {
   const size = manifest.height * manifest.width * manifest.channels;
@@ -30,8 +33,8 @@ export function toImageData(image: Pixels, manifest: Manifest): ImageData {
 }
 
 /** The inverse; grey is the mean of the three colours. */
-export function fromImageData(picture: ImageData, manifest: Manifest): Pixels {
-  const { height, width, channels, dtype } = manifest;
+export function fromImageData(picture: ImageData, format: Format): Pixels {
+  const { height, width, channels, dtype } = format;
   const size = height * width * channels;
   const image = dtype === "uint8" ? new Uint8Array(size) : new Float32Array(size);
   const scale = dtype === "uint8" ? 1 : 1 / 255;
@@ -45,9 +48,12 @@ export function fromImageData(picture: ImageData, manifest: Manifest): Pixels {
   return image;
 }
 
-/** A picture from disk in the model's size, over white unless it has alpha: see Manifest.fit. */
-export async function fromFile(file: File, manifest: Manifest): Promise<Pixels> {
-  const { height, width, channels, fit } = manifest;
+/** A picture from disk in the format's size, over white unless it has alpha: see Manifest.fit. */
+export async function fromFile(
+  file: File,
+  format: Format & Pick<Manifest, "fit">,
+): Promise<Pixels> {
+  const { height, width, channels, fit } = format;
   const bitmap = await createImageBitmap(file);
   const scales = [width / bitmap.width, height / bitmap.height] as const;
   const scale = fit === "pad" ? Math.min(...scales) : Math.max(...scales);
@@ -65,7 +71,7 @@ export async function fromFile(file: File, manifest: Manifest): Promise<Pixels> 
   // The canvas cuts off what is larger.
   context.drawImage(bitmap, left, top, across, down);
   bitmap.close();
-  return fromImageData(context.getImageData(0, 0, width, height), manifest);
+  return fromImageData(context.getImageData(0, 0, width, height), format);
 }
 
 /** Resizes a canvas to an image, and leaves it empty. */

@@ -12,7 +12,7 @@ import { setUpToolbar } from "./toolbar";
 export interface Numbers {
   seeds: BigInt64Array;
   steps: number;
-  conditioning: Conditioning | undefined;
+  conditioning: Conditioning;
 }
 
 /** `paint` receives a picture to paint on; `jobOf` returns the job, or undefined if there is none yet. */
@@ -42,7 +42,7 @@ export function setUpSeeds(
       const job = jobOf(numbers);
       if (job === undefined) return;
       const titles = [...numbers.seeds].map((seed, place) =>
-        titleOf(seed, numbers.conditioning?.labels[place], app.manifest),
+        titleOf(seed, numbers.conditioning.labels?.[place], app.manifest),
       );
       grid.reset(titles, app.manifest);
       void app.run(job, ({ first, images }) => grid.put(first, images));

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Locator } from "@playwright/test";
-import { differenceFromPython, expect, expectStatus, finish, levels, open, test } from "./page";
+import { differenceFromPython, expect, expectStatus, finish, levels, open, start, test } from "./page";
 
 const picture = `${process.env["WEB_EXPECTED"]}/picture.png`;
 
@@ -96,6 +96,51 @@ test("classes are shown as in Python, of each seed and chosen by keyboard", asyn
   await classOf(inpaint).selectOption("lotus");
   await finish(inpaint, { Guidance: 40 });
   expect(await differenceFromPython(inpaint, "classes-inpaint")).toBeLessThanOrEqual(1);
+});
+
+test("conditions are given as numbers and files, for all kinds of pictures", async ({ page }) => {
+  await open(page, "conditions.bundle");
+  const given = page.locator("#conditions");
+  const sketch = async (file: string) => {
+    await given.getByLabel("sketch").setInputFiles(file);
+    await expect(given.getByLabel("sketch")).toHaveAttribute("aria-busy", "false");
+  };
+  const generate = page.locator("#generate");
+  const numbers = { "Seed of the first picture": 9, Pictures: 2, Steps: 5 };
+  await start(generate, numbers);
+  const wrong = generate.getByRole("alert");
+  await expect(wrong).toHaveText("text: received nothing, expected float32 [2, 3]");
+  await given.getByLabel("text: two words, as numbers").fill("1,2,3, 4,5,-.5");
+  await given.getByLabel("age").fill("2");
+  await start(generate, numbers);
+  await expect(wrong).toHaveText("age: received 2, expected int64 [] from 3 to 9");
+  await given.getByLabel("age").fill("4");
+  await sketch(`${process.env["WEB_EXPECTED"]}/text.npy`);
+  await start(generate, numbers);
+  await expect(wrong).toHaveText("sketch: received text.npy, expected uint8 [6, 10, 1]");
+  await sketch(`${process.env["WEB_EXPECTED"]}/sketch.npy`);
+  await expect(generate.getByLabel("Guidance")).toHaveValue("3");
+  await finish(generate, numbers);
+  expect(await differenceFromPython(generate, "conditions-sample")).toBeLessThanOrEqual(1);
+  await finish(generate, { ...numbers, Guidance: 1 });
+  expect(await differenceFromPython(generate, "conditions-plain")).toBeLessThanOrEqual(1);
+
+  await page.getByRole("tab", { name: "Interpolate" }).click();
+  const way = page.locator("#interpolate");
+  await finish(way, { "From seed": 13, "To seed": 4, Frames: 3, Steps: 5 });
+  expect(await differenceFromPython(way, "conditions-way")).toBeLessThanOrEqual(1);
+
+  await page.getByRole("tab", { name: "Inpaint" }).click();
+  const inpaint = page.locator("#inpaint");
+  await inpaint.getByLabel("Choose a picture").setInputFiles(picture);
+  await expect(inpaint.getByLabel(/^Mask/)).toBeVisible();
+  await inpaint.getByLabel(/^Mask/).press("ArrowRight");
+  await page.keyboard.press("Space");
+  await finish(inpaint, { Seed: 11, Variations: 3, Steps: 5 });
+  expect(await differenceFromPython(inpaint, "conditions-inpaint")).toBeLessThanOrEqual(1);
+
+  await sketch(picture);
+  await finish(inpaint, { Variations: 1, Steps: 1 });
 });
 
 test("a model without classes has no fields for them", async ({ page }) => {
