@@ -11,6 +11,9 @@ MAX_SCALE = 64
 # A bundle may allow fewer.
 MAX_STEPS = 100_000
 
+# Of an enlarged picture, which takes about 50 bytes of memory for each.
+MAX_UPSCALED_PIXELS = 2**26
+
 # Seeds are int64 in the graphs.
 SEED_END = 2**63
 

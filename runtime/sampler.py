@@ -19,12 +19,14 @@ from .engine.arguments import (
     start_of,
 )
 from .engine.conditioning import Feeds, Labels, checked_conditioning
-from .engine.conditions import Conditions
+from .engine.conditions import Conditions, with_made
 from .engine.engine import Engine
 from .engine.feeds import checked_feeds
+from .engine.inpainting import inpainting_conditions, inpainting_graph
 from .engine.session import Session, SessionSettings
 from .engine.slerp import slerp
 from .engine.stepwise import Progress, stepwise, stepwise_batches
+from .engine.upscaling import checked_small, upscaled, upscaling_conditions
 from .errors import BundleError
 from .limits import MAX_BATCH, MAX_COUNT, SEED_END, whole
 from .output.images import to_uint8
@@ -360,17 +362,53 @@ class Sampler:
         """Return the images with their masked parts repainted; image i uses seed + i or seeds[i].
 
         `mask` is uint8 or bool [N, height, width, 1], or [height, width] for all images: where it
-        is 0 an image stays as it is. The bundle must hold "inpaint".
+        is 0 an image stays as it is. The bundle must hold "inpaint", or its network must have been
+        trained to inpaint: then it gets its conditions `masked_image` and `paint_mask` from here.
         """
-        images, steps = (
-            checked_images(self.bundle, images),
-            checked_steps(self.bundle, steps, guidance),
-        )
+        images, graph = checked_images(self.bundle, images), inpainting_graph(self.bundle)
+        steps = checked_steps(self.bundle, steps, guidance, baked=graph == "sampler")
         mask, count = checked_mask(self.bundle, mask, len(images)), len(images)
         seeds = checked_seeds(count if seeds is None else None, seeds, seed, expected=count)
-        conditioning = checked_conditioning(self.bundle, labels, guidance, conditions, count=count)
-        feeds = {"images": images, "mask": mask, "seeds": seeds, **conditioning.feeds(steps=steps)}
-        return np.concatenate([*self._engine.run_all("inpaint", feeds, cancel)])
+        made = inpainting_conditions(self.bundle, images, mask)
+        given = with_made(conditions, made, "images and mask")
+        conditioning = checked_conditioning(self.bundle, labels, guidance, given, count=count)
+        feeds = {"seeds": seeds, **conditioning.feeds(steps=steps)}
+        if graph == "inpaint":
+            feeds = {"images": images, "mask": mask, **feeds}
+            return np.concatenate([*self._engine.run_all("inpaint", feeds, cancel)])
+        return np.where(mask, np.concatenate([*self._drawn(graph, feeds, cancel=cancel)]), images)
+
+    def upscale(
+        self,
+        images: np.ndarray,
+        *,
+        seeds: Seeds | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        labels: Labels | None = None,
+        guidance: float | None = None,
+        conditions: Conditions | None = None,
+        progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> np.ndarray:
+        """Return pictures uint8 [N, a, b, channels] enlarged to [N, a·f, b·f, channels].
+
+        The network must have the condition `low_resolution`, uint8 [height/f, width/f, channels],
+        and the bundle "noise" and "step" without fresh noise (eta 0). Pictures larger than that are
+        drawn as tiles, which overlap and leave no seams; a smaller one is continued by mirroring it
+        and cut afterwards. Picture i uses seed + i or seeds[i]. progress(done, total) is called
+        after each step of a batch of tiles. A result has at most 2**26 pixels.
+        """
+        images, steps = (
+            checked_small(self.bundle, images),
+            checked_steps(self.bundle, steps, guidance),
+        )
+        count, made = len(images), upscaling_conditions(self.bundle)
+        seeds = checked_seeds(count if seeds is None else None, seeds, seed, expected=count)
+        given = with_made(conditions, made, "images")
+        conditioning = checked_conditioning(self.bundle, labels, guidance, given, count=count)
+        feeds = {"seeds": seeds, **conditioning.feeds(steps=steps)}
+        return upscaled(self._engine, images, feeds, progress, cancel)
 
     def edit(
         self,

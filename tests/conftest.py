@@ -167,6 +167,18 @@ def fresh_bundle() -> Path:
 
 
 @pytest.fixture(scope="session")
+def enlarging_bundle() -> Path:
+    """A bundle that draws pictures of 32×24 from halves, for tests that only read it."""
+    return GOLDEN / "enlarging.bundle"
+
+
+@pytest.fixture(scope="session")
+def painting_bundle() -> Path:
+    """A bundle whose network is told photographs and masks, for tests that only read it."""
+    return GOLDEN / "painting.bundle"
+
+
+@pytest.fixture(scope="session")
 def learned_bundle() -> Path:
     """A bundle with classes and learned tables of 2 and 5 steps, for tests that only read it."""
     return GOLDEN / "learned.bundle"

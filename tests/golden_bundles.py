@@ -1,6 +1,6 @@
 """The bundles of tests/golden, which spare the runtime's tests TensorFlow; `python` makes them.
 
-Their networks are small U-Nets with seeded random weights, so that anyone makes the same ones.
+Their networks are small and have seeded random weights, so that anyone makes the same ones.
 """
 
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from enlarging_models import PHOTOGRAPH, SMALL_PICTURE, enlarging_network, painting_network
 from keras import layers
 from small_models import PIXELS, with_random_weights
 from small_tables import random_tables, write_tables
@@ -62,7 +63,16 @@ BUNDLES: dict[str, dict[str, Any]] = {
         "class_names": tuple(SPECIES),
         "solver": "dpmpp_2m",
     },
+    "enlarging.bundle": {
+        "graphs": ("sampler", "noise", "step"),
+        "solver": "dpmpp_2m",
+        "prediction": "image",
+        "conditions": SMALL_PICTURE,
+    },
+    "painting.bundle": {"graphs": ("sampler", "inpaint"), "conditions": PHOTOGRAPH},
 }
+# Those of other bundles are U-Nets.
+NETWORKS = {"enlarging.bundle": enlarging_network, "painting.bundle": painting_network}
 # Random numbers, so that every one of them matters.
 TABLES = {"learned.bundle": random_tables(2, 5, guidance=(1.0, 4.0))}
 
@@ -70,6 +80,8 @@ TABLES = {"learned.bundle": random_tables(2, 5, guidance=(1.0, 4.0))}
 def network(name: str) -> keras.Model:
     """The network of the golden bundle of this name."""
     keras.utils.clear_session()  # whose layer names, and so node names, count on through a process
+    if name in NETWORKS:
+        return NETWORKS[name]()
     if conditions := BUNDLES[name].get("conditions"):
         return conditioned(list(conditions), classes=len(BUNDLES[name].get("class_names", ())))
     shape = NetworkConfig(

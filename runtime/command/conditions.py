@@ -49,10 +49,13 @@ def named_value(text: str) -> tuple[str, str]:
     return name, value
 
 
-def conditions_of(values: Mapping[str, Any], bundle: Bundle) -> Conditions | None:
+def conditions_of(
+    values: Mapping[str, Any], bundle: Bundle, made: Sequence[str] = ()
+) -> Conditions | None:
     """Return the conditions that the flags give, or None for a bundle that takes none.
 
-    Raises UsageError for one that is missing, unknown, given twice or does not fit.
+    Those that are `made` from other flags are not among them. Raises UsageError for one that is
+    missing, unknown, given twice or does not fit.
     """
     given: Sequence[tuple[str, str]] = values.get("condition") or ()
     if not bundle.conditions and not given:
@@ -60,11 +63,13 @@ def conditions_of(values: Mapping[str, Any], bundle: Bundle) -> Conditions | Non
     for number, (name, text) in enumerate(given):
         if name in dict(given[:number]):
             raise bad_flag("condition", f"{name}={text}", "was given before; give each name once")
+        if name in made:
+            raise bad_flag("condition", f"{name}={text}", "is made from other flags; leave it out")
     with flag_errors():
-        require_names(bundle, dict(given))
+        require_names(bundle, {**dict(given), **dict.fromkeys(made)})
     numbers, shard = _numbers(values), values["shard"]
     rows = {}
-    for condition in bundle.conditions:
+    for condition in (each for each in bundle.conditions if each.name not in made):
         text = dict(given).get(condition.name)
         try:
             read = {} if text is None else {condition.name: _value(condition, text, bundle)}

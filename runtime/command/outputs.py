@@ -40,12 +40,14 @@ _ENDINGS = {
     "shard": (".npz", ""),
     "inpaint": (*PICTURES, ".npz", ""),
     "reconstruct": (*PICTURES, ".npz"),
+    "upscale": (*PICTURES, ".npz", ""),
 }
 
 
 class Output(NamedTuple):
     """Where a task's images go; `ending` is one of a picture, ".gif", ".npz" or "" for a folder.
 
+    `image_shape` is (height, width, channels) of each, and `image_dtype` "uint8" or "float32".
     `settings` determine the images besides their numbers. What a `continued` output holds already
     is not made again: a folder, and the part of a job that has a .npz of its own.
     """
@@ -53,7 +55,8 @@ class Output(NamedTuple):
     path: Path
     ending: str
     scale: int
-    bundle: Bundle
+    image_shape: tuple[int, int, int]
+    image_dtype: str
     settings: Mapping[str, Any]
     continued: bool
 
@@ -78,7 +81,8 @@ def checked_output(values: Mapping[str, Any], bundle: Bundle, task: Task) -> Out
     if not ending:
         with _errors_of(path):
             was_begun(path, record)
-    output = Output(path, ending, scale, bundle, record, not ending or shard is not None)
+    image = task.image_shape or bundle.image_shape, bundle.image_dtype
+    output = Output(path, ending, scale, *image, record, not ending or shard is not None)
     if ending not in (".npz", "") and (problem := _problem_with_size(task, output)):
         raise bad_flag("out", path, problem)
     return output
@@ -95,7 +99,7 @@ def _errors_of(path: Path) -> Iterator[None]:
 
 def _problem_with_size(task: Task, output: Output) -> str | None:
     """What is wrong with a picture or an animation of more pixels than viewers and files allow."""
-    count, (height, width, _) = len(task.numbers), output.bundle.image_shape
+    count, (height, width, _) = len(task.numbers), output.image_shape
     moving = output.ending == ".gif"
     if count > MAX_TOGETHER:
         return f"would show {count} images, expected at most {MAX_TOGETHER}; give --out a folder"
@@ -110,7 +114,8 @@ def _problem_with_size(task: Task, output: Output) -> str | None:
         return f"would have {frames} frame(s) of {size} {MAX_PIXELS} pixels in all; {remedy}"
     side = MAX_SIDES.get(output.ending)
     if side is not None and max(height, width) > side:
-        return f"would have {size} {side} a side in a {output.ending}; lower --count or --scale"
+        remedy = "lower --count or --scale, or write a .png"
+        return f"would have {size} {side} a side in a {output.ending}; {remedy}"
     return None
 
 
@@ -168,7 +173,7 @@ def _write_gif(task: Task, output: Output, batches: Iterator[np.ndarray]) -> Non
 def _write_arrays(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:
     from ..output.npz import save_arrays
 
-    shape, dtype = (len(task.numbers), *output.bundle.image_shape), output.bundle.image_dtype
+    shape, dtype = (len(task.numbers), *output.image_shape), output.image_dtype
     others = {**task.arrays, "settings": np.array(json.dumps(output.settings))}
     save_arrays(
         output.path, batches, shape=shape, dtype=dtype, others=others, named=output.continued

@@ -46,6 +46,12 @@ def photo_of(flag: str, values: Mapping[str, Any], bundle: Bundle) -> np.ndarray
     return photo if bundle.image_dtype == "uint8" else photo.astype(np.float32) / np.float32(255)
 
 
+def small_photo_of(flag: str, values: Mapping[str, Any], bundle: Bundle, most: int) -> np.ndarray:
+    """Return the picture of a flag as it is, uint8 [height, width, channels]; see `read_whole`."""
+    channels, levels = bundle.image_shape[-1], bundle.levels
+    return _read(flag, values[flag], lambda path: read_whole(path, channels, levels, most))
+
+
 def mask_of(values: Mapping[str, Any], bundle: Bundle) -> np.ndarray:
     """Return the mask, uint8 [height, width, 1]; UsageError unless it fits the photograph."""
     height, width, _ = bundle.image_shape
@@ -81,6 +87,23 @@ def read_photo(
     with _opened(path, max(shape[:2])) as picture:
         _require_all_bits(picture, levels)
         return fitted(picture, shape, levels, fit, bars)
+
+
+def read_whole(
+    path: Path, channels: int, levels: tuple[float, float] | None, most: int
+) -> np.ndarray:
+    """Return the picture in a file in its own size, uint8 [height, width, channels].
+
+    Like `fitted`, it is turned upright and has the colours of `plain`. Raises ValueError with the
+    reason if it is not a whole picture, or if it has more than `most` pixels.
+    """
+    with _opened(path) as picture:
+        count = picture.width * picture.height
+        if count <= most:
+            _require_all_bits(picture, levels)
+            pixels = np.asarray(plain(_upright(picture), channels, levels))
+            return pixels.reshape(*pixels.shape[:2], channels)
+    raise ValueError(f"has {count} pixels, expected at most {most}; cut it into parts")
 
 
 def fitted(

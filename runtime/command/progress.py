@@ -10,6 +10,21 @@ PATIENCE_S = 1.0
 
 
 @contextlib.contextmanager
+def progress_of(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a Sampler's method its `progress`: how many of how many are done, once that is known."""
+    with contextlib.ExitStack() as stack:
+        advance = None
+
+        def report(_: int, total: int) -> None:
+            nonlocal advance
+            if advance is None:
+                advance = stack.enter_context(progress(total, unit))
+            advance(1)
+
+        yield report
+
+
+@contextlib.contextmanager
 def progress(total: int, unit: str) -> Iterator[Callable[[int], None]]:
     """Give a function that reports how many more of `total` units are done.
 

@@ -24,7 +24,7 @@ OPTIONS = (
     Option(
         "out", file_path, "what to write: a .png, .webp, .jpg, .gif, .npz or folder", required=True
     ),
-    Option("count", integer, "how many images; by default 16"),
+    Option("count", integer, "how many images; by default 16, or 1 with --upscale"),
     Option("seed", integer, "seed of the first image, plus 1 for each next image; by default 0"),
     Option("seeds", parse_seeds, "seeds like 3,7,9-12 instead of --count and --seed"),
     Option("steps", integer, "denoising steps; by default the bundle's"),
@@ -44,6 +44,7 @@ OPTIONS = (
     Option("edit", file_path, "a photograph to draw anew, as far as --strength says"),
     Option("strength", number, "part of the steps that --edit takes, above 0 to 1; by default 0.6"),
     Option("reconstruct", file_path, "a photograph to encode as noise and draw again"),
+    Option("upscale", file_path, "a picture to enlarge with a super-resolution network"),
     Option("scale", whole_number(1, MAX_SCALE), "enlarge each pixel this many times", "1"),
     Option("shard", parse_shard, "draw one part of the images, such as 3/16, except finished ones"),
     Option("device", one_of(DEVICES), "auto, cpu, cuda or openvino", "auto"),

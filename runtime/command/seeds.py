@@ -74,5 +74,6 @@ def seeds_of(values: Mapping[str, Any], *, count: int | None = None) -> np.ndarr
 
 
 def count_of(values: Mapping[str, Any]) -> int:
-    """Return --count or its default."""
-    return DEFAULT_COUNT if values["count"] is None else values["count"]
+    """Return --count or its default, which is 1 for a picture to enlarge."""
+    default = DEFAULT_COUNT if values["upscale"] is None else 1
+    return default if values["count"] is None else values["count"]

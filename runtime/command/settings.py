@@ -1,7 +1,7 @@
 """What the images of a task are drawn with: the steps, the classes, the guidance, conditions."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,9 +56,12 @@ class Settings(NamedTuple):
 
 @flag_errors()
 def checked_settings(
-    values: Mapping[str, Any], bundle: Bundle, graphs: tuple[str, ...]
+    values: Mapping[str, Any], bundle: Bundle, graphs: tuple[str, ...], made: Sequence[str] = ()
 ) -> Settings:
-    """Return the settings that the flags name; UsageError if these graphs cannot follow them."""
+    """Return the settings that the flags name; UsageError if these graphs cannot follow them.
+
+    The task makes the conditions that are `made`.
+    """
     baked = not {"sampler", "from_noise"}.isdisjoint(graphs)
     steps = checked_steps(bundle, values["steps"], values["guidance"], baked=baked)
     names, guidance = values["label"], values["guidance"]
@@ -66,7 +69,7 @@ def checked_settings(
     if names and bundle.class_names:
         choices = tuple(_class_number(bundle, name) for name in names)
     checked_labels_and_guidance(bundle, choices, guidance, count=len(choices or ()))
-    return Settings(graphs, steps, choices, guidance, conditions_of(values, bundle))
+    return Settings(graphs, steps, choices, guidance, conditions_of(values, bundle, made))
 
 
 def _class_number(bundle: Bundle, text: str) -> int:

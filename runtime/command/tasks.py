@@ -1,6 +1,7 @@
 """The kinds of images that a bundle can be asked for, whatever file they go to; checks which."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -8,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..bundle.bundle import MANIFEST, Bundle
+from ..bundle.tasks import HOLES, KNOWN, SMALL, checked_factor, is_trained_to_paint
 from ..engine.arguments import start_of
+from ..engine.inpainting import inpainting_graph
 from ..errors import BundleError, UsageError
+from ..limits import MAX_UPSCALED_PIXELS
 from ..output.images import CHANNELS, masked, to_uint8
 from .options import bad_flag, flag_errors
 from .seeds import count_of, seeds_of
@@ -42,8 +46,8 @@ class Task:
     `numbers` int64 [N] name the images' files in a folder, `origin` says in words where they come
     from, and `arrays` go into a .npz beside them. `record` is what determines the images besides
     the settings and their numbers, as JSON has it. A picture shows the images `before`, uint8
-    [height, width, channels], first. For an animation, `draw` yields one of the `frames` each time,
-    which shows `images_per_frame` images.
+    [height, width, channels], first. Images have `image_shape`, by default the bundle's. For an
+    animation, `draw` yields one of the `frames` each time, which shows `images_per_frame` images.
     """
 
     settings: Settings
@@ -58,6 +62,7 @@ class Task:
     frames: int = 0
     images_per_frame: int = 1
     there_and_back: bool = False
+    image_shape: tuple[int, int, int] | None = None
 
 
 def samples(settings: Settings, values: Flags, _: Bundle) -> Task:
@@ -158,6 +163,31 @@ def reconstruction(settings: Settings, values: Flags, bundle: Bundle) -> Task:
     return Task(settings, number, "from a photograph", {"photo": photo}, draw, before=before)
 
 
+def upscaling(settings: Settings, values: Flags, bundle: Bundle) -> Task:
+    """Enlarge a picture of any size, once for each seed."""
+    from .photo import small_photo_of
+    from .progress import progress_of
+
+    factor, seeds = checked_factor(bundle), seeds_of(values)
+    photo = small_photo_of("upscale", values, bundle, MAX_UPSCALED_PIXELS // factor**2)
+    height, width, channels = photo.shape
+    shape = (height * factor, width * factor, channels)
+    # As many pixels as so many images have.
+    together = max(1, _TOGETHER * math.prod(bundle.image_shape) // math.prod(shape))
+
+    def draw(sampler: "Sampler", seeds: np.ndarray) -> Batches:
+        for start in range(0, len(seeds), together):
+            part = seeds[start : start + together]
+            photos = photo[np.newaxis].repeat(len(part), axis=0)
+            with progress_of("batches of tiles") as report:
+                arguments = {"progress": report, **settings.arguments(part)}
+                images = sampler.upscale(photos, seeds=part, **arguments)
+            yield images
+
+    arrays, record = {"seeds": seeds, "photo": photo}, {"photo_sha256": _sha256(photo)}
+    return Task(settings, seeds, _origin(seeds), arrays, draw, record=record, image_shape=shape)
+
+
 def _sha256(pixels: np.ndarray) -> str:
     return hashlib.sha256(pixels.tobytes()).hexdigest()
 
@@ -173,20 +203,22 @@ def _origin(seeds: np.ndarray) -> str:
 # A flag, and the flags that have no effect beside it.
 _EXCLUDED = {
     "seeds": ("count", "seed"),
-    "interpolate_to": ("edit", "inpaint", "mask", "reconstruct", "seeds", "shard"),
-    "inpaint": ("edit", "reconstruct", "shard"),
-    "edit": ("mask", "reconstruct", "shard"),
-    "reconstruct": ("count", "mask", "seed", "seeds", "shard"),
+    "interpolate_to": ("edit", "inpaint", "mask", "reconstruct", "seeds", "shard", "upscale"),
+    "inpaint": ("edit", "reconstruct", "shard", "upscale"),
+    "edit": ("mask", "reconstruct", "shard", "upscale"),
+    "reconstruct": ("count", "mask", "seed", "seeds", "shard", "upscale"),
+    "upscale": ("mask", "shard"),
 }
 # A flag, and one that it needs.
 _PARTNERS = (("mask", "inpaint"), ("inpaint", "mask"), ("strength", "edit"))
 
-# The graphs that each kind needs, and its task; the first four kinds are flags.
+# The graphs that each kind needs, and its task; the first five kinds are flags.
 KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Settings, Flags, Bundle], Task]]] = {
     "reconstruct": (("encode", "from_noise"), reconstruction),
     "interpolate_to": (("noise", "from_noise"), interpolation),
     "inpaint": (("inpaint",), inpainting),
     "edit": (("edit",), editing),
+    "upscale": (("noise", "step"), upscaling),
     "denoising": (("noise", "step"), denoising),
     "samples": (("sampler",), samples),
 }
@@ -201,15 +233,20 @@ def checked_task(values: Flags, bundle: Bundle) -> Task:
     ending = values["out"].suffix.lower()
     plain = "denoising" if ending == ".gif" else "samples"
     kind = next((kind for kind in KINDS if values.get(kind) is not None), plain)
-    shown = ending != ".npz" or kind in ("inpaint", "edit", "reconstruct")
+    shown = ending != ".npz" or kind in ("inpaint", "edit", "reconstruct", "upscale")
     if shown and bundle.image_shape[-1] not in CHANNELS:
         channels = (
             f"images have {bundle.image_shape[-1]} channels, expected 1, 3 or 4 for a picture"
         )
         raise BundleError(f"{bundle.path / MANIFEST}: {channels}; write a .npz for arrays")
-    graphs, build = KINDS[kind]
+    (graphs, build), made = KINDS[kind], ()
+    if kind == "upscale":
+        checked_factor(bundle)  # before anything is said about conditions
+        made = (SMALL,)
+    if kind == "inpaint" and is_trained_to_paint(bundle):
+        graphs, made = (inpainting_graph(bundle),), (KNOWN, HOLES)
     bundle.require_graphs(*graphs)
-    return build(checked_settings(values, bundle, graphs), values, bundle)
+    return build(checked_settings(values, bundle, graphs, made), values, bundle)
 
 
 def _require_agreement(values: Flags) -> None:

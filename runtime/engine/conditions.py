@@ -32,11 +32,28 @@ def checked_conditions(
     return rows
 
 
-def require_names(bundle: Bundle, conditions: Conditions) -> None:
-    """ValueError unless these are names of the bundle's conditions, with all that are needed."""
+def with_made(conditions: Conditions | None, made: Conditions, source: str) -> Conditions:
+    """Add conditions that a method makes from its argument `source`.
+
+    ValueError if the caller gives one of them.
+    """
+    given = {} if conditions is None else conditions
+    _require_mapping(given)
+    for name in made:
+        if name in given:
+            raise ValueError(f"conditions: {name!r} is made from {source}; leave it out")
+    return {**given, **made}
+
+
+def _require_mapping(conditions: Conditions) -> None:
     if not hasattr(conditions, "keys"):
         kind = type(conditions).__name__
         raise ValueError(f"conditions: received {kind}, expected a dict of arrays by name")
+
+
+def require_names(bundle: Bundle, conditions: Conditions) -> None:
+    """ValueError unless these are names of the bundle's conditions, with all that are needed."""
+    _require_mapping(conditions)
     if not bundle.conditions:
         names = ", ".join(map(repr, conditions))
         raise ValueError(f"conditions: {names}: {bundle.path} takes none; leave them out")
