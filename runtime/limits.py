@@ -11,7 +11,7 @@ MAX_SCALE = 64
 # A bundle may allow fewer.
 MAX_STEPS = 100_000
 
-# Of an enlarged picture, which takes about 50 bytes of memory for each.
+# Of an enlarged picture, each of which takes up to 100 bytes of memory.
 MAX_UPSCALED_PIXELS = 2**26
 
 # Seeds are int64 in the graphs.

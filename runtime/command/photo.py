@@ -101,8 +101,11 @@ def read_whole(
         count = picture.width * picture.height
         if count <= most:
             _require_all_bits(picture, levels)
-            pixels = np.asarray(plain(_upright(picture), channels, levels))
-            return pixels.reshape(*pixels.shape[:2], channels)
+            pixels = np.array(plain(_upright(picture), channels, levels))
+            pixels = pixels.reshape(*pixels.shape[:2], channels)
+            if channels == 4:  # resizing, which all others went through, hides these colours too
+                pixels[pixels[..., 3] == 0] = 0
+            return pixels
     raise ValueError(f"has {count} pixels, expected at most {most}; cut it into parts")
 
 

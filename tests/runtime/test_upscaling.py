@@ -81,7 +81,7 @@ def seams(sampler: Sampler, pictures: np.ndarray) -> float:
 
 @pytest.mark.parametrize("pictures", [FLOWERS, np.full((20, 48, 48, 3), 128, np.uint8)])
 def test_tiles_leave_no_seams(sampler: Sampler, pictures: np.ndarray) -> None:
-    """With equal weights, flowers have 1.2 here, and without an overlap 1.5."""
+    """Weights that are equal all over a tile leave flowers 1.17 times the step."""
     assert seams(sampler, pictures) <= 1.05
 
 
