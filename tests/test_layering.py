@@ -21,6 +21,7 @@ ROOMS = {
         "device",
         "engine",
         "output",
+        "methods",
         "sampler",
         "command",
         "bench",
