@@ -130,10 +130,12 @@ class Engine:
             start += size
 
     def warm_up(self, batch: int) -> None:
-        """Run one step of `batch` black images of the graph that sampling uses."""
+        """Draw `batch` black images, or what is unrolled, with the graph that sampling uses."""
         graph = "from_noise" if self._replays_without_noise() else "sampler"
-        session = self.session("step" if self.device == "openvino" else graph)
-        session.warm_up(batch, examples(self.bundle, batch))
+        graph = "step" if self.device == "openvino" else graph
+        fixed = self.bundle.unrolled_batch if graph in UNROLLED else None
+        given = examples(self.bundle, fixed or batch)
+        self.session(graph).warm_up(batch, self.bundle.unrolled_steps or 1, given)
 
     def draws_fresh_noise(self) -> bool:
         """Whether from_noise.onnx takes seeds, for fresh noise in each step."""

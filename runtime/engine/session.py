@@ -114,12 +114,13 @@ class Session:
         """
         return completed(lambda: self._run(feeds, onnxruntime.RunOptions(), keep=True))
 
-    def warm_up(self, batch: int, conditions: Feeds | None = None) -> None:
-        """Run one step of `batch` black images, so that the next run of that size does not wait."""
+    def warm_up(self, batch: int, steps: int = 1, conditions: Feeds | None = None) -> None:
+        """Draw `batch` black images in so many steps, so that the next of them need not wait."""
         feeds = {}
         for entry in self._session.get_inputs():
             shape = [batch if isinstance(size, str) else size for size in entry.shape]
-            feeds[entry.name] = np.full(shape, entry.name == "steps", DTYPES[entry.type])
+            number = steps if entry.name == "steps" else 0
+            feeds[entry.name] = np.full(shape, number, DTYPES[entry.type])
         self.run({**feeds, **(conditions or {})})
 
     def _run(

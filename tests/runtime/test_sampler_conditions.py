@@ -175,6 +175,27 @@ def test_the_default_guidance(conditions_bundle: Path, sketches_bundle: Path) ->
         checked_labels_and_guidance(nulls, 1, None, count=2)
 
 
+@pytest.mark.slow
+def test_an_unrolled_graph_for_batches(sampler: Sampler, tmp_path: Path) -> None:
+    from golden_bundles import make  # which imports TensorFlow
+
+    graphs = ("sampler", "from_noise", "noise", "step")
+    unrolled: dict[str, Any] = {"unroll_steps": 3, "batch_size": 4, "numbers_as_lists": True}
+    bundle = make("conditions.bundle", tmp_path / "unrolled.bundle", graphs=graphs, **unrolled)
+    given: dict[str, Any] = {"conditions": GIVEN, "guidance": 2.0}
+    expected = sampler.sample(7, steps=3, **given).astype(int)
+    with Sampler(bundle, device="cpu") as fixed:
+        fixed.warm_up(1)
+        *_, (_, last) = fixed.stepwise(7, steps=3, **given)
+        for images in (fixed.sample(7, **given), last):
+            assert np.abs(images - expected).max() <= 1
+        way = fixed.interpolate(1, 4, 5, conditions=of(2))
+        assert (
+            np.abs(way.astype(int) - sampler.interpolate(1, 4, 5, steps=3, conditions=of(2))).max()
+            <= 1
+        )
+
+
 def test_a_run_of_no_meaning_fits_the_graphs(sampler: Sampler) -> None:
     sampler.warm_up(2)
     feeds = {"seeds": np.arange(2), "steps": np.array(1), **unguided(sampler.bundle, 2)}
