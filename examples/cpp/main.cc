@@ -210,10 +210,10 @@ int main(int argc, char** argv) {
     std::iota(seeds.begin(), seeds.end(), number(3, "FIRST_SEED", 0, last - (count - 1)));
     const std::int64_t asked = number(5, "STEPS", 0, 1000);
     const std::string bundle = argv[1];
-    SavedModel model(bundle + "/saved_model");
     const Manifest manifest(bundle + "/bundle.json");
     if (manifest.has_conditions())
       throw std::runtime_error("the model takes conditions, which this program cannot give");
+    SavedModel model(bundle + "/saved_model");
     const std::int64_t steps = asked > 0 ? asked : manifest.steps();
     const Inputs inputs = InputsFor(seeds, steps, manifest);
     WritePpm(argv[2], model.Sample(inputs).get());

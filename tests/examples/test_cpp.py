@@ -53,7 +53,7 @@ def test_it_draws_the_samplers_pictures(
     ("arguments", "status", "message"),
     [
         ([], 2, "usage: sample BUNDLE OUT.ppm"),
-        (["no.bundle", "x.ppm"], 1, "sample: Could not find SavedModel"),
+        (["no.bundle", "x.ppm"], 1, "sample: no.bundle/bundle.json is missing or is not JSON"),
         (["b", "x.ppm", "-1"], 1, "FIRST_SEED=-1: expected a whole number from 0"),
         (["b", "x.ppm", "0", "two"], 1, "COUNT=two: expected a whole number from 1 to 4096"),
         (["b", "x.ppm", "0", "2", "0"], 1, "STEPS=0: expected a whole number from 1 to 1000"),
@@ -64,3 +64,9 @@ def test_wrong_arguments_are_refused(
 ) -> None:
     done = run(program, *arguments)
     assert (done.returncode, message in done.stderr) == (status, True), done.stderr
+
+
+def test_conditions_are_refused(program: Path, conditions_bundle: Path, tmp_path: Path) -> None:
+    done = run(program, conditions_bundle, tmp_path / "flowers.ppm")
+    assert (done.returncode, list(tmp_path.iterdir())) == (1, [])
+    assert "the model takes conditions, which this program cannot give" in done.stderr

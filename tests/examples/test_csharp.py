@@ -2,10 +2,12 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from example_programs import MissingProgramError, csharp_program
+from given_conditions import of, saved
 from PIL import Image
 
 from diffkiln.runtime import Sampler
@@ -47,6 +49,26 @@ def test_it_draws_the_samplers_pictures(
     # One level of 255: another build of onnxruntime may add in another order.
     received = np.asarray(Image.open(out)).astype(int)
     assert np.abs(received - np.vstack(list(images))).max() <= 1
+
+
+def test_conditions_are_files(
+    program: list[str], conditions_bundle: Path, sketches_bundle: Path, tmp_path: Path
+) -> None:
+    given = of([0, 1, 2]) | {"sketch": of(3)["sketch"]}
+    sampled: list[tuple[Path, dict[str, Any]]] = [(conditions_bundle, given), (sketches_bundle, {})]
+    for bundle, conditions in sampled:
+        out = tmp_path / f"{bundle.stem}.bmp"
+        done = run(program, bundle, out, 5, 3, 4, *saved(tmp_path, conditions))
+        assert done.returncode == 0, done.stderr
+        with Sampler(bundle, device="cpu") as sampler:
+            images = sampler.sample(3, seed=5, steps=4, conditions=conditions)
+        received = np.asarray(Image.open(out)).astype(int)
+        assert np.abs(received - np.vstack(list(images))).max() <= 1
+    wrong = ["age", "text", "sketch"]
+    texts = [f"{name}={tmp_path / other}.npy" for name, other in zip(given, wrong, strict=True)]
+    for others, message in ((texts, "age.npy: expected an array of <f4"), ([], "expected NAME=F")):
+        done = run(program, conditions_bundle, tmp_path / "x.bmp", 5, 3, 4, *others)
+        assert (done.returncode, message in done.stderr) == (1, True), done.stderr
 
 
 def test_float_images_are_refused(program: list[str], fresh_bundle: Path, tmp_path: Path) -> None:
