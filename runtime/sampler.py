@@ -27,10 +27,10 @@ class Sampler(FromPhotographs):
     strongly it shows the class: 0 … 100, by default what the bundle says, and 1 where no class is
     shown. Any guidance but 1 costs a second evaluation of the network in each step.
 
-    A network may need `conditions`, such as `{"text": embedding}`: an array for each name that the
-    bundle lists, of the shape there, for all images, or with one more dimension for one each. Whole
-    numbers and floats are converted to the dtype there; pixels must be uint8. If the network can do
-    without them, guidance is how strongly images follow them too, by default what the bundle says.
+    A network may need `conditions`, such as `{"text": embedding}`: an array for each name in
+    `bundle.conditions` that has no default, [*shape] for all images or [N, *shape] with one for
+    each. Whole numbers and floats are converted to its dtype; pixels must be uint8. Where guidance
+    leaves conditions out, it is how strongly images follow them, by default what the bundle says.
 
     Arguments: `bundle`, a folder or the result of open_bundle, by default the flowers bundled with
     diffkiln, which have the graph "sampler" only; `device`, "auto" (CUDA where it works, otherwise
