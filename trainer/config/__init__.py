@@ -2,5 +2,5 @@
 
 from .choices import *  # noqa: F403
 from .conditions import ConditionSpec as ConditionSpec
-from .train import NetworkConfig as NetworkConfig
+from .network import NetworkConfig as NetworkConfig
 from .train import TrainConfig as TrainConfig

@@ -1,4 +1,4 @@
-"""The settings of a training run and its network: their checks, JSON, and which may change."""
+"""The settings of a training run: their checks, JSON, and which may change."""
 
 import math
 import re
@@ -8,7 +8,6 @@ from typing import Any
 from ..errors import InputError
 from . import choices
 from .choices import (
-    check_integer,
     check_levels,
     check_settings,
     check_signal_rates,
@@ -16,7 +15,8 @@ from .choices import (
     require,
     setting,
 )
-from .conditions import FEWEST_TIMES, MOST_TIMES, ConditionSpec, check_task, conditions_of
+from .conditions import ConditionSpec
+from .network import NetworkConfig
 
 _DATA_EXPECTED = "tfds:NAME, folder:PATH, synthetic or synthetic:COUNT with a COUNT of 8 or more"
 # The kinds of data that a setting is for.
@@ -38,52 +38,6 @@ def _holds_out(eval_split: str) -> bool:
         return eval_split != "folder:"
     share = re.fullmatch(r"(\d+(?:\.\d+)?)%", eval_split, re.ASCII)
     return share is not None and 0 < float(share[1]) < 100
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """The shape of a U-Net: `widths` are channels per level, each half the size of the last.
-
-    With `attention_heads` the lowest level has self-attention. With `num_classes` the network takes
-    labels too, and for a `task` other than generation its `conditions`. Raises InputError, which
-    names the setting, its value and what was expected.
-    """
-
-    image_size: int = setting(bounds=(1, 4096))
-    widths: tuple[int, ...] = setting()
-    blocks: int = setting(bounds=(1, 4096))
-    patch_size: int = setting(bounds=(1, 4096))
-    embedding_size: int = setting(32, bounds=(1, 4096))
-    channels: int = setting(3, bounds=(1, 4096))
-    attention_heads: int = setting(0, bounds=(0, 4096))
-    num_classes: int | None = setting(None, bounds=(1, choices.MOST_CLASSES))
-    task: str = setting("generation", choices=choices.TASKS)
-    factor: int | None = setting(None, bounds=(FEWEST_TIMES, MOST_TIMES))
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-        check_task(self.task, self.factor, self.image_size)
-        require(bool(self.widths), "widths=: expected at least one channel count, such as 32,64")
-        for width in self.widths:
-            check_integer("widths", width, 1, 4096)
-        heads, width = self.attention_heads, self.widths[-1]
-        expected = f"expected a divisor of {width}, the width of the lowest level"
-        require(not heads or width % heads == 0, f"attention_heads={heads}: {expected}")
-        size, patch, levels = self.image_size, self.patch_size, len(self.widths)
-        divisor = patch * 2 ** (levels - 1)
-        expected = f"expected a multiple of {divisor}, for patch_size={patch} and {levels} levels"
-        remedy = "choose another size, or fewer widths"
-        require(size % divisor == 0, f"image_size={size}: {expected}; {remedy}")
-
-    @property
-    def conditions(self) -> tuple[ConditionSpec, ...]:
-        """The inputs after noisy images, times and labels, in order."""
-        size, channels, factor = self.image_size, self.channels, self.factor
-        return conditions_of(self.task, image_size=size, channels=channels, factor=factor)
-
-    def heads(self, level: int) -> int:
-        """The number of attention heads of a level."""
-        return self.attention_heads if level == len(self.widths) - 1 else 0
 
 
 @dataclass(frozen=True, kw_only=True)
