@@ -9,7 +9,7 @@ import numpy as np
 from ..checking import Port
 from .manifest import received
 
-# As many as the largest image has.
+# Of all conditions of one image together: as many as the largest image has.
 MAX_NUMBERS = 2**24
 
 # Names of other inputs and outputs of graphs.
@@ -80,6 +80,9 @@ class Condition(NamedTuple):
 
 def listed_conditions(entries: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
     """The conditions of a manifest that fits the schema; ValueError for what none can be."""
+    total = sum(math.prod(entry["shape"]) for entry in entries)
+    if total > MAX_NUMBERS:
+        raise ValueError(f"conditions have {total} numbers in all, expected at most {MAX_NUMBERS}")
     names = [entry["name"] for entry in entries]
     for number, entry in enumerate(entries):
         if entry["name"] in {*names[:number], *_TAKEN} or entry["name"].startswith("next_"):
@@ -102,9 +105,6 @@ def _problems(entry: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with the entry of a condition, beyond the schema and its name."""
     condition = _condition(entry)
     limited = not {"minimum", "maximum"}.isdisjoint(entry)
-    if math.prod(condition.shape) > MAX_NUMBERS:
-        shape = received(entry["shape"])
-        yield f".shape is {shape}, expected at most {MAX_NUMBERS} numbers in all"
     if not condition.description.isprintable():
         text = received(condition.description)
         yield f".description is {text}, expected one line of printable characters"
