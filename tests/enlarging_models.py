@@ -35,7 +35,7 @@ def enlarging_network(size: tuple[int, int] = (HEIGHT, WIDTH), channels: int = 3
     seen = [noisy, large]
     means = layers.GlobalAveragePooling2D()(ops.concatenate(seen, axis=-1))
     bright = ops.reshape(layers.Dense(channels)(means), (-1, 1, 1, channels))
-    output = large + 3.0 * bright + _convolved(seen, [time, level], channels)
+    output = large + ops.multiply(3.0, bright) + _convolved(seen, [time, level], channels)
     return with_random_weights(keras.Model([noisy, time, small, level], output))
 
 
@@ -44,7 +44,8 @@ def painting_network(size: int = 8, channels: int = 3) -> keras.Model:
     noisy, time = keras.Input((size, size, channels), name="noisy"), keras.Input((), name="time")
     photo = keras.Input((size, size, channels), name="masked_image")
     mask = keras.Input((size, size, 1), name="paint_mask")
-    output = _convolved([noisy, photo * (1.0 - mask), mask], [time], channels)
+    known = ops.multiply(photo, ops.subtract(1.0, mask))
+    output = _convolved([noisy, known, mask], [time], channels)
     return with_random_weights(keras.Model([noisy, time, photo, mask], output))
 
 

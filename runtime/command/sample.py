@@ -11,8 +11,8 @@ from .conditions import named_value
 from .options import Option, file_path, integer, name_list, number, one_of, whole_number
 from .outputs import checked_output, write
 from .program import Command, load_sampler
+from .request import checked_task
 from .seeds import parse_seeds, parse_shard
-from .tasks import checked_task
 
 _SAMPLER_FLAGS = ("device", "threads", "max_batch", "low_power", "tf32")
 

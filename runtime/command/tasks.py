@@ -1,4 +1,4 @@
-"""The kinds of images that a bundle can be asked for, whatever file they go to; checks which."""
+"""The kinds of images that a bundle can be asked for, whatever file they go to."""
 
 import hashlib
 import math
@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..bundle.bundle import MANIFEST, Bundle
-from ..bundle.tasks import HOLES, KNOWN, SMALL, checked_factor, is_trained_to_paint
+from ..bundle.bundle import Bundle
+from ..bundle.tasks import checked_factor
 from ..engine.arguments import start_of
-from ..engine.inpainting import inpainting_graph
-from ..errors import BundleError, UsageError
 from ..limits import MAX_UPSCALED_PIXELS
-from ..output.images import CHANNELS, masked, to_uint8
+from ..output.images import masked, to_uint8
 from .options import bad_flag, flag_errors
 from .seeds import count_of, seeds_of
-from .settings import Settings, checked_settings
+from .settings import Settings
 
 if TYPE_CHECKING:
     from ..sampler import Sampler
@@ -198,62 +196,3 @@ def _origin(seeds: np.ndarray) -> str:
         return f"seed {seeds[0]}" if len(seeds) else "no seeds"
     first, last = int(seeds[0]), int(seeds[-1])
     return f"seeds {first} {'to' if last - first + 1 == len(seeds) else '…'} {last}"
-
-
-# A flag, and the flags that have no effect beside it.
-_EXCLUDED = {
-    "seeds": ("count", "seed"),
-    "interpolate_to": ("edit", "inpaint", "mask", "reconstruct", "seeds", "shard", "upscale"),
-    "inpaint": ("edit", "reconstruct", "shard", "upscale"),
-    "edit": ("mask", "reconstruct", "shard", "upscale"),
-    "reconstruct": ("count", "mask", "seed", "seeds", "shard", "upscale"),
-    "upscale": ("mask", "shard"),
-}
-# A flag, and one that it needs.
-_PARTNERS = (("mask", "inpaint"), ("inpaint", "mask"), ("strength", "edit"))
-
-# The graphs that each kind needs, and its task; the first five kinds are flags.
-KINDS: Mapping[str, tuple[tuple[str, ...], Callable[[Settings, Flags, Bundle], Task]]] = {
-    "reconstruct": (("encode", "from_noise"), reconstruction),
-    "interpolate_to": (("noise", "from_noise"), interpolation),
-    "inpaint": (("inpaint",), inpainting),
-    "edit": (("edit",), editing),
-    "upscale": (("noise", "step"), upscaling),
-    "denoising": (("noise", "step"), denoising),
-    "samples": (("sampler",), samples),
-}
-
-
-def checked_task(values: Flags, bundle: Bundle) -> Task:
-    """Return the task; UsageError if the flags do not go together, or not with the bundle.
-
-    Raises BundleError if the bundle lacks a graph that the task needs.
-    """
-    _require_agreement(values)
-    ending = values["out"].suffix.lower()
-    plain = "denoising" if ending == ".gif" else "samples"
-    kind = next((kind for kind in KINDS if values.get(kind) is not None), plain)
-    shown = ending != ".npz" or kind in ("inpaint", "edit", "reconstruct", "upscale")
-    if shown and bundle.image_shape[-1] not in CHANNELS:
-        channels = (
-            f"images have {bundle.image_shape[-1]} channels, expected 1, 3 or 4 for a picture"
-        )
-        raise BundleError(f"{bundle.path / MANIFEST}: {channels}; write a .npz for arrays")
-    (graphs, build), made = KINDS[kind], ()
-    if kind == "upscale":
-        checked_factor(bundle)  # before anything is said about conditions
-        made = (SMALL,)
-    if kind == "inpaint" and is_trained_to_paint(bundle):
-        graphs, made = (inpainting_graph(bundle),), (KNOWN, HOLES)
-    bundle.require_graphs(*graphs)
-    return build(checked_settings(values, bundle, graphs, made), values, bundle)
-
-
-def _require_agreement(values: Flags) -> None:
-    for flag, others in _EXCLUDED.items():
-        for other in others:
-            if values[flag] is not None and values[other] is not None:
-                raise UsageError(f"--{other}: has no effect beside --{flag}; leave one of them out")
-    for flag, partner in _PARTNERS:
-        if values[flag] is not None and values[partner] is None:
-            raise UsageError(f"--{flag}: expected --{partner} with it; see --help")

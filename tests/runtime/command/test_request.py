@@ -8,8 +8,8 @@ from pictures import picture
 from diffkiln.runtime import Bundle, BundleError, open_bundle
 from diffkiln.runtime.command.options import parse_options
 from diffkiln.runtime.command.outputs import checked_output
+from diffkiln.runtime.command.request import checked_task
 from diffkiln.runtime.command.sample import OPTIONS
-from diffkiln.runtime.command.tasks import checked_task
 from diffkiln.runtime.errors import UsageError
 
 

@@ -13,8 +13,9 @@ from diffkiln.runtime import Sampler, open_bundle
 from diffkiln.runtime.command.options import parse_options
 from diffkiln.runtime.command.outputs import Output, checked_output, write
 from diffkiln.runtime.command.photo import read_mask, read_photo
+from diffkiln.runtime.command.request import checked_task
 from diffkiln.runtime.command.sample import OPTIONS
-from diffkiln.runtime.command.tasks import Task, checked_task
+from diffkiln.runtime.command.tasks import Task
 from diffkiln.runtime.errors import UsageError
 from diffkiln.runtime.output.images import GAP, grid, masked
 
