@@ -73,12 +73,14 @@ class FittedCondition:
             yield name, list(getattr(self, name))
 
     def examples(self, count: int) -> np.ndarray:
-        """Some values for `count` images."""
+        """Some values for `count` images, each with its own."""
         rng, shape = np.random.default_rng(7), (count, *self.shape)
         if self.dtype == "float32":
             return rng.normal(size=shape).astype(np.float32)
-        low, high = (0, 255) if self.is_image else self.range or (0, 1)
-        return rng.integers(low, high, size=shape, dtype=self.dtype, endpoint=True)
+        if self.is_image:
+            return rng.integers(0, 255, size=shape, dtype=np.uint8, endpoint=True)
+        low, high = self.range or (0, 1)
+        return low + np.arange(np.prod(shape), dtype=np.int64).reshape(shape) % (high - low + 1)
 
 
 def fitted_conditions(

@@ -46,6 +46,8 @@ def try_out(
     _require_timesteps(denoiser, denoise, noise)
     _require_finite(sampling, denoise, noise)
     _require_alone_as_together(denoise, noise)
+    for condition in conditions:
+        _require_condition(denoise, noise, condition)
     if denoiser.num_classes is not None:
         _require_no_class(denoise, noise[:1], denoiser.num_classes)
 
@@ -54,15 +56,20 @@ def _denoise(denoiser: Denoiser, conditions: Sequence[FittedCondition]) -> Denoi
     """(noise, time, labels) → x̂_0 as NumPy arrays, with v of a learned variance beside it.
 
     Without labels the first class is meant. Image i has example i of each condition, or the one
-    that `rows` says.
+    that `rows` says; those that are `changed`, by name, are the same for all images.
     """
-    examples = [each.examples(_IMAGES) for each in conditions]
+    examples = {each.name: each.examples(_IMAGES) for each in conditions}
 
     def call(
-        noise: np.ndarray, time: float, labels: np.ndarray | None = None, rows: slice = slice(None)
+        noise: np.ndarray,
+        time: float,
+        labels: np.ndarray | None = None,
+        rows: slice = slice(None),
+        **changed: np.ndarray,
     ) -> np.ndarray:
         labels = np.zeros(len(noise), np.int64) if labels is None else labels
-        given = [tf.constant(each[rows][: len(noise)]) for each in examples]
+        repeated = {name: np.repeat(x[np.newaxis], _IMAGES, 0) for name, x in changed.items()}
+        given = [tf.constant(x[rows][: len(noise)]) for x in {**examples, **repeated}.values()]
         known = None if denoiser.num_classes is None else tf.constant(labels)
         conditioning = Conditioning(known, None, given, [None] * len(given))
         # A GPU would take rows from beyond the end of a table for zeros.
@@ -114,6 +121,24 @@ def _require_alone_as_together(denoise: Denoise, noise: np.ndarray) -> None:
             "of the batch, and so would a picture; look for a layer that takes a mean over the "
             "batch"
         )
+
+
+def _require_condition(denoise: Denoise, noise: np.ndarray, condition: FittedCondition) -> None:
+    """Raise InputError unless the network takes the ends of a condition's range, and its null."""
+    name, ends = condition.name, condition.range or ()
+    values = [np.full(condition.shape, end, condition.dtype) for end in ends]
+    values += [] if condition.null is None else [condition.null]
+    for value in values:
+        try:
+            denoise(noise, 0.5, **{name: value})
+        except Exception as error:  # of the network's layers, whatever it is
+            raise InputError(
+                f"conditions: {name}: the network cannot take {value.ravel()[0]} ({cause(error)}); "
+                "give a null, a minimum and a maximum that it can take"
+            ) from error
+    same = condition.examples(_IMAGES)[0]
+    if _apart(denoise(noise, 0.5), denoise(noise, 0.5, **{name: same})) == 0:
+        _LOG.warning("network: %s changes nothing in its prediction", name)
 
 
 def _require_no_class(denoise: Denoise, noise: np.ndarray, classes: int) -> None:

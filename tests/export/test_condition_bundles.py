@@ -13,6 +13,7 @@ from keras import layers
 from small_models import PIXELS, run_onnx, run_saved_model, small_exporter
 
 from diffkiln.export import Condition, export_bundle
+from diffkiln.export.network.trial import try_out
 from diffkiln.export.options import GRAPHS, MORE_GRAPHS
 from diffkiln.export.verify import verify_bundle
 from diffkiln.trainer.errors import InputError
@@ -232,12 +233,12 @@ def renamed(names: list[str]) -> keras.Model:
         (
             ["noisy", "time", "text"],
             {"conditions": {"text": {"null": [0, 1, 2]}}},
-            r"null of shape \[3\]|null: expected a number, or an array of shape \[2\]",
+            r"text: null: .* expected a number, or an array of shape \[2\]",
         ),
         (
             ["noisy", "time", "text"],
             {"conditions": {"text": {"null": float("nan")}}},
-            "null of shape",
+            "text: null: nan: expected a number",
         ),
         (
             ["noisy", "time", "text"],
@@ -278,6 +279,25 @@ def test_what_is_wrong_is_refused_in_a_line(
         export_bundle(renamed(names), tmp_path / "bundle", **{**PIXELS, **settings})
     assert "\n" not in str(refused.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("wrong", [{"maximum": 10}, {"maximum": 9, "null": 12}])
+def test_numbers_beyond_a_table_of_the_network_are_refused(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    conditions = {**CONDITIONS, "age": Condition(**wrong)}
+    with pytest.raises(InputError, match=r"age: the network cannot take (10|12) \("):
+        conditioned_bundle(tmp_path / "bundle", conditions=conditions)
+
+
+def test_a_condition_that_changes_nothing_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    noisy, time = keras.Input((4, 4, 3), name="noisy"), keras.Input((), name="time")
+    text = keras.Input((2,), name="text")
+    idle = 0.0 * layers.Reshape((1, 1, 1))(layers.Dense(1)(text))
+    network = keras.Model([noisy, time, text], noisy + layers.Reshape((1, 1, 1))(time) + idle)
+    signatures = small_exporter(network, conditions={"text": ""}).signatures
+    try_out(signatures.sampling, signatures.shape, signatures.conditions)
+    assert "text changes nothing in its prediction" in caplog.text
 
 
 def test_inputs_without_names_are_named_by_their_order() -> None:
