@@ -24,7 +24,7 @@ def exported(folder: Path, **settings: Any) -> Path:
 
 
 def test_a_run_that_enlarges_takes_small_pictures_of_bytes(tmp_path: Path) -> None:
-    bundle = exported(tmp_path, task="super_resolution", factor=4)
+    bundle = exported(tmp_path, task="super_resolution", factor=4, prediction="image")
     small, level = json.loads((bundle / "bundle.json").read_text())["conditions"]
     assert (small["name"], small["dtype"], small["shape"]) == ("low_resolution", "uint8", [4, 4, 3])
     assert "null" not in small

@@ -139,6 +139,12 @@ def test_a_run_without_newer_settings_has_the_record_of_older_versions() -> None
     assert preset_config("flowers64x4").to_json()["factor"] == 4
 
 
+def test_a_network_that_enlarges_and_predicts_the_image_is_residual() -> None:
+    assert preset_config("flowers64x4").network.residual
+    assert not preset_config("flowers64x4", prediction="velocity").network.residual
+    assert not preset_config("flowers64x4", task="inpainting").network.residual
+
+
 def test_another_task_leaves_the_factor_of_a_preset_out() -> None:
     assert preset_config("flowers64x4", task="inpainting").factor is None
     assert preset_config("flowers64x4", factor=2).factor == 2

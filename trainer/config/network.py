@@ -12,8 +12,9 @@ class NetworkConfig:
     """The shape of a U-Net: `widths` are channels per level, each half the size of the last.
 
     With `attention_heads` the lowest level has self-attention. With `num_classes` the network takes
-    labels too, and for a `task` other than generation its `conditions`. Raises InputError, which
-    names the setting, its value and what was expected.
+    labels too, and for a `task` other than generation its `conditions`. One that is `residual`
+    learns what the enlarged picture lacks. Raises InputError, which names the setting, its value
+    and what was expected.
     """
 
     image_size: int = setting(bounds=(1, 4096))
@@ -26,6 +27,7 @@ class NetworkConfig:
     num_classes: int | None = setting(None, bounds=(1, choices.MOST_CLASSES))
     task: str = setting("generation", choices=choices.TASKS)
     factor: int | None = setting(None, bounds=(FEWEST_TIMES, MOST_TIMES))
+    residual: bool = False
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -195,6 +195,8 @@ class TrainConfig:
             num_classes=classes,
             task=self.task,
             factor=self.factor,
+            # What is enlarged is near the image, and far from its velocity and its noise.
+            residual=self.task == "super_resolution" and self.prediction == "image",
         )
 
     @property

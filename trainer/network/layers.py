@@ -60,6 +60,19 @@ class KnownPart(layers.Layer):
         return tf.concat([picture * (1 - hidden), hidden], axis=-1)
 
 
+class LinearEstimate(layers.Layer):
+    """√(1 − a²)·picture, of pictures [N, H, W, C] and their levels a [N] in [0, 1].
+
+    Of a picture of mean 0 and variance 1, this is the best linear estimate from √(1 − a²) times it
+    plus a times noise.
+    """
+
+    def call(self, picture: tf.Tensor, level: tf.Tensor) -> tf.Tensor:
+        """[N, H, W, C]."""
+        rate = tf.sqrt(tf.maximum(1.0 - tf.square(level), 0.0))
+        return tf.reshape(rate, (-1, 1, 1, 1)) * picture
+
+
 class PixelNorm(layers.Layer):
     """x / √(mean of x² over the channels): without parameters, since a scale and a shift follow."""
 

@@ -6,7 +6,8 @@ normalisation instead of group normalisation, no biases inside the blocks (both 
 The lowest level may have self-attention after each of its blocks. The time embedding is a 1×1 image
 that passes through 1×1 convolutions, so that its layout is the same as everywhere else. Pictures
 that the network is given are joined to the noisy image (SR3, arXiv 2104.07636), small ones after
-they are enlarged.
+they are enlarged. A `residual` network adds its output to the enlarged picture (SRDiff, arXiv
+2104.14951).
 """
 
 import itertools
@@ -24,6 +25,7 @@ from .layers import (
     Dropout,
     KnownPart,
     LabelEmbedding,
+    LinearEstimate,
     NearestUpsampling,
     PixelNorm,
     SelfAttention,
@@ -50,7 +52,7 @@ def build_unet(
     noisy = keras.Input((config.image_size, config.image_size, config.channels), name="noisy")
     time = keras.Input((), name="time")
     seeds = [keras.Input((2,), name="dropout_seeds", dtype="int64")] if dropout else []
-    inputs, blocks = [noisy, time], _Blocks(dtype, dropout, *seeds)
+    inputs, blocks = [noisy, time], _Blocks(dtype, dropout, seeds[0] if seeds else None)
     added = []
     if config.num_classes is not None:
         inputs.append(keras.Input((), name="labels", dtype="int64"))
@@ -62,7 +64,8 @@ def build_unet(
     if "augmentation" in given:
         added.append(blocks.encode(given["augmentation"], config.embedding_size, "augmentation"))
     embedding = blocks.embed(time, config.embedding_size, *added)
-    x = blocks.beside(noisy, config.factor, given)
+    pictures = blocks.pictures(given, config.factor)
+    x = layers.Concatenate(dtype=dtype)([noisy, *pictures]) if pictures else noisy
     x = SpaceToDepth(config.patch_size, dtype=dtype)(x) if config.patch_size > 1 else x
     x, skips = _down(blocks, x, embedding, config)
     x = blocks.residual(x, embedding, config.widths[-1])
@@ -72,6 +75,9 @@ def build_unet(
     output = blocks.conv(x, channels, kernel="zeros", bias="zeros", dtype="float32")
     if config.patch_size > 1:
         output = DepthToSpace(config.patch_size, dtype="float32")(output)
+    if config.residual:
+        enlarged = LinearEstimate(dtype="float32")(*pictures, given["augmentation"])
+        output = layers.Add(dtype="float32")([output, enlarged])
     network = keras.Model(inputs, output, name="unet")
     if (count := network.count_params()) > MOST_PARAMETERS:
         expected = f"expected at most {MOST_PARAMETERS:,}, which an export can hold"
@@ -149,15 +155,15 @@ class _Blocks:
     def normalise(self, x: Any) -> Any:
         return PixelNorm(dtype=self.dtype)(x)
 
-    def beside(self, noisy: Any, factor: int | None, given: Mapping[str, Any]) -> Any:
-        """The noisy image and the pictures that are `given` with it, as channels of one image."""
+    def pictures(self, given: Mapping[str, Any], factor: int | None) -> list[Any]:
+        """The pictures that are `given` with the noisy image, at its size."""
         pictures = [picture for picture in given.values() if len(picture.shape) == 4]
         if factor:
             enlarge = layers.UpSampling2D(factor, interpolation="bilinear", dtype="float32")
             pictures = [enlarge(picture) for picture in pictures]
         if "paint_mask" in given:
             pictures = [KnownPart(dtype="float32")(*pictures)]
-        return layers.Concatenate(dtype=self.dtype)([noisy, *pictures]) if pictures else noisy
+        return pictures
 
     def embed(self, time: Any, size: int, *added: Any) -> Any:
         x = self.encode(time, size)
