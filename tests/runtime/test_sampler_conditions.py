@@ -1,6 +1,7 @@
 """What a network is given beside seeds: conditions, in all methods of the Sampler."""
 
 import asyncio
+import tracemalloc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from given_conditions import GIVEN, of
 
 from diffkiln.runtime import Bundle, Sampler, open_bundle
 from diffkiln.runtime.engine.conditioning import checked_labels_and_guidance, unguided
-from diffkiln.runtime.engine.conditions import condition_rows
+from diffkiln.runtime.engine.conditions import checked_conditions
+from diffkiln.runtime.engine.engine import part
 
 
 @pytest.fixture(scope="module")
@@ -298,6 +300,14 @@ def test_a_bundle_without_conditions_takes_none(full_bundle: Path) -> None:
             np.testing.assert_array_equal(images, expected)
 
 
-def test_one_row_for_a_million_images_takes_no_memory(conditions_bundle: Path) -> None:
-    condition = open_bundle(conditions_bundle).conditions[2]
-    assert condition_rows(condition, GIVEN["sketch"][0], 10**6).nbytes == 60
+def test_one_condition_for_a_million_images_takes_the_memory_of_a_batch(
+    conditions_bundle: Path,
+) -> None:
+    rows = checked_conditions(open_bundle(conditions_bundle), of(0), 10**6)
+    tracemalloc.start()
+    batch = part(rows, np.arange(10**6 - 16, 10**6))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(batch["sketch"][15], GIVEN["sketch"][0])
+    # All rows of the sketch are 60 MB.
+    assert peak < 2**20
