@@ -4,6 +4,8 @@ import json
 import shutil
 import threading
 from collections.abc import Sequence
+from hashlib import sha256
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,48 @@ def test_a_picture_of_one_tile_is_what_sample_draws(sampler: Sampler) -> None:
         drawn = sampler.sample(3, seed=4, steps=4, conditions=given)
         large = sampler.upscale(small, seed=4, steps=4, conditions=level)
         assert difference(large, drawn) <= 1  # the graphs step and sampler may round differently
+
+
+def field_by_definition(sampler: Sampler, seed: int, tall: int, wide: int) -> np.ndarray:
+    """The noise of a seed as docs/bundle.md says, one block at a time."""
+    noise = np.empty((tall, wide, 3), np.float32)
+    for row, column in product(range(-(-tall // 32)), range(-(-wide // 24))):
+        digest = sha256(f"{seed},{row},{column}".encode()).digest()
+        own = int.from_bytes(digest[:4], "big") % 2**31 if row or column else seed
+        window = noise[32 * row : 32 * row + 32, 24 * column : 24 * column + 24]
+        (block,) = sampler.run("noise", {"seeds": np.array([own], np.int64)})[0]
+        window[:] = block[: window.shape[0], : window.shape[1]]
+    return noise
+
+
+def by_definition(sampler: Sampler, small: np.ndarray, seed: int, steps: int) -> np.ndarray:
+    """What docs/bundle.md says of a picture of at least one tile, one tile at a time."""
+    tall, wide = 2 * small.shape[0], 2 * small.shape[1]
+    rows = [*range(0, small.shape[0] - 16, 12), small.shape[0] - 16]
+    columns = [*range(0, small.shape[1] - 12, 9), small.shape[1] - 12]
+    hills = [np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2 for size in SIZE]
+    hill = hills[0][:, None, None] * hills[1][:, None]
+    noisy = field_by_definition(sampler, seed, tall, wide)
+    previous, images = np.zeros_like(noisy), np.zeros_like(noisy)
+    feeds = {"steps": np.array(steps, np.int64), "augmentation": np.array([0.25], np.float32)}
+    for step in range(steps):
+        total, sums = np.zeros((tall, wide, 1)), np.zeros((3, tall, wide, 3))
+        for top, left in product(rows, columns):
+            tile = (slice(2 * top, 2 * top + 32), slice(2 * left, 2 * left + 24))
+            feeds |= {"step": np.array(step, np.int64), "noisy": noisy[tile][None]}
+            feeds["previous_image"] = previous[tile][None]
+            feeds["low_resolution"] = small[top : top + 16, left : left + 12][None]
+            sums[:, *tile] += hill * np.concatenate(sampler.run("step", feeds))
+            total[tile] += hill
+        noisy, previous, images = (sums / total).astype(np.float32)
+    return np.rint(images).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(16, 12), (17, 30), (40, 21)])
+def test_tiles_are_what_the_page_on_bundles_says(sampler: Sampler, size: tuple[int, int]) -> None:
+    small = FLOWERS[5, : size[0], : size[1]]
+    expected = by_definition(sampler, small, seed=2**63 - 1, steps=3)
+    assert difference(sampler.upscale(small[None], seed=2**63 - 1, steps=3)[0], expected) <= 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 12), (16, 5), (17, 12), (15, 40), (33, 31)])
