@@ -74,7 +74,7 @@ class Bundle(NamedTuple):
 
     @property
     def guides_conditions(self) -> bool:
-        """Whether guidance leaves out conditions, for which there are numbers in their place."""
+        """Whether there are conditions that guidance leaves out: those with a null."""
         return any(each.null is not None for each in self.conditions)
 
     @property

@@ -34,7 +34,7 @@ export function readConditions({ conditions }: Manifest): Rows[] {
     if (numbers !== undefined && typeof numbers !== "string") return { ...condition, numbers };
     field.setAttribute("aria-invalid", "true");
     const received = typeof numbers === "string" ? numbers : field.value.slice(0, 30) || "nothing";
-    const expected = `${condition.dtype} [${condition.shape.join(", ")}]${limits(condition)}`;
+    const expected = kindOf(condition);
     throw new FieldError(field, `${condition.name}: received ${received}, expected ${expected}`);
   });
 }
@@ -46,6 +46,8 @@ function fieldOf(condition: Condition, fit: Manifest["fit"]): HTMLElement {
   field.name = name;
   field.autocomplete = "off";
   label.append(description === "" ? name : `${name}: ${description}`, field);
+  const otherwise = condition.default === undefined ? "" : `, otherwise ${condition.default}`;
+  field.placeholder = kindOf(condition) + otherwise;
   if (isFile(condition)) {
     field.type = "file";
     field.accept = isPicture(condition) ? ".npy,image/*" : ".npy";
@@ -119,6 +121,8 @@ const isFile = (condition: Condition) => condition.dtype === "uint8" || count(co
 const isPicture = ({ dtype, shape }: Condition) =>
   dtype === "uint8" && shape.length === 3 && shape[2]! <= 4;
 
-const limits = ({ minimum, maximum }: Condition) =>
+/** Like "int64 [] from 0 to 9". */
+const kindOf = ({ dtype, shape, minimum, maximum }: Condition) =>
+  `${dtype} [${shape.join(", ")}]` +
   (Number.isFinite(minimum) ? ` from ${minimum}` : "") +
   (Number.isFinite(maximum) ? ` to ${maximum}` : "");
