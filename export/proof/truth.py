@@ -105,9 +105,12 @@ class Truth:
         conditions = self.description.get("conditions", [])
         given = {each["name"]: example(each, len(self.seeds)) for each in conditions}
         for each in (each for each in conditions if "null" in each):
-            name = each["name"]
-            nulls[name] = np.broadcast_to(np.array(each["null"], each["dtype"]), given[name].shape)
-            given[name][1:2] = nulls[name][:1]
+            name, shown = each["name"], given[each["name"]]
+            nulls[name] = np.broadcast_to(np.array(each["null"], each["dtype"]), shown.shape)
+            # A null may lie outside the range of what programs give.
+            least, most = each.get("minimum", -np.inf), each.get("maximum", np.inf)
+            if least <= nulls[name].min() and nulls[name].max() <= most:
+                shown[1:2] = nulls[name][:1]
         guidance = self._guidance if nulls else 1.0
         return ReferenceConditioning({**labels, **given}, nulls, guidance)
 

@@ -290,6 +290,14 @@ def test_numbers_beyond_a_table_of_the_network_are_refused(
         conditioned_bundle(tmp_path / "bundle", conditions=conditions)
 
 
+def test_a_null_may_lie_outside_the_range_that_programs_give(tmp_path: Path) -> None:
+    conditions = {**CONDITIONS, "age": Condition(minimum=1, maximum=9, null=0)}
+    made = conditioned_bundle(tmp_path / "bundle", conditions=conditions)
+    (without,) = run_onnx(made / "sampler.onnx", **given(0.0, age=np.array([1, 2, 3])))
+    (other,) = run_onnx(made / "sampler.onnx", **given(0.0, age=np.array([9, 9, 9])))
+    np.testing.assert_array_equal(without, other)
+
+
 def test_a_condition_that_changes_nothing_is_named(caplog: pytest.LogCaptureFixture) -> None:
     noisy, time = keras.Input((4, 4, 3), name="noisy"), keras.Input((), name="time")
     text = keras.Input((2,), name="text")
