@@ -36,6 +36,7 @@ def test_the_page_in_chromium(
     class_bundle: Path,
     learned_bundle: Path,
     conditions_bundle: Path,
+    enlarging_bundle: Path,
     tmp_path: Path,
 ) -> None:
     required_program(*BROWSERS)
@@ -45,6 +46,7 @@ def test_the_page_in_chromium(
     shutil.copytree(class_bundle, site / "classes.bundle")
     shutil.copytree(learned_bundle, site / "learned.bundle")
     shutil.copytree(conditions_bundle, site / "conditions.bundle")
+    shutil.copytree(enlarging_bundle, site / "enlarging.bundle")
     fill_site(site, full_bundle)
     expected.mkdir()
     write_expected(expected, site)
@@ -84,6 +86,7 @@ def write_expected(folder: Path, site: Path) -> None:
         pictures["inpaint"] = sampler.inpaint(batch, brushed(16), seed=11, steps=5)
     pictures |= pictures_of_classes(site / "classes.bundle", batch)
     pictures |= pictures_of_conditions(site / "conditions.bundle", batch, folder)
+    pictures |= pictures_of_any_size(site / "enlarging.bundle", folder)
     for name in ("fresh", "second-order", "learned"):
         with Sampler(site / f"{name}.bundle", device="cpu") as sampler:
             pictures[name] = sampler.sample(2, seed=3, steps=5)
@@ -100,6 +103,17 @@ def save_stripes(path: Path) -> Path:
     stripes[:, 3, 3] = 0
     Image.fromarray(stripes).save(path)
     return path
+
+
+def pictures_of_any_size(bundle: Path, folder: Path) -> dict[str, np.ndarray]:
+    """Enlarged pictures of many tiles and of less than one, which are saved to the folder."""
+    pictures = {}
+    with Sampler(bundle, device="cpu") as sampler:
+        for name, size in (("small", (47, 53)), ("smallest", (3, 14))):
+            small = np.random.default_rng(8).integers(0, 256, (1, *size, 3), np.uint8)
+            save_picture(folder / f"{name}.png", small[0])
+            pictures[f"{name}-enlarged"] = sampler.upscale(small, seed=2**63 - 1, steps=3)
+    return pictures
 
 
 def pictures_of_classes(bundle: Path, batch: np.ndarray) -> dict[str, np.ndarray]:

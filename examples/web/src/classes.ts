@@ -27,11 +27,12 @@ export function setClasses(form: HTMLFormElement, manifest: Manifest): void {
   }
 }
 
-/** The class of each seed, the guidance and the conditions, as far as the model has them. */
+/** The class of each seed, the guidance and the conditions but `made`, as far as the model has them. */
 export function readConditioning(
   fields: Fields,
   manifest: Manifest,
   seeds: BigInt64Array,
+  made = "",
 ): Conditioning {
   const { classNames, isGuided } = manifest;
   const chosen = fields.choice("label");
@@ -43,7 +44,7 @@ export function readConditioning(
   return {
     labels: classNames.length > 0 ? labels : undefined,
     guidance: !isGuided ? undefined : guides ? fields.number("guidance") : 1,
-    conditions: readConditions(manifest),
+    conditions: readConditions(manifest, made),
   };
 }
 

@@ -25,9 +25,9 @@ export function setUpConditions(app: App): void {
   });
 }
 
-/** All conditions of the bundle; a FieldError for one that is missing or wrong. */
-export function readConditions({ conditions }: Manifest): Rows[] {
-  return conditions.map((condition) => {
+/** All conditions of the bundle but `made`; a FieldError for one that is missing or wrong. */
+export function readConditions({ conditions }: Manifest, made: string): Rows[] {
+  return conditions.filter(({ name }) => name !== made).map((condition) => {
     const field = find(root, `[name=${condition.name}]`, HTMLInputElement);
     const given = isFile(condition) ? read.get(condition.name) : fromText(condition, field.value);
     const numbers = field.value === "" ? fromDefault(condition) : given;

@@ -38,7 +38,7 @@ export function setUpInterpolating(app: App): void {
       player.stop();
       const titles = Array.from({ length: numbers.frames }, (_, frame) => `frame ${frame + 1}`);
       grid.reset(titles, app.manifest);
-      void app.run({ kind: "interpolate", ...numbers }, ({ first, images }) => grid.put(first, images));
+      void app.run({ kind: "interpolate", ...numbers }, ({ first, images }) => grid.put(first, images!));
     },
   );
 }

@@ -1,14 +1,12 @@
-/** The three kinds of work that the worker does, each a series of progress reports. */
+/** The kinds of work that the worker does, each a series of progress reports. */
 
 import type { Tensor } from "onnxruntime-web";
+import { conditioningOf, drawNoise, pieces, repeated } from "./batches";
 import type { Engine, Feeds } from "./engine";
-import type { ImageShape, Job, Numbers, Pixels, Progress, Conditioning } from "./messages";
+import type { ImageShape, Job, Pixels, Progress } from "./messages";
 import { slerp } from "./slerp";
 import { scalar, stepwise } from "./stepwise";
-
-// Larger batches are hardly faster on a CPU, and progress would show less often.
-const PIXELS_TOGETHER = 8 * 64 * 64;
-const IMAGES_TOGETHER = 16;
+import { upscale } from "./upscale";
 
 type Reports = AsyncGenerator<Progress>;
 type JobOf<Kind> = Extract<Job, { kind: Kind }>;
@@ -17,6 +15,7 @@ type JobOf<Kind> = Extract<Job, { kind: Kind }>;
 export function work(engine: Engine, shape: ImageShape, job: Job): Reports {
   if (job.kind === "sample") return sample(engine, shape, job);
   if (job.kind === "interpolate") return interpolate(engine, shape, job);
+  if (job.kind === "upscale") return upscale(engine, shape, job);
   return inpaint(engine, shape, job);
 }
 
@@ -85,45 +84,4 @@ async function* steppedBatch(
     yield { ...place, images, done: ++done, stepMs, together: seeds.length };
     start = performance.now();
   }
-}
-
-async function drawNoise(engine: Engine, seeds: BigInt64Array): Promise<Tensor> {
-  const tensor = new engine.runtime.Tensor("int64", seeds, [seeds.length]);
-  return (await engine.run("noise", { seeds: tensor }))[0]!;
-}
-
-/** The inputs for what images `first` … `end` − 1 show. */
-function conditioningOf(
-  engine: Engine,
-  { labels, guidance, conditions }: Conditioning,
-  first: number,
-  end: number,
-): Feeds {
-  const { Tensor } = engine.runtime;
-  const feeds: Feeds = {};
-  if (labels) feeds["labels"] = new Tensor("int64", labels.slice(first, end), [end - first]);
-  if (guidance !== undefined) {
-    feeds["guidance"] = new Tensor("float32", Float32Array.of(guidance), []);
-  }
-  for (const { name, dtype, shape, numbers } of conditions) {
-    const rows = repeated(numbers, end - first);
-    feeds[name] = new Tensor(dtype, rows, [end - first, ...shape]);
-  }
-  return feeds;
-}
-
-/** Where each batch begins and ends. */
-function pieces(count: number, [height, width]: ImageShape): [number, number][] {
-  const fitting = Math.floor(PIXELS_TOGETHER / (height * width));
-  const size = Math.min(IMAGES_TOGETHER, Math.max(1, fitting));
-  return Array.from({ length: Math.ceil(count / size) }, (_, number) => [
-    number * size,
-    Math.min(count, (number + 1) * size),
-  ]);
-}
-
-function repeated<Data extends Pixels | Numbers>(data: Data, count: number): Data {
-  const all = new (data.constructor as new (length: number) => Data)(count * data.length);
-  for (let copy = 0; copy < count; copy++) all.set(data as never, copy * data.length);
-  return all;
 }

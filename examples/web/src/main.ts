@@ -4,6 +4,7 @@ import { App } from "./app";
 import type { Bundle } from "./bundle";
 import { setUpConditions } from "./conditions";
 import { byId } from "./dom";
+import { setUpEnlarging } from "./enlarge";
 import { setUpGenerating } from "./generate";
 import { setUpInpainting } from "./inpaint";
 import { setUpInterpolating } from "./interpolate";
@@ -20,6 +21,7 @@ const app = new App();
 setUpTabs(document.querySelector<HTMLElement>("[role=tablist]")!);
 setUpGenerating(app, setUpInpainting(app));
 setUpInterpolating(app);
+setUpEnlarging(app);
 setUpConditions(app);
 setUpOpening((bundle) => {
   app.open(bundle);

@@ -10,6 +10,13 @@ export type Numbers = Uint8Array<ArrayBuffer> | Float32Array<ArrayBuffer> | BigI
 /** Height, width and channels of one image. */
 export type ImageShape = readonly [number, number, number];
 
+/** A picture of any size, [height,width,C]. */
+export interface Picture {
+  pixels: Uint8Array<ArrayBuffer>;
+  height: number;
+  width: number;
+}
+
 /** A condition of all images. */
 export interface Rows {
   readonly name: string;
@@ -35,15 +42,17 @@ export type Job = { conditioning: Conditioning; steps: number } & (
       mask: Uint8Array;
       seeds: BigInt64Array;
     }
+  | { kind: "upscale"; picture: Picture; factor: number; seed: bigint }
 );
 
 /**
  * Images [N,H,W,C] from place `first` on, after `done` of `total` steps; or after `done` of `total`
- * batches, if one run of a graph makes all steps.
+ * batches, if one run of a graph makes all steps. There are none between the steps of a picture in
+ * tiles.
  */
 export interface Progress {
   first: number;
-  images: Pixels;
+  images: Pixels | undefined;
   done: number;
   total: number;
   /** How long the last step took, and for how many images. */

@@ -1,10 +1,12 @@
 /** Converts between a bundle's images, uint8 or float32 [H,W,C], and a canvas's RGBA. */
 
 import type { Manifest } from "./manifest";
-import type { Pixels } from "./messages";
+import type { Picture, Pixels } from "./messages";
 
 /** The size of images, and what their levels are. */
 type Format = Pick<Manifest, "height" | "width" | "channels" | "dtype">;
+
+export type Size = Omit<Format, "dtype">;
 
 /** Splits [N,H,W,C] into images of their own. */
 export function split(images: Pixels, manifest: Manifest): Pixels[] {
@@ -15,8 +17,8 @@ export function split(images: Pixels, manifest: Manifest): Pixels[] {
 }
 
 /** Channels are grey, grey and alpha, RGB, or RGBA. */
-export function toImageData(image: Pixels, manifest: Manifest): ImageData {
-  const { height, width, channels } = manifest;
+export function toImageData(image: Pixels, format: Size): ImageData {
+  const { height, width, channels } = format;
   const scale = image instanceof Float32Array ? 255 : 1;
   const picture = new ImageData(width, height);
   const [red, green, blue] = channels < 3 ? [0, 0, 0] : [0, 1, 2];
@@ -74,6 +76,16 @@ export async function fromFile(
   return fromImageData(context.getImageData(0, 0, width, height), format);
 }
 
+/** A picture from disk in its own size, over white unless there is alpha. */
+export async function wholeFromFile(file: File, channels: number): Promise<Picture> {
+  const bitmap = await createImageBitmap(file);
+  const { height, width } = bitmap;
+  const format = { height, width, channels, dtype: "uint8", fit: "crop" } as const;
+  bitmap.close();
+  const pixels = (await fromFile(file, format)) as Uint8Array<ArrayBuffer>;
+  return { pixels, height, width };
+}
+
 /** Resizes a canvas to an image, and leaves it empty. */
 export function clear(canvas: HTMLCanvasElement, { width, height }: Manifest): void {
   canvas.width = width;
@@ -81,8 +93,8 @@ export function clear(canvas: HTMLCanvasElement, { width, height }: Manifest): v
 }
 
 /** Shows one image on a canvas, pixel by pixel. */
-export function draw(canvas: HTMLCanvasElement, image: Pixels, manifest: Manifest): void {
-  if (canvas.width !== manifest.width) canvas.width = manifest.width;
-  if (canvas.height !== manifest.height) canvas.height = manifest.height;
-  canvas.getContext("2d")!.putImageData(toImageData(image, manifest), 0, 0);
+export function draw(canvas: HTMLCanvasElement, image: Pixels, size: Size): void {
+  if (canvas.width !== size.width) canvas.width = size.width;
+  if (canvas.height !== size.height) canvas.height = size.height;
+  canvas.getContext("2d")!.putImageData(toImageData(image, size), 0, 0);
 }

@@ -1,23 +1,22 @@
 /** Saves pictures as PNG files, one or many in a grid, with exactly the pixels of the model. */
 
-import type { Manifest } from "./manifest";
 import type { Pixels } from "./messages";
-import { toImageData } from "./pixels";
+import { type Size, toImageData } from "./pixels";
 
 // The same as in the grids that diffkiln-sample writes.
 const GAP = 2;
 
-export async function savePng(images: Pixels[], manifest: Manifest, name: string): Promise<void> {
+export async function savePng(images: Pixels[], size: Size, name: string): Promise<void> {
   const columns = Math.ceil(Math.sqrt(images.length));
   const rows = Math.ceil(images.length / columns);
-  const [across, down] = [manifest.width + GAP, manifest.height + GAP];
+  const [across, down] = [size.width + GAP, size.height + GAP];
   const canvas = new OffscreenCanvas(columns * across - GAP, rows * down - GAP);
   const context = canvas.getContext("2d")!;
   context.fillStyle = "white";
   if (images.length > 1) context.fillRect(0, 0, canvas.width, canvas.height);
   images.forEach((image, index) => {
     const [column, row] = [index % columns, Math.floor(index / columns)];
-    context.putImageData(toImageData(image, manifest), column * across, row * down);
+    context.putImageData(toImageData(image, size), column * across, row * down);
   });
   download(await canvas.convertToBlob({ type: "image/png" }), name);
 }

@@ -45,7 +45,7 @@ export function setUpSeeds(
         titleOf(seed, numbers.conditioning.labels?.[place], app.manifest),
       );
       grid.reset(titles, app.manifest);
-      void app.run(job, ({ first, images }) => grid.put(first, images));
+      void app.run(job, ({ first, images }) => grid.put(first, images!));
     },
   );
 }

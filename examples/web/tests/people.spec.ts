@@ -50,7 +50,7 @@ test("a number out of range is refused beneath its field", async ({ page }) => {
 
 test("beside the pictures, no field sticks out of its form", async ({ page }) => {
   await open(page, "full.bundle");
-  for (const name of ["Generate", "Interpolate", "Inpaint"]) {
+  for (const name of ["Generate", "Interpolate", "Inpaint", "Enlarge"]) {
     await page.getByRole("tab", { name }).click();
     const outside = await page.locator("form.controls:visible").evaluate((form) => {
       const edge = form.getBoundingClientRect().right;
@@ -70,7 +70,7 @@ for (const colorScheme of ["light", "dark"] as const) {
     // It has the most fields.
     await open(page, "classes.bundle");
     await finish(page.locator("#generate"), { Pictures: 4, Steps: 1 });
-    for (const name of ["Generate", "Interpolate", "Inpaint"]) {
+    for (const name of ["Generate", "Interpolate", "Inpaint", "Enlarge"]) {
       await page.getByRole("tab", { name }).click();
       await expectAccessible();
     }
