@@ -115,8 +115,8 @@ class Trainer:
         """The same, of some of this replica's images."""
         config, variables = self.config, self.network.trainable_variables
         with tf.GradientTape() as tape:
-            *draws, seeds = draws if config.dropout else (*draws, None)
-            inputs: Any = images, labels, *draws
+            *numbers, seeds = draws if config.dropout else (*draws, None)
+            inputs: Any = images, labels, *numbers
             values, times = losses(self.denoiser, config, self.network, *inputs, seeds=seeds)
             parts = self.replicas.count * config.accumulation_steps
             scaled = self.optimizer.scale_loss(tf.reduce_mean(values) / parts)
