@@ -51,16 +51,18 @@ def build_unet(
     """
     noisy = keras.Input((config.image_size, config.image_size, config.channels), name="noisy")
     time = keras.Input((), name="time")
-    seeds = [keras.Input((2,), name="dropout_seeds", dtype="int64")] if dropout else []
-    inputs, blocks = [noisy, time], _Blocks(dtype, dropout, seeds[0] if seeds else None)
-    added = []
+    inputs, added = [noisy, time], []
     if config.num_classes is not None:
         inputs.append(keras.Input((), name="labels", dtype="int64"))
         size = 4 * config.embedding_size
         table = LabelEmbedding(config.num_classes, size, dtype=dtype, name="label_embedding")
         added.append(table(inputs[-1]))
     given = {each.name: keras.Input(each.shape, name=each.name) for each in config.conditions}
-    inputs += [*given.values(), *seeds]
+    inputs += given.values()
+    seeds = None
+    if dropout:
+        inputs.append(seeds := keras.Input((2,), name="dropout_seeds", dtype="int64"))
+    blocks = _Blocks(dtype, dropout, seeds)
     if "augmentation" in given:
         added.append(blocks.encode(given["augmentation"], config.embedding_size, "augmentation"))
     embedding = blocks.embed(time, config.embedding_size, *added)
