@@ -136,8 +136,8 @@ def enlarged(way: Enlarge, pictures: Pictures, labels: Labels) -> Pictures:
     parts = []
     for number, start in enumerate(range(0, len(pictures), _TOGETHER)):
         rows = slice(start, start + _TOGETHER)
-        batch = (tf.constant(each[rows]) for each in (pictures, labels))
-        parts.append(way(*batch, tf.constant(number, tf.int64)).numpy())
+        some, theirs = (tf.constant(each[rows]) for each in (pictures, labels))
+        parts.append(way(some, theirs, tf.constant(number, tf.int64)).numpy())
     return np.concatenate(parts)
 
 

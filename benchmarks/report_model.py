@@ -76,15 +76,16 @@ class Model:
 
     def sampler(self, way: Way, labels: NDArray[np.int64]) -> ReferenceSampler:
         """Return the reference sampler for pictures of these classes int64 [N]."""
-        labels = labels if way.classes else np.full_like(labels, -1)
-        conditioning = ReferenceConditioning(labels, way.guidance) if self.class_names else None
+        none = np.full_like(labels, -1)
+        shown = {"labels": labels if way.classes else none}
+        given = ReferenceConditioning(shown, {"labels": none}, way.guidance)
         return replace(
             self.reference,
             tables=self.reference.tables if way.learned else None,
             solver=way.solver,
             eta=way.eta,
             time_grid=way.time_grid,
-            class_conditioning=conditioning,
+            given=given if self.class_names else None,
         )
 
     def draw(self, way: Way, seeds: NDArray[np.int64], labels: NDArray[np.int64]) -> Drawn:
@@ -103,8 +104,7 @@ class Model:
     ) -> NDArray:
         feeds = {"noisy": x, "time": time, "network_time": told}
         for conditioning in given:
-            guidance = np.array(conditioning.guidance, np.float32)
-            feeds |= {"labels": conditioning.labels, "guidance": guidance}
+            feeds |= {"guidance": np.array(conditioning.guidance, np.float32), **conditioning.shown}
         taken = self._sampler.bundle.graph("denoiser").signature.inputs
         return self._sampler.run("denoiser", {port.name: feeds[port.name] for port in taken})[0]
 

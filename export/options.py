@@ -14,6 +14,7 @@ from .model import Model
 
 if TYPE_CHECKING:
     from ..trainer.maths.schedules import Schedule
+    from .conditions import Condition
 
 GRAPHS = ("sampler", "from_noise", "denoiser", "noise", "step")
 MORE_GRAPHS = tuple(name for name in ALL_GRAPHS if name not in GRAPHS)
@@ -253,6 +254,7 @@ class Settings(BakingSettings, total=False):
     image_size: int | Sequence[int] | None
     levels: Sequence[float] | None
     fit: str
+    conditions: "Mapping[str, Condition | str | Mapping[str, Any]]"
 
 
 def settings_as_objects(

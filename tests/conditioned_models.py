@@ -26,8 +26,8 @@ def conditioned_network(*, classes: bool = False) -> keras.Model:
     small = keras.Input((SIZE // 2, SIZE // 2, 3), name="small")
     text, pose = keras.Input((5, 4), name="text"), keras.Input((6,), name="pose")
     age = keras.Input((), name="age", dtype="int32")
-    inputs = [text, noisy, age, time, small, pose]  # in no order that anybody could guess
-    added = layers.Dense(8)(ops.reshape(time, (-1, 1))) + layers.Dense(8)(pose)
+    inputs: Any = [text, noisy, age, time, small, pose]  # in no order that anybody could guess
+    added: Any = layers.Dense(8)(ops.reshape(time, (-1, 1))) + layers.Dense(8)(pose)
     added = added + layers.Dense(8)(ops.mean(text, axis=1)) + layers.Embedding(10, 8)(age)
     if classes:
         inputs.insert(1, keras.Input((), name="labels", dtype="int64"))

@@ -172,13 +172,12 @@ def test_every_form_takes_them(tmp_path: Path, settings: dict[str, Any]) -> None
 
 def test_pixels_reach_the_network_as_the_statistics_say() -> None:
     noisy, time = keras.Input((4, 4, 1), name="noisy"), keras.Input((), name="time")
-    mask = keras.Input((4, 4, 2), name="cover")
+    mask: Any = keras.Input((4, 4, 2), name="cover")
     network = keras.Model([noisy, time, mask], 0 * noisy + mask[..., 1:])
     own = Condition(dtype="uint8", pixel_mean=(0, 0.2), pixel_std=(1, 0.5))
-    settings = {"pixel_mean": 0.5, "pixel_std": 0.5, "conditions": {"cover": own}}
-    exporter = small_exporter(network, **settings)
+    exporter = small_exporter(network, pixel_mean=0.5, pixel_std=0.5, conditions={"cover": own})
     pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 2), np.uint8)
-    call = exporter.signatures.sampling.denoiser.network
+    call: Any = exporter.signatures.sampling.denoiser.network
     zeros = np.zeros((2, 4, 4, 1), np.float32)
     seen = np.asarray(call([zeros, np.zeros(2, np.float32), pixels]))
     np.testing.assert_allclose(seen, (pixels[..., 1:] / 255 - 0.2) / 0.5, atol=1e-6)

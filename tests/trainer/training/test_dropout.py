@@ -25,7 +25,8 @@ def test_a_run_that_goes_on_drops_what_it_would_have(tmp_path: Path) -> None:
     for steps in (2, 4):
         train_here(broken, train_steps=steps, **SETTINGS)
     same_weights(broken, unbroken)
-    train_here(without, train_steps=4, **(SETTINGS | {"dropout": 0.0}))
+    plain: dict[str, Any] = {**SETTINGS, "dropout": 0.0}
+    train_here(without, train_steps=4, **plain)
     ours, theirs = weights(unbroken), weights(without)
     assert any((ours[name] != theirs[name]).any() for name in theirs)
 
