@@ -69,7 +69,10 @@ BUNDLES: dict[str, dict[str, Any]] = {
         "prediction": "image",
         "conditions": SMALL_PICTURE,
     },
-    "painting.bundle": {"graphs": ("sampler", "inpaint"), "conditions": PHOTOGRAPH},
+    "painting.bundle": {
+        "graphs": ("sampler", "noise", "step", "inpaint"),
+        "conditions": PHOTOGRAPH,
+    },
 }
 # Those of other bundles are U-Nets.
 NETWORKS = {"enlarging.bundle": enlarging_network, "painting.bundle": painting_network}

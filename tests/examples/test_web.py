@@ -37,6 +37,7 @@ def test_the_page_in_chromium(
     learned_bundle: Path,
     conditions_bundle: Path,
     enlarging_bundle: Path,
+    painting_bundle: Path,
     tmp_path: Path,
 ) -> None:
     required_program(*BROWSERS)
@@ -47,6 +48,7 @@ def test_the_page_in_chromium(
     shutil.copytree(learned_bundle, site / "learned.bundle")
     shutil.copytree(conditions_bundle, site / "conditions.bundle")
     shutil.copytree(enlarging_bundle, site / "enlarging.bundle")
+    shutil.copytree(painting_bundle, site / "painting.bundle")
     fill_site(site, full_bundle)
     expected.mkdir()
     write_expected(expected, site)
@@ -87,6 +89,7 @@ def write_expected(folder: Path, site: Path) -> None:
     pictures |= pictures_of_classes(site / "classes.bundle", batch)
     pictures |= pictures_of_conditions(site / "conditions.bundle", batch, folder)
     pictures |= pictures_of_any_size(site / "enlarging.bundle", folder)
+    pictures |= painted_pictures(site / "painting.bundle", folder)
     for name in ("fresh", "second-order", "learned"):
         with Sampler(site / f"{name}.bundle", device="cpu") as sampler:
             pictures[name] = sampler.sample(2, seed=3, steps=5)
@@ -114,6 +117,13 @@ def pictures_of_any_size(bundle: Path, folder: Path) -> dict[str, np.ndarray]:
             save_picture(folder / f"{name}.png", small[0])
             pictures[f"{name}-enlarged"] = sampler.upscale(small, seed=2**63 - 1, steps=3)
     return pictures
+
+
+def painted_pictures(bundle: Path, folder: Path) -> dict[str, np.ndarray]:
+    picture = np.random.default_rng(9).integers(0, 256, (1, 8, 8, 3), np.uint8)
+    save_picture(folder / "to-paint.png", picture[0])
+    with Sampler(bundle, device="cpu") as sampler:
+        return {"painted": sampler.inpaint(picture.repeat(2, 0), brushed(8), seed=11, steps=5)}
 
 
 def pictures_of_classes(bundle: Path, batch: np.ndarray) -> dict[str, np.ndarray]:

@@ -27,12 +27,12 @@ export function setClasses(form: HTMLFormElement, manifest: Manifest): void {
   }
 }
 
-/** The class of each seed, the guidance and the conditions but `made`, as far as the model has them. */
+/** The class of each seed, the guidance and the conditions except `made`, as far as the model has them. */
 export function readConditioning(
   fields: Fields,
   manifest: Manifest,
   seeds: BigInt64Array,
-  made = "",
+  made: readonly string[] = [],
 ): Conditioning {
   const { classNames, isGuided } = manifest;
   const chosen = fields.choice("label");

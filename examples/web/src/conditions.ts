@@ -25,9 +25,9 @@ export function setUpConditions(app: App): void {
   });
 }
 
-/** All conditions of the bundle but `made`; a FieldError for one that is missing or wrong. */
-export function readConditions({ conditions }: Manifest, made: string): Rows[] {
-  return conditions.filter(({ name }) => name !== made).map((condition) => {
+/** All conditions of the bundle except those `made` elsewhere; a FieldError for a wrong one. */
+export function readConditions({ conditions }: Manifest, made: readonly string[]): Rows[] {
+  return conditions.filter(({ name }) => !made.includes(name)).map((condition) => {
     const field = find(root, `[name=${condition.name}]`, HTMLInputElement);
     const given = isFile(condition) ? read.get(condition.name) : fromText(condition, field.value);
     const numbers = field.value === "" ? fromDefault(condition) : given;

@@ -43,7 +43,7 @@ export function setUpEnlarging(app: App): void {
     form,
     (fields) => {
       const [seeds, steps] = [fields.seeds("seed"), fields.whole("steps")];
-      const conditioning = readConditioning(fields, app.manifest, seeds, SMALL);
+      const conditioning = readConditioning(fields, app.manifest, seeds, [SMALL]);
       return { seed: seeds[0]!, steps, conditioning };
     },
     (numbers) => {

@@ -3,10 +3,11 @@
 import { type App, showMessage } from "./app";
 import type { Bundle } from "./bundle";
 import { byId, find } from "./dom";
+import type { Manifest } from "./manifest";
 import { MaskEditor } from "./mask";
-import type { Pixels } from "./messages";
+import type { Conditioning, Job, Pixels } from "./messages";
 import { draw, fromFile } from "./pixels";
-import { setUpSeeds } from "./seeds";
+import { type Numbers, setUpSeeds } from "./seeds";
 import { showTab } from "./tabs";
 
 /** Returns a function that shows the panel with an image in it. */
@@ -17,15 +18,43 @@ export function setUpInpainting(app: App): (image: Pixels) => void {
     easel.clear();
     showMissing(panel, bundle);
   });
-  setUpSeeds(app, panel, easel.show, (numbers) => {
+  const jobOf = (numbers: Numbers): Job | undefined => {
     const { image, mask } = easel;
-    if (image !== undefined && mask !== undefined) {
-      return { kind: "inpaint", image, mask, ...numbers };
+    if (image === undefined || mask === undefined) {
+      showMessage("Choose a picture, and mark on it the parts to repaint.");
+      return undefined;
     }
-    showMessage("Choose a picture, and mark on it the parts to repaint.");
-    return undefined;
-  });
+    const conditioning = withPainting(numbers.conditioning, app.manifest, image, mask);
+    return { kind: "inpaint", image, mask, ...numbers, conditioning };
+  };
+  setUpSeeds(app, panel, easel.show, jobOf, made);
   return easel.show;
+}
+
+/** The conditions that tell a network the picture and the mask, if it was trained to inpaint. */
+function made({ conditions, height, width, channels }: Manifest): readonly string[] {
+  const shapes = { masked_image: [height, width, channels], paint_mask: [height, width, 1] };
+  const fits = Object.entries(shapes).every(([name, shape]) =>
+    conditions.some((each) => each.name === name && each.dtype === "uint8" && each.shape.join() === shape.join()),
+  );
+  return fits ? Object.keys(shapes) : [];
+}
+
+function withPainting(
+  given: Conditioning,
+  manifest: Manifest,
+  image: Pixels,
+  mask: Uint8Array,
+): Conditioning {
+  const scale = image instanceof Float32Array ? 255 : 1;
+  const numbers: Record<string, Uint8Array<ArrayBuffer>> = {
+    masked_image: Uint8Array.from(image, (level) => Math.round(level * scale)),
+    paint_mask: Uint8Array.from(mask, (level) => (level === 0 ? 0 : 255)),
+  };
+  const names = made(manifest);
+  const rows = manifest.conditions.filter(({ name }) => names.includes(name));
+  const painting = rows.map((each) => ({ ...each, numbers: numbers[each.name]! }));
+  return { ...given, conditions: [...given.conditions, ...painting] };
 }
 
 function setUpEasel(panel: HTMLElement, form: HTMLFormElement, app: App) {

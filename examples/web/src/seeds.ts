@@ -5,6 +5,7 @@ import { readConditioning, setClasses, titleOf } from "./classes";
 import { find } from "./dom";
 import { addDice, onSubmit, setSteps } from "./fields";
 import { ImageGrid } from "./grid";
+import type { Manifest } from "./manifest";
 import type { Job, Pixels, Conditioning } from "./messages";
 import { setUpToolbar } from "./toolbar";
 
@@ -15,12 +16,16 @@ export interface Numbers {
   conditioning: Conditioning;
 }
 
-/** `paint` receives a picture to paint on; `jobOf` returns the job, or undefined if there is none yet. */
+/**
+ * `paint` receives a picture to paint on; `jobOf` returns the job, or undefined if there is none yet.
+ * The form does not ask for the conditions that `jobOf` makes, whose names `made` returns.
+ */
 export function setUpSeeds(
   app: App,
   panel: HTMLElement,
   paint: (image: Pixels) => void,
   jobOf: (numbers: Numbers) => Job | undefined,
+  made: (manifest: Manifest) => readonly string[] = () => [],
 ): void {
   const form = find(panel, "form", HTMLFormElement);
   const grid = new ImageGrid(find(panel, ".grid", HTMLElement));
@@ -36,7 +41,9 @@ export function setUpSeeds(
     (fields) => {
       const seeds = fields.seeds("seed", fields.whole("count"));
       const steps = fields.whole("steps");
-      return { seeds, steps, conditioning: readConditioning(fields, app.manifest, seeds) };
+      const { manifest } = app;
+      const conditioning = readConditioning(fields, manifest, seeds, made(manifest));
+      return { seeds, steps, conditioning };
     },
     (numbers) => {
       const job = jobOf(numbers);

@@ -51,6 +51,19 @@ test("a picture inpainted under a mask drawn with the keyboard is Python's", asy
   expect(await differenceFromPython(panel, "inpaint")).toBeLessThanOrEqual(1);
 });
 
+test("a network that was trained to inpaint is told the picture and the mask", async ({ page }) => {
+  await open(page, "painting.bundle");
+  await page.getByRole("tab", { name: "Inpaint" }).click();
+  const panel = page.locator("#inpaint");
+  const small = `${process.env["WEB_EXPECTED"]}/to-paint.png`;
+  await panel.getByLabel("Choose a picture").setInputFiles(small);
+  await expect(panel.getByLabel(/^Mask/)).toBeVisible();
+  await panel.getByLabel(/^Mask/).press("ArrowRight");
+  await page.keyboard.press("Space");
+  await finish(panel, { Seed: 11, Variations: 2, Steps: 5 });
+  expect(await differenceFromPython(panel, "painted")).toBeLessThanOrEqual(1);
+});
+
 test("a picture of another shape is fitted as in Python", async ({ page }) => {
   for (const fit of ["pad", "stretch"]) {
     await open(page, `${fit}.bundle`);
