@@ -49,25 +49,19 @@ def build_unet(
     With `dropout`, a rate in (0, 1), the network is for training, and seeds int64 [N, 2] come last
     (see `Dropout`). Its weights are those of the network without.
     """
-    noisy = keras.Input((config.image_size, config.image_size, config.channels), name="noisy")
-    time = keras.Input((), name="time")
-    inputs, added = [noisy, time], []
+    inputs = _inputs(config, dropout=dropout > 0)
+    blocks, size = _Blocks(dtype, dropout, inputs.get("dropout_seeds")), config.embedding_size
+    given = {each.name: inputs[each.name] for each in config.conditions}
+    added = []
     if config.num_classes is not None:
-        inputs.append(keras.Input((), name="labels", dtype="int64"))
-        size = 4 * config.embedding_size
-        table = LabelEmbedding(config.num_classes, size, dtype=dtype, name="label_embedding")
-        added.append(table(inputs[-1]))
-    given = {each.name: keras.Input(each.shape, name=each.name) for each in config.conditions}
-    inputs += given.values()
-    seeds = None
-    if dropout:
-        inputs.append(seeds := keras.Input((2,), name="dropout_seeds", dtype="int64"))
-    blocks = _Blocks(dtype, dropout, seeds)
+        table = LabelEmbedding(config.num_classes, 4 * size, dtype=dtype, name="label_embedding")
+        added.append(table(inputs["labels"]))
     if "augmentation" in given:
-        added.append(blocks.encode(given["augmentation"], config.embedding_size, "augmentation"))
-    embedding = blocks.embed(time, config.embedding_size, *added)
+        added.append(blocks.encode(given["augmentation"], size, "augmentation"))
+    embedding = blocks.embed(inputs["time"], size, *added)
     pictures = blocks.pictures(given, config.factor)
-    x = layers.Concatenate(dtype=dtype)([noisy, *pictures]) if pictures else noisy
+    x = inputs["noisy"]
+    x = layers.Concatenate(dtype=dtype)([x, *pictures]) if pictures else x
     x = SpaceToDepth(config.patch_size, dtype=dtype)(x) if config.patch_size > 1 else x
     x, skips = _down(blocks, x, embedding, config)
     x = blocks.residual(x, embedding, config.widths[-1])
@@ -80,11 +74,23 @@ def build_unet(
     if config.residual:
         enlarged = LinearEstimate(dtype="float32")(*pictures, given["augmentation"])
         output = layers.Add(dtype="float32")([output, enlarged])
-    network = keras.Model(inputs, output, name="unet")
+    network = keras.Model(list(inputs.values()), output, name="unet")
     if (count := network.count_params()) > MOST_PARAMETERS:
         expected = f"expected at most {MOST_PARAMETERS:,}, which an export can hold"
         raise InputError(f"widths={config.widths}: {count:,} parameters, {expected}; lower widths")
     return network
+
+
+def _inputs(config: NetworkConfig, *, dropout: bool) -> dict[str, Any]:
+    """The inputs by name, in their order."""
+    shape = (config.image_size, config.image_size, config.channels)
+    inputs = {"noisy": keras.Input(shape, name="noisy"), "time": keras.Input((), name="time")}
+    if config.num_classes is not None:
+        inputs["labels"] = keras.Input((), name="labels", dtype="int64")
+    inputs |= {each.name: keras.Input(each.shape, name=each.name) for each in config.conditions}
+    if dropout:
+        inputs["dropout_seeds"] = keras.Input((2,), name="dropout_seeds", dtype="int64")
+    return inputs
 
 
 def _down(blocks: "_Blocks", x: Any, embedding: Any, config: NetworkConfig) -> tuple[Any, list]:
