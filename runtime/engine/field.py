@@ -1,9 +1,11 @@
 """The noise of pictures of any size: one field for each seed, made of the noise of many seeds."""
 
 import hashlib
+import threading
 
 import numpy as np
 
+from ..background import require_wanted
 from .batching import TOGETHER
 from .engine import Engine
 
@@ -19,16 +21,19 @@ def block_seed(seed: int, row: int, column: int) -> int:
     return int.from_bytes(digest[:4], "big") % 2**31
 
 
-def noise_field(engine: Engine, seed: int, height: int, width: int) -> np.ndarray:
+def noise_field(
+    engine: Engine, seed: int, height: int, width: int, cancel: threading.Event | None = None
+) -> np.ndarray:
     """Return the first rows and columns of a seed's field, float32 [height, width, channels].
 
-    They do not depend on how many there are.
+    They do not depend on how many there are. CancelledError once `cancel` is set.
     """
     down, across, channels = engine.bundle.image_shape
     field = np.empty((height, width, channels), np.float32)
     corners = [(y, x) for y in range(0, height, down) for x in range(0, width, across)]
     size = engine.settings.max_batch or TOGETHER
     for first in range(0, len(corners), size):
+        require_wanted(cancel)
         some = corners[first : first + size]
         seeds = [block_seed(seed, y // down, x // across) for y, x in some]
         (blocks,) = engine.run("noise", {"seeds": np.array(seeds, np.int64)})

@@ -111,23 +111,28 @@ class _Tiled:
         self._engine, self._tiles, self._small, self._feeds = engine, tiles, small, feeds
         self._factor = upscaling_factor(engine.bundle)
         self._carried = engine.bundle.carried()
-        self._way = partial(Session.run_long, cancel=cancel)
+        self._cancel = cancel
         places = [(image, tile) for image in range(len(small)) for tile in range(len(tiles))]
         self._batches = [places[first : first + size] for first in range(0, len(places), size)]
 
     def images(self, advance: Callable[[], None]) -> np.ndarray:
         """Take all steps, and return the images in the bundle's dtype."""
+        state = self._first()
+        *earlier, last = range(int(self._feeds["steps"]))
+        for step in earlier:
+            state = self._means(step, state, self._carried, advance)
+        mean = self._means(last, state, ["images"], advance)["images"]
+        if self._engine.bundle.image_dtype == "uint8":
+            return np.rint(mean).astype(np.uint8)
+        return np.clip(mean, 0, 1)
+
+    def _first(self) -> dict[str, np.ndarray]:
+        """Return the canvases of the first step: noise, and zeros for what a solver remembers."""
         tall, wide = (length * self._factor for length in self._small.shape[1:3])
         seeds = self._feeds["seeds"].tolist()
-        noise = np.stack([noise_field(self._engine, seed, tall, wide) for seed in seeds])
-        # A solver's memory of earlier steps begins with zeros.
-        state = {each: np.zeros_like(noise) for each in self._carried} | {"noisy": noise}
-        for step in range(int(self._feeds["steps"]) - 1):
-            state = self._means(step, state, self._carried, advance)
-        last = self._means(int(self._feeds["steps"]) - 1, state, ["images"], advance)["images"]
-        if self._engine.bundle.image_dtype == "uint8":
-            return np.rint(last).astype(np.uint8)
-        return np.clip(last, 0, 1)
+        fields = [noise_field(self._engine, seed, tall, wide, self._cancel) for seed in seeds]
+        noise = np.stack(fields)
+        return {each: np.zeros_like(noise) for each in self._carried} | {"noisy": noise}
 
     def _means(
         self,
@@ -154,5 +159,6 @@ class _Tiled:
             cut = {name: self._tiles.cut(canvas, places) for name, canvas in state.items()}
             cut[SMALL] = self._tiles.cut(self._small, places, self._factor)
             feeds = {"step": scalar(step), **rows, **cut}
-            outputs = self._engine.run("step", feeds, self._way)
+            way = partial(Session.run_long, cancel=self._cancel)
+            outputs = self._engine.run("step", feeds, way)
             yield places, dict(zip((*self._carried, "images"), outputs, strict=True))
