@@ -12,10 +12,12 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from small_models import run_onnx, with_random_weights
 
 from diffkiln.export.baking.signatures import Signatures
+from diffkiln.export.conditions import Condition
 from diffkiln.export.graphs.assemble import OnnxExporter
 from diffkiln.export.graphs.conversion import convert
 from diffkiln.export.network.fitted import fitted
 from diffkiln.export.options import GRAPHS
+from diffkiln.trainer.config import TrainConfig
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.sampling import Sampling
 from diffkiln.trainer.maths.schedules import CosineSchedule
@@ -32,13 +34,18 @@ INTERFACES = {
 
 
 @pytest.fixture(scope="module", params=PRESETS)
-def models(request: pytest.FixtureRequest) -> dict[str, onnx.ModelProto]:
+def config(request: pytest.FixtureRequest) -> TrainConfig:
+    return preset_config(request.param)
+
+
+@pytest.fixture(scope="module")
+def models(config: TrainConfig) -> dict[str, onnx.ModelProto]:
     """The graphs of each preset's network, of random weights: equal ones would be merged."""
-    config = preset_config(request.param)
     network = with_random_weights(build_unet(config.network))
-    denoiser = Denoiser(fitted(network), CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
-    shape = (config.image_size, config.image_size, 3)
-    signatures = Signatures(Sampling(denoiser), shape, "uint8")
+    conditions = {each.name: Condition(null=None) for each in config.conditions}
+    own = fitted(network, conditions=conditions)
+    denoiser = Denoiser(own, CosineSchedule(), "velocity", (0.5,) * 3, (0.25,) * 3)
+    signatures = Signatures(Sampling(denoiser), own.shape, "uint8", own.conditions)
     exporter = OnnxExporter(signatures, convert(signatures.network))
     return {name: exporter.graph(name) for name in GRAPHS}
 
@@ -61,11 +68,16 @@ def nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     return [node for graph in graphs(model.graph) for node in graph.node]
 
 
-def test_tensors_stand_in_the_contracts_order(models: dict[str, onnx.ModelProto]) -> None:
+def test_tensors_stand_in_the_contracts_order(
+    models: dict[str, onnx.ModelProto], config: TrainConfig
+) -> None:
+    conditions = [each.name for each in config.conditions]
     for name, model in models.items():
+        expected, results = INTERFACES[name]
+        expected = expected if name == "noise" else expected + conditions
         inputs = [value.name for value in model.graph.input]
         outputs = [value.name for value in model.graph.output]
-        assert (inputs, outputs) == INTERFACES[name]
+        assert (inputs, outputs) == (expected, results)
 
 
 def test_only_standard_operators_of_opset_18_and_none_random(
@@ -115,15 +127,18 @@ def test_onnxruntimes_quantisation_can_prepare_it(
     np.testing.assert_array_equal(run_onnx(ready, **given), run_onnx(sampler, **given))
 
 
-def test_graphs_weigh_little_more_than_their_weights(models: dict[str, onnx.ModelProto]) -> None:
+def test_graphs_weigh_little_more_than_their_weights(
+    models: dict[str, onnx.ModelProto], config: TrainConfig
+) -> None:
     body = loop_body(models["sampler"])
     weights = sum(onnx.numpy_helper.to_array(value).nbytes for value in body.initializer)
-    # The noise is 23 KB and the nodes 40 KB or so, whatever the network weighs.
-    assert models["sampler"].ByteSize() < 1.01 * weights + 120_000
+    # The noise is 4 bytes for two numbers of an image, and the nodes 60 KB or so.
+    noise = 2 * 3 * config.image_size**2
+    assert models["sampler"].ByteSize() < 1.01 * weights + noise + 96_000
 
 
 def test_seeds_and_steps_have_the_contracts_types(models: dict[str, onnx.ModelProto]) -> None:
-    seeds, steps = (value.type.tensor_type for value in models["sampler"].graph.input)
+    seeds, steps = (value.type.tensor_type for value in models["sampler"].graph.input[:2])
     assert [seeds.elem_type, steps.elem_type] == [onnx.TensorProto.INT64] * 2
     assert [dim.dim_param for dim in seeds.shape.dim] == ["N"]
     assert not steps.shape.dim
