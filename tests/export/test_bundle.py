@@ -70,6 +70,7 @@ def test_certificate_covers_every_form(bundle: Path) -> None:
         "saved_model encode",
         "saved_model trajectory",
         "saved_model inpaint",
+        "saved_model edit",
     }
     assert certificate["tolerance"] == 1 / 255
 

@@ -19,11 +19,13 @@ KNOWN = {
     "seeds": np.array([3, 2**40]),
     "steps": np.array(3),
     "step": np.array(1),
+    "start": np.array(1),
     "every": np.array(2),
     "labels": np.array([0, -1]),
     "guidance": np.array(2, np.float32),
     "time": np.array([0, 1], np.float32),
     "network_time": np.array([0.5, 1], np.float32),
+    "age": np.array([3, 9]),
 }
 # Each input, and the rule that refuses it.
 WRONG: list[tuple[str, Any, str]] = [
@@ -35,6 +37,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("steps", [3, 3], "one_number_steps"),
     ("step", -1, "step_below_steps"),
     ("step", 3, "step_below_steps"),
+    ("start", -1, "start_below_steps"),
+    ("start", 3, "start_below_steps"),
     ("every", 0, "every_from_1"),
     ("labels", [0, -7], "labels_from_-1_to_9"),
     ("labels", [10, 0], "labels_from_-1_to_9"),
@@ -46,6 +50,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("time", [0.5, 1.01], "time_from_0_to_1"),
     ("time", [0.5], "as_many_time_as_noisy"),
     ("network_time", [np.nan, 0], "network_time_from_0_to_1"),
+    ("age", [2, 9], "age_from_3_to_9"),
+    ("age", [3, 10], "age_from_3_to_9"),
 ]
 
 
