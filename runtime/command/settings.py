@@ -23,7 +23,7 @@ class Settings(NamedTuple):
     steps: int
     choices: tuple[int, ...] | None
     guidance: float | None
-    conditions: Conditions | None
+    conditions: Conditions | None = None
 
     def arguments(self, seeds: np.ndarray, numbers: np.ndarray | None = None) -> dict[str, Any]:
         """Return the arguments for a Sampler's method that draws images of seeds int64 [N].
