@@ -41,7 +41,7 @@ OPTIONS = (
     Option("interpolate_to", SEED, "go from --seed's picture to this seed's, in --count images"),
     Option("inpaint", file_path, "a photograph to repaint where --mask is white"),
     Option("mask", file_path, "a black and white picture as large as that photograph"),
-    Option("edit", file_path, "a photograph to draw anew, as far as --strength says"),
+    Option("edit", file_path, "a photograph to redraw, as freely as --strength says"),
     Option("strength", number, "part of the steps that --edit takes, above 0 to 1; by default 0.6"),
     Option("reconstruct", file_path, "a photograph to encode as noise and draw again"),
     Option("upscale", file_path, "a picture to enlarge with a super-resolution network"),

@@ -128,7 +128,7 @@ def inpainting(settings: Settings, values: Flags, bundle: Bundle) -> Task:
 
 
 def editing(settings: Settings, values: Flags, bundle: Bundle) -> Task:
-    """Draw a photograph anew, once for each seed."""
+    """Redraw a photograph, once for each seed."""
     from .photo import photo_of
 
     strength = _STRENGTH if values["strength"] is None else values["strength"]

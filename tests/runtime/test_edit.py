@@ -1,4 +1,4 @@
-"""Photographs drawn anew: `Sampler.edit` and `diffkiln-sample --edit`."""
+"""Photographs that are redrawn: `Sampler.edit` and `diffkiln-sample --edit`."""
 
 import json
 from pathlib import Path

@@ -113,7 +113,7 @@ def test_painting(sampler: Sampler) -> None:
     np.testing.assert_array_equal(one[:, 8:], photos[:, 8:])
 
 
-def test_drawing_a_photograph_anew(sampler: Sampler) -> None:
+def test_redrawing_a_photograph(sampler: Sampler) -> None:
     photos = sampler.sample(2, steps=4, conditions=of(0))
     same: dict[str, Any] = {"seed": 5, "steps": 4}
     both = sampler.edit(photos, 0.5, conditions=of([1, 2]), **same)

@@ -112,7 +112,7 @@ def test_pictures_numbers_and_other_tasks(
         ("moving.gif", "--count=2"),
         ("way.png", "--interpolate_to=5", "--count=3"),
         ("painted.png", f"--inpaint={photo}", f"--mask={photo}", "--count=2"),
-        ("anew.png", f"--edit={photo}", "--count=2"),
+        ("redrawn.png", f"--edit={photo}", "--count=2"),
         ("again.png", f"--reconstruct={photo}"),
     ):
         sampled(*flags, f"--out={tmp_path / out}", *kind)
