@@ -203,6 +203,8 @@ def _run(arguments: tuple[Path, TrainConfig]) -> None:
 
 def main() -> int:
     """Run the command and return its exit status."""
+    # Not on by default for all processors; without it, those train a quarter more slowly.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     status = run_command("diffkiln-train", USAGE, FLAGS, _check, _run)
     if FLAGS.is_parsed() and FLAGS.distribute == "multi_worker":
         # At a normal exit TensorFlow's servers wait for each other for seconds, and report that
