@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from ..runtime.bundle.manifest import EXPORT_AGAIN
 from ..runtime.bundle.seal import sealed
+from ..runtime.limits import MAX_GUIDANCE
 from ..trainer.errors import InputError
 from ..trainer.maths.diffusion import Denoiser
 from ..trainer.maths.sampling import Sampling
@@ -35,7 +36,7 @@ from .network.kinds import Network, baking_of, computing, fit, network_of
 from .network.trial import try_out
 from .options import Baking, Learning, Settings, settings_as_objects
 from .proof.certify import Certificate, ParityError, certify
-from .proof.reference import ReferenceSampler, guided, reference_of
+from .proof.reference import ReferenceSampler, reference_of
 from .proof.reference_noise import reference_noise
 from .publish import check_bundle_path, published
 from .verify import open_all
@@ -88,10 +89,11 @@ def write_bundle(
     baking: Baking,
     learning: Learning | None = None,
     *,
+    tables: Tables | None = None,
     training: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Certificate:
-    """Do what `export_bundle` does, with its settings as objects."""
+    """Do what `export_bundle` does, with its settings as objects, and with a student's tables."""
     # Resolved, so that a link stays and the bundle that it leads to is replaced.
     bundle = Path(bundle).expanduser().resolve()
     check_bundle_path(bundle, overwrite=overwrite)
@@ -99,7 +101,7 @@ def write_bundle(
     network = network_of(network, classes=bool(model.class_names))
     baking = baking_of(network, baking, learning)
     with computing(network):
-        return _write(network, bundle, model, baking, learning, training)
+        return _write(network, bundle, model, baking, tables or learning, training)
 
 
 def _write(
@@ -107,7 +109,7 @@ def _write(
     bundle: Path,
     model: Model,
     baking: Baking,
-    learning: Learning | None,
+    learning: Learning | Tables | None,
     training: Mapping[str, Any] | None,
 ) -> Certificate:
     signatures = baked_signatures(network, model, baking)
@@ -136,8 +138,7 @@ def _write(
                     calling.with_tables(tables), network, folder / "saved_model", left_out
                 )
 
-        conditioned = bool(signatures.conditioning)
-        reference = reference_of(description, guided(predict) if conditioned else predict)
+        reference = reference_of(description, predict)
         certificate = _certified(folder, baking, description, reference, write_saved_model)
         write_manifest(folder, description, graphs, certificate, training)
         _require_openable(folder)
@@ -171,16 +172,20 @@ def tables_of(
     network: Network,
     signatures: Signatures,
     baking: Baking,
-    learning: Learning | None,
+    learning: Learning | Tables | None,
     bundle: Path,
 ) -> Tables | None:
     """The tables of a file, with those that are learned now; None for a bundle without any.
+
+    Those of a student are given instead of how to learn them.
 
     Raises InputError for a file that does not belong to the model.
     """
     if learning is None and baking.tables is None:
         return None
     baking.check_allows_tables()
+    if isinstance(learning, Tables):
+        return learning
     if signatures.conditions:
         raise InputError(
             f"conditions: tables are learned from seeds alone, but the network also takes "
@@ -210,6 +215,12 @@ def baked_signatures(network: Network, model: Model, baking: Baking) -> Signatur
             f"default_guidance={baking.default_guidance:g}: the model knows no classes, and no "
             "conditions that can be left out; leave it out"
         )
+    least, most = model.guidance_range or (0, MAX_GUIDANCE)
+    if baking.default_guidance is not None and not least <= baking.default_guidance <= most:
+        raise InputError(
+            f"default_guidance={baking.default_guidance:g}: expected a number from {least:g} to "
+            f"{most:g}, the guidance_range of the network"
+        )
     schedule = as_schedule(model.schedule)
     baking.check_steps(schedule.max_steps)
     learned_variance = baking.variance == "learned"
@@ -227,6 +238,7 @@ def baked_signatures(network: Network, model: Model, baking: Baking) -> Signatur
         first_timestep=model.first_timestep,
         dynamic_threshold=baking.dynamic_threshold,
         learned_variance=learned_variance,
+        guidance_range=model.guidance_range and (least, most),
     )
     sampling = Sampling(denoiser, baking.solver, baking.eta, baking.time_grid)
     return Signatures(sampling, shape, baking.image_dtype, own.conditions)
@@ -254,7 +266,8 @@ def _write_graphs(
         noise = reference_noise(seeds.tolist(), model.shape).astype(np.float32)
         labels = seeds % (model.sampling.denoiser.num_classes or 1)
         given = {each.name: each.examples(len(seeds)) for each in model.conditions}
-        tensors = {"noisy": noise, "seeds": seeds, "labels": labels, **given}
+        guidance = np.array(description["sampler"].get("default_guidance", 1), np.float32)
+        tensors = {"noisy": noise, "seeds": seeds, "labels": labels, "guidance": guidance, **given}
         counts = [] if model.sampling.tables is None else model.sampling.tables.counts
         require_finite(exporter.graph("step"), tensors, counts)
     for name, graph in graphs.items():

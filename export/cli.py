@@ -93,6 +93,7 @@ _OF_NETWORK: dict[str, tuple[Any, Any, str]] = {
     "inputs": (Sequence[str], None, "order of its inputs, such as noisy,labels,condition"),
     "image_size": (Sequence[str], None, "size to bake if it takes any: 64, or height,width"),
     "conditions": (str, None, "JSON file of what else it takes, by the names of its inputs"),
+    "guidance_range": (Sequence[str], None, "least and greatest, if it takes the guidance: 1,4"),
     "levels": (Sequence[str], None, "black and white in its pictures of more than 8 bits: 0,4095"),
     "fit": (FITS, "crop", "how its pictures became images: cropped, with white bars, or squeezed"),
     "import": (Sequence[str], None, "Python files or modules with its layers; their code runs"),
@@ -233,6 +234,7 @@ def _model() -> Model:
         conditions={} if file is None else read_conditions(Path(file)),
         levels=FLAGS.levels and _numbers("levels", FLAGS.levels, expected="two numbers"),
         fit=FLAGS.fit,
+        guidance_range=FLAGS.guidance_range and _numbers("guidance_range", FLAGS.guidance_range),
     )
 
 

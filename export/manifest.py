@@ -10,8 +10,10 @@ import onnx
 
 from ..runtime.bundle.manifest import FORMAT, MANIFEST, check_manifest
 from ..runtime.errors import BundleError
+from ..runtime.limits import MAX_GUIDANCE
 from ..trainer.config import SCHEDULES
 from ..trainer.errors import InputError
+from ..trainer.maths.sampling import Sampling
 from ..trainer.maths.tables import Tables
 from ..trainer.run.directory import package_versions
 from .baking.noise import NOISE_VERSION
@@ -23,6 +25,7 @@ from .proof.reference_noise import reference_noise, reference_words
 DEFAULT_STEPS = 20
 # With a table; pictures of more steps look the same (docs/report.md).
 DEFAULT_LEARNED_STEPS = 5
+DEFAULT_STUDENT_STEPS = 4
 DEFAULT_GUIDANCE = 2.0
 _GOLDEN = ((0, 0), (1, 0), (1, 1), (2**32 + 7, 0), (2**62, 0))
 _PACKAGES = ("diffkiln", "tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime")
@@ -48,6 +51,7 @@ def essentials(
         "conditioning": denoiser.conditioning,
         "precision": baking.precision,
         **({} if denoiser.first_timestep else {"first_timestep": 0}),
+        **({"guidance_range": [*denoiser.guidance_range]} if denoiser.guidance_range else {}),
         **({"class_names": list(class_names)} if class_names else {}),
     }
     return {
@@ -67,6 +71,8 @@ def essentials(
 
 def _format_version(signatures: Signatures, baking: Baking) -> int:
     """The lowest that describes the bundle, so that older readers take those without tables."""
+    if signatures.takes_guidance:
+        return 4
     if signatures.conditions:
         return 3
     sampling, denoiser = signatures.sampling, signatures.sampling.denoiser
@@ -88,13 +94,14 @@ def _sampler(signatures: Signatures, baking: Baking) -> dict[str, Any]:
     # A network with conditions need not have been trained without them.
     classes = sampling.denoiser.num_classes is not None
     own = DEFAULT_GUIDANCE if classes else 1.0
-    guidance = own if guidance is None else float(guidance)
+    least, most = sampling.denoiser.guidance_range or (0.0, MAX_GUIDANCE)
+    guidance = min(max(own, least), most) if guidance is None else float(guidance)
     most = sampling.denoiser.schedule.max_steps
     return {
         **{name: getattr(baking, name) for name in ("solver", "eta", "clip", "time_grid")},
         **_if_set("variance", "learned" if sampling.denoiser.learned_variance else None),
         **_if_set("dynamic_threshold", sampling.denoiser.dynamic_threshold),
-        "default_steps": steps or min(_default_steps(sampling.tables, guidance), most),
+        "default_steps": steps or min(_default_steps(sampling, guidance), most),
         "max_steps": most,
         "unrolled": {"steps": steps, "batch": baking.batch_size} if steps else None,
         **({"default_guidance": guidance} if signatures.is_guided else {}),
@@ -114,18 +121,20 @@ def _of_tables(tables: Tables, unrolled: int | None, most: int) -> dict[str, Any
     }
 
 
-def _default_steps(tables: Tables | None, guidance: float) -> int:
+def _default_steps(sampling: Sampling, guidance: float) -> int:
     """The least count that is enough, if pictures without guidance, and with the default, have one.
 
     Too few steps without a table would be bad pictures without a word.
     """
+    tables, student = sampling.tables, sampling.denoiser.guidance_range is not None
     if tables is None:
         return DEFAULT_STEPS
     if tables.guidance is not None:
         low, high = tables.guidance
         if not low <= 1 <= high or not low <= guidance <= high:
             return DEFAULT_STEPS
-    enough = (count for count in tables.counts if count >= DEFAULT_LEARNED_STEPS)
+    least = DEFAULT_STUDENT_STEPS if student else DEFAULT_LEARNED_STEPS
+    enough = (count for count in tables.counts if count >= least)
     return next(enough, DEFAULT_STEPS)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..runtime.limits import MAX_GUIDANCE
 from ..trainer.config import (
     ALL_PREDICTIONS,
     ALL_SCHEDULES,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ..trainer.maths.schedules import Schedule
 
 # What a network takes, in the order in which diffkiln speaks of it.
-ROLES = ("noisy", "condition", "labels")
+ROLES = ("noisy", "condition", "labels", "guidance")
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,18 @@ class Model:
     `noise_rate`, `log_snr` = ln(signal²/noise²), `sigma` = noise/signal, or `c_noise` =
     ln(sigma)/4. Timesteps count from `first_timestep`, which is 1, or 0 for a network that was
     trained with 0 … T − 1. With `class_names`, of classes 0, 1, …, it takes labels too. Where names
-    and shapes do not say which input is which, `inputs` does: `noisy`, `condition` and `labels` in
-    the order of the network's, with the names of further `conditions` among them. These are by name
-    what else the network takes (see `Condition`; a description alone will do). A network for images
-    of any size needs the `image_size` to bake, (height, width) or one number. `levels` are the grey
-    levels of black and white in files of more than 8 bits, if they were not 0 and 65535. `fit` says
-    how pictures of another shape became images: by their middle (`crop`), with white bars (`pad`),
-    or squeezed (`stretch`).
+    and shapes do not say which input is which, `inputs` does: `noisy`, `condition`, `labels` and
+    `guidance` in the order of the network's, with the names of further `conditions` among them.
+    These are by name what else the network takes (see `Condition`; a description alone will do).
+    With a `guidance_range`, the least and the greatest guidance that it was trained for, the
+    network takes the guidance itself, as one number for each image (arXiv 2210.03142). A network
+    for images of any size needs the `image_size` to bake, (height, width) or one number. `levels`
+    are the grey levels of black and white in files of more than 8 bits, if they were not 0 and
+    65535. `fit` says how pictures of another shape became images: by their middle (`crop`), with
+    white bars (`pad`), or squeezed (`stretch`).
 
-    Raises InputError for an unknown choice, for names that are not distinct lines of text, and for
-    levels that are not two numbers in rising order.
+    Raises InputError for an unknown choice, for names that are not distinct lines of text, for
+    levels that are not two numbers in rising order, and for a range of guidance without 1.
     """
 
     pixel_mean: float | Sequence[float]
@@ -62,6 +65,7 @@ class Model:
     levels: Sequence[float] | None = None
     conditions: Mapping[str, Condition | str | Mapping[str, Any]] = field(default_factory=dict)
     fit: str = "crop"
+    guidance_range: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.schedule, str):
@@ -77,6 +81,8 @@ class Model:
         self._check_names()
         self._check_size()
         check_levels(self.levels)
+        if self.guidance_range is not None:
+            object.__setattr__(self, "guidance_range", self._checked_range(self.guidance_range))
 
     def _check_timestep(self) -> None:
         if not is_whole(self.first_timestep, 0, 1):
@@ -95,6 +101,22 @@ class Model:
                 f"class_names: got {len(names)} names, expected at most {MOST_CLASSES} different "
                 f"ones, each of 1 to {most} characters on one line"
             )
+
+    def _checked_range(self, received: Any) -> tuple[float, float]:
+        """Least and greatest guidance; a host draws pictures of no class with a guidance of 1."""
+        ends = tuple(received) if isinstance(received, Sequence) else (received,)
+        numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends)
+        if len(ends) != 2 or not numbers or not 0 <= ends[0] <= 1 <= ends[1] <= MAX_GUIDANCE:
+            raise InputError(
+                f"guidance_range={','.join(map(str, ends))}: expected the least guidance, from 0 "
+                f"to 1, and the greatest, from 1 to {MAX_GUIDANCE:g}"
+            )
+        if not self.is_guided:
+            raise InputError(
+                f"guidance_range={ends[0]:g},{ends[1]:g}: the model knows no classes, and no "
+                "conditions that can be left out; give class_names, or leave it out"
+            )
+        return float(ends[0]), float(ends[1])
 
     @property
     def is_guided(self) -> bool:

@@ -255,6 +255,7 @@ class Settings(BakingSettings, total=False):
     levels: Sequence[float] | None
     fit: str
     conditions: "Mapping[str, Condition | str | Mapping[str, Any]]"
+    guidance_range: Sequence[float] | None
 
 
 def settings_as_objects(

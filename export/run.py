@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Unpack
 
 from ..trainer.config import ConditionSpec
-from ..trainer.errors import check_choice
+from ..trainer.errors import InputError, check_choice
 from ..trainer.maths.schedules import make_schedule
+from ..trainer.maths.tables import Tables
 from ..trainer.run.directory import RunDirectory
 from ..trainer.run.lineage import training_record
 from ..trainer.run.weights import load_network
@@ -63,8 +64,23 @@ def export_run(
         levels=config.levels,
         fit=config.fit,
         conditions={each.name: _condition(each) for each in config.conditions},
+        guidance_range=config.guidance_range,
     )
     baking = replace(baking or Baking(), **settings)
     return write_bundle(
-        network, bundle, model, baking, learning, training=training, overwrite=overwrite
+        *(network, bundle, model, baking, learning),
+        tables=_tables(run, baking, learning),
+        training=training,
+        overwrite=overwrite,
     )
+
+
+def _tables(run: RunDirectory, baking: Baking, learning: Learning | None) -> Tables | None:
+    """The tables with which a student learned to draw; InputError for others beside them."""
+    numbers = run.read_tables()
+    if numbers is None:
+        return None
+    if learning is not None or baking.tables is not None:
+        problem = "a student draws with the tables that it was distilled with; leave them out"
+        raise InputError(f"run_dir={run.path}: {problem}")
+    return Tables.from_json(numbers)

@@ -20,7 +20,7 @@ from .manifest import describe_file
 from .network.onnx_file import read_onnx
 from .network.onnx_fitting import fitted_onnx
 from .proof.certify import VERIFY_STEPS, Certificate, ParityError, certify
-from .proof.reference import Network, ReferenceConditioning, guided, reference_of
+from .proof.reference import Network, ReferenceConditioning, reference_of
 
 
 def verify_bundle(
@@ -69,13 +69,14 @@ def _of_file(path: Path | str, description: Mapping[str, Any], inputs: Sequence[
         whole_condition=model["conditioning"] == "timestep",
         learned_variance=description["sampler"].get("variance") == "learned",
         conditions={each["name"]: _condition(each) for each in description.get("conditions", [])},
+        takes_guidance="guidance_range" in model,
     )
     if network.shape[-1] != image["channels"]:
         raise InputError(
             f"network={path}: is for {network.shape[-1]} channels, expected the network of the "
             f"bundle, for {image['channels']}"
         )
-    return guided(network.predict) if names or network.conditions else network.predict
+    return network.predict
 
 
 def _condition(entry: Mapping[str, Any]) -> Condition:

@@ -24,8 +24,9 @@ class Sampler(FromPhotographs):
     A model with classes shows `labels`: a class by name or number, or -1 for none; one for all
     images or a list with one for each. By default the image of a seed shows class seed mod the
     number of classes, and an image that does not start from a seed shows none. `guidance` is how
-    strongly it shows the class: 0 … 100, by default what the bundle says, and 1 where no class is
-    shown. Any guidance but 1 costs a second evaluation of the network in each step.
+    strongly it shows the class: 0 … 100, or in the bundle's `guidance_range`, by default what the
+    bundle says, and 1 where no class is shown. Any guidance but 1 costs a second evaluation of the
+    network in each step, unless the network takes the guidance itself.
 
     A network may need `conditions`, such as `{"text": embedding}`: an array for each name in
     `bundle.conditions` that has no default, [*shape] for all images or [N, *shape] with one for

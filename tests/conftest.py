@@ -185,6 +185,12 @@ def learned_bundle() -> Path:
 
 
 @pytest.fixture(scope="session")
+def guided_bundle() -> Path:
+    """A bundle with classes whose network takes the guidance, for tests that only read it."""
+    return GOLDEN / "guided.bundle"
+
+
+@pytest.fixture(scope="session")
 def tiny_bundle(made_once: MadeOnce) -> Path:
     """`full_bundle` with the graphs of a default export alone, for tests that only read it."""
 

@@ -63,6 +63,12 @@ BUNDLES: dict[str, dict[str, Any]] = {
         "class_names": tuple(SPECIES),
         "solver": "dpmpp_2m",
     },
+    "guided.bundle": {
+        "graphs": ("sampler", "noise", "step"),
+        "class_names": tuple(SPECIES),
+        "solver": "dpmpp_2m",
+        "guidance_range": (0.5, 4.0),
+    },
     "enlarging.bundle": {
         "graphs": ("sampler", "noise", "step"),
         "solver": "dpmpp_2m",
@@ -94,6 +100,7 @@ def network(name: str) -> keras.Model:
         patch_size=1,
         embedding_size=8,
         num_classes=len(BUNDLES[name].get("class_names", ())) or None,
+        guidance_range=BUNDLES[name].get("guidance_range"),
     )
     return with_random_weights(build_unet(shape))
 

@@ -15,7 +15,8 @@ from .command import quiet_native_import, require_flag, run_command
 from .config import TrainConfig, label_pattern
 from .errors import InputError, first_line
 from .paths import local_path
-from .presets import PRESETS, preset_config
+from .presets import PRESETS, preset_config, student_config
+from .run.teacher import read_teacher
 from .training.cluster import cluster_from_environment
 
 FLAGS = flags.FlagValues()
@@ -26,6 +27,7 @@ USAGE = """Train a diffusion model on pictures. diffkiln-export reads the run th
 
   diffkiln-train --run_dir=run
   diffkiln-train --run_dir=run --preset=flowers64 --data=folder:photos
+  diffkiln-train --run_dir=student --distill_from=run
 
 Run the same command again to resume where it stopped. The preset supplies all settings that you
 leave out. The run's config.json lists them all, and --describe summarises them without training.
@@ -75,6 +77,8 @@ _SETTINGS = {
     "distribute": "one device, all devices of this machine, or the worker in TF_CONFIG",
     "worker_timeout_s": "seconds to wait for the other workers at the start",
     "init_from": "run or bundle whose weights a new run begins with",
+    "distill_from": "run or bundle whose pictures a new network learns to draw in a few steps",
+    "teacher_steps": "steps of the teacher, 2 to 20; by default those of its largest table, or 20",
     "keep_checkpoints": "number of newest checkpoints to keep, in addition to the best",
     "checkpoint_every_steps": "steps between checkpoints",
     "preview_every_steps": "steps between preview grids",
@@ -89,7 +93,7 @@ _DEFINE = {
     float: flags.DEFINE_float,
     bool: flags.DEFINE_bool,
 }
-_PATHS = ("contact_sheet", "run_dir", "data_dir", "init_from", "kid_weights")
+_PATHS = ("contact_sheet", "run_dir", "data_dir", "init_from", "distill_from", "kid_weights")
 _RESUME = ("auto", "never", "must")
 
 
@@ -109,6 +113,10 @@ def _define_flags() -> None:
     flags.DEFINE_list("widths", None, "channels of each level, such as 48,80,112", **within)
     of_levels = "levels of black and white in pictures of more than 8 bits, such as 0,4095"
     flags.DEFINE_list("levels", None, of_levels, **within)
+    of_student = "counts of steps that a student learns, each 2 to 20; by default 2,3,4,6"
+    flags.DEFINE_list("student_steps", None, of_student, **within)
+    of_guidance = "least and greatest guidance that a student takes; by default 1,4"
+    flags.DEFINE_list("guidance_range", None, of_guidance, **within)
     flags.DEFINE_enum("resume", "auto", _RESUME, "whether to go on with an existing run", **within)
     flags.DEFINE_bool("allow_data_change", False, "go on although pictures have changed", **within)
     flags.DEFINE_float("max_hours", None, "save and end after this time, with status 75", **within)
@@ -150,7 +158,10 @@ def _check() -> tuple[Path, TrainConfig]:
         raise InputError(f"run_dir={run_dir}: expected a path without any of * ? [ ] \\")
     settings = {name: FLAGS[name].value for name in _SETTINGS}
     widths = FLAGS.widths and tuple(int(w) if w.strip().isdecimal() else w for w in FLAGS.widths)
-    config = preset_config(FLAGS.preset, widths=widths, levels=_levels(), **settings)
+    settings |= {"widths": widths, "levels": _numbers("levels", float, "0,4095")}
+    settings["student_steps"] = _numbers("student_steps", int, "2,3,4")
+    settings["guidance_range"] = _numbers("guidance_range", float, "1,4")
+    config = _config(settings)
     if config.distribute == "multi_worker":
         workers = len(cluster_from_environment().workers)
         if config.batch_size % workers:
@@ -159,12 +170,24 @@ def _check() -> tuple[Path, TrainConfig]:
     return run_dir, config
 
 
-def _levels() -> tuple[float, ...] | None:
+def _config(settings: dict[str, Any]) -> TrainConfig:
+    """The configuration of a student, or of a preset."""
+    if FLAGS.distill_from is None:
+        return preset_config(FLAGS.preset, **settings)
+    if FLAGS["preset"].present:
+        problem = "a student has the network of its teacher; leave it out"
+        raise InputError(f"preset={FLAGS.preset}: {problem}")
+    return student_config(read_teacher(Path(FLAGS.distill_from)).config, **settings)
+
+
+def _numbers(name: str, kind: type, example: str) -> tuple[Any, ...] | None:
+    """The numbers of a list's flag, None without it."""
+    given: Any = FLAGS[name].value
     try:
-        return FLAGS.levels and tuple(float(level) for level in FLAGS.levels)
+        return given and tuple(kind(each) for each in given)
     except ValueError as error:
-        expected = "expected two numbers, such as 0,4095"
-        raise InputError(f"levels={','.join(FLAGS.levels)}: {expected}") from error
+        expected = f"expected numbers, such as {example}"
+        raise InputError(f"{name}={','.join(given)}: {expected}") from error
 
 
 def _run(arguments: tuple[Path, TrainConfig]) -> None:

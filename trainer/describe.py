@@ -21,7 +21,8 @@ from .quality.features import extractor
 from .quality.preview import save_png
 from .run.directory import RunDirectory
 from .run.lock import in_use, is_held
-from .run.weights import initial_weights
+from .run.teacher import read_teacher
+from .run.weights import initial_weights, teacher_network
 from .training.admission import check_run_directory, check_steps, same_data
 from .training.cluster import cluster_from_environment
 from .training.replicas import check_batch
@@ -112,7 +113,8 @@ def plan(
         *_task(config),
         tried("data", _data, run_dir, config, download),
     ]
-    if not refusals and not to_download(config, download=download):
+    reads = config.distill_from is None
+    if reads and not refusals and not to_download(config, download=download):
         images: list[ImageData] = []
         lines += [tried("pixels", _pixels, run_dir, config, images)]
         lines += _found(run_dir, config, *images)
@@ -141,7 +143,10 @@ def _line(*cells: str | int) -> str:
 def _memory(network: keras.Model, config: TrainConfig) -> str:
     size = 4 if config.precision == "float32" else 2
     together = config.batch_size // config.accumulation_steps
+    # A student's gradient goes through all its steps, and one more prediction.
+    evaluations = max(config.student_steps, default=0) + 1
     values_mb = sum(level.values for level in levels(network)) * together * size / 1e6
+    values_mb *= evaluations
     state_mb = network.count_params() * _BYTES_PER_PARAMETER / 1e6
     return (
         f"memory    {state_mb:,.0f} MB for weights, gradients, average and Adam's moments; "
@@ -161,12 +166,24 @@ def _task(config: TrainConfig) -> Iterator[str]:
 
 
 def _data(run_dir: Path, config: TrainConfig, download: bool) -> str:
+    if config.distill_from is not None:
+        return _lessons(config)
     split = f", {config.split}" if config.split else ""
     held_out = f", {config.eval_split} held out" if config.eval_split else ""
     labels = f", labels of {config.labels}" if config.labels else ""
     fit = "" if config.fit == "crop" else f", fit={config.fit}"
     cache = planned_cache(config, download=download, run=RunDirectory(run_dir))
     return f"{config.data}{split}{held_out}{labels}{fit}\ncache     {cache}"
+
+
+def _lessons(config: TrainConfig) -> str:
+    """What a student learns, and from whom."""
+    teacher = read_teacher(Path(config.distill_from or ""))
+    counts = ", ".join(map(str, config.student_steps))
+    low, high = config.guidance_range or (1.0, 1.0)
+    guidance = f" at guidance {low:g} to {high:g}" if config.guidance_range else ""
+    with_tables = " with its learned tables" if teacher.tables else ""
+    return f"seeds alone: in {counts} steps what {teacher.source} draws{with_tables}{guidance}"
 
 
 def _pixels(run_dir: Path, config: TrainConfig, images: list[ImageData]) -> str:
@@ -257,7 +274,10 @@ def _state(
     check_steps(config, newest)
     if config.init_from and not newest:
         initial_weights(Path(config.init_from), config, network)
+    if config.distill_from is not None:
+        teacher_network(read_teacher(Path(config.distill_from)))
     if newest:
         return f"{run_dir} would go on from step-{newest}"
-    begun = f", with the weights of {config.init_from}" if config.init_from else ""
+    source = config.init_from or config.distill_from
+    begun = f", with the weights of {source}" if source else ""
     return f"{run_dir} would begin{begun}"

@@ -84,6 +84,34 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+# A student has the network of its teacher, and learns from seeds alone.
+_DISTILLING: dict[str, Any] = {
+    "data": "seeds",
+    "student_steps": (2, 3, 4, 6),
+    "batch_size": 16,
+    "train_steps": 2000,
+    "learning_rate": 3e-4,
+    "learning_rate_decay": "cosine",
+    "warm_up_steps": 50,
+    "ema_half_life_images": 2000,
+    "checkpoint_every_steps": 100,
+    "preview_every_steps": 200,
+    "log_every_steps": 50,
+}
+_OF_TEACHER = (
+    *("preset", "image_size", "channels", "levels", "fit", "widths", "blocks", "patch_size"),
+    *("attention_heads", "num_classes", "schedule", "max_signal_rate", "min_signal_rate"),
+    *("prediction", "task", "factor"),
+)
+# What else may be said of a student.
+_OF_STUDENT = (
+    *(*_DISTILLING.keys() - {"data"}, "distill_from", "teacher_steps", "guidance_range", "seed"),
+    *("accumulation_steps", "weight_decay", "gradient_clip_norm", "precision", "jit_compile"),
+    "label_dropout",
+    *("distribute", "worker_timeout_s", "keep_checkpoints"),
+)
+_GUIDANCE_RANGE = (1.0, 4.0)
+
 _SPLITS = {"tfds:oxford_flowers102": {"split": "train+test", "eval_split": "validation"}}
 
 
@@ -102,3 +130,20 @@ def preset_config(preset: str, **settings: Any) -> TrainConfig:
     if changes.get("task", "super_resolution") != "super_resolution":
         defaults.pop("factor", None)
     return TrainConfig(preset=preset, **{**defaults, **changes})
+
+
+def student_config(teacher: TrainConfig, **settings: Any) -> TrainConfig:
+    """The configuration of a student of this teacher, changed by the `settings` that are not None.
+
+    Raises InputError for settings that are the teacher's, and for wrong ones.
+    """
+    changes = {name: value for name, value in settings.items() if value is not None}
+    for name in changes.keys() - set(_OF_STUDENT):
+        problem = "a student has its teacher's, and reads no pictures; leave it out"
+        raise InputError(f"{name}={changes[name]}: {problem}")
+    own = {name: getattr(teacher, name) for name in _OF_TEACHER}
+    if teacher.num_classes is not None:
+        own["guidance_range"] = _GUIDANCE_RANGE
+    common = {name: _COMMON[name] for name in ("data_dir", "split", "eval_split")}
+    same = {name: _COMMON[name] for name in ("precision", "jit_compile", "seed")}
+    return TrainConfig(**{**common, **same, **_DISTILLING, **own, **changes})

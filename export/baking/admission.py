@@ -56,18 +56,19 @@ def rules(
     *,
     most_steps: int,
     classes: int | None,
+    guidance: tuple[float, float] | None,
     conditions: Mapping[str, tuple[int, int]],
 ) -> dict[str, tf.Tensor]:
     """What a graph expects of those of its inputs that have a range, by name.
 
-    `conditions` are the ranges of conditions.
+    `guidance` is the range of a network that takes it, `conditions` are the ranges of conditions.
     """
     ranges: dict[str, tuple[float, float | None]] = {
         "seeds": (0, None),
         "steps": (1, most_steps),
         "every": (1, None),
         "labels": (-1, (classes or 0) - 1),
-        "guidance": (0, int(MAX_GUIDANCE)),
+        "guidance": guidance or (0, MAX_GUIDANCE),
         "time": (0, 1),
         "network_time": (0, 1),
         **conditions,
@@ -75,8 +76,8 @@ def rules(
     found: dict[str, tf.Tensor] = {}
     for name, (least, most) in ranges.items():
         if name in inputs:
-            end = "" if most is None else f"_to_{most}"
-            found[f"{name}_from_{least}{end}"] = _within(inputs[name], least, most)
+            end = "" if most is None else f"_to_{_in_words(most)}"
+            found[f"{name}_from_{_in_words(least)}{end}"] = _within(inputs[name], least, most)
     for name in (name for name in ("step", "start") if name in inputs):
         found[f"{name}_below_steps"] = _within(inputs[name], 0, inputs["steps"] - 1)
     first, *others = [name for name, tensor in inputs.items() if tensor.shape.rank]
@@ -84,6 +85,10 @@ def rules(
         images, rows = (tf.shape(inputs[each])[0] for each in (first, name))
         found[f"as_many_{name}_as_{first}"] = tf.equal(images, rows)
     return found
+
+
+def _in_words(number: float) -> str:
+    return f"{number:g}" if isinstance(number, float) else str(number)
 
 
 def _within(x: tf.Tensor, least: float, most: tf.Tensor | float | None) -> tf.Tensor:

@@ -57,11 +57,14 @@ class Signatures:
     def network(self) -> Any:
         """noisy [N, H, W, C], condition float32 [N] (labels int64 [N], conditions) → prediction.
 
-        That has C channels, and 2·C with a learned variance.
+        That has C channels, and 2·C with a learned variance. A network that takes the guidance has
+        it after the labels, float32 [N].
         """
         call = self.sampling.denoiser.network
         specs = [self.floats("noisy"), tf.TensorSpec([None], tf.float32, "condition")]
-        rows = [spec for spec in self.conditioning if spec is not GUIDANCE]
+        guidance = tf.TensorSpec([None], tf.float32, GUIDANCE.name)
+        rows = [guidance if spec is GUIDANCE else spec for spec in self.conditioning]
+        rows = rows if self.takes_guidance else [spec for spec in rows if spec is not guidance]
         return traced(lambda *inputs: {"prediction": call(inputs)}, [*specs, *rows])
 
     @property
@@ -194,6 +197,11 @@ class Signatures:
         classes = self.sampling.denoiser.num_classes is not None
         return classes or any(each.null is not None for each in self.conditions)
 
+    @property
+    def takes_guidance(self) -> bool:
+        """Whether the network takes the guidance itself, so that a step is one evaluation."""
+        return self.sampling.denoiser.guidance_range is not None
+
     def _given(self, inputs: Tensors) -> Conditioning | None:
         """What images show, by the names of the inputs."""
         if not self.conditioning:
@@ -253,6 +261,7 @@ class Signatures:
                 inputs,
                 most_steps=denoiser.schedule.max_steps,
                 classes=denoiser.num_classes,
+                guidance=denoiser.guidance_range,
                 conditions=ranges,
             )
         )

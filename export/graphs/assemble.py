@@ -58,7 +58,7 @@ class OnnxExporter:
         model.graph.name = name
         batch = self.batch_size if name in UNROLLED and self.batch_size else BATCH
         # Guidance makes one or two evaluations of each image, and a table may choose in each step.
-        guided = self.signatures.is_guided
+        guided = self.signatures.is_guided and not self.signatures.takes_guidance
         batch = EVALUATIONS if guided else batch
         separate_batches = guided and self.signatures.sampling.tables is not None
         declare_batch(model, _NETWORK, self._network, batch, separate_batches=separate_batches)

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ...runtime.limits import MAX_GUIDANCE
 from ...trainer.errors import InputError
+from ...trainer.maths.plain_tables import plain_table, stretched
 from ...trainer.maths.tables import Table, Tables
 from ...trainer.run.atomic import replacing
 from ..graphs.graph import Call
 from ..options import Learning
 from .file import TableFile
 from .learner import Examples, Learner
-from .parameters import plain_table, stretched
 from .teacher import Advance, Group, Subject, Teacher, distance
 
 # The teacher's pictures, spread over the range of guidance: to learn from, and to judge by.
@@ -183,7 +184,8 @@ class Course:
 
     def _cost(self, steps: int) -> int:
         """The evaluations that an iteration is worth."""
-        return BATCH * steps * _COST_OF_GRADIENT * (1 if self.guidance is None else 2)
+        once = self.guidance is None or self._subject.denoiser.guidance_range is not None
+        return BATCH * steps * _COST_OF_GRADIENT * (1 if once else 2)
 
     def _batches(self) -> Iterator[np.ndarray]:
         """Shuffled rows of examples for each iteration, equally many of each guidance."""
@@ -221,7 +223,13 @@ def _guidance(subject: Subject, settings: Learning) -> tuple[float, float] | Non
         if settings.guidance is not None:
             raise InputError("learn_guidance: the model knows no classes; leave it out")
         return None
-    low, high = settings.guidance or DEFAULT_GUIDANCE
+    least, most = subject.denoiser.guidance_range or (0.0, MAX_GUIDANCE)
+    if settings.guidance is None:
+        return max(DEFAULT_GUIDANCE[0], least), min(DEFAULT_GUIDANCE[1], most)
+    low, high = settings.guidance
+    if not least <= low <= high <= most:
+        expected = f"expected two numbers from {least:g} to {most:g}, which the network is for"
+        raise InputError(f"learn_guidance={low:g},{high:g}: {expected}")
     return low, high
 
 

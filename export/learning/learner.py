@@ -5,7 +5,7 @@ computed again for its gradient.
 """
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...trainer.maths.diffusion import Denoiser
+from ...trainer.maths.guidance import Conditioning
 from ...trainer.maths.schedules import DiscreteSchedule
 from ...trainer.maths.solvers import Estimate, Stage, with_signal
 from ...trainer.maths.tables import Place, Table, table_step
@@ -125,15 +126,13 @@ class Learner:
         times, (_, *others) = tf.unstack(numbers[0]), tf.unstack(numbers[:, 1])
         place = Place(tuple(times), *others)
         denoiser = self._denoiser
-        if labels is not None:
-            network = _guided(denoiser.network, labels, place.guidance(guidance))
-            denoiser = replace(denoiser, network=network)
+        asked = None if labels is None else Conditioning(labels, place.guidance(guidance))
         rates = map(denoiser.schedule.rates, times)
         if denoiser.schedule.ends_in_noise:
             rates = map(with_signal, rates)
         at = Stage(*rates, first=tf.equal(k, 0), last=tf.equal(k + 1, self._steps))
         time, told = (tf.fill(tf.shape(x)[:1], each) for each in (times[1], place.network_time))
-        estimate = Estimate(x, *denoiser(x, time, network_time=told))
+        estimate = Estimate(x, *denoiser(x, time, asked, told))
         following, shown = table_step(at, estimate, place, previous, earlier)
         return following, estimate.image, previous, shown
 
@@ -156,17 +155,3 @@ class Learner:
             levels = 255.0 * (self._denoiser.pixels(shown) - pictures)
             error = tf.reduce_mean(weights * tf.reduce_mean(tf.square(levels), axis=[1, 2, 3]))
         return error, tape.gradient(error, shown)
-
-
-def _guided(
-    network: Callable[..., Any], labels: Any, guidance: Any
-) -> Callable[[Sequence[Any]], Any]:
-    """The network under a guidance float32 [N] for each image (arXiv 2207.12598, equation 6)."""
-
-    def call(inputs: Sequence[Any]) -> Any:
-        twice = [tf.concat([values, values], axis=0) for values in inputs]
-        output = network([*twice, tf.concat([labels, -tf.ones_like(labels)], axis=0)])
-        labelled, unlabelled = tf.split(output, 2)
-        return unlabelled + guidance[:, None, None, None] * (labelled - unlabelled)
-
-    return call

@@ -7,14 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ...trainer.maths.schedules import (
-    CosineSchedule,
-    DiscreteSchedule,
-    EDMSchedule,
-    FlowSchedule,
-    Rates,
-    Schedule,
-)
+from ...trainer.maths.plain_tables import least_time
+from ...trainer.maths.schedules import DiscreteSchedule, Rates, Schedule
 from ...trainer.maths.tables import Table
 
 # The times that the network is told move more slowly than the other numbers.
@@ -22,7 +16,6 @@ _TIME_UNIT = 0.1
 # Where the last time begins, and how far it may go, as shares of all time.
 _FIRST_END, _GREATEST_END = 0.01, 0.9
 _LARGEST = 100.0
-_LEAST_NOISE_RATE = 0.01
 # A factor that is nearly nothing becomes nothing, which saves an evaluation.
 _SMALLEST_FACTOR = 0.02
 _DIGITS = 6
@@ -93,39 +86,6 @@ class Smooth(DiscreteSchedule):
             return (1.0 - share) * tf.gather(known, index) + share * tf.gather(known, index + 1)
 
         return Rates(between(np.sqrt(self.alpha_bar)), between(np.sqrt(1 - self.alpha_bar)))
-
-
-def plain_table(schedule: Schedule, steps: int) -> Table:
-    """DPM-Solver++(2M) on linspace as a table."""
-    times = np.linspace(1, least_time(schedule), steps)
-    if isinstance(schedule, DiscreteSchedule):
-        # Halves up, as linspace rounds.
-        times = np.floor(times * schedule.max_steps + 0.5) / schedule.max_steps
-    row, ones = tuple(times.tolist()), (1.0,) * steps
-    # What follows an infinite step is of first order too.
-    second = (0.0, 0.0, *ones[2:]) if schedule.ends_in_noise else (0.0, *ones[1:])
-    return Table(row, row, second, (0.0,) * steps, ones)
-
-
-def stretched(table: Table, steps: int) -> Table:
-    """A table of another count of steps, whose numbers lie between those of this one."""
-    old, new = np.linspace(0, 1, len(table.times)), np.linspace(0, 1, steps)
-    rows = [np.interp(new, old, row) for row in vars(table).values()]
-    _, _, second, third, _ = rows
-    second[0], third[: min(2, steps - 1)] = 0, 0
-    return Table(*(tuple(row.tolist()) for row in rows))
-
-
-def least_time(schedule: Schedule) -> float:
-    """The least time at which there is still noise to speak of."""
-    if isinstance(schedule, CosineSchedule):
-        start, end = np.arccos([schedule.max_signal_rate, schedule.min_signal_rate])
-        return float(max(np.arcsin(_LEAST_NOISE_RATE) - start, 0.0) / (end - start))
-    if isinstance(schedule, FlowSchedule):
-        return _LEAST_NOISE_RATE
-    if isinstance(schedule, EDMSchedule):
-        return max(schedule.time_of(_LEAST_NOISE_RATE), 0.0)
-    return 1 / schedule.max_steps
 
 
 def timesteps(times: np.ndarray, total: int) -> np.ndarray:

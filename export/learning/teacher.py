@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from ...trainer.maths.diffusion import Denoiser
+from ...trainer.maths.plain_tables import least_time
 from ...trainer.maths.schedules import DiscreteSchedule
 from ...trainer.maths.tables import Tables
 from ...trainer.run.atomic import replacing
@@ -16,7 +17,6 @@ from ..baking.signatures import Signatures
 from ..graphs.assemble import OnnxExporter
 from ..graphs.graph import Call, runner
 from ..proof.reference_noise import reference_noise
-from .parameters import least_time
 
 TEACHER_STEPS = 80
 _TOGETHER = 16
@@ -96,7 +96,8 @@ class Group:
 
     def evaluations(self, steps: int) -> int:
         """Network evaluations for all pictures."""
-        return self.count * steps * (1 if self.guidance in (None, 1) else 2)
+        once = self.guidance in (None, 1) or self.subject.denoiser.guidance_range is not None
+        return self.count * steps * (1 if once else 2)
 
 
 class Teacher:

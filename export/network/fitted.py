@@ -24,12 +24,13 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class FittedNetwork:
-    """A Keras network as a function of [noisy, condition], then labels and `conditions` if any.
+    """A Keras network as a function of [noisy, condition], then what it takes besides.
 
-    These are float32 [N, H, W, C], float32 [N], int64 [N], −1 for no class, and as each condition
-    says; the result is the prediction, float32 [N, H, W, C], as in Keras's `predict`, of 2·C
-    channels with a learned variance: `depth`. `shape` is (H, W, C). `roles` says what each input of
-    the network is, and `output` which of its outputs is the prediction.
+    These are float32 [N, H, W, C] and float32 [N]; after them come labels int64 [N], −1 for no
+    class, guidance float32 [N], and `conditions`, as each says. The result is the prediction,
+    float32 [N, H, W, C], as in Keras's `predict`, of 2·C channels with a learned variance: `depth`.
+    `shape` is (H, W, C). `roles` says what each input of the network is, and `output` which of its
+    outputs is the prediction.
     """
 
     network: keras.Model
@@ -110,6 +111,7 @@ def fitted(
     learned_variance: bool = False,
     conditions: Mapping[str, Condition] = {},
     pixels: Pixels = (0.0, 1.0),
+    takes_guidance: bool = False,
 ) -> FittedNetwork:
     """A functional Keras model behind the call that a sampler makes.
 
@@ -117,10 +119,15 @@ def fitted(
     `image_size` is (height, width), for a network of any size; a condition that is a timestep is a
     `whole_condition`. With `learned_variance`, its outputs' second half is kept. Its inputs of the
     names of `conditions` are those; `pixels` are mean and standard deviation of the images' pixels.
-    Raises InputError for a network of another kind.
+    One that `takes_guidance` has an input for it. Raises InputError for a network of another kind.
     """
     own = inputs_of(network)
-    roles = roles_of(own, classes, inputs, whole_condition=whole_condition, conditions=conditions)
+    roles = roles_of(
+        *(own, classes, inputs),
+        whole_condition=whole_condition,
+        conditions=conditions,
+        takes_guidance=takes_guidance,
+    )
     by_role = dict(zip(roles, own, strict=True))
     image, condition = by_role[NOISY], by_role[CONDITION]
     require_types(image, condition, whole_condition=whole_condition)

@@ -74,6 +74,7 @@ def fit(
         "learned_variance": learned_variance,
         "conditions": model.conditions,
         "pixels": (model.pixel_mean, model.pixel_std),
+        "takes_guidance": model.guidance_range is not None,
     }
     if isinstance(network, OnnxFile):
         return fitted_onnx(network, **settings)

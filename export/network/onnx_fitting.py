@@ -11,7 +11,7 @@ from .conditions import Pixels, fitted_conditions
 from .fitted import output_of, require_types, size_of, taken
 from .onnx_file import OnnxFile, declared, session_of
 from .onnx_network import OnnxNetwork
-from .roles import CHANNELS, CONDITION, LABELS, NOISY, Input, roles_of
+from .roles import CHANNELS, CONDITION, GUIDANCE, LABELS, NOISY, Input, roles_of
 
 _IMAGES = 3
 # How far two computations of one network are apart, relative to the size of its output.
@@ -33,6 +33,7 @@ def fitted_onnx(
     learned_variance: bool = False,
     conditions: Mapping[str, Condition] = {},
     pixels: Pixels = (0.0, 1.0),
+    takes_guidance: bool = False,
 ) -> OnnxNetwork:
     """An ONNX file behind the call that a sampler makes; the settings are those of `fitted`.
 
@@ -41,7 +42,12 @@ def fitted_onnx(
     """
     ports = [(value.name, *declared(value)) for value in file.model.graph.input]
     own = [Input(name, shape[1:], _single(dtype)) for name, shape, dtype in ports]
-    roles = roles_of(own, classes, inputs, whole_condition=whole_condition, conditions=conditions)
+    roles = roles_of(
+        *(own, classes, inputs),
+        whole_condition=whole_condition,
+        conditions=conditions,
+        takes_guidance=takes_guidance,
+    )
     by_role = dict(zip(roles, own, strict=True))
     image = by_role[NOISY]
     require_types(image, by_role[CONDITION], whole_condition=whole_condition)
@@ -87,6 +93,7 @@ def _examples(network: OnnxNetwork) -> list[np.ndarray]:
         condition = (condition + 1) / (_IMAGES + 1)
     labels = np.zeros(_IMAGES, np.int64)
     given = {NOISY: noise, CONDITION: condition, LABELS: labels}
+    given[GUIDANCE] = np.ones(_IMAGES, np.float32)
     given |= {each.name: each.examples(_IMAGES) for each in network.conditions}
     return [given[role] for role in taken(network)]
 

@@ -19,7 +19,7 @@ from .roles import CONDITION, LABELS, NOISY, Input
 
 @dataclass(frozen=True)
 class OnnxNetwork:
-    """An ONNX file as a function of [noisy, condition], then labels and `conditions` if any.
+    """An ONNX file as a function of [noisy, condition], then what it takes besides.
 
     These, the prediction and its `depth` are as a `FittedNetwork` has them. The file is called by
     onnxruntime, with one image at a time if it is for a batch of one or its timestep is a scalar
@@ -149,7 +149,7 @@ class OnnxNetwork:
                 column = around.before("Reshape", name, around.constant(np.array([-1, 1])))
                 name = around.before("Equal", column, rows)
         else:
-            name = around.input(CONDITION, TensorProto.FLOAT, [])
+            name = around.input(role, TensorProto.FLOAT, [])
             name = around.before("Round", name) if one.is_whole else name
         if is_map(one) and role != NOISY:
             name = around.before("Reshape", name, around.constant(np.array([-1, 1, 1, 1])))

@@ -12,7 +12,7 @@ import tensorflow as tf
 from ...trainer.errors import InputError
 from ..model import ROLES
 
-NOISY, CONDITION, LABELS = ROLES
+NOISY, CONDITION, LABELS, GUIDANCE = ROLES
 CHANNELS = range(1, 5)
 
 # Words in the names that people give to inputs.
@@ -23,6 +23,7 @@ _WORDS = {
         "sigma sigmas snr logsnr gamma gammas lambda"
     ),
     LABELS: "y label labels class classes category categories",
+    GUIDANCE: "guidance cfg w",
 }
 _ROLE_OF_WORD = {word: role for role, words in _WORDS.items() for word in words.split()}
 # Names whose words, one by one, would say something else.
@@ -80,14 +81,15 @@ def roles_of(
     *,
     whole_condition: bool,
     conditions: Collection[str] = (),
+    takes_guidance: bool = False,
 ) -> tuple[str, ...]:
     """The role of each input: noisy, condition, labels if there are `classes`, or its own name.
 
-    The last is for those among the `conditions`. `order` says the roles if it is not empty. A
-    condition that is a timestep is a `whole_condition`. Raises InputError where no reading fits,
-    and where two do.
+    The last is for those among the `conditions`. One that `takes_guidance` has an input for it.
+    `order` says the roles if it is not empty. A condition that is a timestep is a
+    `whole_condition`. Raises InputError where no reading fits, and where two do.
     """
-    roles = ROLES if classes else ROLES[:2]
+    roles = _expected(classes, takes_guidance=takes_guidance)
     if order:
         _require_order(order, (*roles, *conditions), inputs)
     names = order or [one.name for one in inputs]
@@ -99,15 +101,25 @@ def roles_of(
     own = [name if name in conditions else "" for name in names]
     rest = [one for one, name in zip(inputs, own, strict=True) if not name]
     order = [role for role in order if role not in conditions]
-    others = iter(_roles_of(rest, classes, order, whole_condition=whole_condition))
+    others = iter(_roles_of(rest, classes, order, roles, whole_condition=whole_condition))
     return tuple(name or next(others) for name in own)
 
 
+def _expected(classes: int, *, takes_guidance: bool) -> tuple[str, ...]:
+    """The roles that a network has, in the order of a sampler's call."""
+    left_out = ([] if classes else [LABELS]) + ([] if takes_guidance else [GUIDANCE])
+    return tuple(role for role in ROLES if role not in left_out)
+
+
 def _roles_of(
-    inputs: Sequence[Input], classes: int, order: Sequence[str], *, whole_condition: bool
+    inputs: Sequence[Input],
+    classes: int,
+    order: Sequence[str],
+    roles: tuple[str, ...],
+    *,
+    whole_condition: bool,
 ) -> tuple[str, ...]:
-    """The roles of those inputs that every network has, and of labels."""
-    roles = ROLES if classes else ROLES[:2]
+    """The `roles` of the inputs that are no named conditions."""
     readings = [
         reading
         for reading in itertools.permutations(roles)
@@ -115,7 +127,7 @@ def _roles_of(
         if all(_fits(x, role, inputs, classes) for x, role in zip(inputs, reading, strict=True))
     ]
     if not readings:
-        raise InputError(_no_reading(inputs, classes, order))
+        raise InputError(_no_reading(inputs, classes, order, roles))
     if classes == 1 and any(_is_unclear_label(inputs, reading) for reading in readings):
         raise InputError(
             f"network: its inputs {_listed(inputs)} may take the one class as a number or one-hot; "
@@ -140,7 +152,8 @@ def _fits(one: Input, role: str, inputs: Sequence[Input], classes: int) -> bool:
         return one.is_image and one.shape[1:] != (1, 1)
     if len(one.shape) <= 1 or set(one.shape) == {1}:
         size = one.shape[0] if one.shape else 1
-        return size == 1 or (role == LABELS and size == classes)
+        whole = role == GUIDANCE and one.is_whole
+        return (size == 1 and not whole) or (role == LABELS and size == classes)
     sides = [other.shape[:2] for other in inputs if other is not one and other.is_image]
     sides += [other.shape[1:] for other in inputs if other is not one and other.is_image]
     as_map = one.shape[-1] == 1 and one.shape[:2] in sides
@@ -150,8 +163,11 @@ def _fits(one: Input, role: str, inputs: Sequence[Input], classes: int) -> bool:
 
 def _agrees(inputs: Sequence[Input], reading: Sequence[str], classes: int) -> bool:
     """Whether a reading is what the names say, where a name says what its shape allows."""
+    # Without such a role, a name of guidance says nothing.
+    silent = (None,) if GUIDANCE in reading else (None, GUIDANCE)
     return all(
-        one.role_by_name in (None, role) or not _fits(one, one.role_by_name, inputs, classes or 1)
+        one.role_by_name in (*silent, role)
+        or not _fits(one, one.role_by_name, inputs, classes or 1)
         for one, role in zip(inputs, reading, strict=True)
     )
 
@@ -176,9 +192,14 @@ def _require_order(order: Sequence[str], roles: Sequence[str], inputs: Sequence[
         )
 
 
-def _no_reading(inputs: Sequence[Input], classes: int, order: Sequence[str]) -> str:
+def _no_reading(
+    inputs: Sequence[Input], classes: int, order: Sequence[str], roles: Sequence[str]
+) -> str:
     labels = f", labels int[N] (or one-hot [N, {classes}])" if classes else ""
+    labels += ", guidance [N]" if GUIDANCE in roles else ""
     hint = "; give class_names if it takes labels" if len(inputs) == 3 and not classes else ""
+    guided = GUIDANCE in roles or all(one.role_by_name != GUIDANCE for one in inputs)
+    hint += "" if guided else "; give guidance_range, such as 1,4, if it takes the guidance"
     hint += ", and conditions={NAME: …} for what else it takes" if len(inputs) > 2 else ""
     asked = f", which cannot be inputs={','.join(order)}" if order else ""
     return (

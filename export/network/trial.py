@@ -71,7 +71,8 @@ def _denoise(denoiser: Denoiser, conditions: Sequence[FittedCondition]) -> Denoi
         repeated = {name: np.repeat(x[np.newaxis], _IMAGES, 0) for name, x in changed.items()}
         given = [tf.constant(x[rows][: len(noise)]) for x in {**examples, **repeated}.values()]
         known = None if denoiser.num_classes is None else tf.constant(labels)
-        conditioning = Conditioning(known, None, given, [None] * len(given))
+        guidance = None if denoiser.guidance_range is None else tf.constant(1.0)
+        conditioning = Conditioning(known, guidance, given, [None] * len(given))
         # A GPU would take rows from beyond the end of a table for zeros.
         with tf.device("/cpu:0"):
             times = tf.fill([len(noise)], time)

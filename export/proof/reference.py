@@ -57,14 +57,34 @@ def guided(network: Network) -> Network:
     return call
 
 
+def told(network: Network) -> Network:
+    """A network of (x, condition, labels, guidance and others) as one of conditioning.
+
+    It takes the guidance itself, as a number for each image, after the labels.
+    """
+
+    def call(x: Array, condition: Array, conditioning: ReferenceConditioning) -> Array:
+        others = dict(conditioning.shown)
+        labels = [others.pop(name) for name in ("labels",) if name in others]
+        guidance = np.full(len(x), conditioning.guidance, np.float32)
+        return np.asarray(network(x, condition, *labels, guidance, *others.values()), np.float64)
+
+    return call
+
+
 def reference_of(
     description: Mapping[str, Any], network: Network, *, denoises: bool = False
 ) -> "ReferenceSampler":
     """The float64 reference of what a manifest's essentials describe.
 
-    If it `denoises`, `network` is a bundle's own denoiser (see `ReferenceOfDenoiser`).
+    `network` takes what the model's network does, in the order of its graph. If it `denoises`, it
+    is a bundle's own denoiser (see `ReferenceOfDenoiser`).
     """
     model, sampler = description["model"], description["sampler"]
+    if not denoises and "guidance_range" in model:
+        network = told(network)
+    elif not denoises and ("class_names" in model or description.get("conditions")):
+        network = guided(network)
     kind = ReferenceOfDenoiser if denoises else ReferenceSampler
     return kind(
         network,

@@ -117,6 +117,9 @@ class Truth:
     @property
     def _guidance(self) -> float:
         guidances = _GUIDANCES
+        least, most = self.description["model"].get("guidance_range", (0.0, MAX_GUIDANCE))
+        if most < MAX_GUIDANCE:
+            guidances = (least + 0.625 * (most - least), least, most)
         if self.model.tables and "guidance" in self.model.tables:
             # The first seed, with which all graphs run, meets what a table is for.
             low, high = self.model.tables["guidance"]
@@ -126,7 +129,7 @@ class Truth:
                 high,
                 0.0 if low > 0 else min(high + 1, MAX_GUIDANCE),
             )
-        return guidances[int(self.seeds[0]) % len(guidances)]
+        return float(np.clip(guidances[int(self.seeds[0]) % len(guidances)], least, most))
 
     @cached_property
     def _reference(self) -> ReferenceSampler:

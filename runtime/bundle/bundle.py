@@ -15,6 +15,7 @@ import numpy as np
 from ..checking import Port, Signature
 from ..checking.limits import MAX_GRAPH_BYTES, MAX_MANIFEST_BYTES
 from ..errors import BundleError
+from ..limits import MAX_GUIDANCE
 from ..paths import local_path
 from .conditions import Condition, listed_conditions
 from .files import ListedFile, opened, unreadable
@@ -46,9 +47,10 @@ class Bundle(NamedTuple):
     `unrolled_steps` steps and batches of `unrolled_batch`, or any number where that is None.
     `class_names` are the names of classes 0, 1, …, empty for a model without classes.
     `conditions` are further inputs of the network, in the order of the graphs.
-    `default_guidance` is the guidance that the exporter recommends. Outside of `table_guidance`,
-    the range of the learned tables, `default_steps_outside` are the default. `litert` are the
-    LiteRT files, by the names of their graphs.
+    `default_guidance` is the guidance that the exporter recommends. Graphs take guidance in
+    `guidance_range`; where the network `takes_guidance`, it costs no second evaluation. Outside of
+    `table_guidance`, the range of the learned tables, `default_steps_outside` are the default.
+    `litert` are the LiteRT files, by the names of their graphs.
     """
 
     path: Path
@@ -61,6 +63,8 @@ class Bundle(NamedTuple):
     unrolled_batch: int | None = None
     class_names: tuple[str, ...] = ()
     default_guidance: float = 1.0
+    guidance_range: tuple[float, float] = (0.0, MAX_GUIDANCE)
+    takes_guidance: bool = False
     table_guidance: tuple[float, float] = (-math.inf, math.inf)
     default_steps_outside: int = 0
     litert: Mapping[str, ListedFile] = MappingProxyType({})
@@ -178,6 +182,7 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
         unrolled_batch=unrolled.get("batch"),
         class_names=tuple(values["model"].get("class_names", ())),
         default_guidance=float(sampler.get("default_guidance", 1.0)),
+        **_of_guidance(values["model"]),
         litert={
             name: ListedFile(*_listed(root, values, name, file))
             for name, file in values.get("litert", {}).items()
@@ -227,6 +232,12 @@ def _conditions(root: Path, entries: Sequence[Mapping[str, Any]]) -> tuple[Condi
         return listed_conditions(entries)
     except ValueError as error:
         raise BundleError(f"{root / MANIFEST}: {error}; {EXPORT_AGAIN}") from error
+
+
+def _of_guidance(model: Mapping[str, Any]) -> dict[str, Any]:
+    if "guidance_range" not in model:
+        return {}
+    return {"guidance_range": tuple(map(float, model["guidance_range"])), "takes_guidance": True}
 
 
 def _of_tables(sampler: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..bundle.bundle import Bundle
-from ..limits import MAX_GUIDANCE, whole
+from ..limits import whole
 from .conditions import Conditions, checked_conditions, examples
 
 Label = int | str
@@ -81,7 +81,7 @@ def checked_labels_and_guidance(
         guides = guides or bool((numbers != NO_LABEL).any())
     if guidance is None:
         guidance = bundle.default_guidance if guides else 1.0
-    return Conditioning(rows, {"guidance": _checked_guidance(guidance)})
+    return Conditioning(rows, {"guidance": _checked_guidance(guidance, bundle.guidance_range)})
 
 
 def class_number(bundle: Bundle, label: Any) -> int:
@@ -123,10 +123,10 @@ def scalar(number: float) -> np.ndarray:
     return np.array(number, np.float32 if isinstance(number, float) else np.int64)
 
 
-def _checked_guidance(guidance: Any) -> float:
-    number = isinstance(guidance, int | float | np.integer | np.floating)
-    if not number or isinstance(guidance, bool) or not 0 <= guidance <= MAX_GUIDANCE:
-        raise ValueError(f"guidance={guidance!r}: expected a number from 0 to {MAX_GUIDANCE:g}")
+def _checked_guidance(guidance: Any, within: tuple[float, float]) -> float:
+    number, (least, most) = isinstance(guidance, int | float | np.integer | np.floating), within
+    if not number or isinstance(guidance, bool) or not least <= guidance <= most:
+        raise ValueError(f"guidance={guidance!r}: expected a number from {least:g} to {most:g}")
     return abs(float(guidance))  # -0.0 becomes 0.0
 
 

@@ -148,7 +148,8 @@ class Engine:
         if name == "noise" or (self.device == "openvino" and name not in _WITHOUT_LOOP):
             return create_session(graph, self.settings, "cpu")
         # Guidance decides how many rows the network gets: a size that may change.
-        fixed = self.bundle.unrolled_steps is not None and not self.bundle.is_guided
+        once = self.bundle.takes_guidance or not self.bundle.is_guided
+        fixed = self.bundle.unrolled_steps is not None and once
         replay = fixed and name == "from_noise"
         session = create_session(graph, self.settings, self._usable(), replay=replay)
         # The first session decides; another that cannot follow it to CUDA is an error.

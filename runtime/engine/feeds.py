@@ -7,7 +7,7 @@ import numpy as np
 
 from ..bundle.bundle import UNROLLED, Bundle
 from ..checking import Port, Signature
-from ..limits import MAX_COUNT, MAX_GUIDANCE, SEED_END
+from ..limits import MAX_COUNT, SEED_END
 from .arguments import as_array, checked_steps
 from .conditioning import NO_LABEL, Feeds
 
@@ -71,7 +71,7 @@ def _ranges(bundle: Bundle, graph: str, arrays: Feeds) -> dict[str, tuple[float,
         "start": (0, most - 1),
         "every": (1, bundle.max_steps),
         "labels": (NO_LABEL, len(bundle.class_names) - 1),
-        "guidance": (0, MAX_GUIDANCE),
+        "guidance": bundle.guidance_range,
         "time": (0, 1),
         "network_time": (0, 1),
         "images": (0, 255 if bundle.image_dtype == "uint8" else 1),

@@ -35,6 +35,7 @@ def test_the_page_in_chromium(
     fresh_bundle: Path,
     class_bundle: Path,
     learned_bundle: Path,
+    guided_bundle: Path,
     conditions_bundle: Path,
     enlarging_bundle: Path,
     painting_bundle: Path,
@@ -46,6 +47,7 @@ def test_the_page_in_chromium(
     shutil.copytree(fresh_bundle, site / "fresh.bundle")
     shutil.copytree(class_bundle, site / "classes.bundle")
     shutil.copytree(learned_bundle, site / "learned.bundle")
+    shutil.copytree(guided_bundle, site / "guided.bundle")
     shutil.copytree(conditions_bundle, site / "conditions.bundle")
     shutil.copytree(enlarging_bundle, site / "enlarging.bundle")
     shutil.copytree(painting_bundle, site / "painting.bundle")
@@ -90,7 +92,7 @@ def write_expected(folder: Path, site: Path) -> None:
     pictures |= pictures_of_conditions(site / "conditions.bundle", batch, folder)
     pictures |= pictures_of_any_size(site / "enlarging.bundle", folder)
     pictures |= painted_pictures(site / "painting.bundle", folder)
-    for name in ("fresh", "second-order", "learned"):
+    for name in ("fresh", "second-order", "learned", "guided"):
         with Sampler(site / f"{name}.bundle", device="cpu") as sampler:
             pictures[name] = sampler.sample(2, seed=3, steps=5)
     wide = save_stripes(folder / "wide.png")

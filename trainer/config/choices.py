@@ -38,6 +38,8 @@ SYNTHETIC_IMAGES = 2048
 MIN_SIGNAL_RATE = 0.001
 MIN_SIGMA, MAX_SIGMA = 1e-4, 1e4
 FEWEST_TABLE_STEPS, MOST_TABLE_STEPS = 2, 20
+# The greatest guidance of a student.
+MOST_GUIDANCE = 100.0
 
 
 def require(condition: bool, message: str) -> None:

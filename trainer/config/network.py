@@ -13,7 +13,8 @@ class NetworkConfig:
 
     With `attention_heads` the lowest level has self-attention. With `num_classes` the network takes
     labels too, and for a `task` other than generation its `conditions`. One that is `residual`
-    learns what the enlarged picture lacks. Raises InputError, which names the setting, its value
+    learns what the enlarged picture lacks. With a `guidance_range` the network takes the guidance
+    itself, from the least to the greatest. Raises InputError, which names the setting, its value
     and what was expected.
     """
 
@@ -28,6 +29,7 @@ class NetworkConfig:
     task: str = setting("generation", choices=choices.TASKS)
     factor: int | None = setting(None, bounds=(FEWEST_TIMES, MOST_TIMES))
     residual: bool = False
+    guidance_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         check_settings(self)

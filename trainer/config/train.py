@@ -16,6 +16,7 @@ from .choices import (
     setting,
 )
 from .conditions import ConditionSpec
+from .distillation import check_distillation
 from .network import NetworkConfig
 
 _DATA_EXPECTED = "tfds:NAME, folder:PATH, synthetic or synthetic:COUNT with a COUNT of 8 or more"
@@ -29,7 +30,10 @@ _KINDS = {
     "labels": ("folder",),
 }
 # Runs without these, and the bundles of such runs, have the records that they had before them.
-_NEWER = ("task", "factor", "picture_size")
+_NEWER = (
+    *("task", "factor", "picture_size"),
+    *("distill_from", "student_steps", "teacher_steps", "guidance_range"),
+)
 
 
 def _holds_out(eval_split: str) -> bool:
@@ -91,6 +95,12 @@ class TrainConfig:
     num_classes: int | None = None
     label_dropout: float = 0.1
     init_from: str | None = None
+    distill_from: str | None = setting(None, changeable=True)
+    student_steps: tuple[int, ...] = ()
+    teacher_steps: int | None = setting(
+        None, bounds=(choices.FEWEST_TABLE_STEPS, choices.MOST_TABLE_STEPS)
+    )
+    guidance_range: tuple[float, float] | None = None
     keep_checkpoints: int = setting(3, bounds=(1, 10**6), changeable=True)
     checkpoint_every_steps: int = setting(bounds=(1, 10**9), changeable=True)
     preview_every_steps: int = setting(bounds=(1, 10**9), changeable=True)
@@ -103,13 +113,16 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
-        if self.levels is not None:
-            object.__setattr__(self, "levels", tuple(self.levels))
+        object.__setattr__(self, "student_steps", tuple(self.student_steps))
+        for name in ("levels", "guidance_range"):
+            if (ends := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(ends))
         check_levels(self.levels)
         check_settings(self)
         self._check_numbers()
         check_signal_rates(self.max_signal_rate, self.min_signal_rate)
         self._check_data()
+        check_distillation(self)
         _ = self.network
 
     def _check_numbers(self) -> None:
@@ -147,6 +160,8 @@ class TrainConfig:
         kind, _, name = self.data.partition(":")
         if kind == "synthetic":
             valid = self.data == kind or (name.isdecimal() and int(name) >= 8)
+        elif self.distill_from is not None:
+            valid = self.data == "seeds"
         else:
             valid = kind in ("tfds", "folder") and bool(name)
         require(valid, f"data={self.data}: expected {_DATA_EXPECTED}")
@@ -167,7 +182,7 @@ class TrainConfig:
             require(value is None or self.num_classes is not None, f"{name}={value}: {remedy}")
         _ = label_pattern(self.labels or "")
         problem = f"data={self.data} cannot be read in any order; expected memory or disk"
-        unordered = self.cache == "none" and kind != "folder"
+        unordered = self.cache == "none" and kind not in ("folder", "seeds")
         require(not unordered, f"cache=none: {problem}; leave it out")
 
     @property
@@ -195,6 +210,7 @@ class TrainConfig:
             num_classes=classes,
             task=self.task,
             factor=self.factor,
+            guidance_range=self.guidance_range,
             # What is enlarged is near the image, and far from its velocity and its noise.
             residual=self.task == "super_resolution" and self.prediction == "image",
         )

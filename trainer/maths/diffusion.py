@@ -88,6 +88,8 @@ class Denoiser:
     noise/signal, or `c_noise` = ln(sigma)/4. `pixel_mean` and `pixel_std` hold one number per
     channel, in units where pixels lie in [0, 1]. A network with a `learned_variance` puts out 2·C
     channels, of which the second half is 2·v − 1 (Improved DDPM, arXiv 2102.09672, equation 15).
+    With a `guidance_range` the network takes the guidance itself, float32 [N] after the labels: it
+    was trained for those from the least to the greatest.
     Raises InputError for what does not go together (`conventions.py`).
     """
 
@@ -102,6 +104,7 @@ class Denoiser:
     first_timestep: int = 1
     dynamic_threshold: float | None = None
     learned_variance: bool = False
+    guidance_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         check_conventions(self.schedule, self.prediction, self.conditioning, self.first_timestep)
@@ -138,9 +141,10 @@ class Denoiser:
         if conditioning is None:
             output = self.network([seen, condition])
         else:
-            learned = self.learned_variance
             output = guided_output(
-                self.network, seen, condition, conditioning, learned_variance=learned
+                *(self.network, seen, condition, conditioning),
+                learned_variance=self.learned_variance,
+                takes_guidance=self.guidance_range is not None,
             )
         variance_fraction = None
         if self.learned_variance:

@@ -161,14 +161,30 @@ class Sampling:
         self, noise: tf.Tensor, steps: int, *, conditioning: Conditioning | None = None
     ) -> tf.Tensor:
         """Images uint8 [N, H, W, C] from noise float32 of this shape, for an η of 0."""
-        total = tf.constant(steps, tf.int64)
+        image = self.images(noise, tf.constant(steps, tf.int64), conditioning=conditioning)
+        return to_uint8(self.denoiser.pixels(image))
+
+    def images(
+        self,
+        noise: tf.Tensor,
+        steps: tf.Tensor,
+        *,
+        conditioning: Conditioning | None = None,
+        most_steps: int | None = None,
+    ) -> tf.Tensor:
+        """The same in normalised units, with gradients; `steps` are int64 [].
+
+        XLA's gradients need `most_steps`, a bound of the steps.
+        """
 
         def body(step: tf.Tensor, state: State, _: tf.Tensor):
-            return step + 1, *self.step(step, total, state, conditioning=conditioning)
+            return step + 1, *self.step(step, steps, state, conditioning=conditioning)
 
         start = (tf.constant(0, tf.int64), self.start(noise), tf.zeros_like(noise))
-        *_, image = tf.while_loop(lambda step, *_: step < total, body, start)
-        return to_uint8(self.denoiser.pixels(image))
+        *_, image = tf.while_loop(
+            lambda step, *_: step < steps, body, start, maximum_iterations=most_steps
+        )
+        return image
 
     @property
     def _solver(self) -> Solver:

@@ -112,14 +112,16 @@ class Tables:
     ) -> tuple[tf.Tensor, Place]:
         """Whether there is a table, bool [], and what it says of step k of `steps`, int64 [].
 
-        `guidance` is float32 []. Where there is no table, the numbers are finite and mean nothing.
+        `guidance` is float32 [] or [N], all of which must be in range. Where there is no table, the
+        numbers are finite and mean nothing.
         """
         counts = tf.constant(self.counts, tf.int64)
         index = tf.reduce_sum(tf.cast(steps > counts[:-1], tf.int64))
         applies = tf.equal(tf.gather(counts, index), steps)
         if guidance is not None and self.guidance is not None:
             low, high = self.guidance
-            applies = applies & (guidance >= low) & (guidance <= high)
+            within = (guidance >= low) & (guidance <= high)
+            applies = applies & (tf.reduce_all(within) if guidance.shape.rank else within)
         packed = self._packed
         # Within the table whatever the step, since steps without a table come here too.
         around = tf.clip_by_value(step + tf.constant([-1, 0, 1], tf.int64), 0, packed.shape[1] - 1)

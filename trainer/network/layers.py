@@ -147,16 +147,16 @@ class Dropout(layers.Layer):
 class TimeEmbedding(layers.Layer):
     """Times [N] as sinusoids of `size` channels, half sines and half cosines: [N, 1, 1, size].
 
-    The frequencies run geometrically from half a turn over t in [0, 1] to 64 turns.
+    The frequencies run geometrically from `least` turns over t in [0, 1] to `most` turns.
     """
 
-    def __init__(self, size: int, **kwargs) -> None:
+    def __init__(self, size: int, *, least: float = 0.5, most: float = 64.0, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.size = size
+        self.size, self.turns = size, (least, most)
 
     def call(self, time: tf.Tensor) -> tf.Tensor:
         """Times, float [N]."""
-        frequencies = 2 * np.pi * np.geomspace(0.5, 64, self.size // 2)
+        frequencies = 2 * np.pi * np.geomspace(*self.turns, self.size // 2)
         angles = tf.reshape(time, (-1, 1, 1, 1)) * tf.constant(frequencies, tf.float32)
         return tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)
 

@@ -42,9 +42,10 @@ def build_unet(
 ) -> keras.Model:
     """A network of (noisy float32 [N, S, S, C], time float32 [N]) → float32 [N, S, S, C].
 
-    With classes, labels int64 [N] come third: 0 … num_classes − 1, or −1 for none. Then come the
-    `conditions` of a task, float32. `dtype` is a Keras dtype policy such as `mixed_float16`; the
-    weights of one policy load into another.
+    With classes, labels int64 [N] come third: 0 … num_classes − 1, or −1 for none. With a range of
+    guidance, that comes next, float32 [N]; a new network ignores it (arXiv 2210.03142). Then come
+    the `conditions` of a task, float32. `dtype` is a Keras dtype policy such as `mixed_float16`;
+    the weights of one policy load into another.
 
     With `dropout`, a rate in (0, 1), the network is for training, and seeds int64 [N, 2] come last
     (see `Dropout`). Its weights are those of the network without.
@@ -56,6 +57,8 @@ def build_unet(
     if config.num_classes is not None:
         table = LabelEmbedding(config.num_classes, 4 * size, dtype=dtype, name="label_embedding")
         added.append(table(inputs["labels"]))
+    if config.guidance_range is not None:
+        added.append(blocks.guide(inputs["guidance"], size, config.guidance_range))
     if "augmentation" in given:
         added.append(blocks.encode(given["augmentation"], size, "augmentation"))
     embedding = blocks.embed(inputs["time"], size, *added)
@@ -87,6 +90,8 @@ def _inputs(config: NetworkConfig, *, dropout: bool) -> dict[str, Any]:
     inputs = {"noisy": keras.Input(shape, name="noisy"), "time": keras.Input((), name="time")}
     if config.num_classes is not None:
         inputs["labels"] = keras.Input((), name="labels", dtype="int64")
+    if config.guidance_range is not None:
+        inputs["guidance"] = keras.Input((), name="guidance")
     inputs |= {each.name: keras.Input(each.shape, name=each.name) for each in config.conditions}
     if dropout:
         inputs["dropout_seeds"] = keras.Input((2,), name="dropout_seeds", dtype="int64")
@@ -183,6 +188,17 @@ class _Blocks:
         x = TimeEmbedding(size, dtype="float32")(level)
         x = self.silu(self.conv(x, 4 * size, size=1, bias="zeros", name=names[0]))
         return self.conv(x, 4 * size, size=1, bias="zeros", name=names[1])
+
+    def guide(self, guidance: Any, size: int, within: tuple[float, float]) -> Any:
+        """The guidance [N] as 4·size channels, which are all 0 at first.
+
+        Predictions change with it slowly, so the frequencies are low.
+        """
+        width = max(within[1] - within[0], 1e-6)
+        place = layers.Rescaling(1 / width, -within[0] / width, dtype="float32")(guidance)
+        x = TimeEmbedding(size, least=0.125, most=2.0, dtype="float32")(place)
+        x = self.silu(self.conv(x, 4 * size, size=1, bias="zeros", name="guidance_in"))
+        return self.conv(x, 4 * size, size=1, kernel="zeros", bias="zeros", name="guidance_out")
 
     def residual(self, x: Any, embedding: Any, width: int) -> Any:
         """x + conv(silu(scale(t)·norm(conv(silu(norm(x)))) + shift(t))), a 1×1 for a new width.

@@ -102,6 +102,7 @@ class Restoration:
         *,
         measured: bool = True,
     ) -> None:
+        self.columns = Likeness._fields
         self._pictures, self._labels = pictures[:MEASURED], labels[:MEASURED]
         self._measured = measured
 
@@ -121,6 +122,10 @@ class Restoration:
             check()
             drawn.append(self._batch(start)[1])
         return likeness(np.concatenate(drawn), self._pictures)
+
+    def measures(self, check: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """The same by name, as `columns` of metrics."""
+        return self.measure(check)._asdict()
 
     def draw(self) -> NDArray[np.uint8]:
         """A grid uint8 [8·S, 6·S, C]: in each row two pictures, as given, restored and original."""

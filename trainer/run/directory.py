@@ -110,11 +110,16 @@ class RunDirectory:
         return InputError(f"run_dir={self.path}: cannot be written to ({reason}); {remedy}")
 
     def write_config(
-        self, config: TrainConfig, data: DataSummary, earlier: Sequence[Mapping[str, Any]] = ()
+        self,
+        config: TrainConfig,
+        data: DataSummary,
+        earlier: Sequence[Mapping[str, Any]] = (),
+        tables: Mapping[str, Any] | None = None,
     ) -> None:
         """Write config.json and its copy, each whole or not at all.
 
         Package versions and `earlier` runs (records of lineage.py) stay those of the run's start.
+        `tables` are those that a student is drawn with, as JSON values.
         Of data that has changed, `data_before` keeps the fingerprints and counts, oldest first.
         """
         before = self._read()[0] if self.has_config else {}
@@ -130,6 +135,7 @@ class RunDirectory:
             **({"data_before": history} if history else {}),
             "versions": before.get("versions") or package_versions(_PACKAGES),
             "earlier": before.get("earlier") or list(earlier),
+            **({"tables": dict(tables)} if tables else {}),
         }
         self.checkpoints.mkdir(exist_ok=True)
         for path in (self.config, self.config_copy):
@@ -181,6 +187,10 @@ class RunDirectory:
     def read_earlier(self) -> list[dict[str, Any]]:
         """The records of the runs whose weights this one began with, oldest first."""
         return self._read()[0].get("earlier", [])
+
+    def read_tables(self) -> dict[str, Any] | None:
+        """The tables that a student is drawn with, as JSON values; None for other runs."""
+        return self._read()[0].get("tables")
 
     def read_config(self) -> tuple[TrainConfig, DataSummary]:
         """The settings and data of an existing run, from the copy if config.json is damaged.

@@ -7,7 +7,7 @@ from typing import Any
 from .directory import RunDirectory
 
 # Paths on the machine that trained say nothing about the model.
-_PLACES = ("data_dir", "cache", "kid_weights", "init_from")
+_PLACES = ("data_dir", "cache", "kid_weights", "init_from", "distill_from")
 
 
 def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ..config import NetworkConfig, TrainConfig
 from ..errors import InputError
 from ..network.unet import build_unet
 from .directory import RunDirectory
+from .teacher import Teacher
 
 
 def load_network(path: Path, config: NetworkConfig) -> keras.Model:
@@ -56,6 +57,26 @@ def initial_weights(source: Path, config: TrainConfig, network: keras.Model) -> 
     return weights
 
 
+def teacher_network(teacher: Teacher) -> keras.Model:
+    """The teacher's network in float32; InputError if its weights cannot be read."""
+    source, config = teacher.source, teacher.config
+    if not (source / "bundle.json").is_file():
+        return load_network(RunDirectory(source).ema_weights, config.network)
+    network, weights = build_unet(config.network), _of_bundle(source, config)
+    shapes = [tuple(variable.shape) for variable in network.weights]
+    received = f"its SavedModel has {len(weights)} weights"
+    expected = f"the {len(shapes)} of the network that its record of the training describes"
+    _require([values.shape for values in weights] == shapes, source, received, expected)
+    network.set_weights(weights)
+    return network
+
+
+def matched(network: keras.Model, other: keras.Model) -> list[np.ndarray]:
+    """The weights of `other`, in the order of `network.weights`; its own where there are none."""
+    values = {variable.path: variable.numpy() for variable in other.weights}
+    return [values.get(variable.path, variable.numpy()) for variable in network.weights]
+
+
 def _of_run(source: Path, config: TrainConfig, network: keras.Model) -> list[np.ndarray]:
     run = RunDirectory(source)
     theirs, _ = run.read_config()
@@ -67,9 +88,7 @@ def _of_run(source: Path, config: TrainConfig, network: keras.Model) -> list[np.
     same = ("image_size", "factor", *lacking)
     fitting = replace(its, **{name: getattr(config, name) for name in same})
     _require(fitting == config.network, source, f"it was trained as {its}", config.network)
-    variables = load_network(run.ema_weights, its).weights
-    values = {variable.path: variable.numpy() for variable in variables}
-    return [values.get(variable.path, variable.numpy()) for variable in network.weights]
+    return matched(network, load_network(run.ema_weights, its))
 
 
 def _of_bundle(source: Path, config: TrainConfig) -> list[np.ndarray]:

@@ -12,12 +12,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from ..data.augment import unchanged
-from ..data.batches import Batch, batches
+from ..data.batches import Batch
 from ..data.load import ImageData
 from ..errors import InputError, Stopped
 from ..quality.preview import Preview, save_png
 from ..quality.quality import UNKNOWN, Quality
-from ..quality.restoration import Likeness, restoration
 from ..run.average import write_average
 from ..run.directory import Best, RunDirectory
 from ..run.lock import RunLock
@@ -52,9 +51,9 @@ class TrainingLoop:
         self.done = self.first_step = int(trainer.step)
         self.logged_step, self.logged_time, self.waited = self.done, time.monotonic(), 0.0
         if self.replicas.is_chief:
-            self.restoration = restoration(config, trainer.denoiser, self.images, self.evaluation)
-            self.preview = self.restoration or Preview(trainer.denoiser, config.image_size)
-            columns = (*COLUMNS, *(Likeness._fields if self.restoration else ()))
+            self.compared = trainer.compared(self.images, self.evaluation)
+            self.preview = self.compared or Preview(trainer.denoiser, config.image_size)
+            columns = (*COLUMNS, *(self.compared.columns if self.compared else ()))
             self.metrics = MetricsLog(run, first_step=self.logged_step, columns=columns)
 
     def run(self) -> None:
@@ -65,7 +64,7 @@ class TrainingLoop:
         """
         first_step, total = self.done, self.config.train_steps
         shard = (self.replicas.worker, self.replicas.workers)
-        data = batches(self.images, self.config, first_step=first_step, shard=shard)
+        data = self.trainer.batches(self.images, first_step=first_step, shard=shard)
         status = 0
         with self.stop:
             try:
@@ -142,8 +141,8 @@ class TrainingLoop:
         """Log, draw and save when due; after the last step, `run` draws and saves instead."""
         self._require_lock()
         last, measured = step == self.config.train_steps, self.quality.due(step)
-        restored = self.restoration is not None and self._is_drawn(step)
-        if step % self.config.log_every_steps == 0 or last or measured or restored:
+        compared = self.compared is not None and self._is_drawn(step)
+        if step % self.config.log_every_steps == 0 or last or measured or compared:
             bar.set_postfix_str(self._log(step), refresh=False)
         if self._is_drawn(step) and not last:
             self.draw(step)
@@ -152,7 +151,7 @@ class TrainingLoop:
             self.save(step)
 
     def _is_drawn(self, step: int) -> bool:
-        """Whether this step has a preview; held-out pictures are restored only then."""
+        """Whether this step has a preview; pictures are compared only then."""
         return step % self.config.preview_every_steps == 0 or step == self.config.train_steps
 
     def _log(self, step: int) -> str:
@@ -184,17 +183,18 @@ class TrainingLoop:
 
     def _measures(self, step: int) -> dict[str, float]:
         """The loss on held-out images, and what else is due; nan if the run is to end first."""
-        eval_loss, distance, likeness = math.nan, UNKNOWN, Likeness()
+        eval_loss, distance = math.nan, UNKNOWN
+        compared = dict.fromkeys(self.compared.columns, math.nan) if self.compared else {}
         with contextlib.suppress(Interrupted):
             eval_loss = self._eval_loss()
             distance = self.quality.at(step, self.stop.check)
-            if self.restoration and self._is_drawn(step):
-                likeness = self.restoration.measure(self.stop.check)
+            if self.compared and self._is_drawn(step):
+                compared = self.compared.measures(self.stop.check)
         return {
             "eval_loss": eval_loss,
             "kid": distance.mean,
             "kid_standard_error": distance.standard_error,
-            **(likeness._asdict() if self.restoration else {}),
+            **compared,
         }
 
     def _require_finite(self) -> None:

@@ -4,22 +4,30 @@ All randomness follows from the seed and the step's number, so a step is the sam
 and on any number of devices (see `replicas`).
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from ..conditions.tasks import held_out_draws, training_draws
 from ..config import TrainConfig
+from ..data.batches import batches
+from ..data.cache import Images
 from ..maths.diffusion import Denoiser
 from ..maths.schedules import make_schedule
 from ..network.unet import build_unet
+from ..quality.imitation import Imitation
+from ..quality.restoration import Restoration, restoration
 from ..run.directory import DataSummary
 from ..streams import EVAL_NOISE, EVAL_TIME, NOISE, TIME
 from .loss import draw, dropout_seeds, hide_labels, losses
 from .recipe import ema_decay, make_optimizer, stratified, update_ema
 from .replicas import Replicas, make_replicas
 from .step_metrics import StepMetrics
+
+Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 class Trainer:
@@ -41,7 +49,9 @@ class Trainer:
         schedule = make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate)
         pixels = data.pixel_mean, data.pixel_std
         self.denoiser = Denoiser(
-            self.average, schedule, config.prediction, *pixels, num_classes=config.num_classes
+            *(self.average, schedule, config.prediction, *pixels),
+            num_classes=config.num_classes,
+            guidance_range=config.guidance_range,
         )
         self.metrics = StepMetrics(skips_overflow=config.precision == "mixed_float16")
         compiled = config.jit_compile
@@ -58,6 +68,14 @@ class Trainer:
         """Give network and average these weights, in the order of their variables."""
         self.network.set_weights(weights)
         self.average.set_weights(weights)
+
+    def compared(self, images: Images, held_out: Batch) -> Restoration | Imitation | None:
+        """What to measure and draw with previews beside samples: what a task makes of pictures."""
+        return restoration(self.config, self.denoiser, images, held_out)
+
+    def batches(self, images: Images, *, first_step: int, shard: tuple[int, int]) -> Iterator[Any]:
+        """The images and labels that `train` takes, one batch for each step."""
+        return batches(images, self.config, first_step=first_step, shard=shard)
 
     @tf.function(autograph=False)
     def train(self, images: tf.Tensor, labels: tf.Tensor) -> None:
@@ -97,6 +115,13 @@ class Trainer:
 
     def _gradient_of(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor):
         """Losses and times of this replica's images, and their part of the batch's gradient."""
+        inputs = self._inputs(images, labels, step)
+        if self.config.accumulation_steps == 1:
+            return self._gradient_of_part(*inputs)
+        return self._accumulated(*inputs)
+
+    def _inputs(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> list[tf.Tensor]:
+        """What the losses of this replica's images follow from, each with a row for each image."""
         config, rows = self.config, self.replicas.rows
         shape = self._shape(tf.constant(config.batch_size))
         epsilon, uniform = draw(shape, step, seed=config.seed, noise=NOISE, time=TIME)
@@ -107,18 +132,20 @@ class Trainer:
             draws.append(rows(dropout_seeds(step, config)))
         if config.num_classes is not None:
             labels = hide_labels(labels, step, config, rows)
-        if config.accumulation_steps == 1:
-            return self._gradient_of_part(images, labels, *draws)
-        return self._accumulated(images, labels, *draws)
+        return [images, labels, *draws]
 
-    def _gradient_of_part(self, images: tf.Tensor, labels: tf.Tensor, *draws: tf.Tensor) -> Any:
-        """The same, of some of this replica's images."""
-        config, variables = self.config, self.network.trainable_variables
+    def _losses(self, *inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The loss of each image of `_inputs`, and its time, both float32 [n]."""
+        *given, seeds = inputs if self.config.dropout else (*inputs, None)
+        rows: Any = given
+        return losses(self.denoiser, self.config, self.network, *rows, seeds=seeds)
+
+    def _gradient_of_part(self, *inputs: tf.Tensor) -> Any:
+        """Losses, times and gradient of some of this replica's images."""
+        variables = self.network.trainable_variables
         with tf.GradientTape() as tape:
-            *numbers, seeds = draws if config.dropout else (*draws, None)
-            inputs: Any = images, labels, *numbers
-            values, times = losses(self.denoiser, config, self.network, *inputs, seeds=seeds)
-            parts = self.replicas.count * config.accumulation_steps
+            values, times = self._losses(*inputs)
+            parts = self.replicas.count * self.config.accumulation_steps
             scaled = self.optimizer.scale_loss(tf.reduce_mean(values) / parts)
         # The gradient of a table is sparse, which no other part of a step accepts.
         return values, times, list(map(tf.convert_to_tensor, tape.gradient(scaled, variables)))

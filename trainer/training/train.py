@@ -18,9 +18,11 @@ from ..run.directory import DataSummary, RunDirectory
 from ..run.lineage import earlier_runs
 from ..run.lock import RunLock, locked
 from ..run.mend import mend
+from ..run.teacher import read_teacher
 from ..run.weights import initial_weights
 from .admission import check_run_directory, check_steps, same_data
 from .checkpoint import Checkpoints, remove_unfinished
+from .distiller import Distiller
 from .loop import TrainingLoop
 from .replicas import Replicas, make_replicas
 from .step import Trainer
@@ -83,47 +85,63 @@ def _train(
     if replicas.is_chief:
         mend(run)
         remove_unfinished(run.checkpoints)
-    print(f"Reading {config.data} …", flush=True)
-    images = load_images(
-        config, download=download, cache_dir=run.cache, worker=replicas.worker, run=run
-    )
-    config = replace(config, channels=images.train.shape[-1])
+    if config.distill_from is None:
+        print(f"Reading {config.data} …", flush=True)
+        images = load_images(
+            config, download=download, cache_dir=run.cache, worker=replicas.worker, run=run
+        )
+        config = replace(config, channels=images.train.shape[-1])
+        student = None
+    else:
+        print(f"Drawing with {config.distill_from} …", flush=True)
+        keras.utils.set_random_seed(config.seed)
+        student = Distiller(config, read_teacher(Path(config.distill_from)), replicas)
+        images = student.data()
     if exists:
         summary = same_data(run, config, images, allow_change=allow_data_change)
     else:
-        summary = images.summary()
-    keras.utils.set_random_seed(config.seed)
-    trainer = Trainer(config, summary, replicas)
+        summary = student.summary(images) if student else images.summary()
+    if student is None:
+        keras.utils.set_random_seed(config.seed)
+    trainer = student or Trainer(config, summary, replicas)
     checkpoints = Checkpoints(run, trainer)
     restored = exists and checkpoints.restore()
     earlier: list[dict[str, Any]] = []
+    tables = student.tables.to_json() if student else None
     if config.init_from and not restored:
         trainer.begin_with(initial_weights(Path(config.init_from), config, trainer.average))
-        earlier = earlier_runs(Path(config.init_from))
+    if source := config.init_from or config.distill_from:
+        earlier = earlier_runs(Path(source))
     first_step = int(trainer.step)
     check_steps(config, first_step)
     quality = Quality(config, images, trainer.denoiser)
     with replicas.naming_lost_workers():
         # Paths may differ from machine to machine.
-        settings = replace(config, data_dir=None, cache=None, kid_weights=None)
+        places = dict.fromkeys(("data_dir", "cache", "kid_weights"))
+        settings = replace(config, **places)
         replicas.require_same(settings=settings, data=summary, step=first_step)
         if replicas.is_chief:
             run.make()
-            run.write_config(config, summary, earlier)
+            run.write_config(config, summary, earlier, tables)
         print(f"{_in_words(trainer, images, summary)}{images}{quality}", flush=True)
         TrainingLoop(run, images, trainer, checkpoints, quality, stop, lock).run()
 
 
 def _in_words(trainer: Trainer, images: ImageData, summary: DataSummary) -> str:
     config, first_step = trainer.config, int(trainer.step)
-    source = config.init_from
+    source = config.init_from or config.distill_from
     begun = f"with the weights of {source}" if source else "from the beginning"
     start = f"on from step {first_step:,}" if first_step else begun
     grey = " in grey" if config.channels == 1 else ""
     task = "" if config.task == "generation" else f" for {config.task}"
+    shape = f"{config.image_size}×{config.image_size}{grey}{task}"
+    data = f"{summary.images:,} images of {shape} ({summary.eval_images:,} held out)"
+    data = f"{data}, {IN_WORDS[images.cache]}"
+    if config.distill_from is not None:
+        counts = ", ".join(map(str, config.student_steps))
+        data = f"Images of {shape} in {counts} steps ({summary.eval_images:,} seeds held out)"
     return (
-        f"{summary.images:,} images of {config.image_size}×{config.image_size}{grey}{task} "
-        f"({summary.eval_images:,} held out), {IN_WORDS[images.cache]}; "
+        f"{data}; "
         f"{trainer.network.count_params():,} parameters; {config.precision}; "
         f"{start} to step {config.train_steps:,}."
     )

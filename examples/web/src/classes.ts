@@ -11,12 +11,13 @@ const EACH_ITS_OWN = "seed";
 
 /** Fills in the bundle's classes and default guidance; hides the fields that it does not have. */
 export function setClasses(form: HTMLFormElement, manifest: Manifest): void {
-  const { classNames, defaultGuidance, isGuided } = manifest;
+  const { classNames, defaultGuidance, guidanceRange, isGuided } = manifest;
   const label = find(form, "[name=label]", HTMLSelectElement);
   const guidance = find(form, "[name=guidance]", HTMLInputElement);
   const names = classNames.map((name, number) => new Option(name, String(number)));
   find(label, "optgroup", HTMLOptGroupElement).replaceChildren(...names);
   label.selectedIndex = 0;
+  [guidance.min, guidance.max] = guidanceRange.map(String) as [string, string];
   guidance.value = String(defaultGuidance);
   const enable = () => (guidance.disabled = label.value === NONE && !guidesConditions(manifest));
   label.onchange = enable;

@@ -3,7 +3,7 @@
 import { BundleError } from "./errors";
 
 const FORMAT = "diffkiln-bundle";
-const FORMAT_VERSION = 3;
+const FORMAT_VERSION = 4;
 const FITS = ["crop", "pad", "stretch"] as const;
 const EXPORT_AGAIN = "export the model again";
 
@@ -49,6 +49,8 @@ export interface Manifest {
   /** Whether graphs take guidance: there is something for it to leave out. */
   readonly isGuided: boolean;
   readonly defaultGuidance: number;
+  /** The least and the greatest guidance that graphs take. */
+  readonly guidanceRange: readonly number[];
   readonly graphs: ReadonlyMap<string, GraphFile>;
 }
 
@@ -78,6 +80,7 @@ export function parseManifest(text: string): Manifest {
     conditions,
     isGuided,
     defaultGuidance: isGuided ? sampler.number("default_guidance") : 1,
+    guidanceRange: model.has("guidance_range") ? model.numbers("guidance_range") : [0, 100],
     graphs: new Map(graphs.keys().map((name) => [name, graphFile(root, graphs.section(name))])),
   };
   requireDrawable(manifest);
@@ -199,6 +202,12 @@ class Section {
     const value = this.#value(key) ?? [];
     const right = Array.isArray(value) && value.every((each) => typeof each === "string");
     return right ? value : this.#refuse(key, "a list of texts");
+  }
+
+  numbers(key: string): readonly number[] {
+    const value = this.#value(key);
+    const right = Array.isArray(value) && value.every((each) => typeof each === "number");
+    return right ? value : this.#refuse(key, "a list of numbers");
   }
 
   number(key: string): number {

@@ -20,7 +20,7 @@ test("pictures are Python's, whatever their seed, number and steps", async ({ pa
 });
 
 test("fresh noise and what solvers and tables carry are Python's too", async ({ page }) => {
-  for (const bundle of ["fresh", "second-order", "learned"]) {
+  for (const bundle of ["fresh", "second-order", "learned", "guided"]) {
     await open(page, `${bundle}.bundle`);
     const panel = page.locator("#generate");
     await finish(panel, { "Seed of the first picture": 3, Pictures: 2, Steps: 5 });
@@ -167,6 +167,13 @@ test("a model without classes has no fields for them", async ({ page }) => {
     await expect(field).toBeHidden();
   }
   await finish(page.locator("#generate"), { Pictures: 1, Steps: 1 });
+});
+
+test("guidance is asked for within the bundle's range", async ({ page }) => {
+  await open(page, "guided.bundle");
+  const guidance = page.locator("#generate").getByLabel("Guidance");
+  await expect(guidance).toHaveAttribute("min", "0.5");
+  await expect(guidance).toHaveAttribute("max", "4");
 });
 
 test("a mask drawn with the pointer, and erased", async ({ page }) => {

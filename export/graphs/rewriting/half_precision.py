@@ -145,8 +145,8 @@ def require_finite(
 ) -> None:
     """Raise InputError for the first node of the step that makes a value beyond float16's range.
 
-    It runs 20 steps, and each of the step `counts`, on these inputs by name, `noisy` among them,
-    with guidance if the step takes it. An overflow need not reach the pictures: a softmax or a clip
+    It runs 20 steps, and each of the step `counts`, on these inputs by name, `noisy` among them.
+    An overflow need not reach the pictures: a softmax or a clip
     hides it there, and makes them wrong.
     """
     copy = deepcopy(step)
@@ -155,7 +155,6 @@ def require_finite(
     inner = [onnx.ValueInfoProto(name=name) for name in values if name.startswith("network")]
     copy.graph.output.extend(inner)
     run = runner(copy.SerializeToString())
-    tensors = {**tensors, "guidance": np.array(2.0, np.float32)}
     for steps in (_STEPS, *counts):
         for k, outputs in enumerate(step_outputs(run, {**tensors, "steps": np.array(steps)})):
             for name, value in outputs.items():

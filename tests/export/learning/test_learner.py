@@ -9,17 +9,12 @@ from small_models import conditioned_network, with_random_weights
 from small_tables import random_table
 
 from diffkiln.export.learning.learner import Examples, Learner
-from diffkiln.export.learning.parameters import (
-    Parameters,
-    falling_timesteps,
-    least_time,
-    plain_table,
-    stretched,
-)
+from diffkiln.export.learning.parameters import Parameters, falling_timesteps
 from diffkiln.export.network.fitted import fitted
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.guidance import Conditioning
+from diffkiln.trainer.maths.plain_tables import least_time, plain_table, stretched
 from diffkiln.trainer.maths.sampling import Sampling
 from diffkiln.trainer.maths.schedules import (
     CosineSchedule,

@@ -18,11 +18,11 @@ from diffkiln.export.learning import learn
 from diffkiln.export.learning.file import TableFile, read_tables, subject_of
 from diffkiln.export.learning.learn import Course, learn_tables
 from diffkiln.export.learning.learner import Learner
-from diffkiln.export.learning.parameters import plain_table
 from diffkiln.export.learning.teacher import Group, Subject, Teacher
 from diffkiln.export.options import Baking, settings_as_objects
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.errors import InputError
+from diffkiln.trainer.maths.plain_tables import plain_table
 from diffkiln.trainer.maths.schedules import CosineSchedule, ddpm_linear
 from diffkiln.trainer.network.unet import build_unet
 

@@ -21,7 +21,7 @@ from diffkiln.export import export_bundle
 from diffkiln.export.graphs.graph import runner, step_outputs
 from diffkiln.export.manifest import essentials
 from diffkiln.export.options import settings_as_objects
-from diffkiln.export.proof.reference import ReferenceConditioning, guided, reference_of
+from diffkiln.export.proof.reference import ReferenceConditioning, reference_of
 from diffkiln.export.verify import verify_bundle
 from diffkiln.runtime import Sampler
 from diffkiln.trainer.config import NetworkConfig
@@ -171,7 +171,7 @@ def test_the_reference_of_guidance_is_the_graphs() -> None:
         return run_function(network, **dict(zip(names, inputs, strict=True)))["prediction"]
 
     description = essentials(exporter.signatures, baking, 0, NAMES)
-    reference = reference_of(description, guided(predict))
+    reference = reference_of(description, predict)
     graph, noise = exporter.graph("from_noise"), np.random.default_rng(0).normal(size=(2, 8, 8, 3))
     for guidance in (1.0, 1.7, 4.0):
         tensors = {"noise": noise.astype(np.float32), "steps": np.array(5)}

@@ -50,6 +50,18 @@ def test_steps_one_by_one_are_the_same(sampler: Sampler) -> None:
         assert np.abs(whole.astype(int) - images).max() <= 1
 
 
+def test_a_network_that_takes_the_guidance(guided_bundle: Path) -> None:
+    with Sampler(guided_bundle, device="cpu") as guided:
+        assert guided.bundle.guidance_range == (0.5, 4.0)
+        weak, strong = (guided.sample(2, steps=3, guidance=g) for g in (0.5, 4.0))
+        assert (weak != strong).any()
+        *_, (_, last) = guided.stepwise(2, steps=3, guidance=4.0)
+        assert np.abs(last.astype(int) - strong).max() <= 1
+        for outside in (0.4, 4.1):
+            with pytest.raises(ValueError, match=rf"={outside}: expected a number from 0\.5 to 4$"):
+                guided.sample(1, guidance=outside)
+
+
 def test_an_interpolation_shows_one_class(sampler: Sampler) -> None:
     way = sampler.interpolate(1, 4, 4, steps=2)
     np.testing.assert_array_equal(way[[0, 3]], sampler.sample(seeds=[1, 4], steps=2, labels=1))

@@ -1,0 +1,221 @@
+"""Distillation: a student learns to draw in a few evaluations what its teacher draws in many.
+
+The student is its teacher's network, which also takes the guidance (arXiv 2210.03142), so that a
+step is one evaluation. Both begin with the same noise. The student's picture is compared with the
+teacher's, through all its steps, which are few (as for the numbers of tables: BNS, arXiv
+2403.01329); one student learns several counts of steps, as in SFD (arXiv 2409.19681). It also
+learns what the guided teacher predicts somewhere on its way, so that other counts of steps draw
+pictures too. Nothing but seeds is needed.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ..config import TrainConfig
+from ..data.cache import Images
+from ..data.load import ImageData
+from ..maths.diffusion import to_uint8
+from ..maths.guidance import Conditioning
+from ..maths.plain_tables import plain_table, stretched
+from ..maths.sampling import Sampling
+from ..maths.schedules import Schedule
+from ..maths.tables import Table, Tables
+from ..quality.imitation import Imitation
+from ..run.directory import DataSummary
+from ..run.teacher import Teacher
+from ..run.weights import matched, teacher_network
+from ..streams import NOISE, TIME, named_seed
+from .loss import draw
+from .replicas import Replicas
+from .step import Batch, Trainer
+
+HELD_OUT = 32
+_TEACHER_STEPS = 20
+# Errors below this, in normalised units, count by their square (pseudo-Huber, arXiv 2310.14189).
+_SMALL = 1e-3
+# Steps of the golden ratio spread numbers evenly over a range.
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
+
+
+class Distiller(Trainer):
+    """The variables of a student, and the functions that change them."""
+
+    def __init__(
+        self, config: TrainConfig, teacher: Teacher, replicas: Replicas | None = None
+    ) -> None:
+        super().__init__(config, teacher.data, replicas)
+        with self.replicas.strategy.scope():
+            network = teacher_network(teacher)
+        self.begin_with(matched(self.average, network))
+        schedule, known = self.denoiser.schedule, teacher.tables
+        learned = Tables.from_json(known) if known else None
+        steps = config.teacher_steps or (learned.counts[-1] if learned else _TEACHER_STEPS)
+        own = replace(self.denoiser, network=network, guidance_range=None)
+        guidance = config.guidance_range
+        self._table = table_for(steps, learned, schedule)
+        self._teacher = Sampling(own, "dpmpp_2m", tables=Tables({steps: self._table}, guidance))
+        counts = {count: table_for(count, learned, schedule) for count in config.student_steps}
+        self.tables = Tables(counts, guidance)
+        weights = hashlib.sha256(b"".join(np.asarray(each).tobytes() for each in network.weights))
+        self._identity = f"{weights.hexdigest()} {self._table} {self.tables}"
+        self._summary = teacher.data
+
+    def data(self) -> ImageData:
+        """No pictures to train on, and as held-out ones what the teacher draws from 32 seeds.
+
+        Their classes and guidance are spread over their ranges.
+        """
+
+        def taught() -> tf.Tensor:
+            return to_uint8(self.denoiser.pixels(self._taught(*self._held_out())[0]))
+
+        drawn, (_, conditioning) = tf.function(taught, autograph=False)().numpy(), self._held_out()
+        labels = None if conditioning is None else np.asarray(conditioning.labels)
+        shape: Any = drawn.shape[1:]
+        nothing = Images(0, shape, cache=None, decode=drawn.__getitem__)
+        held_out = Images(len(drawn), shape, cache=None, decode=drawn.__getitem__, labels=labels)
+        digest = hashlib.sha256(self._identity.encode()).hexdigest()
+        return ImageData(nothing, held_out, digest, class_names=self._summary.class_names)
+
+    def summary(self, images: ImageData) -> DataSummary:
+        """The statistics are those of the pictures that the teacher was trained on."""
+        counts = {"images": 0, "eval_images": len(images.held_out)}
+        return replace(self._summary, fingerprint=images.fingerprint, **counts)
+
+    def batches(self, images: Images, *, first_step: int, shard: tuple[int, int]) -> Iterator[Any]:
+        """Nothing, for each step: all follows from its number."""
+        del first_step, shard
+        nothing = tf.zeros([0, *images.shape], tf.uint8), tf.zeros([0], tf.int64)
+        return itertools.repeat(nothing)
+
+    def compared(self, images: Images, held_out: Batch) -> Imitation:
+        """How near the averaged student is to the teacher in each count of steps."""
+        del images
+        noise, conditioning = self._held_out()
+        sampling, steps = self._sampling(self.average), self.config.student_steps
+        return Imitation(sampling, steps, held_out[0], noise, conditioning)
+
+    def _inputs(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> list[tf.Tensor]:
+        """Noise, a count of steps (the same for all) and a place on the teacher's way.
+
+        With classes, labels and guidance too.
+        """
+        del images, labels
+        config = self.config
+        count, seed, steps = config.batch_size, config.seed, config.student_steps
+        noise, uniform = draw(
+            self._shape(tf.constant(count)), step, seed=seed, noise=NOISE, time=TIME
+        )
+        place = tf.cast(uniform * len(self._table.times), tf.int32)
+        chosen = tf.random.stateless_uniform(
+            [], named_seed(seed, "student steps", step), 0, len(steps), tf.int32
+        )
+        taken = tf.fill([count], tf.gather(tf.constant(steps, tf.int64), chosen))
+        draws = [noise, taken, place]
+        if config.num_classes is not None:
+            draws += self._shown(config.num_classes, step)
+        return [self.replicas.rows(each) for each in draws]
+
+    def _shown(self, classes: int, step: tf.Tensor) -> list[tf.Tensor]:
+        """Labels, of which some are none, and guidance for a whole batch."""
+        count, seed = [self.config.batch_size], self.config.seed
+        labels = tf.random.stateless_uniform(
+            count, named_seed(seed, "student labels", step), 0, classes, tf.int64
+        )
+        hidden, share = tf.unstack(
+            tf.random.stateless_uniform([2, *count], named_seed(seed, "guidance", step))
+        )
+        labels = tf.where(hidden < self.config.label_dropout, -tf.ones_like(labels), labels)
+        low, high = self.config.guidance_range or (1.0, 1.0)
+        return [labels, low + share * (high - low)]
+
+    def _losses(self, *inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The distances of picture and prediction together, and the prediction's time."""
+        noise, steps, place, *shown = inputs
+        conditioning = Conditioning(shown[0], shown[1]) if shown else None
+        picture, state = self._taught(noise, conditioning, place)
+        time = tf.gather(tf.constant(self._table.times), place)
+        wanted, _ = self._teacher.denoiser(state, time, conditioning)
+        student = self._sampling(partial(self.network, training=True))
+        most = max(self.config.student_steps)
+        drawn = student.images(noise, steps[0], conditioning=conditioning, most_steps=most)
+        predicted, _ = student.denoiser(state, time, conditioning)
+        return _distance(drawn, picture) + _distance(predicted, wanted), time
+
+    def _taught(
+        self,
+        noise: tf.Tensor,
+        conditioning: Conditioning | None,
+        picked: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The teacher's pictures, and its states before the steps that are `picked`, int32 [n]."""
+        total = tf.constant(len(self._table.times), tf.int64)
+
+        def body(step: tf.Tensor, state: Any, image: tf.Tensor, kept: tf.Tensor) -> Any:
+            if picked is not None:
+                here = tf.equal(picked, tf.cast(step, tf.int32))[:, None, None, None]
+                kept = tf.where(here, state["noisy"], kept)
+            state, image = self._teacher.step(step, total, state, conditioning=conditioning)
+            return step + 1, state, image, kept
+
+        nothing = tf.zeros_like(noise)
+        start = tf.constant(0, tf.int64), self._teacher.start(noise), nothing, nothing
+        *_, image, kept = tf.while_loop(lambda step, *_: step < total, body, start)
+        return tf.stop_gradient(image), tf.stop_gradient(kept)
+
+    def _evaluate(self, images: tf.Tensor, labels: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        """The averaged student's mean distance to the teacher over its counts of steps."""
+        del labels, number
+        noise, conditioning = self._held_out()
+        wanted = self.denoiser.normalise(tf.cast(images, tf.float32) / 255)
+        sampling = self._sampling(self.average)
+        drawn = (
+            sampling.images(noise, tf.constant(count, tf.int64), conditioning=conditioning)
+            for count in self.config.student_steps
+        )
+        return tf.reduce_mean([_distance(image, wanted) for image in drawn])
+
+    def _held_out(self) -> tuple[tf.Tensor, Conditioning | None]:
+        """Noise of the held-out seeds, with labels and guidance if there are classes."""
+        shape, seed = (
+            self._shape(tf.constant(HELD_OUT)),
+            named_seed(0, "held-out seeds", tf.constant(0, tf.int64)),
+        )
+        noise = tf.random.stateless_normal(shape, seed)
+        classes, within = self.config.num_classes, self.config.guidance_range
+        if classes is None or within is None:
+            return noise, None
+        labels = np.arange(HELD_OUT) * classes // HELD_OUT
+        share = np.arange(HELD_OUT) * _GOLDEN_RATIO % 1
+        guidance = within[0] + share * (within[1] - within[0])
+        return noise, Conditioning(
+            tf.constant(labels, tf.int64), tf.constant(guidance.astype(np.float32))
+        )
+
+    def _sampling(self, network: Any) -> Sampling:
+        """The student's way of drawing, with this network."""
+        denoiser = replace(self.denoiser, network=network)
+        return Sampling(denoiser, "dpmpp_2m", tables=self.tables)
+
+
+def table_for(steps: int, learned: Tables | None, schedule: Schedule) -> Table:
+    """The table of a count of steps: a learned one, one between the learned ones, or 2M's."""
+    if learned is None:
+        return plain_table(schedule, steps)
+    if steps in learned.by_steps:
+        return learned.by_steps[steps]
+    nearest = min(learned.counts, key=lambda count: abs(count - steps))
+    return stretched(learned.by_steps[nearest], steps)
+
+
+def _distance(image: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+    """Root mean square differences, float32 [n], smooth at 0."""
+    squares = tf.reduce_mean(tf.square(image - wanted), axis=[1, 2, 3])
+    return tf.sqrt(squares + _SMALL**2) - _SMALL
