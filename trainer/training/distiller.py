@@ -4,7 +4,7 @@ The student is its teacher's network, which also takes the guidance (arXiv 2210.
 step is one evaluation. Both begin with the same noise. The student's picture is compared with the
 teacher's, through all its steps, which are few (as for the numbers of tables: BNS, arXiv
 2403.01329); one student learns several counts of steps, as in SFD (arXiv 2409.19681). It also
-learns what the guided teacher predicts somewhere on its way, so that other counts of steps draw
+learns what the guided teacher predicts at some time on its way, so that other counts of steps draw
 pictures too. Nothing but seeds is needed.
 """
 
@@ -21,7 +21,7 @@ import tensorflow as tf
 from ..config import TrainConfig
 from ..data.cache import Images
 from ..data.load import ImageData
-from ..maths.diffusion import to_uint8
+from ..maths.diffusion import add_noise, noise_between, to_uint8
 from ..maths.guidance import Conditioning
 from ..maths.plain_tables import plain_table, stretched
 from ..maths.sampling import Sampling
@@ -33,6 +33,7 @@ from ..run.teacher import Teacher
 from ..run.weights import matched, teacher_network
 from ..streams import NOISE, TIME, named_seed
 from .loss import draw
+from .recipe import stratified
 from .replicas import Replicas
 from .step import Batch, Trainer
 
@@ -103,22 +104,19 @@ class Distiller(Trainer):
         return Imitation(sampling, steps, held_out[0], noise, conditioning)
 
     def _inputs(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> list[tf.Tensor]:
-        """Noise, a count of steps (the same for all) and a place on the teacher's way.
-
-        With classes, labels and guidance too.
-        """
+        """Noise, one count of steps and times; with classes, labels and guidance as well."""
         del images, labels
         config = self.config
         count, seed, steps = config.batch_size, config.seed, config.student_steps
         noise, uniform = draw(
             self._shape(tf.constant(count)), step, seed=seed, noise=NOISE, time=TIME
         )
-        place = tf.cast(uniform * len(self._table.times), tf.int32)
+        times = self.denoiser.schedule.training_time(stratified(uniform))
         chosen = tf.random.stateless_uniform(
             [], named_seed(seed, "student steps", step), 0, len(steps), tf.int32
         )
         taken = tf.fill([count], tf.gather(tf.constant(steps, tf.int64), chosen))
-        draws = [noise, taken, place]
+        draws = [noise, taken, times]
         if config.num_classes is not None:
             draws += self._shown(config.num_classes, step)
         return [self.replicas.rows(each) for each in draws]
@@ -138,10 +136,9 @@ class Distiller(Trainer):
 
     def _losses(self, *inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The distances of picture and prediction together, and the prediction's time."""
-        noise, steps, place, *shown = inputs
+        noise, steps, time, *shown = inputs
         conditioning = Conditioning(shown[0], shown[1]) if shown else None
-        picture, state = self._taught(noise, conditioning, place)
-        time = tf.gather(tf.constant(self._table.times), place)
+        picture, state = self._taught(noise, conditioning, time)
         wanted, _ = self._teacher.denoiser(state, time, conditioning)
         student = self._sampling(partial(self.network, training=True))
         most = max(self.config.student_steps)
@@ -153,16 +150,24 @@ class Distiller(Trainer):
         self,
         noise: tf.Tensor,
         conditioning: Conditioning | None,
-        picked: tf.Tensor | None = None,
+        time: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The teacher's pictures, and its states before the steps that are `picked`, int32 [n]."""
-        total = tf.constant(len(self._table.times), tf.int64)
+        """The teacher's pictures, and its noisy images at a `time` of each, float32 [n].
+
+        The latter are one step of DDIM (arXiv 2010.02502, equation 12) after the last state before.
+        """
+        total, times = tf.constant(len(self._table.times), tf.int64), (*self._table.times, -1.0)
+        rates = self.denoiser.schedule.rates
 
         def body(step: tf.Tensor, state: Any, image: tf.Tensor, kept: tf.Tensor) -> Any:
-            if picked is not None:
-                here = tf.equal(picked, tf.cast(step, tf.int32))[:, None, None, None]
-                kept = tf.where(here, state["noisy"], kept)
+            noisy = state["noisy"]
             state, image = self._teacher.step(step, total, state, conditioning=conditioning)
+            if time is not None:
+                begun, end = (tf.gather(tf.constant(times), step + more) for more in (0, 1))
+                noise = noise_between(noisy, image, rates(begun))
+                moved = add_noise(image, noise, rates(time[:, None, None, None]))
+                here = (time <= begun) & (time > end)
+                kept = tf.where(here[:, None, None, None], moved, kept)
             return step + 1, state, image, kept
 
         nothing = tf.zeros_like(noise)
