@@ -5,7 +5,8 @@
 The network sees the run's pictures in the same order, for as many steps and under the same
 optimizer. It gets no noise (0, at time 1), and learns to predict the picture from the small one
 alone (SR3, arXiv 2104.07636, section 4). The same command goes on where it stopped. In the end both
-are measured on the held-out pictures, beside bicubic interpolation.
+are measured on the held-out pictures, beside bicubic interpolation. The last column is how far a
+picture, made small again, is from the small one that it was made of.
 """
 
 from collections.abc import Callable
@@ -39,7 +40,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("run_dir", None, "run of diffkiln-train for super_resolution", required=True)
 flags.DEFINE_string("data_dir", None, "folder of the prepared data set for data=tfds:NAME")
 flags.DEFINE_string("out", None, "folder for checkpoints and pictures", required=True)
-flags.DEFINE_integer("steps", None, "steps to train; by default those of the run", lower_bound=1)
+_STEPS = "steps to train; by default those of the run, and 0 leaves regression out"
+flags.DEFINE_integer("steps", None, _STEPS, lower_bound=0)
 flags.DEFINE_enum("error", "squared", ["squared", "absolute"], "what training makes small")
 flags.DEFINE_bool("imagenet", False, "measure by the features of a network for ImageNet too")
 
@@ -128,7 +130,8 @@ def ways(config: TrainConfig, regression: Regression, denoiser: Denoiser) -> dic
         return restored(config, denoiser, noise, pictures, labels, number)[1]
 
     run = tf.function(drawn, autograph=False, reduce_retracing=True)
-    return {"bicubic": bicubic, "regression": predicted, "the run, 20 steps": run}
+    by_regression = {"regression": predicted} if FLAGS.steps != 0 else {}
+    return {"bicubic": bicubic, **by_regression, "the run, 20 steps": run}
 
 
 def enlarged(way: Enlarge, pictures: Pictures, labels: Labels) -> Pictures:
@@ -141,14 +144,22 @@ def enlarged(way: Enlarge, pictures: Pictures, labels: Labels) -> Pictures:
     return np.concatenate(parts)
 
 
-def compare(found: dict[str, Pictures], originals: Pictures) -> None:
+def faithfulness(pictures: Pictures, originals: Pictures, factor: int) -> float:
+    """The root mean square difference of both made small by area, in levels of 255."""
+    small, wanted = (reduced(tf.constant(each), factor) for each in (pictures, originals))
+    return float(tf.sqrt(tf.reduce_mean(tf.square(small - wanted))))
+
+
+def compare(found: dict[str, Pictures], originals: Pictures, factor: int) -> None:
     """Print how like the originals, and how like photographs, each set of pictures is."""
     by = measures(originals, imagenet=FLAGS.imagenet)
-    print(f"{'':20}{'PSNR dB':>9}{'SSIM':>8}", *(f"KID, {each.features!s:>38}" for each in by))
+    features = (f"KID, {each.features!s:>38}" for each in by)
+    print(f"{'':20}{'PSNR dB':>9}{'SSIM':>8}", *features, "levels off")
     for name, pictures in found.items():
         psnr_db, ssim = likeness(pictures, originals)
         distances = (f"{with_error(each(pictures)):>43}" for each in by)
-        print(f"{name:20}{psnr_db:9.2f}{ssim:8.4f}", *distances, flush=True)
+        off = faithfulness(pictures, originals, factor)
+        print(f"{name:20}{psnr_db:9.2f}{ssim:8.4f}", *distances, f"{off:10.2f}", flush=True)
 
 
 def main(_: list[str]) -> None:
@@ -156,8 +167,9 @@ def main(_: list[str]) -> None:
     config, summary = run.read_config()
     if config.task != "super_resolution":
         raise app.UsageError(f"--run_dir={FLAGS.run_dir}: its task is {config.task}")
-    steps = FLAGS.steps or run.read_step()
-    config = replace(config, data_dir=FLAGS.data_dir, train_steps=steps, cache=None)
+    steps = run.read_step() if FLAGS.steps is None else FLAGS.steps
+    length = steps or config.train_steps
+    config = replace(config, data_dir=FLAGS.data_dir, train_steps=length, cache=None)
     images = load_images(config, run=run)
     schedule = make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate)
     denoiser = Denoiser(
@@ -166,7 +178,9 @@ def main(_: list[str]) -> None:
         num_classes=config.num_classes,
     )
     regression, out = Regression(config, denoiser), Path(FLAGS.out)
-    trained(regression, images, out)
+    if steps:
+        trained(regression, images, out)
+    out.mkdir(parents=True, exist_ok=True)
     every = np.arange(len(images.held_out))
     originals, labels = images.held_out.take(every), images.held_out.labels[every]
     originals = unchanged(originals, config)
@@ -175,7 +189,7 @@ def main(_: list[str]) -> None:
         for name, way in ways(config, regression, denoiser).items()
     }
     print(f"{len(originals):,} held-out pictures, regression of {steps:,} steps")
-    compare(found, originals)
+    compare(found, originals, config.factor or 1)
     shown = [each[:_SHOWN] for each in (*found.values(), originals)]
     save_png(np.concatenate(np.concatenate(shown, axis=2)), out / "pictures.png")
 

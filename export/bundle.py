@@ -26,13 +26,14 @@ from .checks import check_json, per_channel
 from .graphs.assemble import OnnxExporter
 from .graphs.conversion import convert, converted
 from .graphs.rewriting.half_precision import half_precision, require_finite
+from .graphs.rewriting.storage import store_in_half
 from .learning.file import TableFile, read_tables, subject_of
 from .learning.learn import learn_tables
 from .learning.teacher import Subject
 from .litert.conversion import write_litert
 from .manifest import essentials, write_manifest
 from .model import Model
-from .network.kinds import Network, baking_of, computing, fit, network_of
+from .network.kinds import Network, as_stored, baking_of, computing, fit, network_of, storing
 from .network.trial import try_out
 from .options import Baking, Learning, Settings, settings_as_objects
 from .proof.certify import Certificate, ParityError, certify
@@ -100,6 +101,7 @@ def write_bundle(
     check_json("training", training)
     network = network_of(network, classes=bool(model.class_names))
     baking = baking_of(network, baking, learning)
+    network = as_stored(network, baking)
     with computing(network):
         return _write(network, bundle, model, baking, tables or learning, training)
 
@@ -124,7 +126,9 @@ def _write(
     description = essentials(
         signatures, baking, network.count_params(), model.class_names, model.levels, model.fit
     )
-    with published(bundle) as folder:
+    with storing(network, baking) as is_changed, published(bundle) as folder:
+        if is_changed:
+            exporter = graph_exporter(signatures, baking)
         graphs = _write_graphs(folder, exporter, baking, description)
         if baking.litert:
             write_litert(folder, signatures, baking.graphs, _metadata(description))
@@ -271,6 +275,8 @@ def _write_graphs(
         counts = [] if model.sampling.tables is None else model.sampling.tables.counts
         require_finite(exporter.graph("step"), tensors, counts)
     for name, graph in graphs.items():
+        if baking.weight_storage == "float16":
+            store_in_half(graph)
         (folder / f"{name}.onnx").write_bytes(sealed(graph.SerializeToString()))
     return graphs
 

@@ -50,6 +50,7 @@ def essentials(
         "prediction": denoiser.prediction,
         "conditioning": denoiser.conditioning,
         "precision": baking.precision,
+        **_if_set("weight_storage", None if baking.weight_storage == "float32" else "float16"),
         **({} if denoiser.first_timestep else {"first_timestep": 0}),
         **({"guidance_range": [*denoiser.guidance_range]} if denoiser.guidance_range else {}),
         **({"class_names": list(class_names)} if class_names else {}),

@@ -39,13 +39,16 @@ class Baking:
     `dynamic_threshold` scales it by this quantile of each image before (Imagen, arXiv 2205.11487).
     `graphs` are the ONNX files to write. Images go in and come out as `image_dtype`: uint8, or
     float32 in [0, 1]. With `precision="float16"` the networks in the ONNX graphs hold their weights
-    and compute in half precision. `unroll_steps` writes that many steps one after another instead
-    of a Loop, for `batch_size` images if that is set. With `numbers_as_lists` the ONNX graphs
-    declare steps and other single numbers as [1], not []. `tables` is a file of learned tables,
-    which take the place of the solver for the steps that they know. Without `saved_model` the
-    bundle is ONNX alone, and takes half the time. With `litert` each of the graphs is also written
-    as a LiteRT file, which has a loop and float32 weights in any case. `default_guidance` (2 if
-    None) is the guidance of a model with classes for programs that set none.
+    and compute in half precision. With `weight_storage="float16"` weights are rounded to float16,
+    and the ONNX files hold them as that, for half the size; computation stays float32, since
+    runtimes convert weights once, when they load a file. `unroll_steps` writes that many steps one
+    after another instead of a Loop, for `batch_size` images if that is set. With `numbers_as_lists`
+    the ONNX graphs declare steps and other single numbers as [1], not []. `tables` is a file of
+    learned tables, which take the place of the solver for the steps that they know. Without
+    `saved_model` the bundle is ONNX alone, and takes half the time. With `litert` each of the
+    graphs is also written as a LiteRT file, which has a loop and float32 weights in any case.
+    `default_guidance` (2 if None) is the guidance of a model with classes for programs that set
+    none.
 
     Raises InputError for a setting out of range, and for settings that exclude each other.
     """
@@ -68,6 +71,9 @@ class Baking:
     )
     precision: str = _setting(
         "float32", "number format of the networks in the ONNX graphs", PRECISIONS
+    )
+    weight_storage: str = _setting(
+        "float32", "number format of weights in the ONNX files; float16 halves them", PRECISIONS
     )
     unroll_steps: int | None = _setting(None, "write this many steps out instead of a loop")
     batch_size: int | None = _setting(None, "fix the batch of --unroll_steps")
@@ -93,6 +99,11 @@ class Baking:
                 f"default_guidance={guidance:g}: expected a number from 0 to {MAX_GUIDANCE:g}"
             )
         self._check_threshold()
+        if (self.precision, self.weight_storage) == ("float16", "float16"):
+            raise InputError(
+                "weight_storage=float16: with precision=float16 the files hold float16 already; "
+                "leave one of them out"
+            )
         if not 0 <= self.eta <= 1:
             raise InputError(
                 f"eta={self.eta:g}: expected a number from 0 (no fresh noise) to 1 (DDPM)"
@@ -231,6 +242,7 @@ class BakingSettings(TypedDict, total=False):
     image_dtype: str
     graphs: Sequence[str]
     precision: str
+    weight_storage: str
     unroll_steps: int | None
     batch_size: int | None
     numbers_as_lists: bool

@@ -60,9 +60,9 @@ def verify_bundle(
 def _of_file(path: Path | str, description: Mapping[str, Any], inputs: Sequence[str]) -> Network:
     """The network of an .onnx file as the reference calls it."""
     image, model = description["image"], description["model"]
-    names = model.get("class_names", [])
+    names, file = model.get("class_names", []), read_onnx(Path(path))
     network = fitted_onnx(
-        read_onnx(Path(path)),
+        file.rounded() if model.get("weight_storage") == "float16" else file,
         classes=len(names),
         inputs=inputs,
         image_size=(image["height"], image["width"]),

@@ -7,6 +7,7 @@ Both have `variables` and `count_params()`; what `fit` makes of them has `shape`
 import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from .given import model_of
 from .onnx_file import OnnxFile, read_onnx
 from .onnx_fitting import fitted_onnx
 from .onnx_network import OnnxNetwork
-from .precision import in_float32
+from .precision import in_float32, rounded_weights
 
 _LOG = logging.getLogger("diffkiln.export")
 
@@ -39,6 +40,24 @@ def network_of(given: Any, *, classes: bool) -> Network:
 def computing(network: Network) -> contextlib.AbstractContextManager[None]:
     """Have a network compute as it is to be baked."""
     return contextlib.nullcontext() if isinstance(network, OnnxFile) else in_float32(network)
+
+
+def as_stored(network: Network, baking: Baking) -> Network:
+    """An ONNX file with its weights as they are to be stored; a Keras model as it is."""
+    if isinstance(network, OnnxFile) and baking.weight_storage == "float16":
+        return network.rounded()
+    return network
+
+
+@contextlib.contextmanager
+def storing(network: Network, baking: Baking) -> Iterator[bool]:
+    """Have a Keras model's weights as they are to be stored meanwhile, and whether that changes it.
+
+    Raises InputError for weights beyond the range of float16.
+    """
+    changes = isinstance(network, keras.Model) and baking.weight_storage == "float16"
+    with rounded_weights(network) if changes else contextlib.nullcontext():
+        yield changes
 
 
 def baking_of(network: Network, baking: Baking, learning: Learning | None) -> Baking:

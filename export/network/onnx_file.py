@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from onnx import TensorProto, external_data_helper, helper, inliner, numpy_helpe
 
 from ...trainer.errors import InputError, first_line
 from ..checks import may_be_meant
+from .precision import in_float16
 
 # As large as a graph of a bundle may be, which holds these weights in float32.
 MOST_BYTES = 2**30
@@ -44,6 +45,19 @@ class OnnxFile:
         values = (*self.model.graph.input, *self.model.graph.output)
         types = {value.type.tensor_type.elem_type for value in values}
         return bool(types.union(each.data_type for each in _tensors(self.model)) & {*_HALF})
+
+    def rounded(self) -> "OnnxFile":
+        """The same with its weights of float32 rounded to float16.
+
+        Raises InputError for one beyond the range of float16.
+        """
+        model = onnx.ModelProto.FromString(self.model.SerializeToString())
+        for each in model.graph.initializer:
+            if each.data_type == TensorProto.FLOAT:
+                values = numpy_helper.to_array(each)
+                rounded = in_float16(each.name, values).astype(np.float32)
+                each.CopyFrom(numpy_helper.from_array(rounded, each.name))
+        return replace(self, model=model)
 
     def count_params(self) -> int:
         """How many weights it has."""

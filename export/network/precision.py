@@ -36,6 +36,34 @@ class _InFloat32(keras.DTypePolicy):
         self._variable_dtype = variable_dtype
 
 
+@contextlib.contextmanager
+def rounded_weights(network: keras.Model) -> Iterator[None]:
+    """Have a network's weights, as far as they are floats, rounded to float16 meanwhile.
+
+    Raises InputError for one beyond the range of float16.
+    """
+    kept = [(each, np.asarray(each.numpy())) for each in network.variables]
+    kept = [(each, values) for each, values in kept if values.dtype.kind == "f"]
+    try:
+        for variable, values in kept:
+            variable.assign(in_float16(variable.path, values).astype(values.dtype))
+        yield
+    finally:
+        for variable, values in kept:
+            variable.assign(values)
+
+
+def in_float16(name: str, values: np.ndarray) -> np.ndarray:
+    """Weights as float16; InputError for one beyond its range, which infinities may be."""
+    largest = np.abs(values[np.isfinite(values)]).max(initial=0)
+    if largest > np.finfo(np.float16).max:
+        raise InputError(
+            f"weight_storage=float16: the weight {name} reaches {largest:g}, beyond the range of "
+            "float16; leave it out"
+        )
+    return values.astype(np.float16)
+
+
 def _require_unquantised(network: keras.Model) -> None:
     for layer in network._flatten_layers():
         if mode := getattr(layer, "quantization_mode", None):

@@ -35,9 +35,9 @@ def try_out(
     """Call a network on some noise of `shape` (H, W, C), at the times of its sampler too.
 
     It must be traced for any number of images, as it is in the graphs. Raises InputError for
-    conditions or classes that it cannot take, for a prediction that is not finite, for images
-    that depend on the others of their batch, and for a network that cannot tell no class (−1)
-    from a class.
+    conditions, classes or guidance that it cannot take, for a prediction that is not finite, for
+    images that depend on the others of their batch, and for a network that cannot tell no class
+    (−1) from a class.
     """
     noise = np.random.default_rng(0).normal(size=(_IMAGES, *shape)).astype(np.float32)
     # Clipping could hide what differs.
@@ -48,6 +48,8 @@ def try_out(
     _require_alone_as_together(denoise, noise)
     for condition in conditions:
         _require_condition(denoise, noise, condition)
+    if denoiser.guidance_range is not None:
+        _require_guidance(denoise, noise, *denoiser.guidance_range)
     if denoiser.num_classes is not None:
         _require_no_class(denoise, noise[:1], denoiser.num_classes)
 
@@ -55,7 +57,8 @@ def try_out(
 def _denoise(denoiser: Denoiser, conditions: Sequence[FittedCondition]) -> Denoise:
     """(noise, time, labels) → x̂_0 as NumPy arrays, with v of a learned variance beside it.
 
-    Without labels the first class is meant. Image i has example i of each condition, or the one
+    Without labels the first class is meant. A network that takes the guidance is told 1, or the
+    `guidance` that is given. Image i has example i of each condition, or the one
     that `rows` says; those that are `changed`, by name, are the same for all images.
     """
     examples = {each.name: each.examples(_IMAGES) for each in conditions}
@@ -65,14 +68,15 @@ def _denoise(denoiser: Denoiser, conditions: Sequence[FittedCondition]) -> Denoi
         time: float,
         labels: np.ndarray | None = None,
         rows: slice = slice(None),
+        guidance: float = 1.0,
         **changed: np.ndarray,
     ) -> np.ndarray:
         labels = np.zeros(len(noise), np.int64) if labels is None else labels
         repeated = {name: np.repeat(x[np.newaxis], _IMAGES, 0) for name, x in changed.items()}
         given = [tf.constant(x[rows][: len(noise)]) for x in {**examples, **repeated}.values()]
         known = None if denoiser.num_classes is None else tf.constant(labels)
-        guidance = None if denoiser.guidance_range is None else tf.constant(1.0)
-        conditioning = Conditioning(known, guidance, given, [None] * len(given))
+        told = None if denoiser.guidance_range is None else tf.constant(guidance)
+        conditioning = Conditioning(known, told, given, [None] * len(given))
         # A GPU would take rows from beyond the end of a table for zeros.
         with tf.device("/cpu:0"):
             times = tf.fill([len(noise)], time)
@@ -122,6 +126,19 @@ def _require_alone_as_together(denoise: Denoise, noise: np.ndarray) -> None:
             "of the batch, and so would a picture; look for a layer that takes a mean over the "
             "batch"
         )
+
+
+def _require_guidance(denoise: Denoise, noise: np.ndarray, least: float, most: float) -> None:
+    """Raise InputError unless predictions at both ends of a range of guidance are finite."""
+    ends = [denoise(noise, 0.5, guidance=guidance) for guidance in (least, most)]
+    for guidance, prediction in zip((least, most), ends, strict=True):
+        if not np.isfinite(prediction).all():
+            raise InputError(
+                f"guidance_range={least:g},{most:g}: the network's prediction is not finite at "
+                f"guidance {guidance:g}; give the range that it was trained for"
+            )
+    if _apart(*ends) == 0:
+        _LOG.warning("network: guidance changes nothing in its prediction")
 
 
 def _require_condition(denoise: Denoise, noise: np.ndarray, condition: FittedCondition) -> None:

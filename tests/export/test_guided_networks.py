@@ -157,3 +157,24 @@ def test_a_network_without_such_an_input(tmp_path: Path) -> None:
     shape = NetworkConfig(8, (16, 32), 1, 2, num_classes=len(NAMES))
     with pytest.raises(InputError, match=r"labels int\[N\] .*, guidance \[N\]"):
         export_bundle(build_unet(shape), tmp_path / "b", **SETTINGS)
+
+
+def test_guidance_that_the_network_cannot_take(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told_by(function: Any) -> keras.Model:
+        noisy, time, guidance = keras.Input((4, 4, 1)), keras.Input((1,)), keras.Input((1,))
+        labels = keras.Input((1,), dtype="int32")
+        table = layers.Embedding(len(NAMES) + 1, 8)(keras.ops.add(labels, 1))
+        told = layers.Dense(8)(function(guidance)) + layers.Dense(8)(time)
+        x = layers.Conv2D(8, 3, padding="same")(noisy) + layers.Reshape((1, 1, 8))(table)
+        x = layers.Conv2D(1, 3, padding="same")(x + layers.Reshape((1, 1, 8))(told))
+        return with_random_weights(keras.Model([noisy, time, labels, guidance], x))
+
+    settings = {**SETTINGS, "pixel_mean": 0.5, "pixel_std": 0.25, "guidance_range": (0.0, 3.0)}
+    settings["inputs"] = ("noisy", "condition", "labels", "guidance")
+    with pytest.raises(InputError, match=r"guidance_range=0,3: .* not finite at guidance 0"):
+        export_bundle(told_by(keras.ops.log), tmp_path / "b", **settings)
+    settings |= {"graphs": ("sampler",), "saved_model": False}
+    export_bundle(told_by(keras.ops.zeros_like), tmp_path / "b", **settings)
+    assert "network: guidance changes nothing in its prediction" in caplog.messages
