@@ -37,14 +37,22 @@ def kid(samples: ArrayLike, reference: ArrayLike) -> KernelDistance:
 
     Raises ValueError for features that are not two finite sets of at least 2 rows of one length.
     """
-    x, y = _checked("samples", samples), _checked("reference", reference)
-    if x.shape[1] != y.shape[1]:
-        expected = "expected the same number in both sets; use one extractor"
-        raise ValueError(f"features of {x.shape[1]} and {y.shape[1]} numbers: {expected}")
+    x, y = checked_features(samples, reference)
     from_x = _mean_to_others(x) - _mean_kernel(x, y)
     from_y = _mean_to_others(y) - _mean_kernel(y, x)
     variance = sum(4 * np.var(part, ddof=1) / len(part) for part in (from_x, from_y))
     return KernelDistance(float(from_x.mean() + from_y.mean()), float(np.sqrt(variance)))
+
+
+def checked_features(
+    samples: ArrayLike, reference: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both sets in float64; ValueError unless they are finite, of one length and 2 rows or more."""
+    x, y = _checked("samples", samples), _checked("reference", reference)
+    if x.shape[1] != y.shape[1]:
+        expected = "expected the same number in both sets; use one extractor"
+        raise ValueError(f"features of {x.shape[1]} and {y.shape[1]} numbers: {expected}")
+    return x, y
 
 
 def polynomial_kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
