@@ -11,9 +11,9 @@ import tensorflow as tf
 from keras import layers
 
 from diffkiln.export import export_bundle
-from diffkiln.export.bundle import baked_signatures, graph_exporter
 from diffkiln.export.graphs.assemble import OnnxExporter
 from diffkiln.export.options import settings_as_objects
+from diffkiln.export.preparing import baked_signatures, graph_exporter
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.maths.tables import Tables
 from diffkiln.trainer.network.unet import build_unet

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from diffkiln.export.bundle import baked_signatures
 from diffkiln.export.learning.file import TableFile, subject_of
 from diffkiln.export.options import settings_as_objects
+from diffkiln.export.preparing import baked_signatures
 from diffkiln.trainer.maths.tables import Table, Tables
 
 

@@ -57,6 +57,7 @@ ROOMS = {
         "proof",
         "learning",
         "publish",
+        "preparing",
         "manifest",
         "verify",
         "bundle",

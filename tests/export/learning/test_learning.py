@@ -12,7 +12,6 @@ from small_tables import random_tables
 
 from diffkiln.export import Learning
 from diffkiln.export.baking.signatures import Signatures
-from diffkiln.export.bundle import baked_signatures, tables_of
 from diffkiln.export.graphs.conversion import convert
 from diffkiln.export.learning import learn
 from diffkiln.export.learning.file import TableFile, read_tables, subject_of
@@ -20,6 +19,7 @@ from diffkiln.export.learning.learn import Course, learn_tables
 from diffkiln.export.learning.learner import Learner
 from diffkiln.export.learning.teacher import Group, Subject, Teacher
 from diffkiln.export.options import Baking, settings_as_objects
+from diffkiln.export.preparing import baked_signatures, tables_of
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths.plain_tables import plain_table

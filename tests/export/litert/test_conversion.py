@@ -23,10 +23,10 @@ from small_tables import random_tables
 from tensorflow.lite.python.schema_py_generated import Model
 
 from diffkiln.export.baking.signatures import Signatures
-from diffkiln.export.bundle import baked_signatures
 from diffkiln.export.litert.conversion import litert_file
 from diffkiln.export.litert.interpreter import litert_runner
 from diffkiln.export.options import settings_as_objects
+from diffkiln.export.preparing import baked_signatures
 from diffkiln.trainer.data.synthetic.species import SPECIES
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths.schedules import EDMSchedule, FlowSchedule, ddpm_linear
