@@ -32,7 +32,7 @@ def baked_signatures(network: Network, model: Model, baking: Baking) -> Signatur
             f"default_guidance={baking.default_guidance:g}: the model knows no classes, and no "
             "conditions that can be left out; leave it out"
         )
-    least, most = model.guidance_range or (0, MAX_GUIDANCE)
+    least, most = model.guidance_range or (0.0, MAX_GUIDANCE)
     if baking.default_guidance is not None and not least <= baking.default_guidance <= most:
         raise InputError(
             f"default_guidance={baking.default_guidance:g}: expected a number from {least:g} to "
@@ -55,7 +55,7 @@ def baked_signatures(network: Network, model: Model, baking: Baking) -> Signatur
         first_timestep=model.first_timestep,
         dynamic_threshold=baking.dynamic_threshold,
         learned_variance=learned_variance,
-        guidance_range=model.guidance_range and (least, most),
+        guidance_range=None if model.guidance_range is None else (least, most),
     )
     sampling = Sampling(denoiser, baking.solver, baking.eta, baking.time_grid)
     return Signatures(sampling, shape, baking.image_dtype, own.conditions)

@@ -163,13 +163,14 @@ def _fits(one: Input, role: str, inputs: Sequence[Input], classes: int) -> bool:
 
 def _agrees(inputs: Sequence[Input], reading: Sequence[str], classes: int) -> bool:
     """Whether a reading is what the names say, where a name says what its shape allows."""
-    # Without such a role, a name of guidance says nothing.
-    silent = (None,) if GUIDANCE in reading else (None, GUIDANCE)
-    return all(
-        one.role_by_name in (*silent, role)
-        or not _fits(one, one.role_by_name, inputs, classes or 1)
-        for one, role in zip(inputs, reading, strict=True)
-    )
+    for one, role in zip(inputs, reading, strict=True):
+        name = one.role_by_name
+        # Without such a role, a name of guidance says nothing.
+        if name is None or (name == GUIDANCE and GUIDANCE not in reading):
+            continue
+        if name != role and _fits(one, name, inputs, classes or 1):
+            return False
+    return True
 
 
 def _is_unclear_label(inputs: Sequence[Input], reading: Sequence[str]) -> bool:

@@ -101,9 +101,12 @@ def test_its_network_takes_the_guidance_and_begins_as_the_teacher(student: Disti
 def test_guidance_of_each_image_is_that_image_under_it(student: Distiller) -> None:
     noise, conditioning = student._held_out()
     assert conditioning is not None
+    labels, guidance = conditioning.labels, conditioning.guidance
+    assert labels is not None
+    assert guidance is not None
     together = student._taught(noise, conditioning)[0]
     for row in (0, 5):
-        one = Conditioning(conditioning.labels[row : row + 1], conditioning.guidance[row])
+        one = Conditioning(labels[row : row + 1], guidance[row])
         alone = student._taught(noise[row : row + 1], one)[0]
         # Sums of a batch in another order, through four steps.
         np.testing.assert_allclose(together[row : row + 1], alone, atol=1e-4)
