@@ -212,7 +212,7 @@ SPOILED: dict[str, Callable[[Path], object]] = {
     "truncated": change_step(lambda content: content[:1000]),
     "longer": change_step(lambda content: content + b"!"),
     "missing": lambda bundle: (bundle / "noise.onnx").unlink(),
-    "newer": change_manifest(lambda manifest: manifest.update(format_version=4)),
+    "newer": change_manifest(lambda manifest: manifest.update(format_version=5)),
     "foreign": change_manifest(lambda manifest: manifest.update(format="something")),
     "list": write_manifest("[]"),
     "garbled": write_manifest('{"format": '),

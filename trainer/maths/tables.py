@@ -120,8 +120,9 @@ class Tables:
         applies = tf.equal(tf.gather(counts, index), steps)
         if guidance is not None and self.guidance is not None:
             low, high = self.guidance
-            within = (guidance >= low) & (guidance <= high)
-            applies = applies & (tf.reduce_all(within) if guidance.shape.rank else within)
+            ends = guidance >= low, guidance <= high
+            above, below = map(tf.reduce_all, ends) if guidance.shape.rank else ends
+            applies = applies & above & below
         packed = self._packed
         # Within the table whatever the step, since steps without a table come here too.
         around = tf.clip_by_value(step + tf.constant([-1, 0, 1], tf.int64), 0, packed.shape[1] - 1)

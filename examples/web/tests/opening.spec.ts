@@ -9,7 +9,7 @@ const REFUSED = [
   ["truncated", /step\.onnx has 1000 bytes, expected \d+: truncated/],
   ["longer", /step\.onnx has more than \d+ bytes: altered/],
   ["missing", /noise\.onnx is missing, though bundle\.json lists it/],
-  ["newer", /'format_version' is 4, expected at most 3: the bundle was written by a newer diffkiln/],
+  ["newer", /'format_version' is 5, expected at most 4: the bundle was written by a newer diffkiln/],
   ["foreign", /'format' is "something", expected 'diffkiln-bundle'/],
   ["list", /bundle\.json is \[\], expected an object/],
   ["garbled", /bundle\.json is not JSON/],
