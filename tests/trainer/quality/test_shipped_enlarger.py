@@ -27,7 +27,7 @@ def test_enlarged_flowers_are_faithful_and_not_blurred() -> None:
     denoiser = Denoiser(network, schedule, config.prediction, data.pixel_mean, data.pixel_std)
     with Sampler(device="cpu") as flowers:
         pictures = tf.constant(flowers.sample(4))
-    noise = tf.random.stateless_normal(pictures.shape, (0, 0))
+    noise = tf.random.stateless_normal(tf.shape(pictures), (0, 0))
     number = tf.constant(0, tf.int64)
     nothing = tf.fill([4], tf.constant(-1, tf.int64))
     small, large = restored(config, denoiser, noise, pictures, nothing, number)
