@@ -106,10 +106,10 @@ _OF_TEACHER = (
 )
 # What else may be said of a student.
 _OF_STUDENT = (
-    *(*_DISTILLING.keys() - {"data"}, "distill_from", "teacher_steps", "guidance_range", "seed"),
-    *("accumulation_steps", "weight_decay", "gradient_clip_norm", "precision", "jit_compile"),
-    "label_dropout",
-    *("distribute", "worker_timeout_s", "keep_checkpoints"),
+    *(*_DISTILLING.keys() - {"data"}, "distill_from", "init_from", "teacher_steps"),
+    *("guidance_range", "label_dropout", "seed", "precision", "jit_compile", "weight_decay"),
+    *("accumulation_steps", "gradient_clip_norm", "distribute", "worker_timeout_s"),
+    "keep_checkpoints",
 )
 _GUIDANCE_RANGE = (1.0, 4.0)
 

@@ -6,6 +6,8 @@ teacher's, through all its steps, which are few (as for the numbers of tables: B
 2403.01329); one student learns several counts of steps, as in SFD (arXiv 2409.19681). It also
 learns what the guided teacher predicts at some time on its way, so that other counts of steps draw
 pictures too. Nothing but seeds is needed.
+
+Most of the work would be the teacher's, so each batch that it makes is used in several steps.
 """
 
 import hashlib
@@ -39,6 +41,8 @@ from .step import Batch, Trainer
 
 HELD_OUT = 32
 _TEACHER_STEPS = 20
+# So many of the teacher's batches take turns, until each has been used so often.
+_KEPT_BATCHES, _USES = 16, 4
 # Errors below this, in normalised units, count by their square (pseudo-Huber, arXiv 2310.14189).
 _SMALL = 1e-3
 # Steps of the golden ratio spread numbers evenly over a range.
@@ -91,10 +95,27 @@ class Distiller(Trainer):
         return replace(self._summary, fingerprint=images.fingerprint, **counts)
 
     def batches(self, images: Images, *, first_step: int, shard: tuple[int, int]) -> Iterator[Any]:
-        """Nothing, for each step: all follows from its number."""
-        del first_step, shard
-        nothing = tf.zeros([0, *images.shape], tf.uint8), tf.zeros([0], tf.int64)
-        return itertools.repeat(nothing)
+        """What the teacher makes, one batch for each step: its pictures and its noisy images.
+
+        Both are float32 [B / workers, S, S, C]. All follows from the number of the step.
+        """
+        del images
+        worker, workers = shard
+        first, end = ((worker + k) * self.config.batch_size // workers for k in (0, 1))
+
+        @tf.function(autograph=False)
+        def taught(lesson: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            noise, time, *shown = (each[first:end] for each in self._lesson(lesson))
+            return self._taught(noise, Conditioning(*shown) if shown else None, time)
+
+        kept = {}
+        for step in itertools.count(first_step):
+            lesson = _lesson_number(step)
+            if lesson not in kept:
+                turn = lesson // _KEPT_BATCHES
+                kept = {old: kept[old] for old in kept if old // _KEPT_BATCHES == turn}
+                kept[lesson] = taught(tf.constant(lesson, tf.int64))
+            yield kept[lesson]
 
     def compared(self, images: Images, held_out: Batch) -> Imitation:
         """How near the averaged student is to the teacher in each count of steps."""
@@ -104,31 +125,31 @@ class Distiller(Trainer):
         return Imitation(sampling, steps, held_out[0], noise, conditioning)
 
     def _inputs(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> list[tf.Tensor]:
-        """Noise, one count of steps and times; with classes, labels and guidance as well."""
-        del images, labels
+        """The teacher's pictures and noisy images, a count of steps, and their lesson."""
         config = self.config
-        count, seed, steps = config.batch_size, config.seed, config.student_steps
-        noise, uniform = draw(
-            self._shape(tf.constant(count)), step, seed=seed, noise=NOISE, time=TIME
-        )
-        times = self.denoiser.schedule.training_time(stratified(uniform))
-        chosen = tf.random.stateless_uniform(
-            [], named_seed(seed, "student steps", step), 0, len(steps), tf.int32
-        )
-        taken = tf.fill([count], tf.gather(tf.constant(steps, tf.int64), chosen))
-        draws = [noise, taken, times]
-        if config.num_classes is not None:
-            draws += self._shown(config.num_classes, step)
-        return [self.replicas.rows(each) for each in draws]
+        counts, seed = len(config.student_steps), named_seed(config.seed, "student steps", step)
+        chosen = tf.random.stateless_uniform([], seed, 0, counts, tf.int32)
+        steps = tf.gather(tf.constant(config.student_steps, tf.int64), chosen)
+        draws = tf.fill([config.batch_size], steps), *self._lesson(_lesson_number(step))
+        return [images, labels, *(self.replicas.rows(each) for each in draws)]
 
-    def _shown(self, classes: int, step: tf.Tensor) -> list[tf.Tensor]:
+    def _lesson(self, number: tf.Tensor) -> list[tf.Tensor]:
+        """Noise and times for a whole batch; with classes, labels and guidance as well."""
+        config = self.config
+        shape, seed = self._shape(tf.constant(config.batch_size)), config.seed
+        noise, uniform = draw(shape, number, seed=seed, noise=NOISE, time=TIME)
+        times = self.denoiser.schedule.training_time(stratified(uniform))
+        classes = config.num_classes
+        return [noise, times, *([] if classes is None else self._shown(classes, number))]
+
+    def _shown(self, classes: int, number: tf.Tensor) -> list[tf.Tensor]:
         """Labels, of which some are none, and guidance for a whole batch."""
         count, seed = [self.config.batch_size], self.config.seed
         labels = tf.random.stateless_uniform(
-            count, named_seed(seed, "student labels", step), 0, classes, tf.int64
+            count, named_seed(seed, "student labels", number), 0, classes, tf.int64
         )
         hidden, share = tf.unstack(
-            tf.random.stateless_uniform([2, *count], named_seed(seed, "guidance", step))
+            tf.random.stateless_uniform([2, *count], named_seed(seed, "guidance", number))
         )
         labels = tf.where(hidden < self.config.label_dropout, -tf.ones_like(labels), labels)
         low, high = self.config.guidance_range or (1.0, 1.0)
@@ -136,9 +157,8 @@ class Distiller(Trainer):
 
     def _losses(self, *inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The distances of picture and prediction together, and the prediction's time."""
-        noise, steps, time, *shown = inputs
-        conditioning = Conditioning(shown[0], shown[1]) if shown else None
-        picture, state = self._taught(noise, conditioning, time)
+        picture, state, steps, noise, time, *shown = inputs
+        conditioning = Conditioning(*shown) if shown else None
         wanted, _ = self._teacher.denoiser(state, time, conditioning)
         student = self._sampling(partial(self.network, training=True))
         most = max(self.config.student_steps)
@@ -208,6 +228,12 @@ class Distiller(Trainer):
         """The student's way of drawing, with this network."""
         denoiser = replace(self.denoiser, network=network)
         return Sampling(denoiser, "dpmpp_2m", tables=self.tables)
+
+
+def _lesson_number(step: Any) -> Any:
+    """The number of the teacher's batch that a step learns from, counted from 0 as steps are."""
+    turn = step // (_KEPT_BATCHES * _USES)
+    return turn * _KEPT_BATCHES + step % _KEPT_BATCHES
 
 
 def table_for(steps: int, learned: Tables | None, schedule: Schedule) -> Table:

@@ -1,5 +1,7 @@
 """Students: what they learn, that they go on exactly, and what is refused."""
 
+import json
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import MadeOnce
+from forked_commands import run_command
 from PIL import Image
 from train_flags import refusal
-from training_runs import rows, same_weights, small_config, train_here
+from training_runs import rows, same_weights, small_config, train_here, weights
 
 from diffkiln.export.run import export_run
 from diffkiln.export.verify import verify_bundle
@@ -24,7 +27,7 @@ from diffkiln.trainer.maths.plain_tables import plain_table
 from diffkiln.trainer.presets import student_config
 from diffkiln.trainer.run.directory import RunDirectory
 from diffkiln.trainer.run.teacher import read_teacher
-from diffkiln.trainer.training.distiller import Distiller, table_for
+from diffkiln.trainer.training.distiller import Distiller, _lesson_number, table_for
 from diffkiln.trainer.training.train import train
 
 pytestmark = pytest.mark.slow
@@ -41,6 +44,23 @@ QUICK: dict[str, Any] = {
     "ema_half_life_images": 10,
     "learning_rate_decay": "constant",
 }
+
+
+# A student on two devices of one machine.
+MIRRORED = """
+import json, sys
+from pathlib import Path
+import tensorflow as tf
+from diffkiln.trainer.presets import student_config
+from diffkiln.trainer.run.teacher import read_teacher
+from diffkiln.trainer.training.train import train
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+folder, settings = sys.argv[1], json.loads(sys.argv[2])
+settings["student_steps"] = tuple(settings["student_steps"])
+teacher = read_teacher(Path(settings["distill_from"])).config
+train(Path(folder), student_config(teacher, distribute="mirrored", **settings))
+"""
 
 
 @pytest.fixture(scope="session")
@@ -139,12 +159,51 @@ def test_parts_and_precision(class_run: Path) -> None:
     losses = []
     for each in settings:
         student = Distiller(of(class_run, **each), read_teacher(class_run))
-        nothing = tf.zeros([0, 16, 16, 3], tf.uint8), tf.zeros([0], tf.int64)
-        student.train(*nothing)
+        student.train(*next(student.batches(student.data().train, first_step=0, shard=(0, 1))))
         losses.append(student.metrics.take()["loss"])
     whole, in_parts, in_half = losses
     assert in_parts == pytest.approx(whole, rel=1e-4)  # sums in another order
     assert in_half == pytest.approx(whole, rel=0.1)  # numbers of three digits
+
+
+# Halves of a batch are added up in another order.
+def test_two_devices_have_the_losses_of_one(tmp_path: Path, class_run: Path) -> None:
+    settings = {**QUICK, "distill_from": str(class_run)}
+    arguments = (tmp_path / "both", json.dumps(settings))
+    result = run_command([sys.executable, "-c", MIRRORED, *arguments])
+    assert result.returncode == 0, result.stderr
+    distil(tmp_path / "one", class_run)
+    for ours, theirs in zip(rows(tmp_path / "both"), rows(tmp_path / "one"), strict=True):
+        for name in ("loss", "eval_loss", "gradient_norm", "distance_3"):
+            assert float(ours[name]) == pytest.approx(float(theirs[name]), rel=1e-3, nan_ok=True)
+
+
+def test_workers_share_the_batches_of_the_teacher(student: Distiller) -> None:
+    def first(shard: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
+        return next(student.batches(student.data().train, first_step=21, shard=shard))
+
+    for both, left, right in zip(first((0, 1)), first((0, 2)), first((1, 2)), strict=True):
+        # Sums of a batch in another order, through four steps.
+        np.testing.assert_allclose(both, tf.concat([left, right], 0), atol=1e-4)
+
+
+def test_every_batch_of_the_teacher_is_used_in_four_steps() -> None:
+    numbers = [_lesson_number(step) for step in range(128)]
+    assert numbers[:17] == [*range(16), 0]
+    assert sorted(numbers) == [number for number in range(32) for _ in range(4)]
+    assert set(numbers[64:]) == set(range(16, 32))
+
+
+def test_a_student_begins_with_the_weights_of_another(
+    tmp_path: Path, student_run: Path, class_run: Path
+) -> None:
+    config = of(class_run, train_steps=2, init_from=str(student_run), learning_rate=1e-9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        train(tmp_path, config)
+    begun, given = weights(tmp_path), weights(student_run)
+    for name, values in given.items():
+        np.testing.assert_allclose(begun[name], values, atol=1e-7)
 
 
 def test_the_export_draws_with_its_steps(
