@@ -182,3 +182,14 @@ class LabelEmbedding(layers.Layer):
         """Labels, int64 [N], from −1 to num_classes − 1."""
         rows = tf.where(labels < 0, tf.constant(self.num_classes, labels.dtype), labels)
         return tf.gather(tf.convert_to_tensor(self.table), rows)[:, None, None, :]
+
+
+class Extrapolation(layers.Layer):
+    """Guidance inside a network: nothing + (1 + (guidance − 1)·strength)·(shown − nothing)."""
+
+    def call(
+        self, shown: tf.Tensor, nothing: tf.Tensor, strength: tf.Tensor, guidance: tf.Tensor
+    ) -> tf.Tensor:
+        """Embeddings with and without a label, and strengths, all [N, 1, 1, C]; guidance [N]."""
+        more = tf.cast(guidance - 1, shown.dtype)[:, None, None, None]
+        return nothing + (1 + more * strength) * (shown - nothing)

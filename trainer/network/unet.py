@@ -23,6 +23,7 @@ from ..errors import InputError
 from .layers import (
     DepthToSpace,
     Dropout,
+    Extrapolation,
     KnownPart,
     LabelEmbedding,
     LinearEstimate,
@@ -43,9 +44,9 @@ def build_unet(
     """A network of (noisy float32 [N, S, S, C], time float32 [N]) → float32 [N, S, S, C].
 
     With classes, labels int64 [N] come third: 0 … num_classes − 1, or −1 for none. With a range of
-    guidance, that comes next, float32 [N]; a new network ignores it (arXiv 2210.03142). Then come
-    the `conditions` of a task, float32. `dtype` is a Keras dtype policy such as `mixed_float16`;
-    the weights of one policy load into another.
+    guidance, that comes next, float32 [N] (arXiv 2210.03142): it acts on what a label adds to the
+    embedding. Then come the `conditions` of a task, float32. `dtype` is a Keras dtype policy such
+    as `mixed_float16`; the weights of one policy load into another.
 
     With `dropout`, a rate in (0, 1), the network is for training, and seeds int64 [N, 2] come last
     (see `Dropout`). Its weights are those of the network without.
@@ -53,15 +54,14 @@ def build_unet(
     inputs = _inputs(config, dropout=dropout > 0)
     blocks, size = _Blocks(dtype, dropout, inputs.get("dropout_seeds")), config.embedding_size
     given = {each.name: inputs[each.name] for each in config.conditions}
-    added = []
-    if config.num_classes is not None:
-        table = LabelEmbedding(config.num_classes, 4 * size, dtype=dtype, name="label_embedding")
-        added.append(table(inputs["labels"]))
-    if config.guidance_range is not None:
-        added.append(blocks.guide(inputs["guidance"], size, config.guidance_range))
+    code, added = blocks.encode(inputs["time"], size), []
     if "augmentation" in given:
         added.append(blocks.encode(given["augmentation"], size, "augmentation"))
-    embedding = blocks.embed(inputs["time"], size, *added)
+    if config.num_classes is None:
+        embedding = blocks.embed(code, *added)
+    else:
+        table = LabelEmbedding(config.num_classes, 4 * size, dtype=dtype, name="label_embedding")
+        embedding = _labelled(blocks, table, inputs, config.guidance_range, code, added)
     pictures = blocks.pictures(given, config.factor)
     x = inputs["noisy"]
     x = layers.Concatenate(dtype=dtype)([x, *pictures]) if pictures else x
@@ -96,6 +96,24 @@ def _inputs(config: NetworkConfig, *, dropout: bool) -> dict[str, Any]:
     if dropout:
         inputs["dropout_seeds"] = keras.Input((2,), name="dropout_seeds", dtype="int64")
     return inputs
+
+
+def _labelled(
+    blocks: "_Blocks",
+    table: LabelEmbedding,
+    inputs: Mapping[str, Any],
+    within: tuple[float, float] | None,
+    code: Any,
+    added: list,
+) -> Any:
+    """The embedding of time, labels and, if it is within some range, guidance."""
+    labels = inputs["labels"]
+    embedding = blocks.embed(code, table(labels), *added)
+    if within is None:
+        return embedding
+    nothing = blocks.embed(code, table(keras.ops.full_like(labels, -1)), *added)
+    strength = blocks.guide(inputs["guidance"], code, within)
+    return Extrapolation(dtype="float32")(embedding, nothing, strength, inputs["guidance"])
 
 
 def _down(blocks: "_Blocks", x: Any, embedding: Any, config: NetworkConfig) -> tuple[Any, list]:
@@ -144,7 +162,7 @@ class _Blocks:
         *,
         size: int = 3,
         kernel: str = "he_normal",
-        bias: str | None = None,
+        bias: Any = None,
         dtype: str | None = None,
         name: str | None = None,
     ) -> Any:
@@ -178,9 +196,8 @@ class _Blocks:
             pictures = [KnownPart(dtype="float32")(*pictures)]
         return pictures
 
-    def embed(self, time: Any, size: int, *added: Any) -> Any:
-        x = self.encode(time, size)
-        return self.silu(layers.Add(dtype=self.dtype)([x, *added]) if added else x)
+    def embed(self, code: Any, *added: Any) -> Any:
+        return self.silu(layers.Add(dtype=self.dtype)([code, *added]) if added else code)
 
     def encode(self, level: Any, size: int, name: str | None = None) -> Any:
         """A number [N] in [0, 1], such as the time, as 4·size channels."""
@@ -189,16 +206,20 @@ class _Blocks:
         x = self.silu(self.conv(x, 4 * size, size=1, bias="zeros", name=names[0]))
         return self.conv(x, 4 * size, size=1, bias="zeros", name=names[1])
 
-    def guide(self, guidance: Any, size: int, within: tuple[float, float]) -> Any:
-        """The guidance [N] as 4·size channels, which are all 0 at first.
+    def guide(self, guidance: Any, code: Any, within: tuple[float, float]) -> Any:
+        """How strongly guidance [N] acts on each channel, at the time of this `code`.
 
-        Predictions change with it slowly, so the frequencies are low.
+        0.4 at first: for a network that was not trained to take the guidance, this comes nearest
+        to classifier-free guidance. Predictions change slowly with it, so the frequencies are low.
         """
+        channels = code.shape[-1]
         width = max(within[1] - within[0], 1e-6)
         place = layers.Rescaling(1 / width, -within[0] / width, dtype="float32")(guidance)
-        x = TimeEmbedding(size, least=0.125, most=2.0, dtype="float32")(place)
-        x = self.silu(self.conv(x, 4 * size, size=1, bias="zeros", name="guidance_in"))
-        return self.conv(x, 4 * size, size=1, kernel="zeros", bias="zeros", name="guidance_out")
+        x = TimeEmbedding(channels // 4, least=0.125, most=2.0, dtype="float32")(place)
+        x = self.conv(x, channels, size=1, bias="zeros", name="guidance_in")
+        x = self.silu(layers.Add(dtype=self.dtype)([x, code]))
+        first = keras.initializers.Constant(0.4)
+        return self.conv(x, channels, size=1, kernel="zeros", bias=first, name="guidance_out")
 
     def residual(self, x: Any, embedding: Any, width: int) -> Any:
         """x + conv(silu(scale(t)·norm(conv(silu(norm(x)))) + shift(t))), a 1×1 for a new width.

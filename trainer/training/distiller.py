@@ -106,7 +106,7 @@ class Distiller(Trainer):
         @tf.function(autograph=False)
         def taught(lesson: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             noise, time, *shown = (each[first:end] for each in self._lesson(lesson))
-            return self._taught(noise, Conditioning(*shown) if shown else None, time)
+            return self._taught(noise, _conditioning(shown), time)
 
         kept = {}
         for step in itertools.count(first_step):
@@ -158,7 +158,7 @@ class Distiller(Trainer):
     def _losses(self, *inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The distances of picture and prediction together, and the prediction's time."""
         picture, state, steps, noise, time, *shown = inputs
-        conditioning = Conditioning(*shown) if shown else None
+        conditioning = _conditioning(shown)
         wanted, _ = self._teacher.denoiser(state, time, conditioning)
         student = self._sampling(partial(self.network, training=True))
         most = max(self.config.student_steps)
@@ -228,6 +228,11 @@ class Distiller(Trainer):
         """The student's way of drawing, with this network."""
         denoiser = replace(self.denoiser, network=network)
         return Sampling(denoiser, "dpmpp_2m", tables=self.tables)
+
+
+def _conditioning(shown: list[tf.Tensor]) -> Conditioning | None:
+    """Of labels and guidance, if there are any."""
+    return Conditioning(shown[0], shown[1]) if shown else None
 
 
 def _lesson_number(step: Any) -> Any:

@@ -112,11 +112,25 @@ def test_its_network_takes_the_guidance_and_begins_as_the_teacher(student: Disti
     assert [each.name for each in student.network.inputs] == ["noisy", "time", "labels", "guidance"]
     noise, conditioning = student._held_out()
     assert conditioning is not None
+    labels, guidance = conditioning.labels, conditioning.guidance
+    nothing = -tf.ones_like(labels)
     time = tf.fill([len(noise)], 0.6)
-    begun, _ = student.denoiser(noise, time, conditioning)
+    # Without guidance, and where there is nothing to guide to.
+    for each in (Conditioning(labels, tf.constant(1.0)), Conditioning(nothing, guidance)):
+        begun, _ = student.denoiser(noise, time, each)
+        unguided = Conditioning(each.labels, tf.constant(1.0))
+        taught, _ = student._teacher.denoiser(noise, time, unguided)
+        np.testing.assert_allclose(begun, taught, atol=1e-5)
+
+
+def test_guidance_acts_from_the_start(student: Distiller) -> None:
+    noise, conditioning = student._held_out()
+    assert conditioning is not None
     unguided = Conditioning(conditioning.labels, tf.constant(1.0))
-    taught, _ = student._teacher.denoiser(noise, time, unguided)
-    np.testing.assert_allclose(begun, taught, atol=1e-5)
+    time = tf.fill([len(noise)], 0.6)
+    taught, _ = student._teacher.denoiser(noise, time, conditioning)
+    begun, without = (student.denoiser(noise, time, x)[0] for x in (conditioning, unguided))
+    assert tf.norm(begun - taught) < tf.norm(without - taught)
 
 
 def test_guidance_of_each_image_is_that_image_under_it(student: Distiller) -> None:
