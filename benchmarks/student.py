@@ -1,18 +1,23 @@
-"""Measures a student beside its teacher: distance, KID, precision, recall, by steps and guidance.
+"""Writes what docs/report.md says of a student: it and its teacher by steps and guidance.
 
-    python benchmarks/student.py --student=student.bundle --teacher=flowers.bundle --data_dir=DATA
+    python benchmarks/student.py --student=student.bundle --teacher=teacher.bundle --data_dir=DATA
 
-Each way draws the seeds 0, 1, … with the species of the held-out photographs. Distances are to the
-teacher's pictures in its own default steps, root mean square in levels of 255.
+Each way draws the seeds 0, 1, … with the species of the held-out photographs. The teacher's bundle
+needs tables for `--teacher_steps`; distances are to its pictures in the first of these counts, root
+mean square in levels of 255. Milliseconds are for one picture in batches of eight, in turns.
 """
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from absl import app, flags
 from flowers import flowers
 from measures import Measure, Pictures, measures, with_error
+from measuring import in_turns
 from numpy.typing import NDArray
+from report_page import require_marks, save_rows, write_table
 
 from diffkiln.runtime import Sampler
 from diffkiln.trainer.quality.kid import kid
@@ -22,10 +27,33 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("student", None, "bundle of a student", required=True)
 flags.DEFINE_string("teacher", None, "bundle of its teacher", required=True)
 flags.DEFINE_string("data_dir", None, "folder of the prepared oxford_flowers102", required=True)
-flags.DEFINE_list("steps", ["2", "3", "4", "6"], "counts of steps of the student")
-flags.DEFINE_list("guidances", ["1", "1.5", "2"], "guidances of both")
+flags.DEFINE_list("steps", ["6", "4", "3", "2", "1"], "counts of steps of the student")
+flags.DEFINE_list("teacher_steps", ["8"], "counts of steps of the teacher")
+flags.DEFINE_list("guidances", ["1.5", "2"], "guidances of both")
 flags.DEFINE_integer("count", None, "pictures to draw; by default one for each photograph")
 flags.DEFINE_bool("imagenet", False, "measure by the features of a network for ImageNet too")
+
+SHOWN, BATCH, ROUNDS = 10, 8, 7
+
+
+@dataclass(frozen=True)
+class Way:
+    """One of the two bundles in a count of steps."""
+
+    name: str
+    sampler: Sampler
+    steps: int
+
+    def draw(self, labels: NDArray[np.int64], guidance: float) -> Pictures:
+        """Pictures of the seeds 0, 1, …, one for each label."""
+        return self.sampler.sample(
+            len(labels), labels=labels.tolist(), steps=self.steps, guidance=guidance
+        )
+
+    def evaluations(self, guidance: float) -> int:
+        """Evaluations of the network for one picture."""
+        twice = guidance != 1 and not self.sampler.bundle.takes_guidance
+        return self.steps * (2 if twice else 1)
 
 
 def distance(pictures: Pictures, wanted: Pictures) -> float:
@@ -34,39 +62,50 @@ def distance(pictures: Pictures, wanted: Pictures) -> float:
     return float(np.sqrt(squares).mean())
 
 
-def row(name: str, pictures: Pictures, wanted: Pictures, by: list[Measure]) -> str:
-    """One line of the table."""
-    cells = [f"{name:32}{distance(pictures, wanted):9.2f}"]
-    for measure in by:
-        features = measure.features(pictures)
-        shares = precision_recall(features, measure.reference)
-        distances = with_error(kid(features, measure.reference))
-        cells.append(f"{distances:>18}{shares.precision:8.3f}{shares.recall:8.3f}")
-    return "".join(cells)
+def by_features(pictures: Pictures, measure: Measure) -> list[str]:
+    """KID, precision and recall, by the features of one network."""
+    features = measure.features(pictures)
+    shares = precision_recall(features, measure.reference)
+    distances = with_error(kid(features, measure.reference))
+    return [distances, f"{shares.precision:.2f}", f"{shares.recall:.2f}"]
 
 
-def compare(
-    student: Sampler, teacher: Sampler, photographs: Pictures, labels: NDArray[np.int64]
-) -> None:
-    """Print a row for the teacher and one for each count of steps, at each guidance."""
-    by, species = measures(photographs, imagenet=FLAGS.imagenet), labels.tolist()
-    columns = "".join(f"{'KID':>18}{'prec.':>8}{'recall':>8}" for _ in by)
-    print(f"by {'; by '.join(str(each.features) for each in by)}")
-    print(f"{'':32}{'distance':>9}{columns}")
+def milliseconds(ways: list[Way], guidance: float) -> list[float]:
+    """The time of a picture each way."""
+    labels = np.arange(BATCH)
+    tasks = {str(number): partial(way.draw, labels, guidance) for number, way in enumerate(ways)}
+    times = in_turns(tasks, rounds=ROUNDS, pause_s=0.05).values()
+    return [1000 * float(np.median(each)) / BATCH for each in times]
+
+
+def table(ways: list[Way], by: list[Measure], labels: NDArray[np.int64]) -> list[str]:
+    """The lines of a table: each way at each guidance; pictures of the last one are saved."""
+    columns = [f"{name}, {each.features}" for each in by for name in ("KID", "precision", "recall")]
+    heads = ["guidance", "way", "evaluations", "ms", "distance", *columns]
+    lines = [f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
     for guidance in map(float, FLAGS.guidances):
-        wanted = teacher.sample(len(labels), labels=species, guidance=guidance)
-        steps = teacher.bundle.default_steps_at(guidance)
-        print(row(f"teacher, {steps} steps, {guidance:g}", wanted, wanted, by), flush=True)
-        for count in map(int, FLAGS.steps):
-            drawn = student.sample(len(labels), labels=species, steps=count, guidance=guidance)
-            print(row(f"student, {count} steps, {guidance:g}", drawn, wanted, by), flush=True)
+        drawn = [way.draw(labels, guidance) for way in ways]
+        times = milliseconds(ways, guidance)
+        for way, pictures, ms in zip(ways, drawn, times, strict=True):
+            cells = [f"{guidance:g}", way.name, str(way.evaluations(guidance)), f"{ms:.0f}"]
+            cells.append(f"{distance(pictures, drawn[0]):.1f}")
+            cells += [cell for measure in by for cell in by_features(pictures, measure)]
+            lines.append(f"| {' | '.join(cells)} |")
+            print(lines[-1], flush=True)
+        save_rows("student", [pictures[:SHOWN] for pictures in drawn])
+    return lines
 
 
 def main(_: list[str]) -> None:
+    require_marks("student")
     photographs, labels = flowers("validation", FLAGS.data_dir)
     photographs, labels = photographs[: FLAGS.count], labels[: FLAGS.count]
+    by = measures(photographs, imagenet=FLAGS.imagenet)
     with Sampler(Path(FLAGS.student)) as student, Sampler(Path(FLAGS.teacher)) as teacher:
-        compare(student, teacher, photographs, labels)
+        ways = [Way(f"teacher, {n} steps", teacher, int(n)) for n in FLAGS.teacher_steps]
+        counts = [(int(n), "step" if n == "1" else "steps") for n in FLAGS.steps]
+        ways += [Way(f"student, {n} {unit}", student, n) for n, unit in counts]
+        write_table("student", table(ways, by, labels))
 
 
 if __name__ == "__main__":
