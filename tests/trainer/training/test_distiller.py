@@ -113,6 +113,7 @@ def test_its_network_takes_the_guidance_and_begins_as_the_teacher(student: Disti
     noise, conditioning = student._held_out()
     assert conditioning is not None
     labels, guidance = conditioning.labels, conditioning.guidance
+    assert labels is not None
     nothing = -tf.ones_like(labels)
     time = tf.fill([len(noise)], 0.6)
     # Without guidance, and where there is nothing to guide to.
