@@ -209,8 +209,9 @@ class _Blocks:
     def guide(self, guidance: Any, code: Any, within: tuple[float, float]) -> Any:
         """How strongly guidance [N] acts on each channel, at the time of this `code`.
 
-        0.4 at first: for a network that was not trained to take the guidance, this comes nearest
-        to classifier-free guidance. Predictions change slowly with it, so the frequencies are low.
+        0.4 at first, which came nearest to classifier-free guidance for the flowers' network before
+        it was trained to take the guidance. Predictions change slowly with it, so the frequencies
+        are low.
         """
         channels = code.shape[-1]
         width = max(within[1] - within[0], 1e-6)
