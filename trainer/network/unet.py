@@ -10,9 +10,7 @@ they are enlarged. A `residual` network adds its output to the enlarged picture 
 2104.14951).
 """
 
-import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -20,18 +18,14 @@ from keras import layers
 
 from ..config import NetworkConfig
 from ..errors import InputError
+from .blocks import Blocks
 from .layers import (
     DepthToSpace,
-    Dropout,
     Extrapolation,
-    KnownPart,
     LabelEmbedding,
     LinearEstimate,
     NearestUpsampling,
-    PixelNorm,
-    SelfAttention,
     SpaceToDepth,
-    TimeEmbedding,
 )
 
 # A graph of a bundle has at most 2^30 bytes, with four for each parameter and some for itself.
@@ -52,7 +46,7 @@ def build_unet(
     (see `Dropout`). Its weights are those of the network without.
     """
     inputs = _inputs(config, dropout=dropout > 0)
-    blocks, size = _Blocks(dtype, dropout, inputs.get("dropout_seeds")), config.embedding_size
+    blocks, size = Blocks(dtype, dropout, inputs.get("dropout_seeds")), config.embedding_size
     given = {each.name: inputs[each.name] for each in config.conditions}
     code, added = blocks.encode(inputs["time"], size), []
     if "augmentation" in given:
@@ -64,19 +58,20 @@ def build_unet(
         embedding = _labelled(blocks, table, inputs, config.guidance_range, code, added)
     pictures = blocks.pictures(given, config.factor)
     x = inputs["noisy"]
-    x = layers.Concatenate(dtype=dtype)([x, *pictures]) if pictures else x
-    x = SpaceToDepth(config.patch_size, dtype=dtype)(x) if config.patch_size > 1 else x
+    x = blocks.join(x, *pictures) if pictures else x
+    patch = config.patch_size
+    x = blocks.layer(SpaceToDepth, patch)(x) if patch > 1 else x
     x, skips = _down(blocks, x, embedding, config)
     x = blocks.residual(x, embedding, config.widths[-1])
     x = blocks.attend(x, config.attention_heads, "middle")
     x = blocks.silu(blocks.normalise(_up(blocks, x, skips, embedding, config)))
-    channels = config.channels * config.patch_size**2
+    channels = config.channels * patch**2
     output = blocks.conv(x, channels, kernel="zeros", bias="zeros", dtype="float32")
-    if config.patch_size > 1:
-        output = DepthToSpace(config.patch_size, dtype="float32")(output)
+    if patch > 1:
+        output = blocks.exact(DepthToSpace, patch)(output)
     if config.residual:
-        enlarged = LinearEstimate(dtype="float32")(*pictures, given["augmentation"])
-        output = layers.Add(dtype="float32")([output, enlarged])
+        enlarged = blocks.exact(LinearEstimate)(*pictures, given["augmentation"])
+        output = blocks.exact(layers.Add)([output, enlarged])
     network = keras.Model(list(inputs.values()), output, name="unet")
     if (count := network.count_params()) > MOST_PARAMETERS:
         expected = f"expected at most {MOST_PARAMETERS:,}, which an export can hold"
@@ -99,7 +94,7 @@ def _inputs(config: NetworkConfig, *, dropout: bool) -> dict[str, Any]:
 
 
 def _labelled(
-    blocks: "_Blocks",
+    blocks: Blocks,
     table: LabelEmbedding,
     inputs: Mapping[str, Any],
     within: tuple[float, float] | None,
@@ -113,16 +108,16 @@ def _labelled(
         return embedding
     nothing = blocks.embed(code, table(keras.ops.full_like(labels, -1)), *added)
     strength = blocks.guide(inputs["guidance"], code, within)
-    return Extrapolation(dtype="float32")(embedding, nothing, strength, inputs["guidance"])
+    return blocks.exact(Extrapolation)(embedding, nothing, strength, inputs["guidance"])
 
 
-def _down(blocks: "_Blocks", x: Any, embedding: Any, config: NetworkConfig) -> tuple[Any, list]:
+def _down(blocks: Blocks, x: Any, embedding: Any, config: NetworkConfig) -> tuple[Any, list]:
     """The downward half: its output, and the skip connections for the upward half."""
     x = blocks.conv(x, config.widths[0], bias="zeros")
     skips = [x]
     for level, width in enumerate(config.widths):
         if level:
-            x = layers.AveragePooling2D(2, dtype=blocks.dtype)(x)
+            x = blocks.layer(layers.AveragePooling2D, 2)(x)
         for block in range(config.blocks):
             x = blocks.residual(x, embedding, width)
             x = blocks.attend(x, config.heads(level), f"down_{block}")
@@ -130,123 +125,12 @@ def _down(blocks: "_Blocks", x: Any, embedding: Any, config: NetworkConfig) -> t
     return x, skips
 
 
-def _up(blocks: "_Blocks", x: Any, skips: list, embedding: Any, config: NetworkConfig) -> Any:
+def _up(blocks: Blocks, x: Any, skips: list, embedding: Any, config: NetworkConfig) -> Any:
     """The upward half, which consumes `skips` from the end."""
     for level, width in reversed(list(enumerate(config.widths))):
         for block in range(config.blocks):
             x = blocks.residual(blocks.join(x, skips.pop()), embedding, width)
             x = blocks.attend(x, config.heads(level), f"up_{block}")
         if level:
-            x = NearestUpsampling(dtype=blocks.dtype)(x)
+            x = blocks.layer(NearestUpsampling)(x)
     return blocks.join(x, skips.pop())
-
-
-@dataclass(frozen=True)
-class _Blocks:
-    """The pieces that the network repeats, under one dtype policy.
-
-    Attention, classes, conditions and dropout do not change the names of the other layers with
-    weights.
-    """
-
-    dtype: str
-    dropout: float = 0.0
-    seeds: Any = None
-    numbers: Iterator[int] = field(default_factory=itertools.count)
-    dropouts: Iterator[int] = field(default_factory=itertools.count)
-
-    def conv(
-        self,
-        x: Any,
-        width: int,
-        *,
-        size: int = 3,
-        kernel: str = "he_normal",
-        bias: Any = None,
-        dtype: str | None = None,
-        name: str | None = None,
-    ) -> Any:
-        return layers.Conv2D(
-            width,
-            size,
-            padding="same",
-            use_bias=bias is not None,
-            kernel_initializer=kernel,
-            bias_initializer=bias or "zeros",
-            dtype=dtype or self.dtype,
-            name=name or f"conv_{next(self.numbers)}",
-        )(x)
-
-    def join(self, x: Any, skip: Any) -> Any:
-        return layers.Concatenate(dtype=self.dtype)([x, skip])
-
-    def silu(self, x: Any) -> Any:
-        return layers.Activation("silu", dtype=self.dtype)(x)
-
-    def normalise(self, x: Any) -> Any:
-        return PixelNorm(dtype=self.dtype)(x)
-
-    def pictures(self, given: Mapping[str, Any], factor: int | None) -> list[Any]:
-        """The pictures that are `given` with the noisy image, at its size."""
-        pictures = [picture for picture in given.values() if len(picture.shape) == 4]
-        if factor:
-            enlarge = layers.UpSampling2D(factor, interpolation="bilinear", dtype="float32")
-            pictures = [enlarge(picture) for picture in pictures]
-        if "paint_mask" in given:
-            pictures = [KnownPart(dtype="float32")(*pictures)]
-        return pictures
-
-    def embed(self, code: Any, *added: Any) -> Any:
-        return self.silu(layers.Add(dtype=self.dtype)([code, *added]) if added else code)
-
-    def encode(self, level: Any, size: int, name: str | None = None) -> Any:
-        """A number [N] in [0, 1], such as the time, as 4·size channels."""
-        names = [name and f"{name}_{place}" for place in ("in", "out")]
-        x = TimeEmbedding(size, dtype="float32")(level)
-        x = self.silu(self.conv(x, 4 * size, size=1, bias="zeros", name=names[0]))
-        return self.conv(x, 4 * size, size=1, bias="zeros", name=names[1])
-
-    def guide(self, guidance: Any, code: Any, within: tuple[float, float]) -> Any:
-        """How strongly guidance [N] acts on each channel, at the time of this `code`.
-
-        0.4 at first, which came nearest to classifier-free guidance for the flowers' network before
-        it was trained to take the guidance. Predictions change slowly with it, so the frequencies
-        are low.
-        """
-        channels = code.shape[-1]
-        width = max(within[1] - within[0], 1e-6)
-        place = layers.Rescaling(1 / width, -within[0] / width, dtype="float32")(guidance)
-        x = TimeEmbedding(channels // 4, least=0.125, most=2.0, dtype="float32")(place)
-        x = self.conv(x, channels, size=1, bias="zeros", name="guidance_in")
-        x = self.silu(layers.Add(dtype=self.dtype)([x, code]))
-        first = keras.initializers.Constant(0.4)
-        return self.conv(x, channels, size=1, kernel="zeros", bias=first, name="guidance_out")
-
-    def residual(self, x: Any, embedding: Any, width: int) -> Any:
-        """x + conv(silu(scale(t)·norm(conv(silu(norm(x)))) + shift(t))), a 1×1 for a new width.
-
-        Dropout, if there is any, is before the second convolution (as in arXiv 2006.11239).
-        Scale starts at 1, shift and the last convolution at 0: the block begins as the identity.
-        """
-        skip = x if x.shape[-1] == width else self.conv(x, width, size=1)
-        scale = self.conv(embedding, width, size=1, kernel="zeros", bias="ones")
-        shift = self.conv(embedding, width, size=1, kernel="zeros", bias="zeros")
-        h = self.normalise(self.conv(self.silu(self.normalise(x)), width))
-        h = layers.Multiply(dtype=self.dtype)([h, scale])
-        h = self.drop(self.silu(layers.Add(dtype=self.dtype)([h, shift])))
-        return layers.Add(dtype=self.dtype)([skip, self.conv(h, width, kernel="zeros")])
-
-    def drop(self, x: Any) -> Any:
-        if self.seeds is None:
-            return x
-        return Dropout(self.dropout, next(self.dropouts), dtype=self.dtype)(x, self.seeds)
-
-    def attend(self, x: Any, heads: int, place: str) -> Any:
-        """x + conv(attention(conv(norm(x)))) with 1×1s, x at first; no heads, no attention."""
-        if not heads:
-            return x
-        width, name = x.shape[-1], f"{place}_attention"
-        h = self.conv(self.normalise(x), 3 * width, size=1, name=f"{name}_in")
-        h = SelfAttention(heads, dtype=self.dtype)(h)
-        h = self.conv(h, width, size=1, kernel="zeros", name=f"{name}_out")
-        return layers.Add(dtype=self.dtype)([x, h])

@@ -2,10 +2,10 @@
 
 The student is its teacher's network, which also takes the guidance (arXiv 2210.03142), so that a
 step is one evaluation. Both begin with the same noise. The student's picture is compared with the
-teacher's, through all its steps, which are few (as for the numbers of tables: BNS, arXiv
-2403.01329); one student learns several counts of steps, as in SFD (arXiv 2409.19681). It also
-learns what the guided teacher predicts at some time on its way, so that other counts of steps draw
-pictures too. Nothing but seeds is needed.
+teacher's, in pixels and in the teacher's features, through all its steps, which are few (as for the
+numbers of tables: BNS, arXiv 2403.01329); one student learns several counts of steps, as in SFD
+(arXiv 2409.19681). It also learns what the guided teacher predicts at some time on its way, so that
+other counts of steps draw pictures too. Nothing but seeds is needed.
 
 Most of the work would be the teacher's, so each batch that it makes is used in several steps.
 """
@@ -34,6 +34,7 @@ from ..run.directory import DataSummary
 from ..run.teacher import Teacher
 from ..run.weights import matched, teacher_network
 from ..streams import NOISE, TIME, named_seed
+from .distances import Features, distance
 from .loss import draw
 from .recipe import stratified
 from .replicas import Replicas
@@ -43,8 +44,8 @@ HELD_OUT = 32
 _TEACHER_STEPS = 20
 # So many of the teacher's batches take turns, until each has been used so often.
 _KEPT_BATCHES, _USES = 16, 4
-# Errors below this, in normalised units, count by their square (pseudo-Huber, arXiv 2310.14189).
-_SMALL = 1e-3
+# The weight of the features among the distances.
+_OF_FEATURES = 2.0
 # Steps of the golden ratio spread numbers evenly over a range.
 _GOLDEN_RATIO = (5**0.5 - 1) / 2
 
@@ -58,6 +59,7 @@ class Distiller(Trainer):
         super().__init__(config, teacher.data, replicas)
         with self.replicas.strategy.scope():
             network = teacher_network(teacher)
+            self._features = Features(network, config.network, config.precision)
         self.begin_with(matched(self.average, network))
         schedule, known = self.denoiser.schedule, teacher.tables
         learned = Tables.from_json(known) if known else None
@@ -156,7 +158,7 @@ class Distiller(Trainer):
         return [labels, low + share * (high - low)]
 
     def _losses(self, *inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The distances of picture and prediction together, and the prediction's time."""
+        """The distances of pictures and of predictions together, and the predictions' time."""
         picture, state, steps, noise, time, *shown = inputs
         conditioning = _conditioning(shown)
         wanted, _ = self._teacher.denoiser(state, time, conditioning)
@@ -164,7 +166,9 @@ class Distiller(Trainer):
         most = max(self.config.student_steps)
         drawn = student.images(noise, steps[0], conditioning=conditioning, most_steps=most)
         predicted, _ = student.denoiser(state, time, conditioning)
-        return _distance(drawn, picture) + _distance(predicted, wanted), time
+        features = self._features.distance(drawn, picture, *shown[:1])
+        exact = distance(drawn, picture) + distance(predicted, wanted)
+        return exact + _OF_FEATURES * features, time
 
     def _taught(
         self,
@@ -205,7 +209,7 @@ class Distiller(Trainer):
             sampling.images(noise, tf.constant(count, tf.int64), conditioning=conditioning)
             for count in self.config.student_steps
         )
-        return tf.reduce_mean([_distance(image, wanted) for image in drawn])
+        return tf.reduce_mean([distance(image, wanted) for image in drawn])
 
     def _held_out(self) -> tuple[tf.Tensor, Conditioning | None]:
         """Noise of the held-out seeds, with labels and guidance if there are classes."""
@@ -249,9 +253,3 @@ def table_for(steps: int, learned: Tables | None, schedule: Schedule) -> Table:
         return learned.by_steps[steps]
     nearest = min(learned.counts, key=lambda count: abs(count - steps))
     return stretched(learned.by_steps[nearest], steps)
-
-
-def _distance(image: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
-    """Root mean square differences, float32 [n], smooth at 0."""
-    squares = tf.reduce_mean(tf.square(image - wanted), axis=[1, 2, 3])
-    return tf.sqrt(squares + _SMALL**2) - _SMALL

@@ -50,6 +50,12 @@ def test_patching_keeps_the_shape(patch_size: int) -> None:
     assert network(inputs()).shape == (3, 8, 8, 3)
 
 
+def test_names_do_not_depend_on_what_was_built_before() -> None:
+    config = replace(SMALL, num_classes=3, guidance_range=(1.0, 2.0))
+    once, again = ([x.name for x in build_unet(config).layers] for _ in range(2))
+    assert once == again
+
+
 @both_networks
 def test_every_weight_gets_a_gradient(shape: NetworkConfig) -> None:
     network = shaken(build_unet(shape))
