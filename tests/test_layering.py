@@ -62,6 +62,7 @@ ROOMS = {
         "verify",
         "bundle",
         "run",
+        "flags",
         "cli",
     ],
 }

@@ -12,7 +12,7 @@ import pytest
 import diffkiln.export
 from diffkiln.export import Baking, CosineSchedule, ddpm_cosine, ddpm_linear
 from diffkiln.export.checks import check_json, read_names
-from diffkiln.export.cli import FLAGS
+from diffkiln.export.flags import FLAGS
 from diffkiln.export.model import Model
 from diffkiln.export.options import BakingSettings, Settings, settings_as_objects
 from diffkiln.trainer.errors import InputError
