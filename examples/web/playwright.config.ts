@@ -4,14 +4,15 @@ import { defineConfig } from "@playwright/test";
  * The page as it is deployed: built, and served by `vite preview` from WEB_SITE.
  *
  * `page` are the tests, for which tests/examples/test_web.py puts bundles beside the built page and
- * writes Python's pictures to WEB_EXPECTED. `draw` saves pictures for benchmarks/gallery.py.
+ * writes Python's pictures to WEB_EXPECTED. `draw` and `time` are for benchmarks/gallery.py and
+ * benchmarks/web_page.py.
  */
 const site = process.env["WEB_SITE"] ?? "dist";
 const port = Number(process.env["WEB_PORT"] ?? 4173);
 
 export default defineConfig({
   testDir: "tests",
-  projects: [{ name: "page" }, { name: "draw", testMatch: "draw.ts" }],
+  projects: [{ name: "page" }, { name: "draw", testMatch: "draw.ts" }, { name: "time", testMatch: "time.ts" }],
   outputDir: `${site}/../test-results`,
   // They share the cores with onnxruntime.
   workers: 1,
