@@ -26,8 +26,8 @@ demo: environment
 	rm -rf $(DEMO)
 	mkdir $(DEMO)
 	$(BIN)/diffkiln-sample --count=36 --device=cpu --scale=2 --out=$(DEMO)/flowers.png
-	$(BIN)/diffkiln-export --run_dir=models/flowers64 --bundle=$(DEMO)/flowers.bundle \
-	  --solver=dpmpp_2m --time_grid=linspace --tables=models/flowers64/tables.json \
+	$(BIN)/diffkiln-export --run_dir=models/flowers64-student --bundle=$(DEMO)/flowers.bundle \
+	  --solver=dpmpp_2m --time_grid=linspace --weight_storage=float16 \
 	  --graphs=sampler,noise,step,inpaint --litert
 	$(BIN)/diffkiln-train --run_dir=$(DEMO)/run
 	$(BIN)/diffkiln-export --run_dir=$(DEMO)/run --bundle=$(DEMO)/own.bundle
@@ -55,7 +55,7 @@ hosts: $(BUILDS:%=$(VENV)-%/installed) $(VENV)-oldest/installed $(VENV)-litert/o
 	DIFFKILN_LITERT_PYTHON=$(VENV)-litert/bin/python $(BIN)/python -m pytest tests/examples/test_litert.py
 	DIFFKILN_BEAM_PYTHON=$(abspath $(VENV))-beam/bin/python $(BIN)/python -m pytest tests/examples/test_beam.py
 
-environment: $(VENV)/installed models/flowers64/ema.weights.h5
+environment: $(VENV)/installed models/flowers64-student/ema.weights.h5
 
 # Linked file by file ("strict"), so that pyright sees diffkiln as an installed package; a new or
 # renamed file therefore needs the installation again, which the list in build/sources brings about.
@@ -108,8 +108,8 @@ clean:
 	  examples/*/node_modules examples/*/build examples/csharp/bin examples/csharp/obj examples/web/dist dist site
 
 # The repository holds the weights of the flowers once, in their graph.
-models/flowers64/ema.weights.h5: models/flowers64/weights.json runtime/flowers.bundle/sampler.onnx \
-  models/unpack.py | $(VENV)/installed
+models/flowers64-student/ema.weights.h5: models/flowers64-student/weights.json \
+  runtime/flowers.bundle/sampler.onnx models/unpack.py | $(VENV)/installed
 	$(BIN)/python models/unpack.py
 
 .PHONY: docs dist

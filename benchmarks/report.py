@@ -15,15 +15,14 @@ from absl import app, flags
 from flowers import flowers
 from held_out import velocity_error
 from measures import Measure, measures, with_error
+from nearest import nearest
 from numpy.typing import NDArray
 from report_model import Model, Pictures, Way, levels
 from report_page import DOCS, save_rows, write_table
 from report_runs import Run, draw
 
 from diffkiln.runtime.engine.slerp import slerp
-from diffkiln.runtime.output.images import grid, save_picture
 from diffkiln.trainer.maths.schedules import make_schedule
-from diffkiln.trainer.quality.features import extractor
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("bundle", None, "folder that diffkiln-export wrote", required=True)
@@ -41,8 +40,7 @@ SOLVERS = ("ddim", "dpmpp_2m")
 GUIDANCES = (1.0, 1.5, 3.0, 5.0)
 ETAS = (0.0, 0.5, 1.0)
 SHOWN = np.arange(8)
-# How the bundled sampler draws, and how it would draw in 20 steps.
-LEARNED = Way(5, "dpmpp_2m", guidance=2.0, time_grid="linspace", learned=True)
+# How the bundled sampler's solver draws without tables.
 TWENTY = Way(20, "dpmpp_2m", guidance=2.0, time_grid="linspace")
 
 
@@ -177,31 +175,12 @@ def of_runs(model: Model) -> Iterator[str]:
             save_rows(name, shown)
 
 
-def nearest(model: Model) -> Iterator[str]:
+def copied(model: Model) -> Iterator[str]:
     """How far samples are from the training pictures, and how far held-out photographs are."""
-    features = extractor(None)
     training = np.concatenate([photographs("train")[0], photographs("test")[0]])
     held_out, labels = (spread(each, FLAGS.images) for each in photographs("validation"))
     drawn = model.draw(TWENTY, np.arange(FLAGS.images), labels).pictures
-    yield "| distance to the nearest training picture | smallest | 5 % | median |"
-    yield "| --- | --- | --- | --- |"
-    flat = training.reshape(len(training), -1).astype(np.float32)
-    reference = features(training)
-    for name, pictures in ((f"{TWENTY}", drawn), ("held-out photographs", held_out)):
-        pixels = pictures.reshape(len(pictures), -1).astype(np.float32)
-        for kind, near in (
-            ("pixels, root mean square of 255", distances(pixels, flat) / pixels.shape[1] ** 0.5),
-            ("features", distances(features(pictures), reference)),
-        ):
-            low, five, middle = np.quantile(near, (0, 0.05, 0.5))
-            yield f"| {name}, {kind} | {low:.2f} | {five:.2f} | {middle:.2f} |"
-
-
-def distances(points: NDArray, others: NDArray) -> NDArray[np.float64]:
-    """The Euclidean distance of each point [n, d] to the nearest of others [m, d]."""
-    points, others = points.astype(np.float64), others.astype(np.float64)
-    squares = (points**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * points @ others.T
-    return np.sqrt(np.maximum(squares.min(axis=1), 0))
+    yield from nearest({f"{TWENTY}": drawn, "held-out photographs": held_out}, training)
 
 
 def learning_curves(runs: Sequence[Path]) -> Iterator[str]:
@@ -237,15 +216,7 @@ def learning_curves(runs: Sequence[Path]) -> Iterator[str]:
     figure.savefig(DOCS / "images/report-curves.png", dpi=110)
 
 
-def sixty_four(model: Model) -> None:
-    """The pictures of `diffkiln-sample --count=64`."""
-    seeds = np.arange(64)
-    pictures = model.draw(LEARNED, seeds, seeds % len(model.class_names)).pictures
-    save_picture(DOCS / "images/flowers.png", grid(pictures))
-
-
 PARTS: dict[str, Callable[[Model], None]] = {
-    "flowers": sixty_four,
     "noising": noised,
     "ways": compared_ways,
     "moved": moved,
@@ -253,7 +224,7 @@ PARTS: dict[str, Callable[[Model], None]] = {
         "curves", list(learning_curves([Path(run) for run in FLAGS.run_dir]))
     ),
     "runs": lambda model: write_table("runs", list(of_runs(model))),
-    "nearest": lambda model: write_table("nearest", list(nearest(model))),
+    "nearest": lambda model: write_table("nearest", list(copied(model))),
     "kid": lambda model: write_table("kid", list(measured(model))),
 }
 

@@ -4,7 +4,8 @@
 
 Each way draws the seeds 0, 1, … with the species of the held-out photographs. The teacher's bundle
 needs tables for `--teacher_steps`; distances are to its pictures in the first of these counts, root
-mean square in levels of 255. Milliseconds are for one picture in batches of eight, in turns.
+mean square in levels of 255. Milliseconds are for one picture in batches of eight, in turns. Then
+64 flowers as `diffkiln-sample` draws them, and how far the student's pictures are from training's.
 """
 
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from absl import app, flags
 from flowers import flowers
 from measures import Measure, Pictures, measures, with_error
 from measuring import in_turns
+from nearest import nearest
 from numpy.typing import NDArray
-from report_page import require_marks, save_rows, write_table
+from report_page import DOCS, require_marks, save_rows, write_table
 
 from diffkiln.runtime import Sampler
+from diffkiln.runtime.output.images import grid, save_picture
 from diffkiln.trainer.quality.kid import kid
 from diffkiln.trainer.quality.precision_recall import precision_recall
 
@@ -97,7 +100,8 @@ def table(ways: list[Way], by: list[Measure], labels: NDArray[np.int64]) -> list
 
 
 def main(_: list[str]) -> None:
-    require_marks("student")
+    for name in ("student", "student nearest"):
+        require_marks(name)
     photographs, labels = flowers("validation", FLAGS.data_dir)
     photographs, labels = photographs[: FLAGS.count], labels[: FLAGS.count]
     by = measures(photographs, imagenet=FLAGS.imagenet)
@@ -106,6 +110,10 @@ def main(_: list[str]) -> None:
         counts = [(int(n), "step" if n == "1" else "steps") for n in FLAGS.steps]
         ways += [Way(f"student, {n} {unit}", student, n) for n, unit in counts]
         write_table("student", table(ways, by, labels))
+        save_picture(DOCS / "images/flowers.png", grid(student.sample(64)))
+        drawn = {"student": student.sample(len(labels), labels=labels.tolist())}
+    training, _ = flowers("train+test", FLAGS.data_dir)
+    write_table("student nearest", list(nearest(drawn, training)))
 
 
 if __name__ == "__main__":

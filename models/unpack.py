@@ -1,10 +1,11 @@
-"""Write models/flowers64/ema.weights.h5 from runtime/flowers.bundle/sampler.onnx.
+"""Write models/flowers64-student/ema.weights.h5 from runtime/flowers.bundle/sampler.onnx.
 
-    python models/unpack.py            # then models/flowers64 is a run, to export or to begin from
+    python models/unpack.py            # then it is a run, to export or to begin from
     python models/unpack.py --index    # after a new export of the flowers: writes weights.json
 
-The repository holds the weights once, in the graph. The graph has the exact bytes of each weight:
-kernels as [out, in, height, width], all others in their own shape. weights.json has the places.
+The repository holds the weights once, in the graph. The graph has the exact bytes of each weight,
+rounded to float16; a few short ones are float32 again. Kernels are [out, in, height, width], all
+others have their own shape. weights.json has the places.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-RUN = Path(__file__).parent / "flowers64"
+RUN = Path(__file__).parent / "flowers64-student"
 GRAPH = Path(__file__).parents[1] / "runtime" / "flowers.bundle" / "sampler.onnx"
 WEIGHTS, INDEX = RUN / "ema.weights.h5", RUN / "weights.json"
 
@@ -26,8 +27,8 @@ def unpack(out: Path = WEIGHTS) -> None:
     with h5py.File(out, "w") as file:
         file.attrs["step"] = index["step"]
         digest = hashlib.sha256()
-        for path, (offset, shape) in index["weights"].items():
-            values = np.frombuffer(content, "<f4", int(np.prod(shape)), offset).reshape(shape)
+        for path, (offset, dtype, shape) in index["weights"].items():
+            values = np.frombuffer(content, dtype, int(np.prod(shape)), offset).reshape(shape)
             digest.update(values.tobytes())
             file[path] = values.transpose(2, 3, 1, 0) if values.ndim == 4 else values
     if digest.hexdigest() != index["sha256"]:
@@ -46,11 +47,13 @@ def index() -> None:
         if not isinstance(item, h5py.Dataset):
             return
         values = item[()].transpose(3, 2, 0, 1) if item.ndim == 4 else item[()]
-        offset = content.find(values.tobytes())
-        if offset < 0:
-            sys.exit(f"{GRAPH}: does not hold {path} of {WEIGHTS}; export the flowers again")
-        digest.update(values.tobytes())
-        places[path] = [offset, list(values.shape)]
+        for dtype in ("<f2", "<f4"):
+            stored = values.astype("<f2").astype(dtype).tobytes()
+            if (offset := content.find(stored)) >= 0:
+                digest.update(stored)
+                places[path] = [offset, dtype, list(values.shape)]
+                return
+        sys.exit(f"{GRAPH}: does not hold {path} of {WEIGHTS}; export the flowers again")
 
     with h5py.File(WEIGHTS) as file:
         file.visititems(place)

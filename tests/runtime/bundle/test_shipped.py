@@ -11,9 +11,8 @@ from conftest import Command
 from PIL import Image
 
 from diffkiln.runtime import Sampler
-from diffkiln.runtime.bundle.bundle import shipped_bundle
+from diffkiln.runtime.bundle.bundle import open_bundle, shipped_bundle
 from diffkiln.runtime.output.images import GAP
-from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.data.tfds import tfds_images
 from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.quality.features import extractor
@@ -27,28 +26,28 @@ MODELS = Path(__file__).parents[3] / "models"
 def test_it_is_small_and_says_how_it_was_trained() -> None:
     files = [path for path in shipped_bundle().rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 12e6
-    training = json.loads((shipped_bundle() / "bundle.json").read_text())["training"]
-    settings = training["settings"]
-    assert settings["data"] == "tfds:oxford_flowers102"
-    assert (settings["split"], settings["eval_split"]) == ("train+test", "validation")
-    assert training["images_seen"] == training["step"] * settings["batch_size"] > 0
+    manifest = json.loads((shipped_bundle() / "bundle.json").read_text())
+    training = manifest["training"]
+    assert training["settings"]["data"] == "seeds"
+    assert training["step"] > 0
+    teachers = [run for run in training["earlier"] if run["settings"]["data"] != "seeds"]
+    teacher = teachers[-1]["settings"]
+    assert teacher["data"] == "tfds:oxford_flowers102"
+    assert (teacher["split"], teacher["eval_split"]) == ("train+test", "validation")
     preset = preset_config("flowers64")
-    shape = NetworkConfig(64, preset.widths, preset.blocks, preset.patch_size, num_classes=102)
-    assert (
-        NetworkConfig(
-            settings["image_size"],
-            tuple(settings["widths"]),
-            settings["blocks"],
-            settings["patch_size"],
-            num_classes=settings["num_classes"],
-        )
-        == shape
-    )
+    for name in ("widths", "blocks", "patch_size"):
+        assert tuple(np.ravel(teacher[name])) == tuple(np.ravel(getattr(preset, name)))
+
+
+def test_four_evaluations_draw_a_flower_at_any_guidance() -> None:
+    bundle = open_bundle(shipped_bundle())
+    assert bundle.takes_guidance
+    assert (bundle.default_steps, bundle.default_guidance, bundle.guidance_range) == (4, 2, (1, 3))
 
 
 @pytest.mark.slow
 def test_another_run_can_begin_with_its_weights(tmp_path: Path) -> None:
-    config, summary = RunDirectory(MODELS / "flowers64").read_config()
+    config, summary = RunDirectory(MODELS / "flowers64-student").read_config()
     weights = tmp_path / "ema.weights.h5"
     subprocess.run([sys.executable, MODELS / "unpack.py", weights], check=True)
     network = load_network(weights, config.network)
@@ -57,8 +56,11 @@ def test_another_run_can_begin_with_its_weights(tmp_path: Path) -> None:
     assert list(summary.class_names) == manifest["model"]["class_names"]
     # To the byte, so none of them is one of Keras's random beginnings.
     content = (shipped_bundle() / "sampler.onnx").read_bytes()
-    kernels = (w.transpose(3, 2, 0, 1) if w.ndim == 4 else w for w in network.get_weights())
-    assert all(np.ascontiguousarray(values).tobytes() in content for values in kernels)
+    for values in network.get_weights():
+        kernel = values.transpose(3, 2, 0, 1) if values.ndim == 4 else values
+        halves = np.ascontiguousarray(kernel, np.float16)
+        assert any(x.tobytes() in content for x in (halves, halves.astype(np.float32)))
+        np.testing.assert_array_equal(halves, kernel)
 
 
 def test_flowers_without_naming_a_bundle(command: Command, tmp_path: Path) -> None:
