@@ -112,7 +112,7 @@ def main(_: list[str]) -> None:
         write_table("student", table(ways, by, labels))
         save_picture(DOCS / "images/flowers.png", grid(student.sample(64)))
         drawn = {"student": student.sample(len(labels), labels=labels.tolist())}
-    training, _ = flowers("train+test", FLAGS.data_dir)
+    training = flowers("train+test", FLAGS.data_dir)[0]
     write_table("student nearest", list(nearest(drawn, training)))
 
 
