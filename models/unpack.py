@@ -1,6 +1,6 @@
 """Write models/flowers64-student/ema.weights.h5 from runtime/flowers.bundle/sampler.onnx.
 
-    python models/unpack.py            # then it is a run, to export or to begin from
+    python models/unpack.py            # makes the folder a run, to export or to begin from
     python models/unpack.py --index    # after a new export of the flowers: writes weights.json
 
 The repository holds the weights once, in the graph. The graph has the exact bytes of each weight,
