@@ -1,5 +1,6 @@
 """A function that runs while its caller does something else, or that an exit must wait for."""
 
+import _thread
 import os
 import threading
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from .errors import CancelledError
 
 Value = TypeVar("Value")
 
-_SECONDS_TO_BEGIN = 1.0
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class _Thread(threading.Thread):
@@ -17,6 +18,29 @@ class _Thread(threading.Thread):
 
     def __init__(self, target: Callable[[], object]) -> None:
         super().__init__(target=target, daemon=False)
+
+
+class _Flag:
+    """A threading.Event that is set once, and that Ctrl-C in a waiting thread cannot break.
+
+    An Event's lock is taken and released by functions in Python. An exception from a signal between
+    the two leaves it locked for ever. This lock only wakes those who wait: `is_set` is what counts.
+    """
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._lock = _thread.allocate_lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        self.is_set = True
+        self._lock.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for `set`, but no longer than so many seconds; whether it was called."""
+        if not self.is_set and self._lock.acquire(timeout=seconds):
+            self._lock.release()
+        return self.is_set
 
 
 class Background(Generic[Value]):
@@ -32,14 +56,12 @@ class Background(Generic[Value]):
         self._function = function
         self._error: BaseException | None = None
         self._process = os.getpid()
-        # Nothing joins the thread: after a join that Ctrl-C interrupts, CPython 3.11 may take the
-        # thread for finished.
-        self._begun, self._ended = threading.Event(), threading.Event()
-        self._thread = _Thread(self._call)
+        self._begun, self._ended = _Flag(), _Flag()
 
     def start(self) -> "Background[Value]":
         """Begin; call this once only."""
-        self._thread.start()
+        _thread.start_new_thread(self._start, ())
+        self._begun.wait(_SECONDS_BETWEEN_LOOKS)
         return self
 
     def ended(self, seconds: float) -> bool:
@@ -48,17 +70,34 @@ class Background(Generic[Value]):
 
     def result(self) -> Value:
         """Wait for the function and return its value, or raise its error."""
-        if self._process != os.getpid() and not self._ended.is_set():
+        if self._process != os.getpid() and not self._ended.is_set:
             return self._function()  # a fork has no threads of its parent
-        self._ended.wait()
+        self._await_end()
         if self._error is not None:
             raise self._error
         return self._value
 
     def wait(self) -> None:
         """Wait until it has ended, even if an interruption left open whether it began."""
-        if self._begun.wait(_SECONDS_TO_BEGIN):
-            self._ended.wait()
+        if self._begun.wait(_SECONDS_BETWEEN_LOOKS):
+            self._await_end()
+
+    def _await_end(self) -> None:
+        while not self._ended.wait(_SECONDS_BETWEEN_LOOKS):
+            pass
+
+    def _start(self) -> None:
+        """Make the thread, on one that signals never interrupt.
+
+        Ctrl-C in the middle of Thread.start or Thread.join can leave CPython's locks in disorder,
+        and one in the callbacks that run when a Thread is deleted would be lost.
+        """
+        try:
+            _Thread(self._call).start()
+        except BaseException as error:  # the system has no thread left
+            self._error = error
+            self._begun.set()
+            self._ended.set()
 
     def _call(self) -> None:
         self._begun.set()
@@ -86,6 +125,9 @@ def require_waiter() -> None:
 
     Nobody gets what this thread would compute: daemons do not outlive the other threads.
     """
+    current = threading.current_thread()
+    if not current.daemon and not isinstance(current, _Thread):
+        return
     main = threading.main_thread()  # a daemon, if a daemon forked this process
     if not any(
         thread.is_alive() and (thread is main or not thread.daemon)

@@ -1,5 +1,6 @@
 """What the commands share: exit statuses, one-line errors, and a quiet onnxruntime."""
 
+import _thread
 import contextlib
 import gc
 import io
@@ -7,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from ..sampler import Sampler
 
 EXIT_FAILURE, EXIT_USAGE, EXIT_SIGNAL = 1, 2, 128
+_SECONDS_TO_LEAVE_A_CALLBACK = 0.01
 
 
 class Command(NamedTuple):
@@ -33,6 +36,7 @@ class Command(NamedTuple):
         """Run with the process's arguments; a polite kill ends it like Ctrl-C."""
         prepare_streams()
         handle_kills(_interrupt)
+        sys.unraisablehook = _interrupt_again
         try:
             return self.run(sys.argv[1:])
         finally:
@@ -52,10 +56,9 @@ class Command(NamedTuple):
         except (DiffkilnError, OSError, MemoryError) as error:
             return self._fail(error, EXIT_FAILURE)
         except KeyboardInterrupt as error:
-            number = error.args[0] if error.args else signal.SIGINT
             # A note says what the body leaves behind.
             (left, *_) = getattr(error, "__notes__", ["nothing was written"])
-            return self._fail(f"interrupted; {left}", EXIT_SIGNAL + number)
+            return self._fail(f"interrupted; {left}", EXIT_SIGNAL + _number(error))
         return 0
 
     def _run(self, arguments: Sequence[str]) -> None:
@@ -106,6 +109,24 @@ def handle_kills(handler: Callable[[int, Any], None]) -> None:
 def _interrupt(number: int, _: object) -> None:
     """End a polite kill like Ctrl-C, which removes what is half-written."""
     raise KeyboardInterrupt(number)
+
+
+def _interrupt_again(ignored: Any) -> None:
+    """Repeat an interruption that Python had to ignore, in a weak reference's callback or so."""
+    error = ignored.exc_value
+    if not isinstance(error, KeyboardInterrupt):
+        sys.__unraisablehook__(ignored)
+        return
+
+    def repeat() -> None:
+        time.sleep(_SECONDS_TO_LEAVE_A_CALLBACK)
+        signal.raise_signal(_number(error))
+
+    _thread.start_new_thread(repeat, ())
+
+
+def _number(error: KeyboardInterrupt) -> int:
+    return error.args[0] if error.args else signal.SIGINT
 
 
 def load_sampler(bundle: Bundle, **settings: Any) -> "Sampler":
