@@ -76,7 +76,8 @@ def recorded(
 ) -> list[Node]:
     """Run a graph once to warm up and `runs` times more; return the nodes of the quickest run.
 
-    With `as_written` onnxruntime neither fuses operators nor pads their shapes.
+    With `as_written` onnxruntime neither fuses operators nor pads their shapes, and it keeps
+    constant weights as they are, since it records no shape of those that it packs.
     """
     from ..engine.session import onnxruntime, open_session, session_options
 
@@ -84,6 +85,7 @@ def recorded(
     options.enable_profiling = True
     if as_written:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.add_session_config_entry("session.disable_prepacking", "1")
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = f"{folder}/profile"
         session = open_session(graph.content(), options, device)
