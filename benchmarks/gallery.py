@@ -41,12 +41,17 @@ MOST_LEVELS = 1
 def described(folder: Path) -> str:
     """Describe the bundle for the page; raise DiffkilnError if a host cannot run it."""
     bundle = open_bundle(folder)
+    if bundle.draws_arrays:
+        raise ExampleError(
+            f"{folder} draws arrays that are no pictures, expected pictures; "
+            "tests/examples/test_arrays.py compares the hosts that draw arrays"
+        )
     for graph in ("noise", "step"):
         bundle.graph(graph)
-    height, width, channels = bundle.image_shape
-    if (channels, bundle.image_dtype) != (3, "uint8"):
+    height, width, channels = bundle.sample_shape
+    if (channels, bundle.sample_dtype) != (3, "uint8"):
         raise ExampleError(
-            f"{folder} has {bundle.image_dtype} images of {channels} channels, expected uint8 of "
+            f"{folder} has {bundle.sample_dtype} images of {channels} channels, expected uint8 of "
             "3, which the examples draw; export a model of colours with --image_dtype=uint8"
         )
     manifest = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))

@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diffkiln.export.proof.reference import (
-    ReferenceConditioning,
-    ReferenceSampler,
-    reference_of,
-)
+from diffkiln.export.proof.reference import ReferenceSampler, reference_of
+from diffkiln.export.proof.reference_guidance import ReferenceConditioning
 from diffkiln.export.proof.reference_noise import reference_noise
 from diffkiln.runtime import Sampler
 

@@ -25,10 +25,17 @@ from .graphs.rewriting.storage import store_in_half
 from .litert.conversion import write_litert
 from .manifest import essentials, write_manifest
 from .model import Model
+from .network.codec import DECODER, ENCODER, network_given
 from .network.kinds import Network, as_stored, baking_of, computing, network_of, storing
 from .network.trial import try_out
 from .options import Baking, Learning, Settings, settings_as_objects
-from .preparing import baked_signatures, graph_exporter, tables_of
+from .preparing import (
+    CodecNetworks,
+    baked_signatures,
+    graph_exporter,
+    tables_of,
+    with_codec_graphs,
+)
 from .proof.certify import Certificate, ParityError, certify
 from .proof.reference import ReferenceSampler, reference_of
 from .proof.reference_noise import reference_noise
@@ -42,6 +49,8 @@ def export_bundle(
     network: Any,
     bundle: Path | str,
     *,
+    decoder: Any = None,
+    encoder: Any = None,
     baking: Baking | None = None,
     learning: Learning | None = None,
     training: Mapping[str, Any] | None = None,
@@ -61,6 +70,10 @@ def export_bundle(
     in `baking`. With `learning`, tables are learned first, and kept in the file `tables` or beside
     the bundle. The folder `bundle` is written completely or not at all.
 
+    With a `decoder`, the network denoises latents, and the decoder makes images of them once, after
+    the last step; an `encoder` lets `encode`, `inpaint` and `edit` begin with images. Each is a
+    Keras model or the path of an .onnx file.
+
     With `class_names`, the network takes labels [N] too: class numbers, or −1 for no class; or
     one-hot labels, all 0 for no class. The graphs then take `labels` int64 [N] and `guidance`
     float32 [] last. After them come `conditions`, by name what else the network takes. `training`
@@ -72,7 +85,10 @@ def export_bundle(
     """
     model, baking = settings_as_objects(baking, **settings)
     return write_bundle(
-        network, bundle, model, baking, learning, training=training, overwrite=overwrite
+        *(network, bundle, model, baking, learning),
+        codec=(decoder, encoder),
+        training=training,
+        overwrite=overwrite,
     )
 
 
@@ -83,31 +99,38 @@ def write_bundle(
     baking: Baking,
     learning: Learning | None = None,
     *,
+    codec: CodecNetworks = (None, None),
     tables: Tables | None = None,
     training: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Certificate:
-    """Do what `export_bundle` does, with its settings as objects, and with a student's tables."""
+    """Do what `export_bundle` does, with its settings as objects, and with a student's tables.
+
+    `codec` are the decoder and the encoder, None for those that there are not.
+    """
     # Resolved, so that a link stays and the bundle that it leads to is replaced.
     bundle = Path(bundle).expanduser().resolve()
     check_bundle_path(bundle, overwrite=overwrite)
     check_json("training", training)
-    network = network_of(network, classes=bool(model.class_names))
-    baking = baking_of(network, baking, learning)
-    network = as_stored(network, baking)
-    with computing(network):
-        return _write(network, bundle, model, baking, tables or learning, training)
+    networks = [network_of(network, classes=bool(model.class_names))]
+    given = zip((DECODER, ENCODER), codec, strict=True)
+    networks += [network_given(role, each) for role, each in given if each is not None]
+    baking = with_codec_graphs(baking_of(networks, baking, learning), codec)
+    networks = [as_stored(each, baking) for each in networks]
+    with computing(networks):
+        return _write(networks, bundle, model, baking, tables or learning, training)
 
 
 def _write(
-    network: Network,
+    networks: Sequence[Network],
     bundle: Path,
     model: Model,
     baking: Baking,
     learning: Learning | Tables | None,
     training: Mapping[str, Any] | None,
 ) -> Certificate:
-    signatures = baked_signatures(network, model, baking)
+    network, decoder, encoder, *_ = (*networks, None, None)
+    signatures = baked_signatures(network, model, baking, (decoder, encoder))
     exporter = graph_exporter(signatures, baking)
     # A function of its own is traced, and written, once for all that call it.
     function = signatures.network
@@ -119,7 +142,7 @@ def _write(
     description = essentials(
         signatures, baking, network.count_params(), model.class_names, model.levels, model.fit
     )
-    with storing(network, baking) as is_changed, published(bundle) as folder:
+    with storing(networks, baking) as is_changed, published(bundle) as folder:
         if is_changed:
             exporter = graph_exporter(signatures, baking)
         graphs = _write_graphs(folder, exporter, baking, description)
@@ -132,10 +155,10 @@ def _write(
         def write_saved_model(left_out: Sequence[str] = ()) -> None:
             if baking.saved_model:
                 _write_saved_model(
-                    calling.with_tables(tables), network, folder / "saved_model", left_out
+                    calling.with_tables(tables), networks, folder / "saved_model", left_out
                 )
 
-        reference = reference_of(description, predict)
+        reference = reference_of(description, predict, codec=signatures.codec)
         certificate = _certified(folder, baking, description, reference, write_saved_model)
         write_manifest(folder, description, graphs, certificate, training)
         _require_openable(folder)
@@ -193,7 +216,7 @@ def _metadata(description: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _write_saved_model(
-    signatures: Signatures, network: Network, folder: Path, left_out: Sequence[str]
+    signatures: Signatures, networks: Sequence[Network], folder: Path, left_out: Sequence[str]
 ) -> None:
     """Write `serving_default` (the sampler), `denoise` and the other loops by their names."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -201,11 +224,15 @@ def _write_saved_model(
     functions = {name: each.function for name, each in processes if name not in left_out}
     functions["serving_default"] = functions.pop("sampler")
     functions["denoise"] = signatures.denoise
+    if signatures.codec is not None:
+        functions["decode"] = signatures.decode
+    if signatures.codec is not None and signatures.codec.encoder is not None:
+        functions["encode_latents"] = signatures.encode_latents
     # Nobody trains a sampler, and writing its functions with their gradients takes much longer.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     # The variables alone: a tracked Keras model would store its layers' Python side as well.
     tracked: Any = tf.Module()
-    tracked.weights = [variable.value for variable in network.variables]
+    tracked.weights = [variable.value for each in networks for variable in each.variables]
     try:
         tf.saved_model.save(tracked, str(folder), functions, options)
     except tf.errors.OpError as error:  # a full disk among others

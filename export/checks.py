@@ -12,8 +12,11 @@ import numpy as np
 
 from ..trainer.errors import InputError
 
+# Below, differences between numbers of float32 would be lost.
+LEAST_STD = 1e-30
 _EXPECTED: dict[Any, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "True or False"),
+    bool | None: ((bool, NoneType), "True or False, or None"),
     float: ((Real,), "a number"),
     float | None: ((Real, NoneType), "a number, or None"),
     int | None: ((Integral, NoneType), "a whole number, or None"),
@@ -54,8 +57,7 @@ def per_channel(
     name: str, values: float | Sequence[float], channels: int, *, least: float
 ) -> tuple[float, ...]:
     """One number per channel, each from `least` to 1; InputError for others."""
-    numbers = np.atleast_1d(np.asarray(values, np.float64))
-    numbers = np.repeat(numbers, channels) if numbers.size == 1 else numbers
+    numbers = _one_each(values, channels)
     if numbers.shape != (channels,) or not np.all((least <= numbers) & (numbers <= 1)):
         raise InputError(
             f"{name}={values}: expected one number, or one for each of {channels} channels, from "
@@ -64,22 +66,42 @@ def per_channel(
     return tuple(numbers.tolist())
 
 
+def per_entry(
+    name: str, values: float | Sequence[float], entries: int, *, positive: bool = False
+) -> tuple[float, ...]:
+    """One finite number per entry of an array's last axis; InputError for others."""
+    numbers = _one_each(values, entries)
+    fits = np.isfinite(numbers) & ((numbers >= LEAST_STD) | (not positive))
+    if numbers.shape != (entries,) or not np.all(fits):
+        above = f", at least {LEAST_STD:g}" if positive else ""
+        raise InputError(
+            f"{name}={values}: expected one finite number, or one for each of the {entries} "
+            f"entries of an array's last axis{above}"
+        )
+    return tuple(numbers.tolist())
+
+
+def _one_each(values: float | Sequence[float], count: int) -> np.ndarray:
+    numbers = np.atleast_1d(np.asarray(values, np.float64))
+    return np.repeat(numbers, count) if numbers.size == 1 else numbers
+
+
 def is_onnx(path: PathLike[str] | str) -> bool:
     """Whether a file name ends in .onnx."""
     return Path(path).suffix.lower() == ".onnx"
 
 
-def check_network_path(network: Path) -> None:
-    """Raise InputError unless a network can be in this file."""
+def check_network_path(network: Path, name: str = "network") -> None:
+    """Raise InputError, which begins with this name, unless a network can be in this file."""
     if network.is_dir():
         kind = "a SavedModel" if (network / "saved_model.pb").is_file() else "a folder"
         raise InputError(
-            f"network={network}: is {kind}; expected the .keras file that model.save wrote, or an "
+            f"{name}={network}: is {kind}; expected the .keras file that model.save wrote, or an "
             ".onnx file"
         )
     if not network.is_file():
         raise InputError(
-            f"network={network}: no such file; expected one that model.save wrote, or an .onnx file"
+            f"{name}={network}: no such file; expected one that model.save wrote, or an .onnx file"
         )
 
 

@@ -29,9 +29,10 @@ USAGE = """Bake a trained model and its sampler into a bundle that other program
   diffkiln-export --verify --bundle=flowers.bundle
 """
 
+_CODEC = ("decoder", "encoder")
 # --schedule and --import may also name something else, which stays as it is.
 _PATHS = (
-    *("bundle", "run_dir", "network", "schedule"),
+    *("bundle", "run_dir", "network", "schedule", "decoder", "encoder"),
     *("class_names", "conditions", "tables", "import"),
 )
 
@@ -75,10 +76,13 @@ def _check() -> Callable[[], None]:
             f"--weights={FLAGS.weights}: only a run has several; leave it out, or give --run_dir"
         )
     network, model = Path(require_flag(FLAGS, "network")), given_model()
-    if is_onnx(network):
+    named: list[Any] = [FLAGS[name].value for name in _CODEC]
+    others = [None if name is None else Path(name) for name in named]
+    if any(each is not None and is_onnx(each) for each in (network, *others)):
         _check_onnx()
     schedule = given_schedule()
-    export = partial(_export_network, network, bundle, model, schedule, baking, learning)
+    files = network, *others
+    export = partial(_export_network, files, bundle, model, schedule, baking, learning)
     return partial(_write, bundle, export)
 
 
@@ -93,7 +97,7 @@ def _check_verify(bundle: Path) -> Callable[[], None]:
     network = None if FLAGS.network is None else Path(FLAGS.network)
     if network is None and FLAGS["inputs"].present:
         raise InputError("--inputs: is for the .onnx file of --network; add it, or leave this out")
-    taken = ("bundle", "verify", "network", "inputs")
+    taken = ("bundle", "verify", "network", "inputs", *_CODEC)
     for name in (name for name in FLAGS if name not in taken and FLAGS[name].present):
         raise InputError(f"--{name}: cannot be combined with --verify; leave one of them out")
     if network and not is_onnx(network):
@@ -101,7 +105,12 @@ def _check_verify(bundle: Path) -> Callable[[], None]:
             f"--network={network}: --verify takes an .onnx file; leave it out for a bundle with a "
             "SavedModel"
         )
-    return partial(_verify, bundle, network, FLAGS.inputs or ())
+    codec = FLAGS.decoder, FLAGS.encoder
+    if network is None and any(codec):
+        raise InputError(
+            "--decoder, --encoder: are for the .onnx file of --network; add it, or leave them out"
+        )
+    return partial(_verify, bundle, network, FLAGS.inputs or (), codec)
 
 
 def _check_onnx() -> None:
@@ -117,9 +126,11 @@ def _write(bundle: Path, export: Callable[[], Any]) -> None:
     handle_kills(terminate)
     logging.getLogger("diffkiln.export").setLevel(logging.INFO)
     start = time.monotonic()
-    print(export().table())
+    certificate = export()
+    print(certificate.table())
     print(f"Wrote {bundle} in {time.monotonic() - start:.0f} s. Next: ", end="")
-    print(f"diffkiln-sample --bundle={shlex.quote(str(bundle))} --out=flowers.png")
+    out = "pictures.png" if certificate.unit is None else "samples.npz"
+    print(f"diffkiln-sample --bundle={shlex.quote(str(bundle))} --out={out}")
 
 
 def _export_run(path: Path, bundle: Path, baking: Baking, learning: Learning | None) -> Any:
@@ -139,27 +150,42 @@ def _export_run(path: Path, bundle: Path, baking: Baking, learning: Learning | N
 
 
 def _export_network(
-    network: Path,
+    files: Sequence[Path | None],
     bundle: Path,
     model: Model,
     schedule: Callable[[], Any],
     baking: Baking,
     learning: Learning | None,
 ) -> Any:
-    check_network_path(network)
+    for name, file in zip(("network", *_CODEC), files, strict=True):
+        if file is not None:
+            check_network_path(file, name)
     with quiet_native_import():
         from .bundle import write_bundle
         from .network.file import load_keras_file
     model = replace(model, schedule=schedule())
     modules = FLAGS["import"].value or ()
-    loaded: Any = network if is_onnx(network) else load_keras_file(network, modules)
-    return write_bundle(loaded, bundle, model, baking, learning, overwrite=FLAGS.overwrite)
+    loaded: list[Any] = [
+        each if each is None or is_onnx(each) else load_keras_file(each, modules, name)
+        for name, each in zip(("network", *_CODEC), files, strict=True)
+    ]
+    network, *codec = loaded
+    return write_bundle(
+        *(network, bundle, model, baking, learning),
+        codec=tuple(codec),
+        overwrite=FLAGS.overwrite,
+    )
 
 
-def _verify(bundle: Path, network: Path | None, inputs: Sequence[str]) -> None:
+def _verify(
+    bundle: Path,
+    network: Path | None,
+    inputs: Sequence[str],
+    codec: tuple[str | None, str | None],
+) -> None:
     with quiet_native_import():
         from .verify import verify_bundle
-    print(verify_bundle(bundle, network, inputs).table())
+    print(verify_bundle(bundle, network, inputs, codec).table())
     print(f"{bundle} is what its manifest says.")
 
 

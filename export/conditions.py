@@ -22,6 +22,7 @@ _NAME = re.compile("[a-z][a-z0-9_]{0,31}")
 # Names of other tensors of the graphs, and how others begin.
 _TAKEN = {
     *("seeds", "steps", "step", "every", "trips", "labels", "guidance"),
+    *("samples", "sample", "latents", "original"),
     *("images", "image", "mask", "noise", "noisy", "time", "network_time"),
     *(
         "condition",

@@ -20,13 +20,14 @@ from ..trainer.errors import InputError
 from ..trainer.maths.alphas_cumprod import read_alphas_cumprod
 from .checks import read_names
 from .conditions import read_conditions
-from .model import Model
+from .model import STATISTICS, Model
 from .options import GRAPHS, WEIGHTS, Baking, Learning
 
 FLAGS = flags.FlagValues()
 
 _DEFINE: dict[Any, Callable[..., Any]] = {
     bool: flags.DEFINE_bool,
+    bool | None: flags.DEFINE_bool,
     float: flags.DEFINE_float,
     float | None: flags.DEFINE_float,
     str | None: flags.DEFINE_string,
@@ -58,11 +59,16 @@ _flag(
 )
 
 _NUMBERS = "one number or one per channel"
+_ENTRIES = "one number or one per entry of the last axis"
 _NAMES = "text file with a class name on each line, if --network takes labels"
 _SCHEDULE = f"{', '.join(ALL_SCHEDULES)}, or a .npy file of alphas_cumprod at timesteps 1 to T"
 OF_NETWORK: dict[str, tuple[Any, Any, str]] = {
     "pixel_mean": (Sequence[str], None, f"mean of --network's pixels, 0 to 1: {_NUMBERS}"),
     "pixel_std": (Sequence[str], None, f"their standard deviation: {_NUMBERS}"),
+    "decoder": (str, None, "a .keras or .onnx file that makes images of --network's latents"),
+    "encoder": (str, None, "a file that makes latents of images, for encode, inpaint and edit"),
+    "mean": (Sequence[str], None, f"of --network's latents, or other arrays: {_ENTRIES}"),
+    "std": (Sequence[str], None, f"their standard deviation: {_ENTRIES}"),
     "schedule": (str, "cosine", f"noise schedule of --network: {_SCHEDULE}"),
     "max_signal_rate": (float, 0.95, "signal rate of a cosine schedule at t = 0"),
     "min_signal_rate": (float, 0.02, "signal rate of a cosine schedule at t = 1"),
@@ -119,13 +125,18 @@ def given_learning() -> Learning | None:
 
 def given_model() -> Model:
     """What the flags say of --network, without its schedule."""
-    mean, std = (_numbers(name, require_flag(FLAGS, name)) for name in ("pixel_mean", "pixel_std"))
+    if not (FLAGS.mean or FLAGS.std):
+        for name in ("pixel_mean", "pixel_std"):
+            require_flag(FLAGS, name)
+    given = [name for name in STATISTICS if FLAGS[name].value]
+    statistics: dict[str, Any] = {
+        name: _numbers(name, FLAGS[name].value, expected="numbers") for name in given
+    }
     names = () if FLAGS.class_names is None else read_names(Path(FLAGS.class_names))
     file = FLAGS.conditions
     size = FLAGS.image_size and _numbers("image_size", FLAGS.image_size, int, "whole numbers")
     return Model(
-        mean,
-        std,
+        **statistics,
         prediction=FLAGS.prediction,
         conditioning=FLAGS.conditioning,
         class_names=names,

@@ -40,11 +40,8 @@ def essentials(
     fit: str = "crop",
 ) -> dict[str, Any]:
     """What a host needs to know of the model, whether it has the manifest or one graph."""
-    denoiser, (height, width, channels) = signatures.sampling.denoiser, signatures.shape
-    image = {"height": height, "width": width, "channels": channels, "dtype": baking.image_dtype}
+    denoiser = signatures.sampling.denoiser
     conditions = [condition.describe() for condition in signatures.conditions]
-    image |= _if_set("levels", None if levels is None else list(map(float, levels)))
-    image |= _if_set("fit", None if fit == "crop" else fit)
     model = {
         "parameters": parameters,
         "prediction": denoiser.prediction,
@@ -58,11 +55,10 @@ def essentials(
     return {
         "format": FORMAT,
         "format_version": _format_version(signatures, baking),
-        "image": image,
+        **_samples(signatures, levels, fit),
         "model": model,
         "schedule": denoiser.schedule.describe(),
-        "pixel_mean": list(denoiser.pixel_mean),
-        "pixel_std": list(denoiser.pixel_std),
+        **_pixels(signatures),
         "sampler": _sampler(signatures, baking),
         **({"conditions": conditions} if conditions else {}),
         "noise": {"version": NOISE_VERSION, "golden": [_golden(*pair) for pair in _GOLDEN]},
@@ -70,8 +66,38 @@ def essentials(
     }
 
 
+def _samples(signatures: Signatures, levels: Sequence[float] | None, fit: str) -> dict[str, Any]:
+    """What is drawn: images, or arrays with their mean and standard deviation."""
+    denoiser, shape = signatures.sampling.denoiser, signatures.shape
+    about: dict[str, Any] = {}
+    if signatures.is_of_arrays:
+        statistics = {"mean": list(denoiser.pixel_mean), "std": list(denoiser.pixel_std)}
+        entry = "array" if signatures.codec is None else "latent"
+        about = {entry: {"shape": list(shape), **statistics}}
+    if "array" in about:
+        return about
+    shape = shape if signatures.codec is None else signatures.codec.image_shape
+    image: dict[str, Any] = dict(zip(("height", "width", "channels"), shape, strict=True))
+    image["dtype"] = signatures.image_dtype
+    image |= _if_set("levels", None if levels is None else list(map(float, levels)))
+    image |= _if_set("fit", None if fit == "crop" else fit)
+    return {"image": image, **about}
+
+
+def _pixels(signatures: Signatures) -> dict[str, Any]:
+    """Mean and standard deviation of images."""
+    denoiser, codec = signatures.sampling.denoiser, signatures.codec
+    if codec is not None:
+        return {"pixel_mean": list(codec.mean), "pixel_std": list(codec.std)}
+    if denoiser.arrays:
+        return {}
+    return {"pixel_mean": list(denoiser.pixel_mean), "pixel_std": list(denoiser.pixel_std)}
+
+
 def _format_version(signatures: Signatures, baking: Baking) -> int:
     """The lowest that describes the bundle, so that older readers take those without tables."""
+    if signatures.is_of_arrays:
+        return 5
     if signatures.takes_guidance:
         return 4
     if signatures.conditions:
@@ -99,7 +125,10 @@ def _sampler(signatures: Signatures, baking: Baking) -> dict[str, Any]:
     guidance = min(max(own, least), most) if guidance is None else float(guidance)
     most = sampling.denoiser.schedule.max_steps
     return {
-        **{name: getattr(baking, name) for name in ("solver", "eta", "clip", "time_grid")},
+        "solver": baking.solver,
+        "eta": baking.eta,
+        "clip": sampling.denoiser.clip,
+        "time_grid": baking.time_grid,
         **_if_set("variance", "learned" if sampling.denoiser.learned_variance else None),
         **_if_set("dynamic_threshold", sampling.denoiser.dynamic_threshold),
         "default_steps": steps or min(_default_steps(sampling, guidance), most),

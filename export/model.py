@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # What a network takes, in the order in which diffkiln speaks of it.
 ROLES = ("noisy", "condition", "labels", "guidance")
+STATISTICS = ("pixel_mean", "pixel_std", "mean", "std")
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,15 @@ class Model:
     """What a network was trained as.
 
     `pixel_mean` and `pixel_std` (one number, or one per channel, in units where pixels lie in [0,
-    1]) are what its images were normalised with. `schedule` is a schedule or the name of one, and a
-    `CosineSchedule()` if None. The network puts out the noise, velocity or image, or F of EDM's
-    preconditioning, by `prediction`. Its condition is, by `conditioning`, the `time` in [0, 1], the
-    `timestep` of a discrete schedule (1000·t of a flow), the `noise_variance` noise², the
-    `noise_rate`, `log_snr` = ln(signal²/noise²), `sigma` = noise/signal, or `c_noise` =
+    1]) are what its images were normalised with. A network of arrays that are no pictures, [N, D],
+    [N, T, C] or [N, H, W, C], has `mean` and `std` in their place, in units of the data, one number
+    or one for each entry of the last axis. A network of latents has both pairs: `mean` and `std` of
+    the latents, which are their shift and 1/scale, and `pixel_mean` and `pixel_std` with which its
+    decoder's images are normalised, such as 0.5 for images in [-1, 1]. `schedule` is a schedule or
+    the name of one, and a `CosineSchedule()` if None. The network puts out the noise, velocity or
+    image, or F of EDM's preconditioning, by `prediction`. Its condition is, by `conditioning`, the
+    `time` in [0, 1], the `timestep` of a discrete schedule (1000·t of a flow), the `noise_variance`
+    noise², the `noise_rate`, `log_snr` = ln(signal²/noise²), `sigma` = noise/signal, or `c_noise` =
     ln(sigma)/4. Timesteps count from `first_timestep`, which is 1, or 0 for a network that was
     trained with 0 … T − 1. With `class_names`, of classes 0, 1, …, it takes labels too. Where names
     and shapes do not say which input is which, `inputs` does: `noisy`, `condition`, `labels` and
@@ -49,12 +54,13 @@ class Model:
     65535. `fit` says how pictures of another shape became images: by their middle (`crop`), with
     white bars (`pad`), or squeezed (`stretch`).
 
-    Raises InputError for an unknown choice, for names that are not distinct lines of text, for
-    levels that are not two numbers in rising order, and for a range of guidance without 1.
+    Raises InputError for an unknown choice, for neither pair of statistics or both, for names that
+    are not distinct lines of text, for levels that are not two numbers in rising order, and for a
+    range of guidance without 1.
     """
 
-    pixel_mean: float | Sequence[float]
-    pixel_std: float | Sequence[float]
+    pixel_mean: float | Sequence[float] | None = None
+    pixel_std: float | Sequence[float] | None = None
     schedule: "Schedule | str | None" = None
     prediction: str = "noise"
     conditioning: str = "time"
@@ -66,8 +72,11 @@ class Model:
     conditions: Mapping[str, Condition | str | Mapping[str, Any]] = field(default_factory=dict)
     fit: str = "crop"
     guidance_range: Sequence[float] | None = None
+    mean: float | Sequence[float] | None = None
+    std: float | Sequence[float] | None = None
 
     def __post_init__(self) -> None:
+        self._check_statistics()
         if isinstance(self.schedule, str):
             check_choice("schedule", self.schedule, ALL_SCHEDULES)
         check_choice("prediction", self.prediction, ALL_PREDICTIONS)
@@ -83,6 +92,38 @@ class Model:
         check_levels(self.levels)
         if self.guidance_range is not None:
             object.__setattr__(self, "guidance_range", self._checked_range(self.guidance_range))
+
+    def _check_statistics(self) -> None:
+        given = {name for name in STATISTICS if getattr(self, name) is not None}
+        if given not in ({"pixel_mean", "pixel_std"}, {"mean", "std"}, {*STATISTICS}):
+            received = ", ".join(sorted(given)) or "none"
+            raise InputError(
+                f"pixel_mean, pixel_std, mean, std: got {received}; expected pixel_mean and "
+                "pixel_std of a network of images, mean and std of one of other arrays, or all of "
+                "a network of latents with a decoder"
+            )
+        of_pictures = ("image_size", *(() if self.is_of_latents else ("levels", "fit")))
+        for name in (name for name in of_pictures if self.is_of_arrays):
+            if getattr(self, name) != getattr(type(self), name):
+                raise InputError(
+                    f"{name}={getattr(self, name)}: is for images, but mean and std are those of "
+                    "arrays; leave it out"
+                )
+
+    @property
+    def is_of_latents(self) -> bool:
+        """Whether samples are latents, of which a decoder makes images."""
+        return self.is_of_arrays and self.pixel_mean is not None
+
+    @property
+    def is_of_arrays(self) -> bool:
+        """Whether samples are arrays that are no pictures."""
+        return self.mean is not None
+
+    @property
+    def statistics(self) -> tuple[Any, Any]:
+        """Mean and standard deviation, of pixels or of the data."""
+        return (self.mean, self.std) if self.is_of_arrays else (self.pixel_mean, self.pixel_std)
 
     def _check_timestep(self) -> None:
         if not is_whole(self.first_timestep, 0, 1):

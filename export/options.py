@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from ..runtime.bundle.bundle import GRAPHS as ALL_GRAPHS
 from ..runtime.bundle.bundle import IMAGE_DTYPES
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .conditions import Condition
 
 GRAPHS = ("sampler", "from_noise", "denoiser", "noise", "step")
+# Those of a latent model's decoder and encoder, which its bundles always have.
+OF_CODEC = ("decoder", "encoder")
 MORE_GRAPHS = tuple(name for name in ALL_GRAPHS if name not in GRAPHS)
 PRECISIONS = ("float32", "float16")
 WEIGHTS = ("latest", "best")
@@ -35,8 +37,9 @@ class Baking:
 
     `solver` (`ddim` with η from 0 to 1, or `dpmpp_2m`) and `time_grid` are baked in. With η = 1 and
     `variance="learned"`, fresh noise has the variance that a network of 2·C outputs learned
-    (Improved DDPM, arXiv 2102.09672). `clip` holds x̂_0 in the range of pixels, and
-    `dynamic_threshold` scales it by this quantile of each image before (Imagen, arXiv 2205.11487).
+    (Improved DDPM, arXiv 2102.09672). `clip`, by default True for images, holds x̂_0 in the range of
+    pixels, and `dynamic_threshold` scales it by this quantile of each image before (Imagen, arXiv
+    2205.11487). Arrays have no such range.
     `graphs` are the ONNX files to write. Images go in and come out as `image_dtype`: uint8, or
     float32 in [0, 1]. With `precision="float16"` the networks in the ONNX graphs hold their weights
     and compute in half precision. With `weight_storage="float16"` weights are rounded to float16,
@@ -59,7 +62,7 @@ class Baking:
         "fixed", "of the fresh noise of eta 1; learned by a network of 2·C outputs", VARIANCES
     )
     time_grid: str = _setting("linear", "where the steps lie", TIME_GRIDS)
-    clip: bool = _setting(True, "clip predicted images to the range of pixels")
+    clip: bool | None = _setting(None, "clip predicted images to the range of pixels; by default")
     dynamic_threshold: float | None = _setting(
         None, "scale by this quantile of each image (such as 0.995) before clipping"
     )
@@ -147,7 +150,7 @@ class Baking:
         received = f"dynamic_threshold={self.dynamic_threshold:g}"
         if not 0.5 <= self.dynamic_threshold <= 1:
             raise InputError(f"{received}: expected a share of the pixels, from 0.5 to 1")
-        if not self.clip:
+        if self.clip is False:
             raise InputError(f"{received}: ends with clipping; leave it out, or clip=False")
 
     def check_steps(self, most: int) -> None:
@@ -159,7 +162,7 @@ class Baking:
             )
 
     def _check_graphs(self) -> None:
-        if "sampler" not in self.graphs or set(self.graphs) - {*GRAPHS, *MORE_GRAPHS}:
+        if "sampler" not in self.graphs or set(self.graphs) - {*ALL_GRAPHS, *OF_CODEC}:
             raise InputError(
                 f"graphs={','.join(self.graphs)}: expected sampler and any others of "
                 f"{', '.join(GRAPHS + MORE_GRAPHS)}"
@@ -237,7 +240,7 @@ class BakingSettings(TypedDict, total=False):
     eta: float
     variance: str
     time_grid: str
-    clip: bool
+    clip: bool | None
     dynamic_threshold: float | None
     image_dtype: str
     graphs: Sequence[str]
@@ -255,8 +258,10 @@ class BakingSettings(TypedDict, total=False):
 class Settings(BakingSettings, total=False):
     """The fields of `Model` and of `Baking` as keywords."""
 
-    pixel_mean: Required[float | Sequence[float]]
-    pixel_std: Required[float | Sequence[float]]
+    pixel_mean: float | Sequence[float] | None
+    pixel_std: float | Sequence[float] | None
+    mean: float | Sequence[float] | None
+    std: float | Sequence[float] | None
     schedule: "Schedule | str | None"
     prediction: str
     conditioning: str
@@ -276,14 +281,12 @@ def settings_as_objects(
     """The settings as what a network was trained as and how to bake it, the latter over `baking`.
 
     Raises InputError as `Model` and `Baking` do, and TypeError for a name that
-    neither has or a missing one.
+    neither has.
     """
     of_model: Any = _named(settings, Model)
     of_baking: Any = _named(settings, Baking)
     if unknown := settings.keys() - of_model.keys() - of_baking.keys():
         raise TypeError(f"{', '.join(sorted(unknown))}: no such setting of an export")
-    if missing := {"pixel_mean", "pixel_std"} - of_model.keys():
-        raise TypeError(f"{' and '.join(sorted(missing))}: missing; give those of the training")
     return Model(**of_model), replace(baking or Baking(), **of_baking)
 
 

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from ..trainer.config import ConditionSpec
 from ..trainer.errors import InputError, check_choice
 from ..trainer.maths.schedules import make_schedule
 from ..trainer.maths.tables import Tables
+from ..trainer.run.autoencoder import copy_of
+from ..trainer.run.codec import Codec
 from ..trainer.run.directory import RunDirectory
 from ..trainer.run.lineage import training_record
 from ..trainer.run.weights import load_network
@@ -54,13 +56,22 @@ def export_run(
     check_choice("weights", weights, WEIGHTS)
     run = RunDirectory(run_dir)
     config, data = run.read_config()
+    if config.task == "autoencoder":
+        remedy = f"train a latent model with diffkiln-train --latents={run_dir}, and give its run"
+        raise InputError(f"run_dir={run_dir}: an autoencoder draws nothing by itself; {remedy}")
     file = run.best_weights if weights == "best" else run.ema_weights
     network, training = load_network(file, config.network), training_record(run, weights)
     schedule = make_schedule(config.schedule, config.max_signal_rate, config.min_signal_rate)
-    pixels, classes = (data.pixel_mean, data.pixel_std), data.class_names
+    names = ("mean", "std") if config.array_shape else ("pixel_mean", "pixel_std")
+    statistics: Any = dict(zip(names, (data.pixel_mean, data.pixel_std), strict=True))
+    codec = None if config.latents is None else Codec(copy_of(run))
+    if codec is not None:
+        statistics |= {"pixel_mean": codec.pixel_mean, "pixel_std": codec.pixel_std}
     model = Model(
-        *(*pixels, schedule, config.prediction),
-        class_names=classes,
+        **statistics,
+        schedule=schedule,
+        prediction=config.prediction,
+        class_names=data.class_names,
         levels=config.levels,
         fit=config.fit,
         conditions={each.name: _condition(each) for each in config.conditions},
@@ -69,6 +80,7 @@ def export_run(
     baking = replace(baking or Baking(), **settings)
     return write_bundle(
         *(network, bundle, model, baking, learning),
+        codec=(None, None) if codec is None else (codec.decoder, codec.encoder),
         tables=_tables(run, baking, learning),
         training=training,
         overwrite=overwrite,

@@ -1,9 +1,9 @@
 """Checks a bundle that exists: its manifest, its files, and the parity of what is in them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -17,20 +17,28 @@ from ..trainer.errors import InputError
 from ..trainer.maths.tables import Tables
 from .conditions import Condition
 from .manifest import describe_file
+from .network.codec import DECODER, ENCODER, Codec, fitted_codec, network_given
 from .network.onnx_file import read_onnx
 from .network.onnx_fitting import fitted_onnx
 from .proof.certify import VERIFY_STEPS, Certificate, ParityError, certify
-from .proof.reference import Network, ReferenceConditioning, reference_of
+from .proof.reference import reference_of
+from .proof.reference_codec import shape_of
+from .proof.reference_guidance import Network, ReferenceConditioning
 
 
 def verify_bundle(
-    bundle: Path | str, network: Path | str | None = None, inputs: Sequence[str] = ()
+    bundle: Path | str,
+    network: Path | str | None = None,
+    inputs: Sequence[str] = (),
+    codec: tuple[Any, Any] = (None, None),
 ) -> Certificate:
     """Run all that a bundle holds against the float64 reference, as at export but on more steps.
 
     The reference drives the network inside the SavedModel's `denoise`, or the .onnx file `network`
-    that the bundle was made from, with the `inputs` in this order. Raises InputError where the
-    bundle is damaged, its manifest breaks the schema, or the parity is worse than the tolerance.
+    that the bundle was made from, with the `inputs` in this order. A latent model also has its
+    SavedModel's decoder and encoder, or those of `codec` beside such a file. Raises InputError
+    where the bundle is damaged, its manifest breaks the schema, or the parity is worse than the
+    tolerance.
     """
     bundle = Path(bundle).expanduser()
     graphs = open_all(bundle)
@@ -43,9 +51,11 @@ def verify_bundle(
     if tables := description["sampler"].get("tables"):
         Tables.from_json(tables)  # refuses numbers that make no sampler
     if network is None:
-        reference = reference_of(description, _denoiser(bundle), denoises=True)
+        own = _SavedCodec(bundle, description) if "latent" in description else None
+        reference = reference_of(description, _denoiser(bundle), denoises=True, codec=own)
     else:
-        reference = reference_of(description, _of_file(network, description, inputs))
+        given = _codec_of_files(codec, description, graphs)
+        reference = reference_of(description, _of_file(network, description, inputs), codec=given)
     try:
         return certify(bundle, graphs, description, reference, steps=VERIFY_STEPS)
     except ParityError as error:
@@ -59,24 +69,68 @@ def verify_bundle(
 
 def _of_file(path: Path | str, description: Mapping[str, Any], inputs: Sequence[str]) -> Network:
     """The network of an .onnx file as the reference calls it."""
-    image, model = description["image"], description["model"]
+    model, shape = description["model"], shape_of(description)
+    arrays = "array" in description
     names, file = model.get("class_names", []), read_onnx(Path(path))
     network = fitted_onnx(
         file.rounded() if model.get("weight_storage") == "float16" else file,
         classes=len(names),
         inputs=inputs,
-        image_size=(image["height"], image["width"]),
+        image_size=None if arrays else shape[:2],
         whole_condition=model["conditioning"] == "timestep",
         learned_variance=description["sampler"].get("variance") == "learned",
         conditions={each["name"]: _condition(each) for each in description.get("conditions", [])},
         takes_guidance="guidance_range" in model,
+        arrays=arrays,
     )
-    if network.shape[-1] != image["channels"]:
+    if network.shape != shape:
         raise InputError(
-            f"network={path}: is for {network.shape[-1]} channels, expected the network of the "
-            f"bundle, for {image['channels']}"
+            f"network={path}: is for samples of {list(network.shape)}, expected the network of the "
+            f"bundle, for {list(shape)}"
         )
     return network.predict
+
+
+def _codec_of_files(
+    codec: tuple[Any, Any], description: Mapping[str, Any], graphs: Sequence[str]
+) -> Codec | None:
+    """The decoder and encoder of a latent model, from their files."""
+    decoder, encoder = codec
+    if "latent" not in description:
+        return None
+    if decoder is None or (encoder is None and "encoder" in graphs):
+        missing = "decoder" if decoder is None else "encoder"
+        raise InputError(f"{missing}: missing; give the file that the bundle was made from")
+    given = zip((DECODER, ENCODER), codec, strict=True)
+    down, up = (None if each is None else network_given(role, each) for role, each in given)
+    return fitted_codec(down, up, tuple(description["latent"]["shape"]))
+
+
+class _SavedCodec:
+    """A SavedModel's decoder and encoder, of normalised images."""
+
+    def __init__(self, bundle: Path, description: Mapping[str, Any]) -> None:
+        self._signatures = tf.saved_model.load(str(bundle / "saved_model")).signatures
+        self._uint8 = description["image"]["dtype"] == "uint8"
+        self._mean, self._std = (
+            np.array(description[name], np.float32) for name in ("pixel_mean", "pixel_std")
+        )
+        self.decoder = _Predicts(self._decoded)
+        has_encoder = "encode_latents" in self._signatures
+        self.encoder = _Predicts(self._encoded) if has_encoder else None
+
+    def _decoded(self, latents: np.ndarray) -> np.ndarray:
+        images = self._signatures["decode"](latents=tf.constant(latents))["images"].numpy()
+        return (images / (255 if self._uint8 else 1) - self._mean) / self._std
+
+    def _encoded(self, images: np.ndarray) -> np.ndarray:
+        pixels = images * self._std + self._mean
+        given = np.rint(255 * pixels).astype(np.uint8) if self._uint8 else pixels
+        return self._signatures["encode_latents"](images=tf.constant(given))["latents"].numpy()
+
+
+class _Predicts(NamedTuple):
+    predict: Callable[[np.ndarray], np.ndarray]
 
 
 def _condition(entry: Mapping[str, Any]) -> Condition:
@@ -101,7 +155,7 @@ def _denoiser(bundle: Path) -> Network:
             inputs |= {**given.shown, "guidance": np.float32(given.guidance)}
         inputs = {name: x for name, x in inputs.items() if name in names}
         outputs = denoise(**{name: tf.constant(x) for name, x in inputs.items()})
-        wanted = [name for name in ("image", "variance_fraction") if name in outputs]
+        wanted = [name for name in ("image", "sample", "variance_fraction") if name in outputs]
         return np.concatenate([outputs[name] for name in wanted], axis=-1)
 
     return image

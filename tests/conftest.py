@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -191,6 +192,18 @@ def guided_bundle() -> Path:
 
 
 @pytest.fixture(scope="session")
+def arrays_bundle() -> Path:
+    """A bundle of arrays [13, 3] with two classes, for tests that only read it."""
+    return GOLDEN / "arrays.bundle"
+
+
+@pytest.fixture(scope="session")
+def latents_bundle() -> Path:
+    """A bundle of a latent model with an encoder, of 16×16 images, for tests that only read it."""
+    return GOLDEN / "latents.bundle"
+
+
+@pytest.fixture(scope="session")
 def tiny_bundle(made_once: MadeOnce) -> Path:
     """`full_bundle` with the graphs of a default export alone, for tests that only read it."""
 
@@ -217,13 +230,24 @@ def saved_class_bundle(made_once: MadeOnce) -> Path:
     return made_once("saved-classes.bundle", partial(_saved, "classes.bundle", litert=True))
 
 
-def _saved(name: str, path: Path, **settings: bool) -> None:
+@pytest.fixture(scope="session")
+def saved_arrays_bundle(made_once: MadeOnce) -> Path:
+    """`arrays_bundle` with a SavedModel and LiteRT files, for tests that only read it."""
+    graphs = ("sampler", "noise", "step")  # LiteRT has no trajectory
+    return made_once(
+        "saved-arrays.bundle", partial(_saved, "arrays.bundle", litert=True, graphs=graphs)
+    )
+
+
+def _saved(name: str, path: Path, **settings: Any) -> None:
     from golden_bundles import make  # which imports TensorFlow
 
     make(name, path, saved_model=True, **settings)
 
 
-SLOW_FIXTURES = {"command", "saved_bundle", "saved_class_bundle", "tiny_run"}
+SLOW_FIXTURES = {
+    *("command", "saved_bundle", "saved_class_bundle", "saved_arrays_bundle", "tiny_run"),
+}
 
 
 @pytest.fixture

@@ -6,13 +6,15 @@ Their networks are small and have seeded random weights, so that anyone makes th
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 from enlarging_models import PHOTOGRAPH, SMALL_PICTURE, enlarging_network, painting_network
 from keras import layers
-from small_models import PIXELS, with_random_weights
+from latent_models import LATENTS, SHAPE, convolutional_decoder, convolutional_encoder
+from small_models import PIXELS, array_network, with_random_weights
 from small_tables import random_tables, write_tables
 
 from diffkiln.export import export_bundle
@@ -79,9 +81,27 @@ BUNDLES: dict[str, dict[str, Any]] = {
         "graphs": ("sampler", "noise", "step", "inpaint"),
         "conditions": PHOTOGRAPH,
     },
+    "arrays.bundle": {
+        "graphs": (*FULL, "edit"),
+        "class_names": ("rising", "falling"),
+        "pixel_mean": None,
+        "pixel_std": None,
+        "mean": (1.0, -20.0, 0.0),
+        "std": (0.5, 10.0, 3.0),
+    },
+    "latents.bundle": {
+        "graphs": ("sampler", "from_noise", "noise", "step", "inpaint", "edit", "encode"),
+        **LATENTS,
+    },
 }
 # Those of other bundles are U-Nets.
-NETWORKS = {"enlarging.bundle": enlarging_network, "painting.bundle": painting_network}
+NETWORKS = {
+    "enlarging.bundle": enlarging_network,
+    "painting.bundle": painting_network,
+    "arrays.bundle": partial(array_network, (13, 3), classes=2),
+    "latents.bundle": partial(array_network, SHAPE),
+}
+CODECS = {"latents.bundle": {"decoder": convolutional_decoder, "encoder": convolutional_encoder}}
 # Random numbers, so that every one of them matters.
 TABLES = {"learned.bundle": random_tables(2, 5, guidance=(1.0, 4.0))}
 
@@ -135,7 +155,10 @@ def make(name: str, bundle: Path, **changes: Any) -> Path:
         if name in TABLES:
             path = Path(folder) / "tables.json"
             settings["tables"] = write_tables(path, network(name), TABLES[name], **settings)
-        export_bundle(network(name), bundle, **settings)
+        model = network(name)
+        if name in CODECS:
+            settings |= {role: make() for role, make in CODECS[name].items()}
+        export_bundle(model, bundle, **settings)
     return bundle
 
 

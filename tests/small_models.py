@@ -48,6 +48,21 @@ def conditioned_network(
     )
 
 
+def array_network(shape: tuple[int, ...], classes: int = 0) -> keras.Model:
+    """A network of arrays of 1 to 3 axes, with a convolution along each axis but the last."""
+    inputs = [keras.Input(shape, name="noisy"), keras.Input((), name="time")]
+    embedding = layers.Dense(8)(layers.Reshape((1,))(inputs[1]))
+    if classes:
+        inputs.append(keras.Input((), dtype="int64", name="labels"))
+        # Not by a table, whose Gather would fail in onnxruntime before the graph refuses a label.
+        known = keras.ops.equal(layers.Reshape((1,))(inputs[2]), keras.ops.arange(classes))
+        embedding += layers.Dense(8)(keras.ops.cast(known, "float32"))
+    x = layers.Dense(8)(inputs[0]) + layers.Reshape((*[1] * (len(shape) - 1), 8))(embedding)
+    kind = {2: layers.Conv1D, 3: layers.Conv2D}.get(len(shape))
+    x = keras.ops.tanh(x if kind is None else kind(8, 3, padding="same")(x))
+    return with_random_weights(keras.Model(inputs, layers.Dense(shape[-1])(x)))
+
+
 def small_bundle(bundle: Path, **settings: Any) -> Path:
     """A bundle of `small_network`, of its sampler alone unless settings say more."""
     least = {"graphs": ("sampler",), "saved_model": False}
@@ -56,11 +71,16 @@ def small_bundle(bundle: Path, **settings: Any) -> Path:
 
 
 def small_exporter(
-    network: keras.Model | None = None, *, tables: Tables | None = None, **settings: Any
+    network: keras.Model | None = None,
+    *,
+    tables: Tables | None = None,
+    codec: tuple[Any, Any] = (None, None),
+    **settings: Any,
 ) -> OnnxExporter:
     """The graphs of a network, `small_network` by default, without files or a certificate."""
-    model, baking = settings_as_objects(**{**PIXELS, **settings})
-    signatures = baked_signatures(network or small_network(), model, baking)
+    pixels = {} if "mean" in settings else PIXELS
+    model, baking = settings_as_objects(**{**pixels, **settings})
+    signatures = baked_signatures(network or small_network(), model, baking, codec)
     return graph_exporter(signatures.with_tables(tables), baking)
 
 

@@ -12,10 +12,14 @@ from typing import Any, get_args
 from absl import flags
 
 from .command import quiet_native_import, require_flag, run_command
-from .config import TrainConfig, label_pattern
+from .config import TrainConfig, label_pattern, refuse_of_pictures
+from .data.arrays import array_files
+from .data.npz import open_arrays
 from .errors import InputError, first_line
 from .paths import local_path
-from .presets import PRESETS, preset_config, student_config
+from .presets import ALL_PRESETS, latent_config, preset_config, student_config
+from .run.autoencoder import read_autoencoder
+from .run.directory import RunDirectory
 from .run.teacher import read_teacher
 from .training.cluster import cluster_from_environment
 
@@ -23,11 +27,14 @@ FLAGS = flags.FlagValues()
 # Before TensorFlow is imported, since a queue counts that too.
 _STARTED = time.monotonic()
 
-USAGE = """Train a diffusion model on pictures. diffkiln-export reads the run that this writes.
+USAGE = """Train a diffusion model on pictures or arrays. diffkiln-export reads the run.
 
   diffkiln-train --run_dir=run
   diffkiln-train --run_dir=run --preset=flowers64 --data=folder:photos
+  diffkiln-train --run_dir=run --data=npz:samples.npz
   diffkiln-train --run_dir=student --distill_from=run
+  diffkiln-train --run_dir=auto --task=autoencoder --data=folder:photos
+  diffkiln-train --run_dir=latent --latents=auto --data=folder:photos
 
 Run the same command again to resume where it stopped. The preset supplies all settings that you
 leave out. The run's config.json lists them all, and --describe summarises them without training.
@@ -35,12 +42,14 @@ leave out. The run's config.json lists them all, and --describe summarises them 
 
 # Help for each setting except `widths`; `TrainConfig` has the types and the choices.
 _SETTINGS = {
-    "task": "what the network learns: to draw, to enlarge small pictures, or to fill in masks",
-    "factor": "how many times larger the pictures become; with --task=super_resolution",
-    "data": "tfds:NAME, folder:PATH (pictures at any depth), synthetic or synthetic:COUNT",
+    "task": "what to learn: to draw, to enlarge small pictures, to fill in masks, or latents",
+    "factor": "how many times larger pictures become, or smaller those of --task=autoencoder",
+    "latent_channels": "channels of an autoencoder's latents; with --task=autoencoder",
+    "latents": "run of an autoencoder, whose latents a new network learns in place of pictures",
+    "data": "tfds:NAME, folder:PATH (pictures at any depth), npz:FILE (arrays), synthetic[:COUNT]",
     "data_dir": "where tensorflow-datasets finds prepared data",
     "split": "TFDS split to train on; Oxford Flowers: train+test",
-    "eval_split": "TFDS split to hold out; of a folder, a share such as 10% or folder:PATH",
+    "eval_split": "TFDS split to hold out; else a share such as 10%, folder:PATH or npz:FILE",
     "image_feature": "TFDS feature of the images; by default the first",
     "label_feature": "TFDS feature of the classes; by default the first ClassLabel",
     "labels": "classes of a folder's pictures: a CSV or JSON Lines file, or name:REGEX",
@@ -93,15 +102,18 @@ _DEFINE = {
     float: flags.DEFINE_float,
     bool: flags.DEFINE_bool,
 }
-_PATHS = ("contact_sheet", "run_dir", "data_dir", "init_from", "distill_from", "kid_weights")
+_PATHS = (
+    *("contact_sheet", "run_dir", "data_dir", "init_from", "distill_from", "latents"),
+    "kid_weights",
+)
 _RESUME = ("auto", "never", "must")
 
 
 def _define_flags() -> None:
     within: Any = {"flag_values": FLAGS}
-    recipe = "network and recipe to start from; other flags override it"
+    recipe = "network and recipe to start from; arrays, autoencoders and latents have their own"
     flags.DEFINE_string("run_dir", None, "folder of the run, created if missing", **within)
-    flags.DEFINE_enum("preset", "tiny", tuple(PRESETS), recipe, **within)
+    flags.DEFINE_enum("preset", "tiny", [*ALL_PRESETS], recipe, **within)
     of_setting = {each.name: each for each in fields(TrainConfig)}
     for name, text in _SETTINGS.items():
         each = of_setting[name]
@@ -134,11 +146,11 @@ def _check() -> tuple[Path, TrainConfig]:
         if FLAGS[name].value:
             FLAGS[name].value = local_path(name, str(FLAGS[name].value))
     for name in ("data", "eval_split"):
-        before, folder, path = (FLAGS[name].value or "").partition("folder:")
-        if folder and not before:
-            FLAGS[name].value = folder + local_path(name, path)
+        kind, colon, path = (FLAGS[name].value or "").partition(":")
+        if kind in ("folder", "npz"):
+            FLAGS[name].value = kind + colon + local_path(name, path)
         else:
-            local_path(name, before)  # a URL is no other kind of data either
+            local_path(name, kind + colon + path)  # a URL is no other kind of data either
     if FLAGS.labels and not label_pattern(FLAGS.labels):
         FLAGS.labels = local_path("labels", FLAGS.labels)
     run_dir = Path(require_flag(FLAGS, "run_dir"))
@@ -161,7 +173,7 @@ def _check() -> tuple[Path, TrainConfig]:
     settings |= {"widths": widths, "levels": _numbers("levels", float, "0,4095")}
     settings["student_steps"] = _numbers("student_steps", int, "2,3,4")
     settings["guidance_range"] = _numbers("guidance_range", float, "1,4")
-    config = _config(settings)
+    config = _config(settings, run_dir)
     if config.distribute == "multi_worker":
         workers = len(cluster_from_environment().workers)
         if config.batch_size % workers:
@@ -170,14 +182,42 @@ def _check() -> tuple[Path, TrainConfig]:
     return run_dir, config
 
 
-def _config(settings: dict[str, Any]) -> TrainConfig:
+def _config(settings: dict[str, Any], run_dir: Path) -> TrainConfig:
     """The configuration of a student, or of a preset."""
+    if FLAGS.latents is not None:
+        return _latent_config(settings, run_dir)
+    if FLAGS.distill_from is None and (FLAGS.data or "").startswith("npz:"):
+        return _array_config(settings)
     if FLAGS.distill_from is None:
-        return preset_config(FLAGS.preset, **settings)
+        of_task = "autoencoder" if FLAGS.task == "autoencoder" else FLAGS.preset
+        return preset_config(_preset(of_task), **settings)
     if FLAGS["preset"].present:
         problem = "a student has the network of its teacher; leave it out"
         raise InputError(f"preset={FLAGS.preset}: {problem}")
     return student_config(read_teacher(Path(FLAGS.distill_from)).config, **settings)
+
+
+def _preset(default: str) -> str:
+    """The preset that was given, or another default than of pictures."""
+    return FLAGS.preset if FLAGS["preset"].present else default
+
+
+def _latent_config(settings: dict[str, Any], run_dir: Path) -> TrainConfig:
+    """The configuration of a network of an autoencoder's latents."""
+    if FLAGS.latents == "":
+        raise InputError("latents=: empty; give the run of an autoencoder")
+    autoencoder = read_autoencoder(Path(FLAGS.latents), RunDirectory(run_dir)).config
+    return latent_config(_preset("latents"), autoencoder, **settings)
+
+
+def _array_config(settings: dict[str, Any]) -> TrainConfig:
+    """The configuration of a preset for arrays, whose shape the header of their file has."""
+    if FLAGS.contact_sheet:
+        refuse_of_pictures("contact_sheet", FLAGS.contact_sheet, FLAGS.data)
+    file = open_arrays(Path(FLAGS.data.removeprefix("npz:")))
+    config = preset_config(_preset("arrays"), **settings, array_shape=file.shape)
+    array_files(config)
+    return config
 
 
 def _numbers(name: str, kind: type, example: str) -> tuple[Any, ...] | None:

@@ -138,6 +138,11 @@ def checked(flags: argparse.Namespace, others: list[str]) -> tuple[Draw, Pipelin
     else:
         check_seeds(flags.seeds)
     bundle = open_bundle(flags.bundle or shipped_bundle())
+    if bundle.draws_arrays:
+        raise UsageError(
+            f"--bundle={bundle.path}: draws arrays that are no pictures, expected a bundle of "
+            "pictures; use diffkiln-sample --shard"
+        )
     if bundle.conditions:
         raise UsageError(f"--bundle={bundle.path}: takes conditions, which this program has not")
     settings = checked_settings(vars(flags), bundle, ("sampler",))

@@ -3,12 +3,14 @@
 //   sample BUNDLE OUT.ppm [FIRST_SEED [COUNT [STEPS]]]
 //
 // The pictures are one below the other in one PPM file. If the model knows classes, the picture of seed s
-// shows class s mod their number, as in diffkiln's own commands.
+// shows class s mod their number, as in diffkiln's own commands. A bundle of arrays that are no pictures
+// needs OUT.npy, a NumPy file of float32 [COUNT, …] in the data's own units.
 
 #include <charconv>
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -58,6 +60,7 @@ class Manifest {
       throw std::runtime_error(path + " is missing or is not JSON");
   }
 
+  bool draws_arrays() const { return root_.fields().contains("array"); }
   bool has_conditions() const { return root_.fields().contains("conditions"); }
   std::int64_t classes() const { return Find("model", "class_names").list_value().values_size(); }
   std::int64_t steps() const {
@@ -135,21 +138,22 @@ class SavedModel {
     signature_ = parsed.signature_def().at("serving_default");
   }
 
-  // Returns images uint8 [N, H, W, C] for the inputs that the signature names.
-  Tensor Sample(const Inputs& given) {
+  // Returns the output "images" uint8 [N, H, W, C], or "samples" float32 [N, …], for the inputs that the
+  // signature names.
+  Tensor Sample(const Inputs& given, const std::string& name) {
     std::vector<TF_Output> inputs;
     std::vector<TF_Tensor*> values;
-    for (const auto& [name, tensor] : given) {
-      inputs.push_back(Find(signature_.inputs().at(name).name()));
+    for (const auto& [input, tensor] : given) {
+      inputs.push_back(Find(signature_.inputs().at(input).name()));
       values.push_back(tensor.get());
     }
-    const TF_Output output = Find(signature_.outputs().at("images").name());
-    TF_Tensor* images = nullptr;
+    const TF_Output output = Find(signature_.outputs().at(name).name());
+    TF_Tensor* samples = nullptr;
     TF_SessionRun(session_.get(), nullptr, inputs.data(), values.data(),
-                  static_cast<int>(values.size()), &output, &images, 1, nullptr, 0, nullptr,
+                  static_cast<int>(values.size()), &output, &samples, 1, nullptr, 0, nullptr,
                   status_.get());
     Require(status_.get());
-    return Tensor(images);
+    return Tensor(samples);
   }
 
  private:
@@ -168,6 +172,14 @@ class SavedModel {
   tensorflow::SignatureDef signature_;
 };
 
+// Writes the numbers of a tensor after what is in the file already.
+void WriteNumbers(std::ofstream& file, const std::string& path, const TF_Tensor* tensor) {
+  file.write(static_cast<const char*>(TF_TensorData(tensor)),
+             static_cast<std::streamsize>(TF_TensorByteSize(tensor)));
+  file.close();
+  if (!file) throw std::runtime_error(path + " could not be written");
+}
+
 // Writes the pictures one below the other.
 void WritePpm(const std::string& path, const TF_Tensor* images) {
   const std::int64_t height = TF_Dim(images, 0) * TF_Dim(images, 1);
@@ -175,10 +187,21 @@ void WritePpm(const std::string& path, const TF_Tensor* images) {
     throw std::runtime_error("expected a bundle of RGB images with --image_dtype=uint8");
   std::ofstream file(path, std::ios::binary);
   file << "P6\n" << TF_Dim(images, 2) << ' ' << height << "\n255\n";
-  file.write(static_cast<const char*>(TF_TensorData(images)),
-             static_cast<std::streamsize>(TF_TensorByteSize(images)));
-  file.close();
-  if (!file) throw std::runtime_error(path + " could not be written");
+  WriteNumbers(file, path, images);
+}
+
+// Writes the samples as a NumPy file, version 1.0.
+void WriteNpy(const std::string& path, const TF_Tensor* samples) {
+  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (";
+  for (int axis = 0; axis < TF_NumDims(samples); ++axis)
+    header += std::to_string(TF_Dim(samples, axis)) + ", ";
+  header += "), }";
+  header.resize((header.size() + 74) / 64 * 64 - 11, ' ');  // numbers begin at a multiple of 64 bytes
+  header += '\n';
+  std::ofstream file(path, std::ios::binary);
+  file << "\x93NUMPY\x01" << '\0' << static_cast<char>(header.size() % 256)
+       << static_cast<char>(header.size() / 256) << header;
+  WriteNumbers(file, path, samples);
 }
 
 // A whole number from 0, or for counts and steps from 1, to `most`.
@@ -209,14 +232,19 @@ int main(int argc, char** argv) {
     const std::int64_t last = std::numeric_limits<std::int64_t>::max();
     std::iota(seeds.begin(), seeds.end(), number(3, "FIRST_SEED", 0, last - (count - 1)));
     const std::int64_t asked = number(5, "STEPS", 0, 1000);
-    const std::string bundle = argv[1];
+    const std::string bundle = argv[1], out = argv[2];
     const Manifest manifest(bundle + "/bundle.json");
     if (manifest.has_conditions())
       throw std::runtime_error("the model takes conditions, which this program cannot give");
+    if (manifest.draws_arrays() && std::filesystem::path(out).extension() != ".npy")
+      throw std::runtime_error(out + ": the bundle draws arrays that are no pictures, expected OUT.npy");
     SavedModel model(bundle + "/saved_model");
     const std::int64_t steps = asked > 0 ? asked : manifest.steps();
     const Inputs inputs = InputsFor(seeds, steps, manifest);
-    WritePpm(argv[2], model.Sample(inputs).get());
+    if (manifest.draws_arrays())
+      WriteNpy(out, model.Sample(inputs, "samples").get());
+    else
+      WritePpm(out, model.Sample(inputs, "images").get());
   } catch (const std::exception& error) {
     std::cerr << "sample: " << error.what() << '\n';
     return 1;

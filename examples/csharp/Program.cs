@@ -3,7 +3,8 @@
 //   sample BUNDLE OUT.bmp [FIRST_SEED [COUNT [STEPS [NAME=FILE.npy …]]]]
 //
 // If the model knows classes, the picture of seed s shows class s mod their number, as in diffkiln's own commands.
-// If it takes conditions, a .npy file has each of them, one for all pictures or with a row for each.
+// If it takes conditions, a .npy file has each of them, one for all pictures or with a row for each. A bundle of
+// arrays that are no pictures needs OUT.npy, a NumPy file of float32 [COUNT, …] in the data's own units.
 
 using System;
 using System.Collections.Generic;
@@ -69,6 +70,9 @@ internal static class Program
     private static void Draw(
         string bundle, JsonElement manifest, long[] seeds, long steps, IEnumerable<string> given, string file)
     {
+        var drawsArrays = manifest.TryGetProperty("array", out _);
+        if (drawsArrays && !file.EndsWith(".npy", StringComparison.Ordinal))
+            throw new FormatException($"{file}: the bundle draws arrays that are no pictures, expected OUT.npy");
         using var session = new InferenceSession(Path.Combine(bundle, "sampler.onnx"));
         using var options = new RunOptions();
         var inputs = new Dictionary<string, OrtValue> { ["seeds"] = Vector(seeds), ["steps"] = Scalar(steps) };
@@ -90,8 +94,9 @@ internal static class Program
                 inputs[name] = Condition(condition, text?.Substring(name.Length + 1), seeds.Length);
             }
         }
-        using var outputs = session.Run(options, inputs, new[] { "images" });
-        WriteBitmap(file, outputs[0]);
+        using var outputs = session.Run(options, inputs, new[] { drawsArrays ? "samples" : "images" });
+        if (drawsArrays) WriteNpy(file, outputs[0]);
+        else WriteBitmap(file, outputs[0]);
         foreach (var value in inputs.Values) value.Dispose();
     }
 
@@ -161,6 +166,20 @@ internal static class Program
         var header = new[] { 54 + rows.Length, 0, 54, 40, width, -height, 24 << 16 | 1, 0, rows.Length, 0, 0, 0, 0 };
         foreach (var number in header) file.Write(number);
         file.Write(rows);
+    }
+
+    // samples: float32 [N, …], as a NumPy file, version 1.0.
+    private static void WriteNpy(string path, OrtValue samples)
+    {
+        var shape = string.Join(", ", samples.GetTensorTypeAndShape().Shape);
+        var about = $"{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}";
+        // The numbers begin at a multiple of 64 bytes.
+        var header = about.PadRight((about.Length + 74) / 64 * 64 - 11) + "\n";
+        using var file = new BinaryWriter(File.Create(path));
+        file.Write(Encoding.Latin1.GetBytes("\u0093NUMPY\u0001\u0000"));
+        file.Write((ushort)header.Length);
+        file.Write(Encoding.Latin1.GetBytes(header));
+        file.Write(MemoryMarshal.AsBytes(samples.GetTensorDataAsSpan<float>()));
     }
 
     private static long Whole(string text, string name, long least, long most)

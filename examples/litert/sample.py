@@ -1,6 +1,7 @@
 """Draw eight pictures with a bundle's sampler.tflite: python sample.py SAMPLER.tflite OUT.ppm.
 
-For each condition of the model, NAME=FILE.npy follows: one for all pictures, or [8, …].
+For each condition of the model, NAME=FILE.npy follows: one for all pictures, or [8, …]. If the
+bundle draws arrays that are no pictures, OUT.npy gets them: float32 [8, …].
 """
 
 import json
@@ -10,8 +11,11 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-file, picture = map(Path, sys.argv[1:3])
+file, out = map(Path, sys.argv[1:3])
 manifest = json.loads((file.parent / "bundle.json").read_text("utf-8"))
+draws_arrays = "array" in manifest
+if draws_arrays and out.suffix != ".npy":
+    sys.exit(f"{out}: the bundle draws arrays that are no pictures, expected OUT.npy")
 steps = np.array(manifest["sampler"]["default_steps"], np.int64)
 feeds = {"seeds": np.arange(8, dtype=np.int64), "steps": steps}
 if classes := manifest["model"].get("class_names"):
@@ -31,9 +35,14 @@ outputs = interpreter.get_signature_runner().get_output_details()
 for name in feeds.keys() - {"steps", "guidance"}:
     interpreter.resize_tensor_input(inputs[name]["index"], feeds[name].shape)
 interpreter.allocate_tensors()
-for name, values in feeds.items():
-    interpreter.set_tensor(inputs[name]["index"], values)
-interpreter.invoke()
-images = np.hstack(interpreter.get_tensor(outputs["images"]["index"]))
-height, width, _ = images.shape
-picture.write_bytes(f"P6 {width} {height} 255\n".encode() + images.tobytes())
+# One step first: LiteRT's first run after a resize may be wrong from its second step on.
+for count in (np.array(1, np.int64), steps):
+    for name, values in (feeds | {"steps": count}).items():
+        interpreter.set_tensor(inputs[name]["index"], values)
+    interpreter.invoke()
+if draws_arrays:
+    np.save(out, interpreter.get_tensor(outputs["samples"]["index"]))
+else:
+    images = np.hstack(interpreter.get_tensor(outputs["images"]["index"]))
+    height, width, _ = images.shape
+    out.write_bytes(f"P6 {width} {height} 255\n".encode() + images.tobytes())

@@ -1,5 +1,6 @@
 // Writes the picture of each seed as a PNG file: node sample.mjs BUNDLE SEED COUNT STEPS FOLDER CONDITION…
 //
+// Arrays that are no pictures become one NumPy file, FOLDER/samples.npy: float32 [COUNT, …] in the data's own units.
 // A condition is NAME=VALUE: a .npy file, for all pictures or with one for each, or numbers with commas between them.
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -10,7 +11,7 @@ import { PNG } from "pngjs";
 process.env.ORT_DISABLE_TELEMETRY ??= "1";
 
 const [bundle = ".", seed = "0", count = "4", asked, folder = "pictures", ...given] = process.argv.slice(2);
-const { image, model, sampler, conditions = [] } = JSON.parse(readFileSync(`${bundle}/bundle.json`, "utf8"));
+const { array, image, model, sampler, conditions = [] } = JSON.parse(readFileSync(`${bundle}/bundle.json`, "utf8"));
 const steps = asked ?? sampler.default_steps;
 
 // BigInt, since JavaScript's own numbers are whole only below 2 ** 53, and seeds go up to 2 ** 63.
@@ -33,18 +34,31 @@ if (model.class_names || conditions.some((condition) => "null" in condition)) {
 }
 const values = Object.fromEntries(given.map((text) => text.split(/=(.*)/s)));
 for (const condition of conditions) feeds[condition.name] = tensor(condition, values[condition.name]);
-const { images } = await session.run(feeds);
-
-const colorType = [0, 4, 2, 6][image.channels - 1]; // PNG's numbers of grey, grey and alpha, RGB, RGBA
-const scale = image.dtype === "float32" ? 255 : 1;
-const pixels = Buffer.from(images.data.map((level) => Math.round(scale * level)));
-const size = pixels.length / seeds.length;
+const { images, samples } = await session.run(feeds);
 mkdirSync(folder, { recursive: true });
-seeds.forEach((each, index) => {
-  const png = new PNG({ width: image.width, height: image.height });
-  png.data = pixels.subarray(index * size, (index + 1) * size);
-  writeFileSync(`${folder}/${each}.png`, PNG.sync.write(png, { colorType, inputColorType: colorType }));
-});
+if (array) writeFileSync(`${folder}/samples.npy`, npy(samples));
+else writePictures(images.data);
+
+function writePictures(levels) {
+  const colorType = [0, 4, 2, 6][image.channels - 1]; // PNG's numbers of grey, grey and alpha, RGB, RGBA
+  const scale = image.dtype === "float32" ? 255 : 1;
+  const pixels = Buffer.from(levels.map((level) => Math.round(scale * level)));
+  const size = pixels.length / seeds.length;
+  seeds.forEach((each, index) => {
+    const png = new PNG({ width: image.width, height: image.height });
+    png.data = pixels.subarray(index * size, (index + 1) * size);
+    writeFileSync(`${folder}/${each}.png`, PNG.sync.write(png, { colorType, inputColorType: colorType }));
+  });
+}
+
+/** The content of a NumPy file, version 1.0, whose numbers begin at a multiple of 64 bytes. */
+function npy({ data, dims }) {
+  const about = `{'descr': '<f4', 'fortran_order': False, 'shape': (${dims}), }`;
+  const header = about.padEnd(Math.ceil((about.length + 11) / 64) * 64 - 11) + "\n";
+  const begin = Buffer.from(`\x93NUMPY\x01\x00\x00\x00${header}`, "latin1");
+  begin.writeUInt16LE(header.length, 8);
+  return Buffer.concat([begin, Buffer.from(data.buffer, data.byteOffset, data.byteLength)]);
+}
 
 /** The condition of all pictures, for the text of its value. */
 function tensor({ name, dtype, shape, description = "", default: otherwise }, text) {

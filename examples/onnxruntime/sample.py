@@ -1,6 +1,7 @@
 """Draw eight pictures with a bundle's sampler.onnx: python sample.py SAMPLER.onnx OUT.png.
 
-For each condition of the model, NAME=FILE.npy follows: one for all pictures, or [8, …].
+For each condition of the model, NAME=FILE.npy follows: one for all pictures, or [8, …]. If the
+bundle draws arrays that are no pictures, OUT.npy gets them: float32 [8, …].
 """
 
 import json
@@ -15,6 +16,9 @@ from PIL import Image
 
 session = onnxruntime.InferenceSession(sys.argv[1])
 known = session.get_modelmeta().custom_metadata_map
+draws_arrays, out = "diffkiln.array" in known, sys.argv[2]
+if draws_arrays and not out.endswith(".npy"):
+    sys.exit(f"{out}: the bundle draws arrays that are no pictures, expected OUT.npy")
 sampler = json.loads(known["diffkiln.sampler"])
 seeds, steps = np.arange(8, dtype=np.int64), np.array(sampler["default_steps"], dtype=np.int64)
 feeds = {"seeds": seeds, "steps": steps}
@@ -27,5 +31,8 @@ for each in json.loads(known.get("diffkiln.conditions", "[]")):
     name, is_left_out = each["name"], each["name"] not in given and "default" in each
     rows = np.array(each["default"], each["dtype"]) if is_left_out else np.load(given[name])
     feeds[name] = np.broadcast_to(rows, (8, *each["shape"]))
-(images,) = session.run(None, feeds)
-Image.fromarray(np.hstack(images)).save(sys.argv[2])
+(samples,) = session.run(None, feeds)
+if draws_arrays:
+    np.save(out, samples)
+else:
+    Image.fromarray(np.hstack(samples)).save(out)

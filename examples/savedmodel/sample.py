@@ -1,6 +1,7 @@
 """Draw eight pictures with a bundle's SavedModel: python sample.py SAVED_MODEL OUT.png.
 
-For each condition of the model, NAME=FILE.npy follows: one for all pictures, or [8, …].
+For each condition of the model, NAME=FILE.npy follows: one for all pictures, or [8, …]. If the
+bundle draws arrays that are no pictures, OUT.npy gets them: float32 [8, …].
 """
 
 import json
@@ -11,8 +12,11 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-model = tf.saved_model.load(sys.argv[1])
 manifest = json.loads((Path(sys.argv[1]).parent / "bundle.json").read_text("utf-8"))
+draws_arrays, out = "array" in manifest, sys.argv[2]
+if draws_arrays and not out.endswith(".npy"):
+    sys.exit(f"{out}: the bundle draws arrays that are no pictures, expected OUT.npy")
+model = tf.saved_model.load(sys.argv[1])
 steps = tf.constant(manifest["sampler"]["default_steps"], tf.int64)
 feeds = {"seeds": tf.range(8, dtype=tf.int64), "steps": steps}
 if classes := manifest["model"].get("class_names"):
@@ -24,5 +28,8 @@ for each in manifest.get("conditions", []):
     name, is_left_out = each["name"], each["name"] not in given and "default" in each
     rows = np.array(each["default"], each["dtype"]) if is_left_out else np.load(given[name])
     feeds[name] = tf.constant(np.broadcast_to(rows, (8, *each["shape"])))
-images = model.signatures["serving_default"](**feeds)["images"]
-Image.fromarray(np.hstack(images.numpy())).save(sys.argv[2])
+outputs = model.signatures["serving_default"](**feeds)
+if draws_arrays:
+    np.save(out, outputs["samples"].numpy())
+else:
+    Image.fromarray(np.hstack(outputs["images"].numpy())).save(out)

@@ -41,7 +41,7 @@ def or_nothing(admits: tf.Tensor, tensor: tf.Tensor, nothing: float = 0) -> tf.T
 
 
 def outputs_or_nothing(
-    admits: tf.Tensor, outputs: Mapping[str, tf.Tensor], *, images: str
+    admits: tf.Tensor, outputs: Mapping[str, tf.Tensor], *, images: str | None
 ) -> dict[str, tf.Tensor]:
     """A graph's outputs where inputs are admitted; otherwise the `images` are 0, and floats NaN."""
 

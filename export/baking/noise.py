@@ -43,10 +43,8 @@ def threefry(
     return a, b
 
 
-def gaussian_noise(
-    seeds: tf.Tensor, shape: tuple[int, int, int], *, stream: tf.Tensor
-) -> tf.Tensor:
-    """Standard normal noise float32 [N, H, W, C] for seeds int64 [N], each at least 0.
+def gaussian_noise(seeds: tf.Tensor, shape: tuple[int, ...], *, stream: tf.Tensor) -> tf.Tensor:
+    """Standard normal noise float32 [N, *shape] for seeds int64 [N], each at least 0.
 
     Box and Muller's (√(−2·ln u)·cos 2πw, √(−2·ln u)·sin 2πw) of uniform u in (0, 1], w in [0, 1).
     `stream` is int64 []: 0 is the initial noise, k + 1 the fresh noise of step k. An image's noise

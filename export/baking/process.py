@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import tensorflow as tf
 
@@ -35,7 +35,9 @@ class Process:
     images. The output is the last result or, with `every` among the inputs, a stack of each
     `every`-th result, counted from the last. The loop takes `extra_steps` more steps than `steps`,
     as many fewer as the input `start` says if there is one, or none unless `admits` finds the
-    inputs, by name, in order: then the result is all `nothing`.
+    inputs, by name, in order: then the result is all `nothing`. If there is a `finish`, it makes
+    the output, as `finished` declares it, of the last result and of what `begin` returned and no
+    step changes.
     """
 
     inputs: tuple[tf.TensorSpec, ...]
@@ -47,11 +49,18 @@ class Process:
     output: str = "images"
     extra_steps: int = 0
     nothing: float = 0.0
+    finish: Callable[..., tf.Tensor] | None = None
+    finished: tf.TensorSpec | None = None
 
     @property
     def gives_frames(self) -> bool:
         """Whether the output is a stack of results rather than one."""
         return EVERY in self.inputs
+
+    @property
+    def drawn(self) -> tf.TensorSpec:
+        """The output, or a frame of it."""
+        return self.finished or self.result
 
     @property
     def begin_function(self) -> Any:
@@ -67,13 +76,30 @@ class Process:
     @property
     def step_function(self) -> Any:
         """`step` as a tf.function of step, steps and what `begin` returns."""
+        specs = [STEP, STEPS, *self._first]
+        return traced(lambda *tensors: self.step(**by_name(specs, tensors)), specs)
+
+    @property
+    def _first(self) -> list[tf.TensorSpec]:
+        """What `begin` returns."""
         first = dict(self.begin_function.get_concrete_function().structured_outputs)
         del first[f"first_{TRIPS.name}"]
-        specs = [STEP, STEPS]
+        specs = []
         for name, tensor in first.items():
             shape = [None, *tensor.shape[1:]] if tensor.shape.rank else []
             specs.append(tf.TensorSpec(shape, tensor.dtype, name.removeprefix("first_")))
-        return traced(lambda *tensors: self.step(**by_name(specs, tensors)), specs)
+        return specs
+
+    @property
+    def finish_function(self) -> Any:
+        """`finish` as a tf.function of the last result and what no step changes → the output."""
+        kept = [spec for spec in self._first if spec.name not in self.carried]
+        specs, finish = [self.result, *kept], cast("Callable[..., tf.Tensor]", self.finish)
+
+        def finished(result: tf.Tensor, *others: tf.Tensor) -> Tensors:
+            return {self.output: finish(result, **by_name(kept, others))}
+
+        return traced(finished, specs)
 
     @property
     def select_function(self) -> Any:
@@ -114,6 +140,9 @@ class Process:
         )
         if self.gives_frames:
             results = _every(results.stack(), named["every"])
+        if self.finish is not None:
+            others = {name: x for name, x in first.items() if name not in self.carried}
+            results = or_nothing(trips > 0, self.finish(results, **others))
         return {self.output: results}
 
 

@@ -1,57 +1,43 @@
 """The functions of a bundle as TensorFlow functions, every tensor with the name that hosts see."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
 
-from ...trainer.maths.diffusion import to_uint8
-from ...trainer.maths.guidance import Conditioning
-from ...trainer.maths.sampling import Sampling, Start
-from ...trainer.maths.tables import Tables
-from ..network.conditions import FittedCondition
-from .admission import admitted, outputs_or_nothing, rules
+from ...trainer.maths.sampling import Start
+from ..network.codec import Codec
 from .inversion import CORRECTIONS, begin_inversion, inversion_step
-from .noise import INITIAL_STREAM, gaussian_noise
+from .latents import encoded, latent_mask
+from .parts import GUIDANCE, LATENTS, SEEDS, Parts
 from .process import EVERY, RESULT, START, STEPS, Process, Tensors, by_name, traced
-
-SEEDS = tf.TensorSpec([None], tf.int64, "seeds")
-LABELS = tf.TensorSpec([None], tf.int64, "labels")
-GUIDANCE = tf.TensorSpec([], tf.float32, "guidance")
-Network = Callable[..., tf.Tensor]
 
 
 @dataclass(frozen=True)
-class Signatures:
-    """The functions of one model for images of `shape` (H, W, C).
+class Signatures(Parts):
+    """The functions of one model.
 
     All but `noise` take last what the model knows of labels int64 [N], guidance float32 [] and
-    `conditions`. `image_dtype` is `uint8`, or `float32` for pixels in [0, 1].
+    `conditions`. What is said of images [N, H, W, C] holds for arrays [N, …] too.
     """
-
-    sampling: Sampling
-    shape: tuple[int, int, int]
-    image_dtype: str
-    conditions: tuple[FittedCondition, ...] = ()
-
-    def with_network(self, network: Network) -> "Signatures":
-        """The same with another network."""
-        denoiser = replace(self.sampling.denoiser, network=network)
-        return replace(self, sampling=replace(self.sampling, denoiser=denoiser))
-
-    def with_tables(self, tables: Tables | None) -> "Signatures":
-        """The same with learned tables."""
-        return replace(self, sampling=replace(self.sampling, tables=tables))
 
     def processes(self) -> dict[str, Process]:
         """The loops by name; `encode` only where the sampler's steps can be taken back."""
-        names = ["sampler", "from_noise", "trajectory", "inpaint", "edit"]
-        sampling = self.sampling
-        if sampling.solver == "ddim" and sampling.eta == 0 and sampling.tables is None:
-            names.append("encode")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in self._names()}
+
+    def _names(self) -> Iterator[str]:
+        yield from ("sampler", "from_noise")
+        if self.codec is None:
+            yield "trajectory"
+        if self.codec is None or (self.codec.encoder and self.codec.places):
+            yield "inpaint"
+        if self.codec is None or self.codec.encoder:
+            yield "edit"
+            sampling = self.sampling
+            if sampling.solver == "ddim" and sampling.eta == 0 and sampling.tables is None:
+                yield "encode"
 
     @property
     def network(self) -> Any:
@@ -100,7 +86,8 @@ class Signatures:
     def estimates(self) -> tuple[str, ...]:
         """The outputs of `denoise`; the third, v of a learned variance, only where there is one."""
         learned = self.sampling.denoiser.learned_variance
-        return ("image", "noise", *(("variance_fraction",) if learned else ()))
+        clean = "sample" if self.is_of_arrays else "image"
+        return (clean, "noise", *(("variance_fraction",) if learned else ()))
 
     def single_step(self, **inputs: tf.Tensor) -> Tensors:
         """A step of the sampler by itself, which has the loop's inputs at any step."""
@@ -119,29 +106,55 @@ class Signatures:
 
     @property
     def trajectory(self) -> Process:
-        """seeds int64 [N], steps, every int64 [] → frames uint8 [F, N, H, W, C]."""
-        signatures = replace(self, image_dtype="uint8")
+        """seeds int64 [N], steps, every int64 [] → frames [F, N, H, W, C], of images uint8."""
+        signatures = self if self.is_of_arrays else replace(self, image_dtype="uint8")
         return signatures._process((SEEDS, STEPS, EVERY), self._begin, output="frames")
 
     @property
     def inpaint(self) -> Process:
         """images, mask uint8 [N, H, W, 1], seeds, steps → inpainted, of the images' dtype.
 
-        Where the mask is 0 the images stay as they are.
+        Where the mask is 0 the images stay as they are. A mask has no channels, except of arrays
+        with one axis, which has an entry for each number.
         """
-        mask = tf.TensorSpec([None, *self.shape[:2], 1], tf.uint8, "mask")
+        shape = self.shape if self.codec is None else self.codec.image_shape
+        places = (*shape[:-1], 1) if len(shape) > 1 else shape
+        mask = tf.TensorSpec([None, *places], tf.uint8, "mask")
+
+        if self.codec is not None:
+            return self._inpaint_latents(self.codec, mask)
 
         def begin(images: tf.Tensor, mask: tf.Tensor, seeds: tf.Tensor, _: tf.Tensor) -> Tensors:
             return {**self._begin(seeds), "photographs": images, "mask": mask}
 
         def step(photographs: tf.Tensor, mask: tf.Tensor, **state: Any) -> Tensors:
-            image, painted = self.sampling.denoiser.normalise(self._unit(photographs)), mask > 0
+            image, painted = self._normalised(photographs), mask > 0
             outputs = self._step(hold=lambda drawn: tf.where(painted, drawn, image), **state)
             # The pixels themselves, which normalising and back would change.
             return {**outputs, RESULT: tf.where(painted, outputs[RESULT], photographs)}
 
-        inputs = (self.images("images"), mask, SEEDS, STEPS)
+        inputs = (self.images(self.samples), mask, SEEDS, STEPS)
         return self._process(inputs, begin, step, output="inpainted")
+
+    def _inpaint_latents(self, codec: Codec, mask: tf.TensorSpec) -> Process:
+        """`inpaint` that holds the latents outside the mask, and at last the pixels."""
+
+        def begin(images: tf.Tensor, mask: tf.Tensor, seeds: tf.Tensor, _: tf.Tensor) -> Tensors:
+            kept = {"photographs": images, "mask": mask, "original": self._normalised(images)}
+            return {**self._begin(seeds), **kept}
+
+        def step(original: tf.Tensor, mask: tf.Tensor, **state: Any) -> Tensors:
+            del state["photographs"]
+            painted = latent_mask(codec, mask)
+            return self._step(hold=lambda drawn: tf.where(painted, drawn, original), **state)
+
+        def finish(
+            result: tf.Tensor, photographs: tf.Tensor, mask: tf.Tensor, **_: Any
+        ) -> tf.Tensor:
+            return tf.where(mask > 0, self._decoded(result), photographs)
+
+        inputs = (self.images(self.samples), mask, SEEDS, STEPS)
+        return replace(self._process(inputs, begin, step, output="inpainted"), finish=finish)
 
     @property
     def edit(self) -> Process:
@@ -151,15 +164,17 @@ class Signatures:
         """
 
         def begin(images: tf.Tensor, seeds: tf.Tensor, _: tf.Tensor, start: tf.Tensor) -> Tensors:
-            return {**self._begin(seeds), "photographs": images, "start": start}
+            # Encoded once, if at all, and otherwise smaller as they are.
+            own = images if self.codec is None else self._normalised(images)
+            return {**self._begin(seeds), "photographs": own, "start": start}
 
         def step(
             step: tf.Tensor, start: tf.Tensor, photographs: tf.Tensor, **state: Any
         ) -> Tensors:
-            image = self.sampling.denoiser.normalise(self._unit(photographs))
+            image = photographs if self.codec is not None else self._normalised(photographs)
             return self._step(step + start, start=Start(start, image), **state)
 
-        inputs = (self.images("images"), SEEDS, STEPS, START)
+        inputs = (self.images(self.samples), SEEDS, STEPS, START)
         return self._process(inputs, begin, step, output="edited")
 
     @property
@@ -167,148 +182,29 @@ class Signatures:
         """images, steps → noise, from which deterministic DDIM draws these images again."""
 
         def begin(images: tf.Tensor, steps: tf.Tensor) -> Tensors:
-            original = self.sampling.denoiser.normalise(self._unit(images))
-            return begin_inversion(self.sampling, original, steps)
+            return begin_inversion(self.sampling, self._normalised(images), steps)
 
         def step(step: tf.Tensor, steps: tf.Tensor, **state: Any) -> Tensors:
             outputs = inversion_step(self.sampling, step, steps, **state)
             return {**outputs, RESULT: outputs["next_noisy"]}
 
-        process = self._process((self.images("images"), STEPS), begin, step, output="noise")
+        inputs = (self.images(self.samples), STEPS)
+        process = self._process(inputs, begin, step, output="noise")
         carried, result = ("noisy", "image"), self.floats(RESULT)
-        settings = {"extra_steps": CORRECTIONS, "nothing": math.nan}
-        return replace(process, carried=carried, result=result, **settings)
+        settings = {"extra_steps": CORRECTIONS, "nothing": math.nan, "finish": None}
+        return replace(process, carried=carried, result=result, finished=None, **settings)
 
     @property
-    def carried(self) -> tuple[str, ...]:
-        """Names of what a step hands to the next; the seeds too where it draws fresh noise."""
-        return (*self.sampling.carried, *(["seeds"] if self.sampling.eta else []))
+    def decode(self) -> Any:
+        """latents [N, …], in their own units → images."""
+        specs = [self.floats(LATENTS)]
+        return traced(lambda latents: {"images": self._decoded(latents)}, specs)
 
     @property
-    def conditioning(self) -> tuple[tf.TensorSpec, ...]:
-        """The last inputs of all that calls the network: labels, guidance, conditions."""
-        labels = () if self.sampling.denoiser.num_classes is None else (LABELS,)
-        guidance = (GUIDANCE,) if self.is_guided else ()
-        return (*labels, *guidance, *(condition.spec for condition in self.conditions))
+    def encode_latents(self) -> Any:
+        """images → latents, in their own units."""
 
-    @property
-    def is_guided(self) -> bool:
-        """Whether there is something for guidance to leave out."""
-        classes = self.sampling.denoiser.num_classes is not None
-        return classes or any(each.null is not None for each in self.conditions)
+        def encode(images: tf.Tensor) -> Tensors:
+            return {LATENTS: encoded(self._codec, self._unit(images))}
 
-    @property
-    def takes_guidance(self) -> bool:
-        """Whether the network takes the guidance itself, so that a step is one evaluation."""
-        return self.sampling.denoiser.guidance_range is not None
-
-    def _given(self, inputs: Tensors) -> Conditioning | None:
-        """What images show, by the names of the inputs."""
-        if not self.conditioning:
-            return None
-        conditions = [inputs[each.name] for each in self.conditions]
-        nulls = [each.null for each in self.conditions]
-        return Conditioning(inputs.get("labels"), inputs.get("guidance"), conditions, nulls)
-
-    def images(self, name: str) -> tf.TensorSpec:
-        """Images as they go in and come out."""
-        return tf.TensorSpec([None, *self.shape], self.image_dtype, name)
-
-    def floats(self, name: str) -> tf.TensorSpec:
-        """Images, or noise, in normalised units."""
-        return tf.TensorSpec([None, *self.shape], tf.float32, name)
-
-    def prediction(self, name: str) -> tf.TensorSpec:
-        """What the network puts out."""
-        *sizes, channels = self.shape
-        depth = 2 * channels if self.sampling.denoiser.learned_variance else channels
-        return tf.TensorSpec([None, *sizes, depth], tf.float32, name)
-
-    def _process(
-        self,
-        inputs: tuple[tf.TensorSpec, ...],
-        begin: Callable[..., Tensors],
-        step: Callable[..., Tensors] | None = None,
-        output: str = "images",
-    ) -> Process:
-        """A process to images that takes the conditioning last, and gives it to each step."""
-        take_step = step or self._step
-
-        def begin_with_conditioning(*tensors: tf.Tensor) -> Tensors:
-            last = zip(self.conditioning, tensors[len(inputs) :], strict=True)
-            return {**begin(*tensors[: len(inputs)]), **{str(spec.name): x for spec, x in last}}
-
-        def conditioned_step(**state: Any) -> Tensors:
-            names = [str(spec.name) for spec in self.conditioning]
-            given = {name: state.pop(name) for name in names}
-            return take_step(conditioning=self._given(given), **state)
-
-        return Process(
-            (*inputs, *self.conditioning),
-            begin_with_conditioning,
-            conditioned_step,
-            self.carried,
-            self.images(RESULT),
-            self._admits,
-            output,
-        )
-
-    def _admits(self, inputs: Tensors) -> tf.Tensor:
-        denoiser = self.sampling.denoiser
-        ranges = {each.name: each.range for each in self.conditions if each.range}
-        return admitted(
-            rules(
-                inputs,
-                most_steps=denoiser.schedule.max_steps,
-                classes=denoiser.num_classes,
-                guidance=denoiser.guidance_range,
-                conditions=ranges,
-            )
-        )
-
-    def _if_admitted(self, inputs: Tensors, outputs: Tensors) -> Tensors:
-        """The outputs if the inputs are in order; otherwise black images, and no numbers."""
-        return outputs_or_nothing(self._admits(inputs), outputs, images=RESULT)
-
-    def _begin(self, seeds: tf.Tensor, *_: tf.Tensor) -> Tensors:
-        return self._start(self._noise(seeds), seeds)
-
-    def _noise(self, seeds: tf.Tensor, stream: tf.Tensor | None = None) -> tf.Tensor:
-        stream = tf.constant(INITIAL_STREAM, tf.int64) if stream is None else stream
-        return gaussian_noise(seeds, self.shape, stream=stream)
-
-    def _start(self, noise: tf.Tensor, seeds: tf.Tensor | None) -> Tensors:
-        state = self.sampling.start(noise)
-        return state if seeds is None or not self.sampling.eta else {**state, "seeds": seeds}
-
-    def _step(
-        self,
-        step: tf.Tensor,
-        steps: tf.Tensor,
-        *,
-        conditioning: Conditioning | None,
-        seeds: tf.Tensor | None = None,
-        hold: Callable[[tf.Tensor], tf.Tensor] | None = None,
-        start: Start | None = None,
-        **state: tf.Tensor,
-    ) -> Tensors:
-        fresh = None if seeds is None else self._noise(seeds, step + 1)
-        carried, image = self.sampling.step(
-            *(step, steps, state),
-            conditioning=conditioning,
-            fresh_noise=fresh,
-            hold=hold,
-            start=start,
-        )
-        if seeds is not None:
-            carried = {**carried, "seeds": seeds}
-        following = {f"next_{name}": tensor for name, tensor in carried.items()}
-        return {**following, RESULT: self._pixels(image)}
-
-    def _pixels(self, image: tf.Tensor) -> tf.Tensor:
-        pixels = self.sampling.denoiser.pixels(image)
-        return to_uint8(pixels) if self.image_dtype == "uint8" else pixels
-
-    def _unit(self, images: tf.Tensor) -> tf.Tensor:
-        """Pixels in [0, 1]."""
-        return tf.cast(images, tf.float32) / 255.0 if self.image_dtype == "uint8" else images
+        return traced(encode, [self.images("images")])

@@ -7,15 +7,18 @@ measurements). The network is converted once, by itself, and joined to the step 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any, cast
 
 import onnx
 import tensorflow as tf
 from onnx import helper
 
-from ..baking.process import RESULT, Tensors, traced
+from ..baking.parts import Network
+from ..baking.process import RESULT, Process, Tensors, traced
 from ..baking.signatures import Signatures
-from .conversion import convert
+from ..network.codec import Codec, FittedMap
+from .conversion import convert, converted
 from .graph import BATCH, ancestors, finished, parts, renamed, value_info
 from .loops import looped, unrolled
 from .naming import canonical
@@ -28,12 +31,35 @@ _Parts = Callable[[Signatures], Callable[..., Tensors]]
 
 UNROLLED = ("sampler", "from_noise")
 
-# Where the network is plugged into a graph that was converted without it.
-_PREDICTION = "network_prediction"
-_NETWORK = "network/"
+_NETWORK, _DECODER, _ENCODER = "network", "decoder", "encoder"
+# What a process does before its steps and after them, with the networks there.
+_AROUND = {_ENCODER: "begin", _DECODER: "finish"}
 
 # The free dimension inside of the network where classes are.
 EVALUATIONS = "evaluations"
+
+
+@dataclass(frozen=True)
+class Plug:
+    """A network's graph that takes its place in graphs that were converted without it.
+
+    `spec` declares its prediction, and `plugged` returns signatures that call another network.
+    """
+
+    name: str
+    graph: onnx.ModelProto
+    spec: tf.TensorSpec
+    plugged: Callable[[Signatures, Network], Signatures]
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its nodes begin with."""
+        return f"{self.name}/"
+
+    @property
+    def sockets(self) -> dict[str, str]:
+        """The outputs, of a graph without the network, that are the inputs of the network."""
+        return {value.name: f"{self.name}_{value.name}" for value in self.graph.graph.input}
 
 
 @dataclass(frozen=True)
@@ -56,40 +82,96 @@ class OnnxExporter:
         """The graph of this name, of `options.GRAPHS`, as a checked model of opset 18."""
         model = self._make(name)
         model.graph.name = name
-        batch = self.batch_size if name in UNROLLED and self.batch_size else BATCH
+        batch = self._batch(name)
         # Guidance makes one or two evaluations of each image, and a table may choose in each step.
         guided = self.signatures.is_guided and not self.signatures.takes_guidance
         batch = EVALUATIONS if guided else batch
         separate_batches = guided and self.signatures.sampling.tables is not None
-        declare_batch(model, _NETWORK, self._network, batch, separate_batches=separate_batches)
+        plug = self._plug
+        declare_batch(model, plug.prefix, plug.graph, batch, separate_batches=separate_batches)
+        for plug in self._codec_plugs.values():
+            declare_batch(model, plug.prefix, plug.graph, self._batch(name))
         take_numbers(model, as_lists=self.numbers_as_lists)
         canonical(model)
         onnx.checker.check_model(model, full_check=True)
         return model
 
+    def _batch(self, name: str) -> str | int:
+        return self.batch_size if name in UNROLLED and self.batch_size else BATCH
+
     def _make(self, name: str) -> onnx.ModelProto:
         if name == "noise":
             return convert(self.signatures.noise)
+        if name in (_DECODER, _ENCODER):
+            return self._codec_graph(name)
         if name == "denoiser":
             specs = self.signatures.denoise.input_signature
-            return self._joined(lambda s: s.denoised, specs, self.signatures.estimates)
+            return self._joined(self._plug, lambda s: s.denoised, specs, self.signatures.estimates)
         if name == "step":
             step = self._step("sampler", lambda s: s.single_step)
-            return _with_result_named(step, "images")
+            return _with_result_named(step, self.signatures.step_result)
         process = self.signatures.processes()[name]
         step = self._sampler_step if name in UNROLLED else self._step(name)
+        around = self._around(name, process)
         if name in UNROLLED and self.unroll_steps:
-            return unrolled(process, step, self.unroll_steps, self.batch_size)
-        return looped(process, step)
+            return unrolled(process, step, self.unroll_steps, self.batch_size, **around)
+        return looped(process, step, **around)
+
+    def _around(self, name: str, process: Process) -> dict[str, onnx.ModelProto]:
+        """What begins and finishes a process, where there is a network in it."""
+        begins_with_images = self.signatures.samples in {spec.name for spec in process.inputs}
+        kinds = {_ENCODER: begins_with_images, _DECODER: process.finish is not None}
+        made = {}
+        for kind, plug in self._codec_plugs.items():
+            if kinds[kind]:
+                part = _AROUND[kind]
+                made[part] = self._part(plug, name, part)
+        return made
+
+    def _part(self, plug: Plug, name: str, part: str) -> onnx.ModelProto:
+        """The function `begin` or `finish` of a process, with a network in its place."""
+        function = getattr(self.signatures.processes()[name], f"{part}_function")
+        outputs = list(function.get_concrete_function().structured_outputs)
+
+        def of(signatures: Signatures) -> Callable[..., Tensors]:
+            inner = getattr(signatures.processes()[name], f"{part}_function").python_function
+            return lambda **inputs: inner(*inputs.values())
+
+        return self._joined(plug, of, function.input_signature, outputs)
+
+    def _codec_graph(self, name: str) -> onnx.ModelProto:
+        """A decoder or an encoder by itself, with pixels of images as programs see them."""
+        functions = {_DECODER: "decode", _ENCODER: "encode_latents"}
+        function = getattr(self.signatures, functions[name])
+
+        def of(signatures: Signatures) -> Callable[..., Tensors]:
+            inner = getattr(signatures, functions[name]).python_function
+            return lambda **inputs: inner(*inputs.values())
+
+        outputs = list(function.get_concrete_function().structured_outputs)
+        return self._joined(self._codec_plugs[name], of, function.input_signature, outputs)
 
     @cached_property
-    def _network(self) -> onnx.ModelProto:
-        return blocked(self.network)
+    def _plug(self) -> Plug:
+        spec = self.signatures.prediction("network_prediction")
+        return Plug(_NETWORK, blocked(self.network), spec, Signatures.with_network)
 
     @cached_property
-    def _sockets(self) -> dict[str, str]:
-        """The outputs, of a graph without the network, that are the inputs of the network."""
-        return {value.name: f"network_{value.name}" for value in self.network.graph.input}
+    def _codec_plugs(self) -> dict[str, Plug]:
+        """The decoder and the encoder, as far as there are any."""
+        codec = self.signatures.codec
+        plugs = {}
+        for name in (_DECODER, _ENCODER):
+            fitted = codec and getattr(codec, name)
+            if not isinstance(fitted, FittedMap):
+                continue
+            if fitted.graph is None:
+                graph = convert(_prediction_of(fitted), self.signatures.image_numbers)
+            else:
+                graph = converted(fitted.graph, self.signatures.image_numbers)
+            spec = tf.TensorSpec([None, *fitted.given], tf.float32, f"{name}_prediction")
+            plugs[name] = Plug(name, blocked(graph), spec, partial(_with_map, name))
+        return plugs
 
     @cached_property
     def _sampler_step(self) -> onnx.ModelProto:
@@ -103,16 +185,17 @@ class OnnxExporter:
         process = self.signatures.processes()[name]
         specs = process.step_function.input_signature
         outputs = [*(f"next_{carried}" for carried in process.carried), RESULT]
-        return self._joined(function or (lambda s: s.processes()[name].step), specs, outputs)
+        part = function or (lambda s: s.processes()[name].step)
+        return self._joined(self._plug, part, specs, outputs)
 
     def _joined(
         self,
+        plug: Plug,
         function: _Parts,
         specs: Sequence[tf.TensorSpec],
         outputs: Sequence[str],
     ) -> onnx.ModelProto:
         """The flat function of these inputs, by name, with the network's graph in its place."""
-        prediction = self.signatures.prediction(_PREDICTION)
 
         def socketed(*tensors: tf.Tensor) -> Tensors:
             *inputs, predicted = tensors
@@ -123,21 +206,34 @@ class OnnxExporter:
                 return predicted
 
             names = [str(spec.name) for spec in specs]
-            call = function(self.signatures.with_network(network))
+            call = function(plug.plugged(self.signatures, network))
             results = call(**dict(zip(names, inputs, strict=True)))
-            ends = zip(self._sockets.values(), map(tf.identity, sockets), strict=True)
+            ends = zip(plug.sockets.values(), map(tf.identity, sockets), strict=True)
             return {**results, **dict(ends)}
 
-        rest = convert(traced(socketed, [*specs, prediction])).graph
+        rest = convert(traced(socketed, [*specs, plug.spec]), self.signatures.image_numbers).graph
         # The nodes before the network, the network, and the nodes after it.
-        middle = parts(self._network, _NETWORK, {**self._sockets, "prediction": _PREDICTION})
-        before = ancestors(rest.node, self._sockets.values())
+        names = {**plug.sockets, "prediction": str(plug.spec.name)}
+        middle = parts(plug.graph, plug.prefix, names)
+        before = ancestors(rest.node, plug.sockets.values())
         first = {node.name for node in before}
         after = [node for node in rest.node if node.name not in first]
         nodes, constants = [*before, *middle.node, *after], [*rest.initializer, *middle.initializer]
         values = {value.name: value for value in rest.output}
         inputs, results = [value_info(spec) for spec in specs], [values[name] for name in outputs]
         return tidy(helper.make_graph(nodes, "step", inputs, results, constants))
+
+
+def _prediction_of(fitted: FittedMap) -> Any:
+    """A decoder or an encoder as a tf.function of `given` → `prediction`."""
+    spec = tf.TensorSpec([None, *fitted.taken], tf.float32, "given")
+    return traced(lambda given: {"prediction": fitted(given)}, [spec])
+
+
+def _with_map(name: str, signatures: Signatures, network: Network) -> Signatures:
+    """Signatures whose decoder or encoder is another function."""
+    codec = cast("Codec", signatures.codec)
+    return signatures.with_codec(codec.with_call(name, lambda values: network([values])))
 
 
 def _with_result_named(model: onnx.ModelProto, name: str) -> onnx.ModelProto:

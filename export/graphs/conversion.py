@@ -58,18 +58,19 @@ from .rewriting.tidying import tidied, with_fewer_transposes
 from .translation.translate import translated
 
 
-def convert(function: Any) -> onnx.ModelProto:
+def convert(function: Any, image_numbers: int = 0) -> onnx.ModelProto:
     """A tf.function with an input signature as a tidy model of opset 18, N its free dimension.
 
-    Raises InputError, which names the layer, for what ONNX lacks or the runtime would refuse.
+    `image_numbers` are those of an image of the bundle, if that is larger than any input. Raises
+    InputError, which names the layer, for what ONNX lacks or the runtime would refuse.
     """
     try:
-        return converted(translated(function))
+        return converted(translated(function), image_numbers)
     except InputError:
-        return converted(translated(function, settle=True))
+        return converted(translated(function, settle=True), image_numbers)
 
 
-def converted(model: onnx.ModelProto) -> onnx.ModelProto:
+def converted(model: onnx.ModelProto, image_numbers: int = 0) -> onnx.ModelProto:
     """A flat graph of opset 18 after all steps from the second on; InputError as `convert`."""
     require_standard_operators(model)
     with_single_precision(model)
@@ -90,11 +91,11 @@ def converted(model: onnx.ModelProto) -> onnx.ModelProto:
             if not dimension.dim_value:
                 dimension.dim_param = BATCH
     model = finished(graph)
-    _require_loadable(model)
+    _require_loadable(model, image_numbers)
     return model
 
 
-def _require_loadable(model: onnx.ModelProto) -> None:
+def _require_loadable(model: onnx.ModelProto, image_numbers: int) -> None:
     """Raise InputError for a graph that the runtime would refuse, as far as it is known here."""
     inputs = tuple(map(_port, model.graph.input))
     if any(isinstance(size, str) for port in inputs for size in port.shape[1:]):
@@ -102,7 +103,7 @@ def _require_loadable(model: onnx.ModelProto) -> None:
     outputs = [deepcopy(value) for value in model.graph.output]
     del model.graph.output[:]  # whose sizes are declared elsewhere
     try:
-        check(model.SerializeToString(), Signature(inputs, ()))
+        check(model.SerializeToString(), Signature(inputs, ()), image_numbers)
     except GraphError as error:
         nodes = {node.name: node for node in model.graph.node}
         raise refused(model.graph, nodes.get(error.node or ""), str(error)) from error

@@ -14,9 +14,18 @@ from .graph import BATCH, finished, parts, renamed, value_info
 from .rewriting.tidying import tidy
 
 
-def looped(process: Process, step: onnx.ModelProto) -> onnx.ModelProto:
-    """The process as a graph whose Loop has the step as its body."""
-    graph = _begin(process)
+def looped(
+    process: Process,
+    step: onnx.ModelProto,
+    *,
+    begin: onnx.ModelProto | None = None,
+    finish: onnx.ModelProto | None = None,
+) -> onnx.ModelProto:
+    """The process as a graph whose Loop has the step as its body.
+
+    What begins and finishes it may be given as graphs.
+    """
+    graph = _begin(process, begin)
     result = ALL_RESULTS if process.gives_frames else "drawn"
     carried = [f"begin/{name}" for name in process.carried]
     # Carried rather than stacked, the images of all steps but the last are dropped at once.
@@ -31,22 +40,32 @@ def looped(process: Process, step: onnx.ModelProto) -> onnx.ModelProto:
     if process.gives_frames:
         select, names = convert(process.select_function), {process.output: "drawn"}
         graph.MergeFrom(parts(select, "select/", names, keep=(ALL_RESULTS, "every")))
-    # OpenVINO has an earlier run's result after a Loop without trips.
     choices = ["any", "drawn", "nothing"]
+    if finish is not None:
+        graph.MergeFrom(_finish(process, finish, "drawn"))
+        graph.initializer.append(_number("no_image", 0, process.drawn.dtype.as_numpy_dtype))
+        choices = ["any", "finished", "no_image"]
+    # OpenVINO has an earlier run's result after a Loop without trips.
     graph.node.append(helper.make_node("Greater", ["begin/trips", "none"], ["any"], "any"))
     graph.node.append(helper.make_node("Where", choices, [process.output], "drawn_or_nothing"))
     return _model(process, graph)
 
 
 def unrolled(
-    process: Process, step: onnx.ModelProto, steps: int, batch_size: int | None
+    process: Process,
+    step: onnx.ModelProto,
+    steps: int,
+    batch_size: int | None,
+    *,
+    begin: onnx.ModelProto | None = None,
+    finish: onnx.ModelProto | None = None,
 ) -> onnx.ModelProto:
     """The process as a graph without control flow, of `steps` steps written out.
 
     The input `steps` stays, since hosts give it; it expects this number, as other inputs do.
     """
     weights = [value.name for value in step.graph.initializer]
-    graph = _begin(process)
+    graph = _begin(process, begin)
     graph.initializer.extend([*step.graph.initializer, _number("unrolled_steps", steps)])
     others = {value.name for value in step.graph.input} - {"step", "steps"}
     before = {name: f"begin/{name}" for name in others}
@@ -56,10 +75,14 @@ def unrolled(
         graph.MergeFrom(parts(step, prefix, names, keep=weights))
         graph.initializer.append(_number(f"{prefix}step", k))
         before |= {name: f"{prefix}next_{name}" for name in process.carried}
-    choices = ["select/right_steps", f"step{steps - 1}/{RESULT}", "black"]
+    last, nothing = f"step{steps - 1}/{RESULT}", process.nothing
+    if finish is not None:
+        graph.MergeFrom(_finish(process, finish, last))
+        last, nothing = "finished", 0
+    choices = ["select/right_steps", last, "nothing"]
     graph.MergeFrom(parts(convert(_right(steps)), "select/", {"trips": "begin/trips"}))
-    graph.node.append(helper.make_node("Where", choices, [process.output], "black_unless"))
-    graph.initializer.append(_number("black", 0, process.result.dtype.as_numpy_dtype))
+    graph.node.append(helper.make_node("Where", choices, [process.output], "drawn_or_nothing"))
+    graph.initializer.append(_number("nothing", nothing, process.drawn.dtype.as_numpy_dtype))
     return tidy(_model(process, graph, batch_size or BATCH).graph)
 
 
@@ -69,11 +92,18 @@ def _right(steps: int) -> Any:
     return traced(lambda trips: {"right_steps": admitted({rule: tf.equal(trips, steps)})}, [TRIPS])
 
 
-def _begin(process: Process) -> onnx.GraphProto:
-    model = convert(process.begin_function)
+def _begin(process: Process, begin: onnx.ModelProto | None) -> onnx.GraphProto:
+    model = convert(process.begin_function) if begin is None else begin
     inputs, outputs = model.graph.input, model.graph.output
     names = {value.name: f"begin/{value.name.removeprefix('first_')}" for value in outputs}
     return parts(model, "begin/", names, keep=[value.name for value in inputs])
+
+
+def _finish(process: Process, finish: onnx.ModelProto, last: str) -> onnx.GraphProto:
+    """What makes `finished` of the last result and of what begins the process."""
+    others = {value.name for value in finish.graph.input} - {RESULT}
+    names = {RESULT: last, process.output: "finished"}
+    return parts(finish, "finish/", {**names, **{name: f"begin/{name}" for name in others}})
 
 
 def _blank_nodes(process: Process) -> list[onnx.NodeProto]:
@@ -118,7 +148,7 @@ def _number(name: str, number: float, dtype: Any = np.int64) -> onnx.TensorProto
 
 def _model(process: Process, graph: onnx.GraphProto, batch: str | int = BATCH) -> onnx.ModelProto:
     inputs = [value_info(spec, batch=batch) for spec in process.inputs]
-    output = value_info(process.result, process.output, batch)
+    output = value_info(process.drawn, process.output, batch)
     if process.gives_frames:
         frames = onnx.TensorShapeProto.Dimension(dim_param="F")
         output.type.tensor_type.shape.dim.insert(0, frames)

@@ -80,7 +80,8 @@ def learn_tables(
             file.by_steps |= by_steps
             file.write(path)
             bar.clear()
-            _LOG.info(_in_words(steps, judged, left_out=not by_steps))
+            unit = "255ths of a deviation" if subject.denoiser.arrays else "levels of 255"
+            _LOG.info(_in_words(steps, judged, unit, left_out=not by_steps))
     shutil.rmtree(folder)
 
 
@@ -244,7 +245,7 @@ def _begin(folder: Path, key: Any) -> None:
     file.write_text(content)
 
 
-def _in_words(steps: int, judged: Mapping[str, list[Any]], *, left_out: bool) -> str:
+def _in_words(steps: int, judged: Mapping[str, list[Any]], unit: str, *, left_out: bool) -> str:
     ways = [
         ("" if guidance is None else f"at guidance {guidance:.3g} ") + f"{table:.1f} ({solver:.1f})"
         for guidance, table, solver in zip(*judged.values(), strict=True)
@@ -252,5 +253,5 @@ def _in_words(steps: int, judged: Mapping[str, list[Any]], *, left_out: bool) ->
     remark = "; left out, since it is not better everywhere" if left_out else ""
     return (
         f"{steps} steps with a table (and without) are this far from the teacher's, root mean "
-        f"square in levels of 255: {', '.join(ways)}{remark}"
+        f"square in {unit}: {', '.join(ways)}{remark}"
     )

@@ -152,6 +152,8 @@ class Learner:
         tape: Any
         with tf.GradientTape() as tape:
             tape.watch(shown)
-            levels = 255.0 * (self._denoiser.pixels(shown) - pictures)
-            error = tf.reduce_mean(weights * tf.reduce_mean(tf.square(levels), axis=[1, 2, 3]))
+            drawn = shown if self._denoiser.arrays else self._denoiser.pixels(shown)
+            apart = tf.square(255.0 * (drawn - pictures))
+            error = tf.reduce_mean(apart, axis=list(range(1, apart.shape.rank)))
+            error = tf.reduce_mean(weights * error)
         return error, tape.gradient(error, shown)

@@ -43,6 +43,13 @@ class Subject:
         graph = OnnxExporter(signatures, self.network).graph("from_noise")
         return runner(graph.SerializeToString())
 
+    def comparable(self, samples: np.ndarray) -> np.ndarray:
+        """What a sampler draws as pixels in [0, 1], or arrays in normalised units."""
+        if not self.denoiser.arrays:
+            return samples
+        mean, std = (np.array(x, "f4") for x in (self.denoiser.pixel_mean, self.denoiser.pixel_std))
+        return (samples - mean) / std
+
     @property
     def denoiser(self) -> Denoiser:
         """The network with its schedule."""
@@ -86,7 +93,7 @@ class Group:
             tensors = {"noise": noise[rows], "steps": np.array(steps)}
             if self.guidance is not None:
                 tensors |= {"labels": labels[rows], "guidance": np.array(self.guidance, "f4")}
-            drawn.append(sampler(tensors)["images"])
+            drawn.append(self.subject.comparable(sampler(tensors)[self.subject.signatures.samples]))
             advance(len(drawn[-1]) * self.evaluations(steps) // self.count)
         return np.concatenate(drawn)
 
@@ -141,5 +148,8 @@ class Teacher:
 
 
 def distance(pictures: np.ndarray, others: np.ndarray) -> float:
-    """The root mean square difference of pixels in [0, 1], in levels of 255."""
+    """The root mean square difference of pixels in [0, 1], in levels of 255.
+
+    Of arrays, in parts of 255 of their standard deviation.
+    """
     return float(255 * np.sqrt(np.mean(np.square(pictures - others, dtype=np.float64))))

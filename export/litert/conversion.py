@@ -39,6 +39,10 @@ def write_litert(
         (folder / f"{name}.tflite").write_bytes(file)
 
 
+# The functions of the networks around a latent model.
+_OF_CODEC = {"decoder": "decode", "encoder": "encode_latents"}
+
+
 def litert_file(signatures: Signatures, graph: str, metadata: Mapping[str, str]) -> bytes:
     """The LiteRT file of a graph, with the inputs and outputs of the ONNX graph of that name."""
     return with_metadata(_converted(_frozen(_function(signatures, graph))), metadata)
@@ -52,6 +56,8 @@ def _function(signatures: Signatures, graph: str) -> Any:
         return signatures.denoise
     if graph == "step":
         return _step(signatures)
+    if graph in _OF_CODEC:
+        return getattr(signatures, _OF_CODEC[graph])
     return signatures.processes()[graph].function
 
 
@@ -61,7 +67,7 @@ def _step(signatures: Signatures) -> Any:
 
     def call(*inputs: tf.Tensor) -> Tensors:
         outputs = signatures.single_step(**by_name(specs, inputs))
-        return {"images": outputs.pop(RESULT), **outputs}
+        return {signatures.step_result: outputs.pop(RESULT), **outputs}
 
     return traced(call, specs)
 

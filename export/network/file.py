@@ -15,11 +15,12 @@ from .causes import cause
 from .given import require_tensorflow
 
 
-def load_keras_file(path: Path, modules: Sequence[str] = ()) -> keras.Model:
+def load_keras_file(path: Path, modules: Sequence[str] = (), name: str = "network") -> keras.Model:
     """The network of a `.keras` file, read in Keras's safe mode, which runs no code of the file.
 
-    `modules` are Python files, or names of modules, that define layers of the network. They are
-    imported, so their code runs. Raises InputError for what cannot be imported or read.
+    Errors begin with `name`. `modules` are Python files, or names of modules, that define layers of
+    the network. They are imported, so their code runs. Raises InputError for what cannot be
+    imported or read.
     """
     require_tensorflow()
     objects = {name: each for module in map(_imported, modules) for name, each in _layers(module)}
@@ -28,7 +29,7 @@ def load_keras_file(path: Path, modules: Sequence[str] = ()) -> keras.Model:
             path, custom_objects=objects, compile=False, safe_mode=True
         )
     except Exception as error:  # Keras raises whatever the layers of the file raise
-        raise InputError(f"network={path}: {_remedied(cause(error))}") from error
+        raise InputError(f"{name}={path}: {_remedied(cause(error))}") from error
     return network
 
 

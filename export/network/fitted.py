@@ -1,6 +1,7 @@
 """A network behind the one call that a sampler makes, whatever its inputs and outputs look like."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
+from ...runtime.bundle.conditions import MAX_NUMBERS
 from ...trainer.errors import InputError
 from ..conditions import Condition
 from ..model import ROLES
@@ -19,18 +21,18 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("diffkiln.export")
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class FittedNetwork:
     """A Keras network as a function of [noisy, condition], then what it takes besides.
 
-    These are float32 [N, H, W, C] and float32 [N]; after them come labels int64 [N], −1 for no
-    class, guidance float32 [N], and `conditions`, as each says. The result is the prediction,
-    float32 [N, H, W, C], as in Keras's `predict`, of 2·C channels with a learned variance: `depth`.
-    `shape` is (H, W, C). `roles` says what each input of the network is, and `output` which of its
-    outputs is the prediction.
+    These are float32 [N, H, W, C], or arrays of another rank, and float32 [N]; after them come
+    labels int64 [N], −1 for no class, guidance float32 [N], and `conditions`, as each says. The
+    result is the prediction, float32 [N, H, W, C], as in Keras's `predict`, of 2·C channels with a
+    learned variance: `depth`. `shape` is (H, W, C), or that of an array. `roles` says what each
+    input of the network is, and `output` which of its outputs is the prediction.
     """
 
     network: keras.Model
@@ -112,6 +114,7 @@ def fitted(
     conditions: Mapping[str, Condition] = {},
     pixels: Pixels = (0.0, 1.0),
     takes_guidance: bool = False,
+    arrays: bool = False,
 ) -> FittedNetwork:
     """A functional Keras model behind the call that a sampler makes.
 
@@ -119,7 +122,8 @@ def fitted(
     `image_size` is (height, width), for a network of any size; a condition that is a timestep is a
     `whole_condition`. With `learned_variance`, its outputs' second half is kept. Its inputs of the
     names of `conditions` are those; `pixels` are mean and standard deviation of the images' pixels.
-    One that `takes_guidance` has an input for it. Raises InputError for a network of another kind.
+    One that `takes_guidance` has an input for it, and one of `arrays` takes no images. Raises
+    InputError for a network of another kind.
     """
     own = inputs_of(network)
     roles = roles_of(
@@ -127,12 +131,16 @@ def fitted(
         whole_condition=whole_condition,
         conditions=conditions,
         takes_guidance=takes_guidance,
+        arrays=arrays,
     )
     by_role = dict(zip(roles, own, strict=True))
     image, condition = by_role[NOISY], by_role[CONDITION]
     require_types(image, condition, whole_condition=whole_condition)
-    channels_first = _channels_first(network, image.shape)
-    shape = size_of(image.shape, image_size, channels_first=channels_first)
+    channels_first = not arrays and _channels_first(network, image.shape)
+    if arrays:
+        shape = array_shape_of(image)
+    else:
+        shape = size_of(image.shape, image_size, channels_first=channels_first)
     further = fitted_conditions(
         conditions, by_role, channels_first=channels_first, pixels=pixels, channels=shape[-1]
     )
@@ -184,6 +192,19 @@ def size_of(
     return height, width, channels
 
 
+def array_shape_of(one: Input) -> Shape:
+    """The shape of an array; InputError for one with a size that is free, or with too many."""
+    sizes = [size for size in one.shape if size is not None]
+    if len(sizes) < len(one.shape):
+        raise InputError(
+            f"network: takes arrays of any size, {one}; build it for the one to bake: graphs have "
+            "fixed sizes"
+        )
+    if math.prod(sizes) > MAX_NUMBERS:
+        raise InputError(f"network: takes {one}; expected at most {MAX_NUMBERS} numbers a sample")
+    return tuple(sizes)
+
+
 def output_of(
     outputs: Sequence[tuple[int | None, ...]],
     shape: Shape,
@@ -197,12 +218,14 @@ def output_of(
     It has `depth` channels: as many as the images, or twice as many with a learned variance, which
     may also be there without being asked for. Raises InputError if none is, or several are.
     """
-    height, width, channels = shape
+    *sides, channels = shape
+
+    def whole(depth: int) -> tuple[int, ...]:
+        return (depth, *sides) if channels_first else (*sides, depth)
 
     def fits(output: tuple[int | None, ...], depth: int) -> bool:
-        expected = (depth, height, width) if channels_first else (height, width, depth)
-        pairs = zip(output, expected, strict=False)
-        return len(output) == 3 and all(size in (None, side) for size, side in pairs)
+        pairs = zip(output, whole(depth), strict=False)
+        return len(output) == len(shape) and all(size in (None, side) for size, side in pairs)
 
     places = [place for place, output in enumerate(outputs) if fits(output, depth)]
     learned = [place for place, output in enumerate(outputs) if fits(output, 2 * channels)]
@@ -216,8 +239,7 @@ def output_of(
     if len(places) == 1:
         return places[0]
     sizes = ", ".join(f"[{', '.join(map(str, ('N', *output)))}]" for output in outputs)
-    whole = (depth, height, width) if channels_first else (height, width, depth)
-    expected = ", ".join(map(str, ("N", *whole)))
+    expected = ", ".join(map(str, ("N", *whole(depth))))
     if depth != channels:
         raise InputError(
             f"variance=learned: the network has outputs {sizes}, expected one of the images' size "

@@ -7,7 +7,7 @@ Both have `variables` and `count_params()`; what `fit` makes of them has `shape`
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,14 @@ def network_of(given: Any, *, classes: bool) -> Network:
     return model_of(given, classes=classes)
 
 
-def computing(network: Network) -> contextlib.AbstractContextManager[None]:
-    """Have a network compute as it is to be baked."""
-    return contextlib.nullcontext() if isinstance(network, OnnxFile) else in_float32(network)
+@contextlib.contextmanager
+def computing(networks: Sequence[Network]) -> Iterator[None]:
+    """Have networks compute as they are to be baked."""
+    with contextlib.ExitStack() as stack:
+        for network in networks:
+            if isinstance(network, keras.Model):
+                stack.enter_context(in_float32(network))
+        yield
 
 
 def as_stored(network: Network, baking: Baking) -> Network:
@@ -50,24 +55,29 @@ def as_stored(network: Network, baking: Baking) -> Network:
 
 
 @contextlib.contextmanager
-def storing(network: Network, baking: Baking) -> Iterator[bool]:
-    """Have a Keras model's weights as they are to be stored meanwhile, and whether that changes it.
+def storing(networks: Sequence[Network], baking: Baking) -> Iterator[bool]:
+    """Have Keras models' weights as they are to be stored meanwhile, and whether that changes any.
 
     Raises InputError for weights beyond the range of float16.
     """
-    changes = isinstance(network, keras.Model) and baking.weight_storage == "float16"
-    with rounded_weights(network) if changes else contextlib.nullcontext():
-        yield changes
+    changed = [each for each in networks if isinstance(each, keras.Model)]
+    changed = changed if baking.weight_storage == "float16" else []
+    with contextlib.ExitStack() as stack:
+        for network in changed:
+            stack.enter_context(rounded_weights(network))
+        yield bool(changed)
 
 
-def baking_of(network: Network, baking: Baking, learning: Learning | None) -> Baking:
-    """How to bake a network: of an ONNX file there is no SavedModel.
+def baking_of(networks: Sequence[Network], baking: Baking, learning: Learning | None) -> Baking:
+    """How to bake networks: of an ONNX file there is no SavedModel.
 
     Raises InputError for learned tables, which need TensorFlow's gradients, and for LiteRT files,
     which TensorFlow makes.
     """
-    if not isinstance(network, OnnxFile):
+    files = [each for each in networks if isinstance(each, OnnxFile)]
+    if not files:
         return baking
+    network = files[0]
     if baking.litert:
         raise InputError(
             f"network={network.path}: only Keras networks can become LiteRT files; leave litert out"
@@ -92,8 +102,9 @@ def fit(
         "whole_condition": model.conditioning == "timestep",
         "learned_variance": learned_variance,
         "conditions": model.conditions,
-        "pixels": (model.pixel_mean, model.pixel_std),
+        "pixels": (0.0, 1.0) if model.is_of_arrays else model.statistics,
         "takes_guidance": model.guidance_range is not None,
+        "arrays": model.is_of_arrays,
     }
     if isinstance(network, OnnxFile):
         return fitted_onnx(network, **settings)

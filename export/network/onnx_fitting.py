@@ -8,7 +8,7 @@ import numpy as np
 from ...trainer.errors import InputError, first_line
 from ..conditions import Condition
 from .conditions import Pixels, fitted_conditions
-from .fitted import output_of, require_types, size_of, taken
+from .fitted import array_shape_of, output_of, require_types, size_of, taken
 from .onnx_file import OnnxFile, declared, session_of
 from .onnx_network import OnnxNetwork
 from .roles import CHANNELS, CONDITION, GUIDANCE, LABELS, NOISY, Input, roles_of
@@ -34,6 +34,7 @@ def fitted_onnx(
     conditions: Mapping[str, Condition] = {},
     pixels: Pixels = (0.0, 1.0),
     takes_guidance: bool = False,
+    arrays: bool = False,
 ) -> OnnxNetwork:
     """An ONNX file behind the call that a sampler makes; the settings are those of `fitted`.
 
@@ -47,12 +48,16 @@ def fitted_onnx(
         whole_condition=whole_condition,
         conditions=conditions,
         takes_guidance=takes_guidance,
+        arrays=arrays,
     )
     by_role = dict(zip(roles, own, strict=True))
     image = by_role[NOISY]
     require_types(image, by_role[CONDITION], whole_condition=whole_condition)
-    channels_first = _channels_first(image, image_size)
-    shape = size_of(image.shape, image_size, channels_first=channels_first)
+    channels_first = not arrays and _channels_first(image, image_size)
+    if arrays:
+        shape = array_shape_of(image)
+    else:
+        shape = size_of(image.shape, image_size, channels_first=channels_first)
     batches = [sizes[0] if sizes else 1 for _, sizes, _ in ports]
     if most := max((size for size in batches if size not in (None, 1)), default=0):
         raise InputError(f"network={file.path}: is for a batch of {most}; {_FREE_BATCH}")

@@ -92,7 +92,7 @@ class OnnxNetwork:
         values = np.rint(values) if one.is_whole else values
         if is_one_hot(role, one):
             return values[:, None] == np.arange(one.shape[-1] or 0)
-        if is_map(one):
+        if self._is_map(role, one):
             return np.broadcast_to(values.reshape(-1, 1, 1, 1), (len(values), *self._map))
         return values.reshape(-1, *(1 for _ in one.shape))
 
@@ -101,7 +101,12 @@ class OnnxNetwork:
 
     @property
     def _prediction(self) -> Shape:
-        return (*self.shape[:2], self.depth)
+        return (*self.shape[:-1], self.depth)
+
+    def _is_map(self, role: str, one: Input) -> bool:
+        """Whether an input is a map of one number for each pixel."""
+        other = role == NOISY or self._condition(role) is not None
+        return not other and len(one.shape) == 3 and set(one.shape) != {1}
 
     @property
     def _map(self) -> Shape:
@@ -117,10 +122,11 @@ class OnnxNetwork:
     def graph(self) -> onnx.ModelProto:
         """The roles of `taken` → prediction, of opset 18 and for any number of images."""
         model = at_opset(self.file)
-        image = self.shape[-1:] + self.shape[:2] if self.channels_first else self.shape
+        image = self.shape[-1:] + self.shape[:-1] if self.channels_first else self.shape
         shapes = {}
         for role, one, value in zip(self.roles, self.inputs, model.graph.input, strict=True):
-            own = image if role == NOISY else self._map if is_map(one) else one.shape
+            own = self._map if self._is_map(role, one) else one.shape
+            own = image if role == NOISY else own
             if condition := self._condition(role):
                 own = self._channels_in_place(condition)
             shapes[value.name] = ["N", *(size or 1 for size in own)]
@@ -151,7 +157,7 @@ class OnnxNetwork:
         else:
             name = around.input(role, TensorProto.FLOAT, [])
             name = around.before("Round", name) if one.is_whole else name
-        if is_map(one) and role != NOISY:
+        if self._is_map(role, one):
             name = around.before("Reshape", name, around.constant(np.array([-1, 1, 1, 1])))
             name = around.before("Tile", name, around.constant(np.array([1, *self._map])))
         elif role != NOISY and one.shape and not is_one_hot(role, one):
@@ -182,7 +188,7 @@ class OnnxNetwork:
         name = around.after("Cast", around.inner_output(self.output), to=TensorProto.FLOAT)
         if self.channels_first:
             name = around.after("Transpose", name, perm=[0, 2, 3, 1])
-        ends = [around.constant(np.array([number])) for number in (0, self.depth, 3)]
+        ends = [around.constant(np.array([number])) for number in (0, self.depth, len(self.shape))]
         around.after("Slice", name, *ends, output="prediction")
         return around.finished(self._prediction, taken(self))
 
@@ -190,8 +196,3 @@ class OnnxNetwork:
 def is_one_hot(role: str, one: Input) -> bool:
     """Whether an input takes labels as rows of zeros and a one."""
     return role == LABELS and len(one.shape) == 1 and one.shape != (1,)
-
-
-def is_map(one: Input) -> bool:
-    """Whether an input is an image, or a map of one number for each pixel."""
-    return len(one.shape) == 3 and set(one.shape) != {1}

@@ -14,6 +14,8 @@ from ..model import ROLES
 
 NOISY, CONDITION, LABELS, GUIDANCE = ROLES
 CHANNELS = range(1, 5)
+# Of an array that is no picture.
+MOST_AXES = 3
 
 # Words in the names that people give to inputs.
 _WORDS = {
@@ -37,6 +39,12 @@ class Input:
     name: str
     shape: tuple[int | None, ...]
     dtype: str
+
+    def is_sample(self, *, arrays: bool) -> bool:
+        """Whether an image, or an array that is none, of some size could have this shape."""
+        if not arrays:
+            return self.is_image and self.shape[1:] != (1, 1)
+        return 1 <= len(self.shape) <= MOST_AXES
 
     def __str__(self) -> str:
         sizes = ", ".join(str(size) for size in ("N", *self.shape))
@@ -82,12 +90,14 @@ def roles_of(
     whole_condition: bool,
     conditions: Collection[str] = (),
     takes_guidance: bool = False,
+    arrays: bool = False,
 ) -> tuple[str, ...]:
     """The role of each input: noisy, condition, labels if there are `classes`, or its own name.
 
     The last is for those among the `conditions`. One that `takes_guidance` has an input for it.
     `order` says the roles if it is not empty. A condition that is a timestep is a
-    `whole_condition`. Raises InputError where no reading fits, and where two do.
+    `whole_condition`. What is noisy are images, or `arrays` that are none. Raises InputError where
+    no reading fits, and where two do.
     """
     roles = _expected(classes, takes_guidance=takes_guidance)
     if order:
@@ -101,7 +111,8 @@ def roles_of(
     own = [name if name in conditions else "" for name in names]
     rest = [one for one, name in zip(inputs, own, strict=True) if not name]
     order = [role for role in order if role not in conditions]
-    others = iter(_roles_of(rest, classes, order, roles, whole_condition=whole_condition))
+    settings = {"whole_condition": whole_condition, "arrays": arrays}
+    others = iter(_roles_of(rest, classes, order, roles, **settings))
     return tuple(name or next(others) for name in own)
 
 
@@ -118,16 +129,20 @@ def _roles_of(
     roles: tuple[str, ...],
     *,
     whole_condition: bool,
+    arrays: bool,
 ) -> tuple[str, ...]:
     """The `roles` of the inputs that are no named conditions."""
     readings = [
         reading
         for reading in itertools.permutations(roles)
         if len(inputs) == len(roles) and (not order or reading == tuple(order))
-        if all(_fits(x, role, inputs, classes) for x, role in zip(inputs, reading, strict=True))
+        if all(
+            _fits(x, role, inputs, classes, arrays=arrays)
+            for x, role in zip(inputs, reading, strict=True)
+        )
     ]
     if not readings:
-        raise InputError(_no_reading(inputs, classes, order, roles))
+        raise InputError(_no_reading(inputs, classes, order, roles, arrays=arrays))
     if classes == 1 and any(_is_unclear_label(inputs, reading) for reading in readings):
         raise InputError(
             f"network: its inputs {_listed(inputs)} may take the one class as a number or one-hot; "
@@ -135,7 +150,7 @@ def _roles_of(
         )
     if order:
         return readings[0]
-    named = [reading for reading in readings if _agrees(inputs, reading, classes)]
+    named = [reading for reading in readings if _agrees(inputs, reading, classes, arrays=arrays)]
     if not named:
         raise InputError(_unclear(inputs, readings, "have names that say something else"))
     if len(named) == 1:
@@ -147,9 +162,9 @@ def _roles_of(
     return by_dtype[0]
 
 
-def _fits(one: Input, role: str, inputs: Sequence[Input], classes: int) -> bool:
+def _fits(one: Input, role: str, inputs: Sequence[Input], classes: int, *, arrays: bool) -> bool:
     if role == NOISY:
-        return one.is_image and one.shape[1:] != (1, 1)
+        return one.is_sample(arrays=arrays)
     if len(one.shape) <= 1 or set(one.shape) == {1}:
         size = one.shape[0] if one.shape else 1
         whole = role == GUIDANCE and one.is_whole
@@ -161,14 +176,14 @@ def _fits(one: Input, role: str, inputs: Sequence[Input], classes: int) -> bool:
     return role == CONDITION and len(one.shape) == 3 and as_map
 
 
-def _agrees(inputs: Sequence[Input], reading: Sequence[str], classes: int) -> bool:
+def _agrees(inputs: Sequence[Input], reading: Sequence[str], classes: int, *, arrays: bool) -> bool:
     """Whether a reading is what the names say, where a name says what its shape allows."""
     for one, role in zip(inputs, reading, strict=True):
         name = one.role_by_name
         # Without such a role, a name of guidance says nothing.
         if name is None or (name == GUIDANCE and GUIDANCE not in reading):
             continue
-        if name != role and _fits(one, name, inputs, classes or 1):
+        if name != role and _fits(one, name, inputs, classes or 1, arrays=arrays):
             return False
     return True
 
@@ -194,7 +209,12 @@ def _require_order(order: Sequence[str], roles: Sequence[str], inputs: Sequence[
 
 
 def _no_reading(
-    inputs: Sequence[Input], classes: int, order: Sequence[str], roles: Sequence[str]
+    inputs: Sequence[Input],
+    classes: int,
+    order: Sequence[str],
+    roles: Sequence[str],
+    *,
+    arrays: bool,
 ) -> str:
     labels = f", labels int[N] (or one-hot [N, {classes}])" if classes else ""
     labels += ", guidance [N]" if GUIDANCE in roles else ""
@@ -203,11 +223,16 @@ def _no_reading(
     hint += "" if guided else "; give guidance_range, such as 1,4, if it takes the guidance"
     hint += ", and conditions={NAME: …} for what else it takes" if len(inputs) > 2 else ""
     asked = f", which cannot be inputs={','.join(order)}" if order else ""
-    return (
-        f"network: has inputs {_listed(inputs)}{asked}; expected noisy images [N, H, W, C] with 1 "
-        "to 4 channels, a condition [N], [N, 1], [N, 1, 1], [N, 1, 1, 1] or [N, H, W, 1]"
-        f"{labels}{hint}"
-    )
+    if arrays:
+        noisy = "noisy arrays [N, D], [N, T, C] or [N, H, W, C], a condition [N] or [N, 1]"
+    else:
+        noisy = (
+            "noisy images [N, H, W, C] with 1 to 4 channels, a condition [N], [N, 1], [N, 1, 1], "
+            "[N, 1, 1, 1] or [N, H, W, 1]"
+        )
+        if not any(one.is_image for one in inputs):
+            hint += "; give mean and std in place of pixel_mean and pixel_std for other arrays"
+    return f"network: has inputs {_listed(inputs)}{asked}; expected {noisy}{labels}{hint}"
 
 
 def _unclear(inputs: Sequence[Input], readings: Sequence[Sequence[str]], why: str) -> str:

@@ -89,7 +89,9 @@ def _only_fitting(model: keras.Model, ways: Iterable[list[Inputs]]) -> Inputs:
             except Exception as error:  # of the user's code, whatever it is
                 problem = error
             else:
-                images = [np.asarray(x) for x in keras.tree.flatten(outputs) if len(x.shape) == 4]
+                rank = max(len(x.shape) for x in keras.tree.flatten(examples))
+                flat = keras.tree.flatten(outputs)
+                images = [np.asarray(x) for x in flat if len(x.shape) == rank]
                 fitting += [(inputs, images)] if images else []
         if not all(_alike(fitting[0][1], images) for _, images in fitting):
             shapes = " and ".join(str([x.shape[1:] for x in inputs[1:]]) for inputs, _ in fitting)

@@ -29,10 +29,10 @@ Denoise = Callable[..., np.ndarray]
 
 def try_out(
     sampling: Sampling,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     conditions: Sequence[FittedCondition] = (),
 ) -> None:
-    """Call a network on some noise of `shape` (H, W, C), at the times of its sampler too.
+    """Call a network on some noise of `shape`, such as (H, W, C), at the times of its sampler too.
 
     It must be traced for any number of images, as it is in the graphs. Raises InputError for
     conditions, classes or guidance that it cannot take, for a prediction that is not finite, for

@@ -22,6 +22,7 @@ from ..graphs.cuda_check import CudaCheck, check_cuda
 from .comparison import ONNX, SAVED_MODEL, SEEDS, Differences, compare
 from .forms import litert_forms, onnx_forms, saved_model_forms
 from .reference import ReferenceSampler
+from .reference_codec import shape_of
 
 TO_REFERENCE = " to float64 reference"
 STEPS = (1, 20)
@@ -32,6 +33,8 @@ BATCHES = (1, 5)
 FLOAT_TOLERANCE = 1e-3
 # How far the outputs of one network, of size 1, are apart in different kernels.
 KERNEL_DIFFERENCE = 1e-6
+# By how much more they may be where nothing clips x̂_0 in any step.
+UNCLIPPED = 4
 WIDEST_TOLERANCE = 8 / 255
 HALF_PRECISION_MEAN = 1 / 255
 
@@ -51,7 +54,10 @@ class ParityError(InputError):
 
 @dataclass(frozen=True)
 class Difference:
-    """Largest and mean absolute difference of pixels, in units where pixels lie in [0, 1]."""
+    """Largest and mean absolute difference of pixels, in units where pixels lie in [0, 1].
+
+    Of arrays, in units of their standard deviation.
+    """
 
     largest: float
     mean: float
@@ -63,7 +69,7 @@ class Certificate:
 
     No largest difference is more than `tolerance`, and no mean more than `mean_tolerance`.
     `onnx_to_saved_model` is None where there is no SavedModel. `cuda` says what of each ONNX graph
-    a GPU has no kernels for.
+    a GPU has no kernels for. `unit` is that of the differences where they are not of pixels.
     """
 
     seeds: tuple[int, ...]
@@ -74,6 +80,7 @@ class Certificate:
     to_reference: dict[str, Difference]
     onnx_to_saved_model: Difference | None
     cuda: dict[str, CudaCheck]
+    unit: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, without entries that are None."""
@@ -89,11 +96,9 @@ class Certificate:
 
     def table(self) -> str:
         """The comparisons as lines of text, below a title."""
-        lines = [f"Parity over seeds {list(self.seeds)}, steps {list(self.steps)}:"]
-        lines += [
-            f"  {name:50} largest {255 * d.largest:6.3f}/255   mean {255 * d.mean:8.5f}/255"
-            for name, d in self.comparisons()
-        ]
+        unit = f", in units of the {self.unit}" if self.unit else ""
+        lines = [f"Parity over seeds {list(self.seeds)}, steps {list(self.steps)}{unit}:"]
+        lines += [f"  {name:50} {self._in_words(each)}" for name, each in self.comparisons()]
         for name, check in self.cuda.items():
             lines += [f"  {name}.onnx on CUDA: no kernel for {each}" for each in check.fallbacks]
             if check.noise_nodes:
@@ -103,6 +108,12 @@ class Certificate:
                 "  All operators of the network and the steps have CUDA kernels in onnxruntime."
             ]
         return "\n".join(lines)
+
+    def _in_words(self, difference: Difference) -> str:
+        largest, mean = difference.largest, difference.mean
+        if self.unit:
+            return f"largest {largest:.1e}   mean {mean:.1e}"
+        return f"largest {255 * largest:6.3f}/255   mean {255 * mean:8.5f}/255"
 
 
 def certify(
@@ -146,7 +157,7 @@ def _certify(
     if (bundle / "saved_model").is_dir():
         forms += saved_model_forms(bundle, description)
     comparison = compare(forms, description, reference, batches, steps)
-    pixels = description["image"]["height"] * description["image"]["width"]
+    *places, _ = shape_of(description)
     # Noise is drawn once, before the steps.
     files = {name: bundle / f"{name}.onnx" for name in graphs if name != "noise"}
     certificate = Certificate(
@@ -156,12 +167,14 @@ def _certify(
         *tolerances(reference, description),
         {name: _difference(apart) for name, apart in comparison.to_reference.items()},
         _difference(comparison.to_each_other) if comparison.to_each_other else None,
-        {name: check_cuda(onnx.load(file), pixels) for name, file in files.items()},
+        {name: check_cuda(onnx.load(file), math.prod(places)) for name, file in files.items()},
+        "standard deviation" if "array" in description else None,
     )
     _require_parity(certificate, description["model"]["precision"])
     for name, apart in comparison.to_alone.items():
         _require_alone_as_together(name, _difference(apart).largest, certificate.tolerance)
-    _warn_of_saturation(comparison.drawn)
+    if certificate.unit is None:
+        _warn_of_saturation(comparison.drawn)
     return certificate
 
 
@@ -172,13 +185,20 @@ def tolerances(reference: ReferenceSampler, description: Mapping[str, Any]) -> t
     either side. Both are wider where the network predicts noise and almost no signal is left at
     t = 1, for x̂_0 = (x − noise·ε̂)/signal magnifies every difference by noise/signal: 50 for the
     default schedule, but 20,000 for `ddpm_cosine`. Beyond 8/255 it would prove nothing. Networks in
-    half precision have those 8/255, and a mean of one.
+    half precision have those 8/255, and a mean of one. Arrays are compared in units of their
+    standard deviation, with the tolerances of floats.
     """
     if description["model"]["precision"] == "float16":
         return WIDEST_TOLERANCE, HALF_PRECISION_MEAN
     signal_rate, noise_rate = reference.rates(1.0)
     magnified = noise_rate / signal_rate if description["model"]["prediction"] == "noise" else 1.0
-    apart = KERNEL_DIFFERENCE * magnified * max(reference.pixel_std)
+    if "array" in description:
+        apart = UNCLIPPED * KERNEL_DIFFERENCE * magnified
+        largest = min(max(FLOAT_TOLERANCE, apart), WIDEST_TOLERANCE)
+        return largest, largest
+    codec = reference.codec
+    apart = KERNEL_DIFFERENCE * magnified * max(codec.std if codec else reference.pixel_std)
+    apart *= UNCLIPPED if codec else 1
     levels = (math.floor(255 * apart) + 1) / 255
     largest = levels if description["image"]["dtype"] == "uint8" else max(FLOAT_TOLERANCE, apart)
     largest = min(largest, WIDEST_TOLERANCE)

@@ -11,22 +11,30 @@ import tensorflow as tf
 
 from ..graphs.graph import Call, Tensors, runner, step_outputs
 from ..litert.interpreter import litert_runner
+from .reference_codec import shape_of
 from .reference_noise import reference_noise
 from .truth import NETWORK_TIME
 
-# What each graph is compared by.
+# What each graph is compared by: of images, or else of arrays.
 _OUTPUTS = {
-    "sampler": "images",
-    "from_noise": "images",
-    "denoiser": "image",
-    "step": "images",
-    "encode": "noise",
-    "trajectory": "frames",
-    "inpaint": "inpainted",
-    "edit": "edited",
+    "sampler": ("images", "samples"),
+    "from_noise": ("images", "samples"),
+    "denoiser": ("image", "sample"),
+    "step": ("images", "samples", "latents"),
+    "encode": ("noise",),
+    "trajectory": ("frames",),
+    "inpaint": ("inpainted",),
+    "edit": ("edited",),
+    "decoder": ("images",),
+    "encoder": ("latents",),
 }
 # What the SavedModel calls a graph, where the names differ.
-_SIGNATURES = {"sampler": "serving_default", "denoiser": "denoise"}
+_SIGNATURES = {
+    "sampler": "serving_default",
+    "denoiser": "denoise",
+    "decoder": "decode",
+    "encoder": "encode_latents",
+}
 
 
 @dataclass(frozen=True)
@@ -86,8 +94,7 @@ def _runs(
     calls: Mapping[str, Call], description: Mapping[str, Any]
 ) -> Iterator[tuple[str, Callable[[Tensors], np.ndarray]]]:
     """The names of the graphs except noise, in a fixed order, with what runs each."""
-    image = description["image"]
-    shape = image["height"], image["width"], image["channels"]
+    shape = shape_of(description)
 
     def with_noise(tensors: Tensors) -> Tensors:
         if "noise" in calls:
@@ -103,9 +110,11 @@ def _runs(
             tensors = with_noise(tensors)
         if name == "step":
             *_, outputs = step_outputs(calls[name], tensors)
+            # A latent model's last step is decoded as a host would.
+            outputs = calls["decoder"](outputs) if "latents" in outputs else outputs
         else:
             outputs = calls[name](tensors)
-        return outputs[_OUTPUTS[name]]
+        return next(outputs[output] for output in _OUTPUTS[name] if output in outputs)
 
     for name in (name for name in _OUTPUTS if name in calls):
         yield name, partial(run, name)

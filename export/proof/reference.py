@@ -6,79 +6,37 @@ schedules, the grids and the solvers are written here from the papers' equations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from .reference_ancestral import ancestral
+from .reference_codec import ReferenceCodec, statistics_of
+from .reference_guidance import Network, ReferenceConditioning, guided, told
 from .reference_network import NetworkReference, noise_between
 from .reference_noise import Array, reference_noise
 from .reference_schedules import FlowReference, Reference, float32_time, reference_schedule, unknown
 from .reference_tables import images_by_table, reference_steps
 
-Network = Callable[..., Array]
 Hold = Callable[[Array], Array]
 
 _FIRST_EVALUATIONS = 8
 
 
-@dataclass(frozen=True)
-class ReferenceConditioning:
-    """What images show, by the names of the graphs' inputs: labels int64 [N], −1 for none, others.
-
-    `nulls` are what the network sees of it where guidance leaves it out.
-    """
-
-    shown: Mapping[str, Array] = field(default_factory=dict)
-    nulls: Mapping[str, Array] = field(default_factory=dict)
-    guidance: float = 1.0
-
-
-def guided(network: Network) -> Network:
-    """A network of (x, condition, labels and others) as one of (x, condition, conditioning).
-
-    Classifier-free guidance (arXiv 2207.12598, equation 6): the output without what is shown, plus
-    `guidance` times the difference of the output with it. A learned variance, in the channels after
-    those of x, is taken from the output with it alone (GLIDE, arXiv 2112.10741).
-    """
-
-    def call(x: Array, condition: Array, conditioning: ReferenceConditioning) -> Array:
-        guidance, shown = conditioning.guidance, conditioning.shown
-        output = np.asarray(network(x, condition, *shown.values()), np.float64)
-        if guidance == 1:
-            return output
-        left = {**shown, **conditioning.nulls}.values()
-        without = np.asarray(network(x, condition, *left), np.float64)
-        mixed, channels = without + guidance * (output - without), x.shape[-1]
-        return np.concatenate([mixed[..., :channels], output[..., channels:]], axis=-1)
-
-    return call
-
-
-def told(network: Network) -> Network:
-    """A network of (x, condition, labels, guidance and others) as one of conditioning.
-
-    It takes the guidance itself, as a number for each image, after the labels.
-    """
-
-    def call(x: Array, condition: Array, conditioning: ReferenceConditioning) -> Array:
-        others = dict(conditioning.shown)
-        labels = [others.pop(name) for name in ("labels",) if name in others]
-        guidance = np.full(len(x), conditioning.guidance, np.float32)
-        return np.asarray(network(x, condition, *labels, guidance, *others.values()), np.float64)
-
-    return call
-
-
 def reference_of(
-    description: Mapping[str, Any], network: Network, *, denoises: bool = False
+    description: Mapping[str, Any],
+    network: Network,
+    *,
+    denoises: bool = False,
+    codec: Any = None,
 ) -> "ReferenceSampler":
     """The float64 reference of what a manifest's essentials describe.
 
     `network` takes what the model's network does, in the order of its graph. If it `denoises`, it
-    is a bundle's own denoiser (see `ReferenceOfDenoiser`).
+    is a bundle's own denoiser (see `ReferenceOfDenoiser`). A latent model has a `codec`, whose
+    `decoder.predict` and, if there is an encoder, `encoder.predict` are called.
     """
     model, sampler = description["model"], description["sampler"]
     if not denoises and "guidance_range" in model:
@@ -90,13 +48,14 @@ def reference_of(
         network,
         description["schedule"],
         model["prediction"],
-        description["pixel_mean"],
-        description["pixel_std"],
+        *statistics_of(description),
         conditioning=model["conditioning"],
         first_timestep=model.get("first_timestep", 1),
         tables=sampler.get("tables"),
         dynamic_threshold=sampler.get("dynamic_threshold"),
         variance=sampler.get("variance", "fixed"),
+        arrays="image" not in description,
+        codec=None if codec is None else ReferenceCodec.of(description, codec),
         **{name: sampler[name] for name in ("clip", "solver", "eta", "time_grid")},
     )
 
@@ -108,7 +67,8 @@ class ReferenceSampler:
     `network` maps float32 images [N, H, W, C], float32 conditions [N] and a `ReferenceConditioning`
     (none without labels and others) to its prediction, of twice as many channels where the
     `variance` is learned. `schedule` and `tables` are as the manifest holds them; the rest as in
-    `export_bundle`. A name that it does not implement raises InputError where it is used.
+    `export_bundle`. What is said of images holds for `arrays` [N, …] as well. A name that it does
+    not implement raises InputError where it is used.
     """
 
     network: Network
@@ -127,10 +87,13 @@ class ReferenceSampler:
     first_timestep: int = 1
     dynamic_threshold: float | None = None
     variance: str = "fixed"
+    arrays: bool = False
+    codec: ReferenceCodec | None = None
 
     def from_noise(self, noise: Array, steps: int, seeds: Sequence[int] = ()) -> Array:
         """Pixels float64 [N, H, W, C] in [0, 1]; `seeds` are needed where η is not 0."""
-        return self.trajectory(noise, steps, 1, seeds)[-1]
+        *_, image = self._images(noise, steps, seeds)
+        return self.pixels(image)
 
     def trajectory(self, noise: Array, steps: int, every: int, seeds: Sequence[int] = ()) -> Array:
         """Pixels float64 [F, N, H, W, C] of each `every`-th x̂_0, counted from the last."""
@@ -142,7 +105,8 @@ class ReferenceSampler:
     ) -> Array:
         """Pixels [N, H, W, C] of a photograph, with new ones where `mask` is True."""
         photograph = self.normalised(pixels)
-        *_, image = self._images(noise, steps, seeds, lambda x: np.where(mask, x, photograph))
+        painted = mask if self.codec is None else self.codec.blocks(mask, photograph.shape)
+        *_, image = self._images(noise, steps, seeds, lambda x: np.where(painted, x, photograph))
         return np.where(mask, self.pixels(image), pixels)
 
     def edit(
@@ -167,11 +131,16 @@ class ReferenceSampler:
         return x
 
     def pixels(self, image: Array) -> Array:
-        """Pixels in [0, 1] of a normalised image."""
-        return np.clip(image * np.asarray(self.pixel_std) + np.asarray(self.pixel_mean), 0, 1)
+        """Pixels in [0, 1] of a normalised image or latent; arrays in their own units."""
+        pixels = image * np.asarray(self.pixel_std) + np.asarray(self.pixel_mean)
+        if self.codec is not None:
+            return self.codec.decoded(pixels)
+        return pixels if self.arrays else np.clip(pixels, 0, 1)
 
     def normalised(self, pixels: Array | float) -> Array:
-        """A normalised image of pixels in [0, 1]."""
+        """A normalised image, or latent, of pixels in [0, 1]."""
+        if self.codec is not None:
+            pixels = self.codec.encoded(np.asarray(pixels))
         return (np.asarray(pixels, np.float64) - self.pixel_mean) / np.asarray(self.pixel_std)
 
     def denoise(

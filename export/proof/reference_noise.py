@@ -12,8 +12,8 @@ import numpy as np
 Array = np.ndarray
 
 
-def reference_noise(seeds: Sequence[int], shape: tuple[int, int, int], *, stream: int = 0) -> Array:
-    """Noise float64 [N, H, W, C] by the definition of version 1."""
+def reference_noise(seeds: Sequence[int], shape: tuple[int, ...], *, stream: int = 0) -> Array:
+    """Noise float64 [N, *shape] by the definition of version 1."""
     count = math.prod(shape)
     return np.stack([_normals(seed, count, stream).reshape(shape) for seed in seeds])
 

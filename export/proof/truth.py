@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ...runtime.limits import MAX_GUIDANCE
-from .reference import ReferenceConditioning, ReferenceSampler
+from .reference import ReferenceSampler
+from .reference_codec import ReferenceCodec, shape_of
+from .reference_guidance import ReferenceConditioning
 from .reference_noise import reference_noise
 from .reference_schedules import unknown
 
@@ -35,24 +37,30 @@ class Truth:
     description: Mapping[str, Any]
 
     @property
-    def image(self) -> Mapping[str, Any]:
-        """The entry of the manifest on pictures."""
-        return self.description["image"]
+    def dtype(self) -> str:
+        """The dtype of samples."""
+        return self.description["image"]["dtype"] if "image" in self.description else "float32"
 
     @cached_property
     def tensors(self) -> dict[str, np.ndarray]:
         """Everything to run a graph on, by the names of the graphs' inputs."""
-        pictures = self._frames[-1][::-1]
-        if self.image["dtype"] == "uint8":
+        pictures = self._drawn[::-1]
+        if self.dtype == "uint8":
             pictures = np.round(pictures * 255)
-        mask = np.zeros((*pictures.shape[:3], 1), np.uint8)
-        mask[:, :, self.image["width"] // 2 :] = 255
+        mask = np.zeros_like(pictures, np.uint8)
+        # A half, whose border lies across the last axis that has positions.
+        axis = max(pictures.ndim - 2, 1)
+        mask[(slice(None),) * axis + (slice(pictures.shape[axis] // 2, None),)] = 255
+        mask = mask if pictures.ndim == 2 else mask[..., :1]
+        given = pictures.astype(self.dtype)
         return {
             "seeds": self.seeds,
             "steps": np.array(self.steps),
             "every": np.array(EVERY),
             "start": np.array(self._start),
-            "images": pictures.astype(self.image["dtype"]),
+            "images": given,
+            "latents": self._latents.astype(np.float32),
+            "samples": given,
             "mask": mask,
             "guidance": np.array(self._conditioning.guidance, np.float32),
             **self._conditioning.shown,
@@ -61,7 +69,9 @@ class Truth:
     def result(self, graph: str) -> np.ndarray:
         """What a graph should return, float64: pixels in [0, 1], x̂_0 at t = 1, or noise."""
         if graph in ("sampler", "from_noise", "step"):
-            return self._frames[-1]
+            return self._drawn
+        if graph in ("decoder", "encoder"):
+            return self._around(graph)
         if graph == "denoiser":
             told = float(NETWORK_TIME) if self.model.tables else None
             return self._reference.denoise(self._noise, 1.0, network_time=told)[0]
@@ -85,15 +95,22 @@ class Truth:
     def pixels(self, graph: str, values: np.ndarray) -> np.ndarray:
         """What a graph returns as pixels in [0, 1], float64 [n], rounded where its images are.
 
-        The noise of `encode` is in their units.
+        The noise of `encode` is in their units. Arrays are in units of their standard deviation.
         """
+        std = np.asarray(self.model.pixel_std)
+        if self.model.codec is not None and graph in ("encode", "encoder"):
+            latents = np.asarray(values, np.float64)
+            latents = latents if graph == "encode" else (latents - self.model.pixel_mean) / std
+            return (latents * np.mean(self.model.codec.std)).ravel()
         if graph == "encode":
-            return (np.asarray(values, np.float64) * np.asarray(self.model.pixel_std)).ravel()
+            return (np.asarray(values, np.float64) * (1 if self.model.arrays else std)).ravel()
         if graph == "denoiser":
             values = self.model.pixels(values)
+        if self.model.arrays and self.model.codec is None:
+            return ((np.asarray(values, np.float64) - self.model.pixel_mean) / std).ravel()
         if values.dtype == np.uint8:
             return values.ravel() / 255
-        rounded = self.image["dtype"] == "uint8" or graph == "trajectory"
+        rounded = self.dtype == "uint8" or graph == "trajectory"
         return (np.round(values * 255.0) / 255 if rounded else values).ravel()
 
     @cached_property
@@ -139,8 +156,26 @@ class Truth:
     @cached_property
     def _noise(self) -> np.ndarray:
         """Initial noise float64 [N, H, W, C] of the seeds."""
-        shape = (self.image["height"], self.image["width"], self.image["channels"])
-        return reference_noise(self.seeds.tolist(), shape)
+        return reference_noise(self.seeds.tolist(), shape_of(self.description))
+
+    @cached_property
+    def _drawn(self) -> np.ndarray:
+        """The pictures as pixels in [0, 1], float64 [N, H, W, C]."""
+        if self.model.codec is None:
+            return self._frames[-1]
+        return self._reference.from_noise(self._noise, self.steps, self.seeds.tolist())
+
+    @cached_property
+    def _latents(self) -> np.ndarray:
+        """Some latents in their own units, float64: noise, as spread as they are."""
+        return self._noise * np.asarray(self.model.pixel_std) + np.asarray(self.model.pixel_mean)
+
+    def _around(self, graph: str) -> np.ndarray:
+        """What the decoder or the encoder of a latent model should return."""
+        codec = cast("ReferenceCodec", self.model.codec)
+        if graph == "decoder":
+            return codec.decoded(self._latents)
+        return codec.encoded(self._photographs)
 
     @cached_property
     def _frames(self) -> np.ndarray:
@@ -149,7 +184,7 @@ class Truth:
 
     @property
     def _photographs(self) -> np.ndarray:
-        return self.tensors["images"] / (255 if self.image["dtype"] == "uint8" else 1)
+        return self.tensors["images"] / (255 if self.dtype == "uint8" else 1)
 
 
 def example(condition: Mapping[str, Any], count: int) -> np.ndarray:

@@ -15,7 +15,7 @@ def sampler_feeds(bundle: Bundle, batch: int, steps: int) -> dict[str, np.ndarra
 
 def denoiser_feeds(bundle: Bundle, batch: int) -> dict[str, np.ndarray]:
     """Return the inputs of denoiser.onnx for noise at time 0.5."""
-    noisy = np.random.default_rng(0).standard_normal((batch, *bundle.image_shape), np.float32)
+    noisy = np.random.default_rng(0).standard_normal((batch, *bundle.noise_shape), np.float32)
     names = [port.name for port in bundle.graph("denoiser").signature.inputs]
     times = {name: np.full(batch, 0.5, np.float32) for name in names if name.endswith("time")}
     feeds = {"noisy": noisy, **times, **unguided(bundle, batch)}

@@ -5,10 +5,10 @@ bundle.schema.json says what a manifest must contain, and docs/bundle.md what a 
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from .conditions import Condition, listed_conditions
 from .files import ListedFile, opened, unreadable
 from .graph import ESSENTIALS, Graph
 from .manifest import EXPORT_AGAIN, MANIFEST, incomplete, read_manifest
+from .samples import SIDES, drawn_samples
+
+Value = TypeVar("Value")
 
 IMAGE_DTYPES = ("uint8", "float32")
 # What diffkiln-export --graphs knows.
@@ -40,22 +43,25 @@ _NOT_CARRIED = ("step", "steps", "labels", "guidance")
 class Bundle(NamedTuple):
     """What the runtime needs of a manifest that has been checked.
 
-    `image_shape` is (height, width, channels); `image_dtype` is "uint8" or "float32" in [0, 1];
-    `levels` are those of black and white in photographs of more than 8 bits, None for 0 and 65535.
-    `fit` says how photographs of another shape become images: "crop", "pad" or "stretch".
-    `graphs` are the graphs by name: "sampler", "step", … "sampler" and "from_noise" take only
-    `unrolled_steps` steps and batches of `unrolled_batch`, or any number where that is None.
-    `class_names` are the names of classes 0, 1, …, empty for a model without classes.
-    `conditions` are further inputs of the network, in the order of the graphs.
-    `default_guidance` is the guidance that the exporter recommends. Graphs take guidance in
-    `guidance_range`; where the network `takes_guidance`, it costs no second evaluation. Outside of
-    `table_guidance`, the range of the learned tables, `default_steps_outside` are the default.
-    `litert` are the LiteRT files, by the names of their graphs.
+    `sample_shape` is (height, width, channels) of an image, and `sample_dtype` is "uint8" or
+    "float32" in [0, 1]. Where a bundle `draws_arrays`, which are no pictures, their shape has 1 to
+    3 axes, and their numbers are float32 in units of their own. A bundle of a latent model has a
+    `latent_shape`: noise has it, and a decoder makes images. `levels` are those of black and
+    white in photographs of more than 8 bits, None for 0 and 65535. `fit` says how photographs of
+    another shape become images: "crop", "pad" or "stretch". `graphs` are the graphs by name:
+    "sampler", "step", … "sampler" and "from_noise" take only `unrolled_steps` steps and batches of
+    `unrolled_batch`, or any number where that is None. `class_names` are the names of classes 0, 1,
+    …, empty for a model without classes. `conditions` are further inputs of the network, in the
+    order of the graphs. `default_guidance` is the guidance that the exporter recommends. Graphs
+    take guidance in `guidance_range`; where the network `takes_guidance`, it costs no second
+    evaluation. Outside of `table_guidance`, the range of the learned tables,
+    `default_steps_outside` are the default. `litert` are the LiteRT files, by the names of their
+    graphs.
     """
 
     path: Path
-    image_shape: tuple[int, int, int]
-    image_dtype: str
+    sample_shape: tuple[int, ...]
+    sample_dtype: str
     default_steps: int
     max_steps: int
     graphs: Mapping[str, Graph]
@@ -71,6 +77,8 @@ class Bundle(NamedTuple):
     levels: tuple[float, float] | None = None
     conditions: tuple[Condition, ...] = ()
     fit: str = "crop"
+    draws_arrays: bool = False
+    latent_shape: tuple[int, ...] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy in another process reads and checks the manifest there.
@@ -85,6 +93,16 @@ class Bundle(NamedTuple):
     def is_guided(self) -> bool:
         """Whether graphs take guidance: there are classes or conditions for it to leave out."""
         return bool(self.class_names) or self.guides_conditions
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """The shape of the noise that one sample grows from: a latent's, if there is a decoder."""
+        return self.latent_shape or self.sample_shape
+
+    @property
+    def samples(self) -> str:
+        """What the graphs call the samples that go in and come out."""
+        return "samples" if self.draws_arrays else "images"
 
     def carried(self) -> list[str]:
         """Return the inputs of the graph "step" that it gives back for the next step, in order."""
@@ -169,12 +187,11 @@ def _is_zip(file: Path) -> bool:
 
 def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
     """The bundle of a manifest that fits the schema; BundleError unless its entries agree."""
-    image, sampler = values["image"], values["sampler"]
+    image, sampler = values.get("image", {}), values["sampler"]
     unrolled = sampler["unrolled"] or {}
     bundle = Bundle(
         path=root,
-        image_shape=(image["height"], image["width"], image["channels"]),
-        image_dtype=image["dtype"],
+        **_checked(root, drawn_samples, values),
         default_steps=sampler["default_steps"],
         max_steps=sampler["max_steps"],
         graphs={name: _graph(root, values, name) for name in values["graphs"]},
@@ -188,7 +205,7 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
             for name, file in values.get("litert", {}).items()
         },
         levels=tuple(image["levels"]) if "levels" in image else None,
-        conditions=_conditions(root, values.get("conditions", [])),
+        conditions=_checked(root, listed_conditions, values.get("conditions", [])),
         fit=image.get("fit", "crop"),
         **_of_tables(sampler),
     )
@@ -199,10 +216,15 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
         if (steps := getattr(bundle, name)) > bundle.max_steps:
             expected = f"at most max_steps, {bundle.max_steps}"
             raise _error(root, f"sampler.{name} is {steps}", expected)
-    images = Port("images", bundle.image_dtype, (bundle.unrolled_batch or "N", *bundle.image_shape))
+    entry = "array" if bundle.draws_arrays else "image"
+    shape = (bundle.unrolled_batch or "N", *bundle.sample_shape)
+    samples = Port(bundle.samples, bundle.sample_dtype, shape)
     sampler_graph = bundle.graphs["sampler"].signature
-    if sampler_graph.outputs != (images,):
-        raise _error(root, f"the graph 'sampler' is {sampler_graph}", f"{images} as 'image' says")
+    if sampler_graph.outputs != (samples,):
+        expected = f"{samples} as {entry!r} says"
+        raise _error(root, f"the graph 'sampler' is {sampler_graph}", expected)
+    if bundle.latent_shape and "step" in bundle.graphs and "decoder" not in bundle.graphs:
+        raise _error(root, "the graph 'step' makes latents", "a graph 'decoder' of them")
     for name, graph in bundle.graphs.items():
         # As many tensors as the engine takes from it.
         denoiser = 3 if sampler.get("variance") == "learned" else 2
@@ -227,9 +249,10 @@ def _require_conditions(bundle: Bundle) -> None:
             raise _error(bundle.path, problem, f"{wanted} as 'conditions' says")
 
 
-def _conditions(root: Path, entries: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
+def _checked(root: Path, check: Callable[[Any], Value], entries: Any) -> Value:
+    """What `check` makes of entries; BundleError for its ValueError."""
     try:
-        return listed_conditions(entries)
+        return check(entries)
     except ValueError as error:
         raise BundleError(f"{root / MANIFEST}: {error}; {EXPORT_AGAIN}") from error
 
@@ -249,10 +272,12 @@ def _of_tables(sampler: Mapping[str, Any]) -> dict[str, Any]:
 
 def _graph(root: Path, values: Mapping[str, Any], name: str) -> Graph:
     graph = values["graphs"][name]
+    numbers = math.prod(values["image"][side] for side in SIDES) if "latent" in values else 0
     return Graph(
         *_listed(root, values, name, graph["file"]),
         Signature.of(graph["inputs"], graph["outputs"]),
         {key: values[key] for key in ESSENTIALS if key in values} if name == "sampler" else {},
+        numbers,
     )
 
 

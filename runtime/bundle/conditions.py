@@ -9,12 +9,13 @@ import numpy as np
 from ..checking import Port
 from .manifest import received
 
-# Of all conditions of one image together: as many as the largest image has.
+# Of an array, and of all conditions of one image together: as many as the largest image has.
 MAX_NUMBERS = 2**24
 
 # Names of other inputs and outputs of graphs.
 _TAKEN = (
     *("seeds", "steps", "step", "start", "every", "labels", "guidance", "images", "image", "mask"),
+    *("samples", "sample", "latents"),
     *("noise", "noisy", "time", "network_time", "previous_image", "earlier_image"),
     *("frames", "inpainted", "edited", "variance_fraction"),
 )

@@ -13,7 +13,10 @@ def upscaling_factor(bundle: Bundle) -> int:
     It has the condition `low_resolution` then, a smaller picture of the same channels. Raises
     BundleError for any other network.
     """
-    height, width, channels = bundle.image_shape
+    if bundle.draws_arrays or bundle.latent_shape is not None:
+        what = "arrays that are no pictures" if bundle.draws_arrays else "pictures of latents"
+        raise BundleError(f"{bundle.path} draws {what}, and enlarges none; use another bundle")
+    height, width, channels = bundle.sample_shape
     for each in bundle.conditions:
         if (each.name, each.dtype, len(each.shape)) == (SMALL, "uint8", 3):
             factor = height // each.shape[0]
@@ -37,7 +40,9 @@ def checked_factor(bundle: Bundle) -> int:
 
 def is_trained_to_paint(bundle: Bundle) -> bool:
     """Whether the network is told the photograph and the mask: `masked_image` and `paint_mask`."""
-    height, width, channels = bundle.image_shape
+    if bundle.draws_arrays or bundle.latent_shape is not None:
+        return False
+    height, width, channels = bundle.sample_shape
     inputs = {(each.name, each.dtype, each.shape) for each in bundle.conditions}
     photo, mask = (height, width, channels), (height, width, 1)
     return {(KNOWN, "uint8", photo), (HOLES, "uint8", mask)} <= inputs

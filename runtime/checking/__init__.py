@@ -84,14 +84,15 @@ class Checked(NamedTuple):
     tensors: Mapping[str, "Fact"]
 
 
-def check(content: bytes, signature: Signature) -> Checked:
+def check(content: bytes, signature: Signature, image_numbers: int = 0) -> Checked:
     """Check the bytes of an ONNX file; GraphError unless an exporter could have written them.
 
-    `signature` lists the inputs and outputs that the graph must have.
+    `signature` lists the inputs and outputs that the graph must have. Memory and work may grow with
+    the largest of them, or with the `image_numbers` of an image that the bundle draws elsewhere.
     """
     from .graph import check_graph
 
-    return check_graph(content, signature)
+    return check_graph(content, signature, image_numbers)
 
 
 def taken_operators() -> frozenset[str]:

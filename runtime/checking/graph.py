@@ -30,7 +30,7 @@ _FIELDS = dict(enumerate(("f", "i", "s", "t", "g", "floats", "ints", "strings"),
 Facts = dict[str, Fact]
 
 
-def check_graph(content: bytes, signature: Signature) -> Checked:
+def check_graph(content: bytes, signature: Signature, image_numbers: int) -> Checked:
     """GraphError unless the bytes are a graph of this signature that an exporter could write."""
     try:
         model = read_model(content)
@@ -52,19 +52,19 @@ def check_graph(content: bytes, signature: Signature) -> Checked:
     metadata = {entry.get("key", ""): entry.get("value", "") for entry in model["metadata_props"]}
     if len(metadata) < len(model["metadata_props"]):
         raise GraphError("has the same metadata twice")
-    return Checked(metadata, _Walk(signature, len(content)).whole(graph))
+    return Checked(metadata, _Walk(signature, image_numbers, len(content)).whole(graph))
 
 
 class _Walk:
     """Goes through the nodes in their order, and through the body of the Loop."""
 
-    def __init__(self, signature: Signature, file_bytes: int) -> None:
+    def __init__(self, signature: Signature, image_numbers: int, file_bytes: int) -> None:
         self._signature = signature
         numbers = max(
             math.prod(size for size in port.shape if isinstance(size, int))
             for port in (*signature.inputs, *signature.outputs)
         )
-        self._cost = Cost(image_numbers=numbers, file_bytes=file_bytes)
+        self._cost = Cost(image_numbers=max(numbers, image_numbers), file_bytes=file_bytes)
         self._nodes = self._loops = 0
         # By how much a number may be more than the input `steps`, at most MAX_EXTRA_STEPS.
         self._beyond_steps: dict[str, int] = {}

@@ -47,7 +47,8 @@ _ENDINGS = {
 class Output(NamedTuple):
     """Where a task's images go; `ending` is one of a picture, ".gif", ".npz" or "" for a folder.
 
-    `image_shape` is (height, width, channels) of each, and `image_dtype` "uint8" or "float32".
+    `sample_shape` is (height, width, channels) of each, and `sample_dtype` "uint8" or "float32".
+    `name` is that of a .npz's main array, "images" or "samples" of arrays that are no pictures.
     `settings` determine the images besides their numbers. What a `continued` output holds already
     is not made again: a folder, and the part of a job that has a .npz of its own.
     """
@@ -55,8 +56,9 @@ class Output(NamedTuple):
     path: Path
     ending: str
     scale: int
-    image_shape: tuple[int, int, int]
-    image_dtype: str
+    name: str
+    sample_shape: tuple[int, ...]
+    sample_dtype: str
     settings: Mapping[str, Any]
     continued: bool
 
@@ -81,8 +83,10 @@ def checked_output(values: Mapping[str, Any], bundle: Bundle, task: Task) -> Out
     if not ending:
         with _errors_of(path):
             was_begun(path, record)
-    image = task.image_shape or bundle.image_shape, bundle.image_dtype
-    output = Output(path, ending, scale, *image, record, not ending or shard is not None)
+    image = task.sample_shape or bundle.sample_shape, bundle.sample_dtype
+    output = Output(
+        path, ending, scale, bundle.samples, *image, record, not ending or shard is not None
+    )
     if ending not in (".npz", "") and (problem := _problem_with_size(task, output)):
         raise bad_flag("out", path, problem)
     return output
@@ -99,7 +103,7 @@ def _errors_of(path: Path) -> Iterator[None]:
 
 def _problem_with_size(task: Task, output: Output) -> str | None:
     """What is wrong with a picture or an animation of more pixels than viewers and files allow."""
-    count, (height, width, _) = len(task.numbers), output.image_shape
+    count, (height, width, *_) = len(task.numbers), output.sample_shape
     moving = output.ending == ".gif"
     if count > MAX_TOGETHER:
         return f"would show {count} images, expected at most {MAX_TOGETHER}; give --out a folder"
@@ -173,11 +177,10 @@ def _write_gif(task: Task, output: Output, batches: Iterator[np.ndarray]) -> Non
 def _write_arrays(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:
     from ..output.npz import save_arrays
 
-    shape, dtype = (len(task.numbers), *output.image_shape), output.image_dtype
+    shape, dtype = (len(task.numbers), *output.sample_shape), output.sample_dtype
     others = {**task.arrays, "settings": np.array(json.dumps(output.settings))}
-    save_arrays(
-        output.path, batches, shape=shape, dtype=dtype, others=others, named=output.continued
-    )
+    about: Any = {"shape": shape, "dtype": dtype, "others": others, "named": output.continued}
+    save_arrays(output.path, output.name, batches, **about)
 
 
 def _write_folder(task: Task, output: Output, batches: Iterator[np.ndarray]) -> None:

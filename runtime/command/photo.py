@@ -41,20 +41,20 @@ _HIGH_BYTES = re.compile(r"(RGB\w*|CMYK\w*|LA);16")
 
 def photo_of(flag: str, values: Mapping[str, Any], bundle: Bundle) -> np.ndarray:
     """Return the photograph of a flag in the bundle's size and dtype."""
-    shape, levels, fit = bundle.image_shape, bundle.levels, bundle.fit
+    shape, levels, fit = bundle.sample_shape, bundle.levels, bundle.fit
     photo = _read(flag, values[flag], lambda path: read_photo(path, shape, levels, fit))
-    return photo if bundle.image_dtype == "uint8" else photo.astype(np.float32) / np.float32(255)
+    return photo if bundle.sample_dtype == "uint8" else photo.astype(np.float32) / np.float32(255)
 
 
 def small_photo_of(flag: str, values: Mapping[str, Any], bundle: Bundle, most: int) -> np.ndarray:
     """Return the picture of a flag as it is, uint8 [height, width, channels]; see `read_whole`."""
-    channels, levels = bundle.image_shape[-1], bundle.levels
+    channels, levels = bundle.sample_shape[-1], bundle.levels
     return _read(flag, values[flag], lambda path: read_whole(path, channels, levels, most))
 
 
 def mask_of(values: Mapping[str, Any], bundle: Bundle) -> np.ndarray:
     """Return the mask, uint8 [height, width, 1]; UsageError unless it fits the photograph."""
-    height, width, _ = bundle.image_shape
+    height, width, _ = bundle.sample_shape
     photo_size = _read("inpaint", values["inpaint"], upright_size)
     size = _read("mask", values["mask"], upright_size)
     if size not in (photo_size, (width, height)):
@@ -62,7 +62,7 @@ def mask_of(values: Mapping[str, Any], bundle: Bundle) -> np.ndarray:
         wanted = f"{wanted} like the photograph, or {width} x {height} like the bundle"
         raise bad_flag("mask", values["mask"], f"has {has} pixels, expected {wanted}; resize it")
     return _read(
-        "mask", values["mask"], lambda path: read_mask(path, bundle.image_shape, bundle.fit)
+        "mask", values["mask"], lambda path: read_mask(path, bundle.sample_shape, bundle.fit)
     )
 
 
@@ -75,7 +75,7 @@ def _read(flag: str, path: Path, reader: Callable[[Path], Content]) -> Content:
 
 def read_photo(
     path: Path,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     levels: tuple[float, float] | None = None,
     fit: str = "crop",
     bars: str | None = None,
@@ -111,7 +111,7 @@ def read_whole(
 
 def fitted(
     picture: Image.Image,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     levels: tuple[float, float] | None = None,
     fit: str = "crop",
     bars: str | None = None,
@@ -134,7 +134,7 @@ def fitted(
     return np.asarray(pixels).reshape(shape)
 
 
-def read_mask(path: Path, shape: tuple[int, int, int], fit: str = "crop") -> np.ndarray:
+def read_mask(path: Path, shape: tuple[int, ...], fit: str = "crop") -> np.ndarray:
     """Return a mask uint8 [height, width, 1] as `inpaint` takes it: 0 where the picture is dark.
 
     It is fitted like a photograph, then 1 where its grey level is at least 128. Its bars are 0, so

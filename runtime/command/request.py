@@ -8,6 +8,7 @@ from ..engine.inpainting import inpainting_graph
 from ..errors import BundleError, UsageError
 from ..output.images import CHANNELS
 from . import tasks
+from .options import bad_flag
 from .settings import Settings, checked_settings
 from .tasks import Flags, Task
 
@@ -20,6 +21,7 @@ _EXCLUDED = {
     "reconstruct": ("count", "mask", "seed", "seeds", "shard", "upscale"),
     "upscale": ("mask", "shard"),
 }
+_OF_PICTURES = ("inpaint", "mask", "edit", "reconstruct", "upscale")
 # A flag, and one that it needs.
 _PARTNERS = (("mask", "inpaint"), ("inpaint", "mask"), ("strength", "edit"))
 
@@ -44,10 +46,12 @@ def checked_task(values: Flags, bundle: Bundle) -> Task:
     ending = values["out"].suffix.lower()
     plain = "denoising" if ending == ".gif" else "samples"
     kind = next((kind for kind in KINDS if values.get(kind) is not None), plain)
+    if bundle.draws_arrays:
+        _require_arrays(values, ending)
     shown = ending != ".npz" or kind in ("inpaint", "edit", "reconstruct", "upscale")
-    if shown and bundle.image_shape[-1] not in CHANNELS:
+    if shown and bundle.sample_shape[-1] not in CHANNELS:
         channels = (
-            f"images have {bundle.image_shape[-1]} channels, expected 1, 3 or 4 for a picture"
+            f"images have {bundle.sample_shape[-1]} channels, expected 1, 3 or 4 for a picture"
         )
         raise BundleError(f"{bundle.path / MANIFEST}: {channels}; write a .npz for arrays")
     (graphs, build), made = KINDS[kind], ()
@@ -58,6 +62,16 @@ def checked_task(values: Flags, bundle: Bundle) -> Task:
         graphs, made = (inpainting_graph(bundle),), (KNOWN, HOLES)
     bundle.require_graphs(*graphs)
     return build(checked_settings(values, bundle, graphs, made), values, bundle)
+
+
+def _require_arrays(values: Flags, ending: str) -> None:
+    """UsageError for what is made of pictures: the bundle draws arrays that are none."""
+    if ending != ".npz":
+        raise bad_flag("out", values["out"], "expected a .npz, for the bundle draws arrays")
+    for flag in _OF_PICTURES:
+        if (value := values[flag]) is not None:
+            problem = "takes a picture, and the bundle draws arrays; use diffkiln.runtime.Sampler"
+            raise bad_flag(flag, value, problem)
 
 
 def _require_agreement(values: Flags) -> None:

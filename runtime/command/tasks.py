@@ -44,7 +44,7 @@ class Task:
     `numbers` int64 [N] name the images' files in a folder, `origin` says in words where they come
     from, and `arrays` go into a .npz beside them. `record` is what determines the images besides
     the settings and their numbers, as JSON has it. A picture shows the images `before`, uint8
-    [height, width, channels], first. Images have `image_shape`, by default the bundle's. For an
+    [height, width, channels], first. Images have `sample_shape`, by default the bundle's. For an
     animation, `draw` yields one of the `frames` each time, which shows `images_per_frame` images.
     """
 
@@ -60,7 +60,7 @@ class Task:
     frames: int = 0
     images_per_frame: int = 1
     there_and_back: bool = False
-    image_shape: tuple[int, int, int] | None = None
+    sample_shape: tuple[int, ...] | None = None
 
 
 def samples(settings: Settings, values: Flags, _: Bundle) -> Task:
@@ -171,7 +171,7 @@ def upscaling(settings: Settings, values: Flags, bundle: Bundle) -> Task:
     height, width, channels = photo.shape
     shape = (height * factor, width * factor, channels)
     # As many pixels as so many images have.
-    together = max(1, _TOGETHER * math.prod(bundle.image_shape) // math.prod(shape))
+    together = max(1, _TOGETHER * math.prod(bundle.sample_shape) // math.prod(shape))
 
     def draw(sampler: "Sampler", seeds: np.ndarray) -> Batches:
         for start in range(0, len(seeds), together):
@@ -183,7 +183,7 @@ def upscaling(settings: Settings, values: Flags, bundle: Bundle) -> Task:
             yield images
 
     arrays, record = {"seeds": seeds, "photo": photo}, {"photo_sha256": _sha256(photo)}
-    return Task(settings, seeds, _origin(seeds), arrays, draw, record=record, image_shape=shape)
+    return Task(settings, seeds, _origin(seeds), arrays, draw, record=record, sample_shape=shape)
 
 
 def _sha256(pixels: np.ndarray) -> str:

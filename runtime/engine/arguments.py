@@ -79,10 +79,15 @@ def start_of(strength: Any, steps: int) -> int:
 
 
 def checked_images(bundle: Bundle, images: Any) -> np.ndarray:
-    """Return `images` if they are [N, height, width, channels] of the bundle's dtype."""
-    array = _of_shape("images", images, bundle.image_shape)
-    if array.dtype != bundle.image_dtype:
-        raise ValueError(f"images of dtype {array.dtype}: expected {bundle.image_dtype}")
+    """Return `images` if they are [N, height, width, channels] of the bundle's dtype.
+
+    Arrays of a bundle that draws arrays are finite floats, and become float32.
+    """
+    array = _of_shape(bundle.samples, images, bundle.sample_shape)
+    if bundle.draws_arrays:
+        return _floats(bundle.samples, array)
+    if array.dtype != bundle.sample_dtype:
+        raise ValueError(f"images of dtype {array.dtype}: expected {bundle.sample_dtype}")
     if array.dtype != np.uint8 and not ((array >= 0) & (array <= 1)).all():
         raise ValueError("images: expected floats from 0 to 1 without NaN")
     return array
@@ -90,9 +95,12 @@ def checked_images(bundle: Bundle, images: Any) -> np.ndarray:
 
 def checked_noise(bundle: Bundle, noise: Any) -> np.ndarray:
     """Return `noise` as float32 [N, height, width, channels]; ValueError unless it is finite."""
-    array = _of_shape("noise", noise, bundle.image_shape)
+    return _floats("noise", _of_shape("noise", noise, bundle.noise_shape))
+
+
+def _floats(name: str, array: np.ndarray) -> np.ndarray:
     if not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
-        raise ValueError(f"noise of dtype {array.dtype}: expected floats without NaN or infinity")
+        raise ValueError(f"{name} of dtype {array.dtype}: expected floats without NaN or infinity")
     return array.astype(np.float32, copy=False)
 
 
@@ -100,18 +108,20 @@ def checked_mask(bundle: Bundle, mask: Any, count: int) -> np.ndarray:
     """Return uint8 [count, height, width, 1], for a mask of that shape or one for all images.
 
     One for all is [height, width] or [height, width, 1]. Booleans are accepted; 0 and False keep a
-    pixel. Raises ValueError for another shape or dtype.
+    pixel. Arrays [T, C] have masks of [T, 1], and [D] has one of [D]. Raises ValueError for another
+    shape or dtype.
     """
     array = as_array("mask", mask)
-    height, width, _ = bundle.image_shape
+    *places, last = bundle.sample_shape
+    whole = (*places, 1) if places else (last,)
     if array.dtype not in (np.uint8, np.bool_):
         raise ValueError(f"mask of dtype {array.dtype}: expected uint8 or bool")
-    if array.shape in ((height, width), (height, width, 1)):
-        array = np.broadcast_to(array.reshape(1, height, width, 1), (count, height, width, 1))
-    if array.shape != (count, height, width, 1):
+    if array.shape in (tuple(places), whole):
+        array = np.broadcast_to(array.reshape(whole), (count, *whole))
+    if array.shape != (count, *whole):
         raise ValueError(
-            f"mask of shape {list(array.shape)}: expected {[count, height, width, 1]}, one for "
-            f"each image, or {[height, width]} for all of them"
+            f"mask of shape {list(array.shape)}: expected {[count, *whole]}, one for each image, "
+            f"or {places or [last]} for all of them"
         )
     return array.astype(np.uint8, copy=False)
 
@@ -126,7 +136,7 @@ def as_array(name: str, value: Any) -> np.ndarray:
 
 def _of_shape(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
     array = as_array(name, value)
-    if array.ndim != 4 or array.shape[1:] != shape or not 1 <= len(array) <= MAX_COUNT:
+    if array.ndim == 0 or array.shape[1:] != shape or not 1 <= len(array) <= MAX_COUNT:
         expected = ", ".join(map(str, shape))
         raise ValueError(f"{name} of shape {list(array.shape)}: expected [N, {expected}]")
     return array

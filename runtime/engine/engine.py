@@ -22,7 +22,7 @@ from .feeds import declared
 from .session import Session, SessionSettings, create_session
 
 # The graphs that never have a Loop, which onnxruntime's OpenVINO does not support.
-_WITHOUT_LOOP = ("step", "denoiser")
+_WITHOUT_LOOP = ("step", "denoiser", "decoder", "encoder")
 
 Way = Callable[[Session, Mapping[str, Any]], list[Any]]
 

@@ -65,6 +65,7 @@ def _ranges(bundle: Bundle, graph: str, arrays: Feeds) -> dict[str, tuple[float,
     most = bundle.max_steps
     if "steps" in arrays:
         most = checked_steps(bundle, arrays["steps"].item(), baked=graph in UNROLLED)
+    pixels = bundle.sample_dtype == "uint8"
     return {
         "seeds": (0, SEED_END - 1),
         "step": (0, most - 1),
@@ -74,7 +75,7 @@ def _ranges(bundle: Bundle, graph: str, arrays: Feeds) -> dict[str, tuple[float,
         "guidance": bundle.guidance_range,
         "time": (0, 1),
         "network_time": (0, 1),
-        "images": (0, 255 if bundle.image_dtype == "uint8" else 1),
+        **({} if bundle.draws_arrays else {"images": (0, 255 if pixels else 1)}),
         **{each.name: (each.minimum, each.maximum) for each in bundle.conditions},
     }
 

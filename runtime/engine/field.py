@@ -28,7 +28,7 @@ def noise_field(
 
     They do not depend on how many there are. CancelledError once `cancel` is set.
     """
-    down, across, channels = engine.bundle.image_shape
+    down, across, channels = engine.bundle.sample_shape
     field = np.empty((height, width, channels), np.float32)
     corners = [(y, x) for y in range(0, height, down) for x in range(0, width, across)]
     size = engine.settings.max_batch or TOGETHER

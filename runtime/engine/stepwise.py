@@ -6,6 +6,7 @@ memory, and only their order says which is which.
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -27,7 +28,10 @@ def stepwise(
     noise. Once `cancel` is set, the next step is a CancelledError.
     """
     batches = [_steps(engine, part(feeds, rows), cancel) for rows in _batches(engine, feeds)]
-    return map(np.concatenate, zip(*batches, strict=True))
+    return (
+        np.concatenate(list(map(partial(_decoded, engine), each)))
+        for each in zip(*batches, strict=True)
+    )
 
 
 def stepwise_batches(
@@ -46,7 +50,7 @@ def stepwise_batches(
             if progress is not None:
                 progress(number * steps + step, len(batches) * steps)
             if step == steps:
-                yield images
+                yield _decoded(engine, images)
 
 
 def _batches(engine: Engine, feeds: Feeds) -> list[np.ndarray]:
@@ -55,10 +59,18 @@ def _batches(engine: Engine, feeds: Feeds) -> list[np.ndarray]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
+def _decoded(engine: Engine, result: np.ndarray) -> np.ndarray:
+    """The images of a step's result: those of its latents, where it makes latents."""
+    if engine.bundle.latent_shape is None:
+        return result
+    (images,) = engine.run("decoder", {"latents": result})
+    return images
+
+
 def _steps(
     engine: Engine, feeds: Feeds, cancel: threading.Event | None = None
 ) -> Iterator[np.ndarray]:
-    """Yield the images of one batch after each step."""
+    """Yield the images of one batch after each step, or their latents."""
     noise = feeds.get("noise")
     if noise is None:
         (noise,) = engine.run("noise", {"seeds": feeds["seeds"]})

@@ -30,7 +30,7 @@ def checked_small(bundle: Bundle, images: Any) -> np.ndarray:
 
     Raises BundleError unless the bundle enlarges pictures, and ValueError for other arrays.
     """
-    factor, channels = checked_factor(bundle), bundle.image_shape[-1]
+    factor, channels = checked_factor(bundle), bundle.sample_shape[-1]
     array = as_array("images", images)
     shape = list(array.shape)
     if array.ndim != 4 or shape[3] != channels or 0 in shape or shape[0] > MAX_COUNT:
@@ -61,7 +61,7 @@ def upscaled(
     `feeds` are the inputs of sampler.onnx, with any low_resolution. progress(done, total) is called
     after each batch of tiles.
     """
-    factor, (height, width, channels) = upscaling_factor(engine.bundle), engine.bundle.image_shape
+    factor, (height, width, channels) = upscaling_factor(engine.bundle), engine.bundle.sample_shape
     count, a, b, _ = small.shape
     small = _at_least(small, height // factor, width // factor)
     tall, wide = (length * factor for length in small.shape[1:3])
@@ -71,7 +71,7 @@ def upscaled(
     groups = [np.arange(count)[first : first + together] for first in range(0, count, together)]
     steps = int(feeds["steps"])
     advance = _counter(progress, steps * sum(-(-len(g) * len(tiles) // size) for g in groups))
-    images = np.empty((count, a * factor, b * factor, channels), engine.bundle.image_dtype)
+    images = np.empty((count, a * factor, b * factor, channels), engine.bundle.sample_dtype)
     for group in groups:
         work = _Tiled(engine, tiles, small[group], part(feeds, group), size, cancel)
         images[group] = work.images(advance)[:, : a * factor, : b * factor]
@@ -122,7 +122,7 @@ class _Tiled:
         for step in earlier:
             state = self._means(step, state, self._carried, advance)
         mean = self._means(last, state, ["images"], advance)["images"]
-        if self._engine.bundle.image_dtype == "uint8":
+        if self._engine.bundle.sample_dtype == "uint8":
             return np.rint(mean).astype(np.uint8)
         return np.clip(mean, 0, 1)
 

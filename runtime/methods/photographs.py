@@ -47,7 +47,7 @@ class FromPhotographs(FromSeeds):
         conditioning = checked_conditioning(
             self.bundle, labels, guidance, conditions, count=len(images)
         )
-        feeds = {"images": images, **conditioning.feeds(steps=steps)}
+        feeds = {self.bundle.samples: images, **conditioning.feeds(steps=steps)}
         return np.concatenate([*self._engine.run_all("encode", feeds, cancel)])
 
     def reconstruct(
@@ -93,7 +93,7 @@ class FromPhotographs(FromSeeds):
         conditioning = checked_conditioning(self.bundle, labels, guidance, given, count=count)
         feeds = {"seeds": seeds, **conditioning.feeds(steps=steps)}
         if graph == "inpaint":
-            feeds = {"images": images, "mask": mask, **feeds}
+            feeds = {self.bundle.samples: images, "mask": mask, **feeds}
             return np.concatenate([*self._engine.run_all("inpaint", feeds, cancel)])
         return np.where(mask, np.concatenate([*self._drawn(graph, feeds, cancel=cancel)]), images)
 
@@ -123,7 +123,7 @@ class FromPhotographs(FromSeeds):
         numbers, count = {"steps": steps, "start": start_of(strength, steps)}, len(images)
         seeds = checked_seeds(count if seeds is None else None, seeds, seed, expected=count)
         conditioning = checked_conditioning(self.bundle, labels, guidance, conditions, count=count)
-        feeds = {"images": images, "seeds": seeds, **conditioning.feeds(**numbers)}
+        feeds = {self.bundle.samples: images, "seeds": seeds, **conditioning.feeds(**numbers)}
         return np.concatenate([*self._engine.run_all("edit", feeds, cancel)])
 
     def upscale(

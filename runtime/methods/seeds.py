@@ -42,8 +42,8 @@ class FromSeeds(Base):
         seeds = checked_seeds(count, seeds, seed)
         steps = checked_steps(self.bundle, steps, guidance, baked=progress is None)
         feeds = self._seeded(seeds, labels, guidance, conditions, steps=steps)
-        shape = (len(seeds), *self.bundle.image_shape)
-        images, start = np.empty(shape, self.bundle.image_dtype), 0
+        shape = (len(seeds), *self.bundle.sample_shape)
+        images, start = np.empty(shape, self.bundle.sample_dtype), 0
         for batch in self._drawn("sampler", feeds, progress, cancel=cancel):
             images[start : start + len(batch)] = batch
             start += len(batch)
@@ -131,6 +131,8 @@ class FromSeeds(Base):
     ) -> np.ndarray:
         """Return frames uint8 [F, count, height, width, channels]; the last frame is the pictures.
 
+        Of arrays, frames are float32 [F, count, …].
+
         A frame is the network's estimate of the finished image, after every `every`-th step counted
         back from the last. The bundle must hold "trajectory", or "noise" and "step".
         """
@@ -143,7 +145,8 @@ class FromSeeds(Base):
         if "trajectory" in self.bundle.graphs and self.device != "openvino":
             return np.concatenate([*self._engine.run_all("trajectory", feeds, cancel)], axis=1)
         frames = enumerate(stepwise(self._engine, feeds, cancel))
-        return np.stack([to_uint8(x) for step, x in frames if (steps - 1 - step) % every == 0])
+        as_frame = np.asarray if self.bundle.draws_arrays else to_uint8
+        return np.stack([as_frame(x) for step, x in frames if (steps - 1 - step) % every == 0])
 
     def interpolate(
         self,

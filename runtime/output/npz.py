@@ -15,6 +15,7 @@ from .folder import require_same
 
 def save_arrays(
     path: str | os.PathLike[str],
+    name: str,
     batches: Iterable[np.ndarray],
     *,
     shape: tuple[int, ...],
@@ -22,18 +23,18 @@ def save_arrays(
     others: Mapping[str, np.ndarray],
     named: bool = False,
 ) -> None:
-    """Write batches as the array `images` of a .npz, and `others` by name, whole or not at all.
+    """Write batches as the array `name` of a .npz, and `others` by name, whole or not at all.
 
-    `shape` and `dtype` describe all images together; `named` is as for `atomic`.
+    `shape` and `dtype` describe all batches together; `named` is as for `atomic`.
     """
     header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
     with atomic(path, named=named) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        with archive.open("images.npy", "w", force_zip64=True) as file:
+        with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
             np.lib.format.write_array_header_1_0(file, header)
             for batch in batches:
                 file.write(np.asarray(batch, dtype).tobytes())
-        for name, array in others.items():
-            with archive.open(f"{name}.npy", "w") as file:
+        for other, array in others.items():
+            with archive.open(f"{other}.npy", "w") as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
 
 

@@ -139,6 +139,7 @@ def test_a_worker_with_another_bundle_draws_nothing(tiny_bundle: Path, tmp_path:
         ("--out=.", r"/beam: there are files .*/beam/\*, expected none"),
         ("--format=jpg", "--format: invalid choice: 'jpg'"),
         ("9", "9: expected a flag"),
+        ("--bundle=../../tests/golden/arrays.bundle", "arrays.bundle: draws arrays that are no"),
         ("--seeds=README.md --count=9", "argument --count: not allowed with"),
     ],
 )

@@ -58,7 +58,8 @@ def test_every_host_draws_the_pictures_of_the_sampler(saved_class_bundle: Path, 
 
 def table(page: Path) -> tuple[list[str], list[str]]:
     """The hosts' names and their largest differences."""
-    lines = [line for line in page.read_text().splitlines() if line.startswith("| ")][2:]
+    written = page.read_text().split(BEGIN)[1].split(END)[0]
+    lines = [line for line in written.splitlines() if line.startswith("| ")][2:]
     cells = [line.strip("| ").split(" | ") for line in lines]
     return [re.sub(r"\[(.*)\]\(.*", r"\1", title) for title, *_ in cells], [row[3] for row in cells]
 
@@ -113,3 +114,8 @@ def test_a_bundle_that_some_hosts_cannot_draw_is_refused(bundle_copy: Path, page
     del manifest["graphs"]["step"]
     file.write_text(json.dumps(manifest))
     assert "holds no graph 'step'" in gallery(bundle_copy, page).stderr
+
+
+def test_a_bundle_of_arrays_is_refused(arrays_bundle: Path, page: Path) -> None:
+    done = gallery(arrays_bundle, page)
+    assert (done.returncode, "draws arrays that are no pictures" in done.stderr) == (1, True)

@@ -39,6 +39,8 @@ def test_the_page_in_chromium(
     conditions_bundle: Path,
     enlarging_bundle: Path,
     painting_bundle: Path,
+    arrays_bundle: Path,
+    latents_bundle: Path,
     tmp_path: Path,
 ) -> None:
     required_program(*BROWSERS)
@@ -51,6 +53,8 @@ def test_the_page_in_chromium(
     shutil.copytree(conditions_bundle, site / "conditions.bundle")
     shutil.copytree(enlarging_bundle, site / "enlarging.bundle")
     shutil.copytree(painting_bundle, site / "painting.bundle")
+    shutil.copytree(arrays_bundle, site / "arrays.bundle")
+    shutil.copytree(latents_bundle, site / "latents.bundle")
     fill_site(site, full_bundle)
     expected.mkdir()
     write_expected(expected, site)
@@ -92,7 +96,7 @@ def write_expected(folder: Path, site: Path) -> None:
     pictures |= pictures_of_conditions(site / "conditions.bundle", batch, folder)
     pictures |= pictures_of_any_size(site / "enlarging.bundle", folder)
     pictures |= painted_pictures(site / "painting.bundle", folder)
-    for name in ("fresh", "second-order", "learned", "guided"):
+    for name in ("fresh", "second-order", "learned", "guided", "latents"):
         with Sampler(site / f"{name}.bundle", device="cpu") as sampler:
             pictures[name] = sampler.sample(2, seed=3, steps=5)
     wide = save_stripes(folder / "wide.png")
@@ -212,7 +216,7 @@ SPOILED: dict[str, Callable[[Path], object]] = {
     "truncated": change_step(lambda content: content[:1000]),
     "longer": change_step(lambda content: content + b"!"),
     "missing": lambda bundle: (bundle / "noise.onnx").unlink(),
-    "newer": change_manifest(lambda manifest: manifest.update(format_version=5)),
+    "newer": change_manifest(lambda manifest: manifest.update(format_version=6)),
     "foreign": change_manifest(lambda manifest: manifest.update(format="something")),
     "list": write_manifest("[]"),
     "garbled": write_manifest('{"format": '),

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Command
+from latent_models import LATENTS, SHAPE, convolutional_decoder, convolutional_encoder
 from onnx import TensorProto, helper
-from small_models import conditioned_network
+from small_models import array_network, conditioned_network
 from small_onnx import saved_network
 
 
@@ -57,6 +58,23 @@ def test_an_onnx_file_from_the_command_line(command: Command, tmp_path: Path) ->
     assert "other.onnx: is not what" in result.stderr
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_decoder_and_an_encoder_from_the_command_line(command: Command, tmp_path: Path) -> None:
+    models = {
+        "network": array_network(SHAPE),
+        "decoder": convolutional_decoder(),
+        "encoder": convolutional_encoder(),
+    }
+    for name, model in models.items():
+        model.save(tmp_path / f"{name}.keras")
+    flags = [f"--{name}={tmp_path / name}.keras" for name in models]
+    flags += [f"--{name}={value}" for name, value in LATENTS.items()]
+    flags += [f"--bundle={tmp_path / 'b'}", "--graphs=sampler,edit", "--prediction=velocity"]
+    result = command("diffkiln-export", *flags)
+    assert result.returncode == 0, result.stderr
+    assert "decoder.onnx to float64 reference" in result.stdout
+
+
 NUMBERS = ("--network=no.keras", "--pixel_mean=0.5", "--pixel_std=0.5")
 
 
@@ -66,6 +84,9 @@ NUMBERS = ("--network=no.keras", "--pixel_mean=0.5", "--pixel_std=0.5")
         (NUMBERS, 1, "no.keras: no such"),
         (("--network=no.keras", "--pixel_std=0.5"), 2, "--pixel_mean: missing"),
         (("--network=no.keras", "--pixel_mean=grey", "--pixel_std=1"), 2, "--pixel_mean=grey"),
+        ((*NUMBERS, "--mean=0"), 2, "got mean, pixel_mean, pixel_std; expected"),
+        (("--network=no.keras", "--mean=a,b", "--std=1"), 2, "--mean=a,b: expected numbers"),
+        (("--verify", "--decoder=d.keras"), 2, "--decoder, --encoder: are for the .onnx file"),
         (
             ("--run_dir=r", "--prediction=noise"),
             2,

@@ -21,7 +21,7 @@ def sampler(tiny_bundle: Path) -> Sampler:
 
 def test_shape_and_dtype(sampler: Sampler) -> None:
     images = sampler.sample(3, steps=2)
-    assert images.shape == (3, *sampler.bundle.image_shape)
+    assert images.shape == (3, *sampler.bundle.sample_shape)
     assert images.dtype == np.uint8
     assert sampler.device == "cpu"
 

@@ -27,7 +27,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def test_an_interpolation_ends_in_the_two_pictures(sampler: Sampler) -> None:
     frames = sampler.interpolate(3, 8, 5, steps=3)
     ends = sampler.sample([3, 8], steps=3)
-    assert frames.shape == (5, *sampler.bundle.image_shape)
+    assert frames.shape == (5, *sampler.bundle.sample_shape)
     # Float32 noise from float64 interpolation; rounding may tip a pixel.
     assert difference(frames[[0, -1]], ends).max() <= 1
     assert difference(frames[2], ends).min(axis=0).max() > 1

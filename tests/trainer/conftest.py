@@ -1,4 +1,4 @@
-"""A trained run that the tests of the trainer share."""
+"""Trained runs that the tests of the trainer share."""
 
 import os
 from pathlib import Path
@@ -17,3 +17,19 @@ def small_run(made_once: MadeOnce) -> Path:
     from training_runs import SAVED, STEPS, train_here
 
     return made_once("small.run", lambda path: train_here(path, train_steps=STEPS, **SAVED))
+
+
+@pytest.fixture(scope="session")
+def autoencoder_run(made_once: MadeOnce) -> Path:
+    """An autoencoder of 24 steps, to be read."""
+    from latent_runs import autoencoder
+
+    return made_once("autoencoder.run", autoencoder)
+
+
+@pytest.fixture(scope="session")
+def latent_run(made_once: MadeOnce, autoencoder_run: Path) -> Path:
+    """A model of its latents with ten classes, of 16 steps, to be read."""
+    from latent_runs import latent_model
+
+    return made_once("latent.run", lambda path: latent_model(path, autoencoder_run))

@@ -11,7 +11,7 @@ from ..errors import InputError, check_choice
 SCHEDULES = ("cosine", "ddpm_linear", "ddpm_cosine")
 # Those of networks that were trained elsewhere, too.
 ALL_SCHEDULES = (*SCHEDULES, "flow", "edm")
-TASKS = ("generation", "super_resolution", "inpainting")
+TASKS = ("generation", "super_resolution", "inpainting", "autoencoder")
 PREDICTIONS = ("noise", "velocity", "image")
 ALL_PREDICTIONS = (*PREDICTIONS, "edm")
 CONDITIONINGS = (
@@ -40,6 +40,8 @@ MIN_SIGMA, MAX_SIGMA = 1e-4, 1e4
 FEWEST_TABLE_STEPS, MOST_TABLE_STEPS = 2, 20
 # The greatest guidance of a student.
 MOST_GUIDANCE = 100.0
+# Samples that are no pictures: their axes, and the numbers in one of them.
+MOST_AXES, MOST_NUMBERS = 3, 2**24
 
 
 def require(condition: bool, message: str) -> None:
@@ -80,6 +82,14 @@ def check_levels(levels: Sequence[float] | None) -> None:
     holds = levels is None or (len(levels) == 2 and -math.inf < levels[0] < levels[1] < math.inf)
     expected = "expected the level of black and a higher one of white, such as 0,4095"
     require(holds, f"levels={','.join(f'{level:g}' for level in levels or ())}: {expected}")
+
+
+def check_array_shape(shape: Sequence[int]) -> None:
+    """Check that one sample has 1 to 3 axes, none of them empty, and at most 2^24 numbers."""
+    whole = all(isinstance(size, int) and size > 0 for size in shape)
+    fits = 1 <= len(shape) <= MOST_AXES and whole and math.prod(shape) <= MOST_NUMBERS
+    expected = f"expected 1 to {MOST_AXES} axes without an empty one, of at most {MOST_NUMBERS:,}"
+    require(fits, f"array_shape={list(shape)}: {expected} numbers in all; reshape the samples")
 
 
 def label_pattern(labels: str) -> re.Pattern[str] | None:

@@ -45,9 +45,11 @@ def conditions_of(
 
 
 def check_task(task: str, factor: int | None, image_size: int) -> None:
-    """Check that there is a factor that divides the size, where the task has one."""
+    """Check that there is a factor that divides the size, where the task enlarges pictures."""
+    if task == "autoencoder":
+        return
     if task != "super_resolution":
-        problem = f"only task=super_resolution has it, not {task}; leave it out"
+        problem = f"only task=super_resolution and autoencoder have it, not {task}; leave it out"
         require(factor is None, f"factor={factor}: {problem}")
         return
     missing = "needs a factor, how many times larger pictures become; give factor too, such as 4"

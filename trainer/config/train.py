@@ -1,12 +1,14 @@
 """The settings of a training run: their checks, JSON, and which may change."""
 
+import itertools
 import math
 import re
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
 from ..errors import InputError
 from . import choices
+from .arrays import OF_PICTURES, check_arrays
 from .choices import (
     check_levels,
     check_settings,
@@ -17,14 +19,17 @@ from .choices import (
 )
 from .conditions import ConditionSpec
 from .distillation import check_distillation
+from .latents import check_latents
 from .network import NetworkConfig
 
-_DATA_EXPECTED = "tfds:NAME, folder:PATH, synthetic or synthetic:COUNT with a COUNT of 8 or more"
+_DATA_EXPECTED = (
+    "tfds:NAME, folder:PATH, npz:FILE, synthetic or synthetic:COUNT with a COUNT of 8 or more"
+)
 # The kinds of data that a setting is for.
 _KINDS = {
     "data_dir": ("tfds",),
     "split": ("tfds",),
-    "eval_split": ("tfds", "folder"),
+    "eval_split": ("tfds", "folder", "npz"),
     "image_feature": ("tfds",),
     "label_feature": ("tfds",),
     "labels": ("folder",),
@@ -33,13 +38,14 @@ _KINDS = {
 _NEWER = (
     *("task", "factor", "picture_size"),
     *("distill_from", "student_steps", "teacher_steps", "guidance_range"),
+    *("array_shape", "latent_channels", "latents"),
 )
 
 
-def _holds_out(eval_split: str) -> bool:
-    """Whether this is what a folder may hold out: a share of it in (0 %, 100 %), or another one."""
-    if eval_split.startswith("folder:"):
-        return eval_split != "folder:"
+def _holds_out(eval_split: str, kind: str) -> bool:
+    """Whether a folder or file may hold this out: a share in (0 %, 100 %), or another one."""
+    if eval_split.startswith(f"{kind}:"):
+        return eval_split != f"{kind}:"
     share = re.fullmatch(r"(\d+(?:\.\d+)?)%", eval_split, re.ASCII)
     return share is not None and 0 < float(share[1]) < 100
 
@@ -55,7 +61,10 @@ class TrainConfig:
     preset: str
     task: str = setting("generation", choices=choices.TASKS)
     factor: int | None = None
+    latent_channels: int | None = None
+    latents: str | None = setting(None, changeable=True)
     data: str
+    array_shape: tuple[int, ...] | None = None
     data_dir: str | None = setting(changeable=True)
     split: str | None
     eval_split: str | None
@@ -114,13 +123,14 @@ class TrainConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
         object.__setattr__(self, "student_steps", tuple(self.student_steps))
-        for name in ("levels", "guidance_range"):
-            if (ends := getattr(self, name)) is not None:
-                object.__setattr__(self, name, tuple(ends))
+        for name in ("levels", "guidance_range", "array_shape"):
+            if (numbers := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(numbers))
         check_levels(self.levels)
         check_settings(self)
         self._check_numbers()
         check_signal_rates(self.max_signal_rate, self.min_signal_rate)
+        check_latents(self)
         self._check_data()
         check_distillation(self)
         _ = self.network
@@ -163,19 +173,23 @@ class TrainConfig:
         elif self.distill_from is not None:
             valid = self.data == "seeds"
         else:
-            valid = kind in ("tfds", "folder") and bool(name)
+            valid = kind in ("tfds", "folder", "npz") and bool(name)
         require(valid, f"data={self.data}: expected {_DATA_EXPECTED}")
+        check_arrays(self)
         for name, kinds in _KINDS.items():
             value = getattr(self, name)
             require(value != "", f"{name}=: empty; give a value or leave it out")
-            has = " and ".join(f"{each}:" for each in kinds)
+            has = " and ".join(f"{each}:" for each in kinds[-2:])
+            has = ", ".join((*(f"{each}:" for each in kinds[:-2]), has))
             problem = f"only {has} data has it, and data={self.data}; leave it out"
             require(kind in kinds or value is None, f"{name}={value}: {problem}")
         square = "the synthetic flowers are square; leave it out"
         require(kind != "synthetic" or self.fit == "crop", f"fit={self.fit}: {square}")
-        if kind == "folder" and self.eval_split:
-            expected = "expected a share of the pictures such as 10%, or folder:PATH"
-            require(_holds_out(self.eval_split), f"eval_split={self.eval_split}: {expected}")
+        if kind in ("folder", "npz") and self.eval_split:
+            other = "pictures such as 10%, or folder:PATH"
+            other = other if kind == "folder" else "samples such as 10%, or npz:FILE"
+            problem = f"eval_split={self.eval_split}: expected a share of the {other}"
+            require(_holds_out(self.eval_split, kind), problem)
         remedy = "only num_classes uses it; give num_classes too, or leave both out"
         for name in ("label_feature", "labels"):
             value = getattr(self, name)
@@ -184,6 +198,24 @@ class TrainConfig:
         problem = f"data={self.data} cannot be read in any order; expected memory or disk"
         unordered = self.cache == "none" and kind not in ("folder", "seeds")
         require(not unordered, f"cache=none: {problem}; leave it out")
+
+    @property
+    def of_arrays(self) -> bool:
+        """Whether the data are arrays that are no pictures."""
+        return self.array_shape is not None and self.latents is None
+
+    @property
+    def pictures(self) -> "TrainConfig":
+        """These settings, or those by which the pictures of latents are read."""
+        if self.latents is None:
+            return self
+        network = {"widths": (1,), "patch_size": 1, "attention_heads": 0}
+        return replace(self, latents=None, array_shape=None, **network)
+
+    @property
+    def samples(self) -> str:
+        """What the network learns to draw, in a word for a reader."""
+        return "samples" if self.of_arrays else "images"
 
     @property
     def flips(self) -> bool:
@@ -211,6 +243,8 @@ class TrainConfig:
             task=self.task,
             factor=self.factor,
             guidance_range=self.guidance_range,
+            array_shape=self.array_shape,
+            latent_channels=self.latent_channels,
             # What is enlarged is near the image, and far from its velocity and its noise.
             residual=self.task == "super_resolution" and self.prediction == "image",
         )
@@ -221,12 +255,16 @@ class TrainConfig:
         return self.network.conditions
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as plain JSON values, without newer ones that are at their default."""
+        """The settings as plain JSON values, without newer ones that are at their default.
+
+        The record of a run on arrays has no settings of pictures.
+        """
         newer = {each.name: each.default for each in fields(self) if each.name in _NEWER}
+        left_out = {**newer, **OF_PICTURES} if self.of_arrays else newer
         return {
             name: value
             for name, value in asdict(self).items()
-            if name not in newer or value != newer[name]
+            if name not in left_out or value != left_out[name]
         }
 
     @classmethod
@@ -235,6 +273,8 @@ class TrainConfig:
 
         Raises InputError for unknown names, and for missing ones that have no default.
         """
+        if settings.get("array_shape") is not None:
+            settings = {**OF_PICTURES, **settings}
         defaults = {each.name: each.default for each in fields(cls)}
         required = {name for name, default in defaults.items() if default is MISSING}
         unknown, missing = sorted(settings.keys() - defaults), sorted(required - settings.keys())
@@ -248,9 +288,9 @@ class TrainConfig:
         mine, theirs = asdict(self), asdict(other)
         mine["channels"] = mine["channels"] or 3
         theirs["channels"] = theirs["channels"] or mine["channels"]
-        for name in ("data", "eval_split"):
-            if all((settings[name] or "").startswith("folder:") for settings in (mine, theirs)):
-                # A folder may have moved: its fingerprint says whether it is the same one.
+        for name, kind in itertools.product(("data", "eval_split"), ("folder:", "npz:")):
+            if all((settings[name] or "").startswith(kind) for settings in (mine, theirs)):
+                # Data may have moved: its fingerprint says whether it is the same.
                 theirs[name] = mine[name]
         if all(each and not label_pattern(each) for each in (self.labels, other.labels)):
             theirs["labels"] = mine["labels"]

@@ -28,12 +28,17 @@ def changes(config: TrainConfig, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
 
 
 def changed(
-    pictures: NDArray[np.uint8],
+    pictures: NDArray[Any],
     mirrored: NDArray[np.bool_],
     crops: NDArray[np.float32],
     config: TrainConfig,
-) -> NDArray[np.uint8]:
-    """Pictures uint8 [n, R, R, C] mirrored and cut to uint8 [n, S, S, C], the images' size."""
+) -> NDArray[Any]:
+    """Pictures uint8 [n, R, R, C] mirrored and cut to uint8 [n, S, S, C], the images' size.
+
+    Arrays stay as they are.
+    """
+    if config.array_shape is not None:
+        return pictures
     pictures[mirrored] = pictures[mirrored, :, ::-1]
     side, size = pictures.shape[1], config.image_size
     if side == size:
@@ -45,8 +50,13 @@ def changed(
     return _resized(pictures, np.concatenate([corners, corners + sizes], axis=1), size)
 
 
-def unchanged(pictures: NDArray[np.uint8], config: TrainConfig) -> NDArray[np.uint8]:
-    """Pictures uint8 [n, R, R, C] as uint8 [n, S, S, C]: whole, or the window in their centre."""
+def unchanged(pictures: NDArray[Any], config: TrainConfig) -> NDArray[Any]:
+    """Pictures uint8 [n, R, R, C] as uint8 [n, S, S, C]: whole, or the window in their centre.
+
+    Arrays stay as they are.
+    """
+    if config.array_shape is not None:
+        return pictures
     side, size = pictures.shape[1], config.image_size
     if config.picture_size:
         return _windows(pictures, np.full((len(pictures), 2), (side - size) // 2), size)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from ..config import TrainConfig
 from .augment import changed, changes
 from .cache import Images
+from .latents import Latents
 
 BATCHES_AHEAD = 6
 
@@ -36,7 +37,10 @@ def batches(
     def batch(step: int) -> Batch:
         with tf.device("cpu"):
             index, flip, crop = (part.numpy() for part in choice(tf.constant(step, tf.int64)))
-            pixels = changed(images.take(index), flip, crop, config)
+            if isinstance(images, Latents):
+                pixels = images.take_mirrored(index, flip)
+            else:
+                pixels = changed(images.take(index), flip, crop, config)
             return tf.constant(pixels), tf.constant(images.labels[index])
 
     return _ahead(batch, first_step)

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,8 @@ _WHOLE = b"\1"
 _CHECK_BYTES = len(_WHOLE) + 4
 
 
-# Height, width and channels of an image.
-Shape = tuple[int, int, int]
+# Height, width and channels of an image, or the axes of an array.
+Shape = tuple[int, ...]
 
 
 class MemoryCache:
@@ -121,7 +122,7 @@ class Images:
         shape: Shape,
         *,
         cache: Cache | None,
-        decode: Callable[[int], NDArray[np.uint8]],
+        decode: Callable[[int], NDArray[Any]],
         labels: NDArray[np.int64] | None = None,
         threads: int | None = None,
     ) -> None:
@@ -133,7 +134,7 @@ class Images:
     def __len__(self) -> int:
         return self._count
 
-    def take(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def take(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         """The images of `indices` int64 [n], uint8 [n, S, S, C].
 
         Raises InputError for an image that cannot be decoded, or a cache that cannot be used.
@@ -147,14 +148,14 @@ class Images:
             images[row] = image
         return images
 
-    def portions(self, indices: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.uint8]]:
+    def portions(self, indices: NDArray[np.int64] | None = None) -> Iterator[NDArray[Any]]:
         """Yield all images, or the images of `indices`, a few megabytes at a time."""
         indices = np.arange(len(self)) if indices is None else indices
         step = max(1, _PORTION_BYTES // math.prod(self.shape))
         for start in range(0, len(indices), step):
             yield self.take(indices[start : start + step])
 
-    def _decoded(self, index: int) -> NDArray[np.uint8]:
+    def _decoded(self, index: int) -> NDArray[Any]:
         image = self._decode(index)
         if self._cache:
             self._cache.write(index, image)

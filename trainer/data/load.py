@@ -1,11 +1,15 @@
-"""The images of a run: read from a folder, a tensorflow-datasets data set, or drawn."""
+"""The images of a run: read from a folder, a tensorflow-datasets data set, or drawn.
+
+Arrays from a file take the place of images.
+"""
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +18,7 @@ from PIL import Image
 from ..config import SYNTHETIC_IMAGES, TrainConfig
 from ..errors import InputError
 from ..run.directory import DataSummary, RunDirectory
+from .arrays import array_files, array_statistics, load_arrays
 from .cache import DiskCache, Images, MemoryCache, chosen_cache
 from .channels import channels_of, sampled
 from .classes import check_classes, check_pictures
@@ -28,16 +33,19 @@ from .synthetic.dataset import flowers_of
 from .synthetic.species import SPECIES
 from .tfds import find_builder, tfds_images
 
+Statistics = Callable[[Iterable[NDArray[Any]]], tuple[tuple[float, ...], tuple[float, ...]]]
+
 _EVAL_IMAGES_USED = 256
 _CLASSES_NAMED = 10
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """Images to train on, and held-out images, of which there may be none.
+    """Images to train on, and held-out images, of which there may be none; or arrays.
 
     `sample` are the images of `train` for the statistics, None for all; `cache` is the kind used.
     `reading_version` are the rules by which they were chosen, and `words` say what was left out.
+    `statistics` measures means and deviations.
     """
 
     train: Images
@@ -48,6 +56,7 @@ class ImageData:
     class_names: tuple[str, ...] = ()
     reading_version: int = READING_VERSION
     words: str = ""
+    statistics: Statistics = pixel_statistics
 
     def __str__(self) -> str:
         names = ", ".join(self.class_names[:_CLASSES_NAMED])
@@ -56,7 +65,7 @@ class ImageData:
 
     def summary(self) -> DataSummary:
         """Fingerprint, counts, and the training pixels' mean and standard deviation."""
-        statistics = pixel_statistics(self.train.portions(self.sample))
+        statistics = self.statistics(self.train.portions(self.sample))
         of_data = self.fingerprint, *self.counts, *statistics, self.class_names
         return DataSummary(*of_data, self.reading_version)
 
@@ -71,8 +80,11 @@ class ImageData:
         return len(self.train), len(self.held_out)
 
     @cached_property
-    def evaluation(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The first 256 held-out images uint8 [n, R, R, C], and their labels int64 [n]."""
+    def evaluation(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """The first 256 held-out images uint8 [n, R, R, C], and their labels int64 [n].
+
+        Arrays are float32 [n, …].
+        """
         first = np.arange(min(len(self.held_out), _EVAL_IMAGES_USED))
         return self.held_out.take(first), self.held_out.labels[first]
 
@@ -95,6 +107,10 @@ def load_images(
     Without `config.channels`, they are those that `run` began with; a new run is grey if the images
     for the statistics are.
     """
+    if config.of_arrays:
+        train, held_out, fingerprint, names = load_arrays(config)
+        measured = {"class_names": names, "statistics": array_statistics}
+        return ImageData(train, held_out, fingerprint, **measured)
     version, chosen = _version(run), config.channels is None
     source = _source(config, download, run, version)
     config = replace(config, channels=channels_of(source, config, run, version))
@@ -126,6 +142,8 @@ def planned_cache(
 
     Raises InputError where `load_images` would, as far as that shows without the images.
     """
+    if config.of_arrays:
+        return f"memory, {array_files(config).memory_bytes / 1e6:,.1f} MB of float32"
     if to_download(config, download=download):
         return "depends on how many images there are, once they have been downloaded"
     images = sum(source_of(config, run).counts)

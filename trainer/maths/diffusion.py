@@ -2,6 +2,7 @@
 
 Everything here is a pure function of float32 tensors: images, noise and network outputs
 [N, H, W, C] in normalised units (mean 0, standard deviation 1), rates that broadcast against them.
+Samples that are no pictures, such as [N, T, C], take the place of images everywhere.
 The things that a network may predict determine each other (DDPM, arXiv 2006.11239; velocity, arXiv
 2202.00512, and of straight flows, arXiv 2209.03003).
 """
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from ..config import PREDICTIONS
-from ..errors import check_choice
+from ..errors import InputError, check_choice
 from .conventions import check_conventions, check_learned_variance
 from .guidance import Conditioning, Network, guided_output
 from .preconditioning import network_input, preconditioned_image
@@ -89,8 +90,10 @@ class Denoiser:
     channel, in units where pixels lie in [0, 1]. A network with a `learned_variance` puts out 2·C
     channels, of which the second half is 2·v − 1 (Improved DDPM, arXiv 2102.09672, equation 15).
     With a `guidance_range` the network takes the guidance itself, float32 [N] after the labels: it
-    was trained for those from the least to the greatest.
-    Raises InputError for what does not go together (`conventions.py`).
+    was trained for those from the least to the greatest. With `arrays`, samples are no pictures but
+    arrays of 1 to 3 axes, [N, …, C], in units of their own: mean and standard deviation are those
+    of the data, for each entry of the last axis, and there is no range to clip them to. Raises
+    InputError for what does not go together (`conventions.py`).
     """
 
     network: Network
@@ -105,8 +108,11 @@ class Denoiser:
     dynamic_threshold: float | None = None
     learned_variance: bool = False
     guidance_range: tuple[float, float] | None = None
+    arrays: bool = False
 
     def __post_init__(self) -> None:
+        if self.arrays and self.clip:
+            raise InputError("clip=True: arrays have no range to clip to; expected clip=False")
         check_conventions(self.schedule, self.prediction, self.conditioning, self.first_timestep)
         if self.learned_variance:
             check_learned_variance(self.schedule)
@@ -134,8 +140,11 @@ class Denoiser:
         network_time: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
         """(x̂_0, ε̂, v) as a call has them; v [N, H, W, C] is None unless the variance is learned."""
-        rates = self._rates(time)
-        told = (time, rates) if network_time is None else (network_time, self._rates(network_time))
+        each = (slice(None), *[None] * (noisy.shape.rank - 1))
+        rates = self.schedule.rates(time[each])
+        told = (time, rates)
+        if network_time is not None:
+            told = (network_time, self.schedule.rates(network_time[each]))
         condition = self._condition(*told)
         seen = self._seen(noisy, rates)
         if conditioning is None:
@@ -178,10 +187,6 @@ class Denoiser:
         straight = self.schedule.straight
         return split_prediction(self.prediction, output, noisy, rates, straight=straight)
 
-    def _rates(self, time: tf.Tensor) -> Rates:
-        """Rates float32 [N, 1, 1, 1] at times [N]."""
-        return self.schedule.rates(time[:, None, None, None])
-
     def _condition(self, time: tf.Tensor, rates: Rates) -> tf.Tensor:
         """The noise level as the network's condition, float32 [N]."""
         if self.conditioning == "time":
@@ -190,7 +195,7 @@ class Denoiser:
             timestep = self.schedule.timestep(time)
             # Never below 0, which no embedding has a row for.
             return timestep if self.first_timestep else tf.maximum(timestep - 1.0, 0.0)
-        signal, noise = (rate[:, 0, 0, 0] for rate in rates)
+        signal, noise = (rate[(slice(None), *[0] * (rate.shape.rank - 1))] for rate in rates)
         if self.conditioning == "noise_variance":
             return tf.square(noise)
         if self.conditioning == "noise_rate":
@@ -206,9 +211,9 @@ class Denoiser:
         return (pixels - tf.constant(self.pixel_mean)) / tf.constant(self.pixel_std)
 
     def pixels(self, image: tf.Tensor) -> tf.Tensor:
-        """Normalised images to pixels, clipped to [0, 1]."""
+        """Normalised images to pixels, clipped to [0, 1]; arrays to their own units."""
         pixels = image * tf.constant(self.pixel_std) + tf.constant(self.pixel_mean)
-        return tf.clip_by_value(pixels, 0.0, 1.0)
+        return pixels if self.arrays else tf.clip_by_value(pixels, 0.0, 1.0)
 
 
 def to_uint8(pixels: tf.Tensor) -> tf.Tensor:

@@ -91,7 +91,7 @@ def guided_output(
     shown, nothing = output[:images], output[-images:]
     shape = noisy.shape
     if guidance.shape.rank:
-        guidance = guidance[:, None, None, None]
+        guidance = guidance[(slice(None), *[None] * (shape.rank - 1))]
     if learned_variance:
         channels: Any = shape[-1]
         guidance = tf.where(tf.range(2 * channels) < channels, guidance, 1.0)

@@ -10,7 +10,14 @@ from typing import Any
 import keras
 from keras import layers
 
-from .layers import Dropout, KnownPart, PixelNorm, SelfAttention, TimeEmbedding
+from .layers import (
+    Dropout,
+    KnownPart,
+    NearestUpsampling,
+    PixelNorm,
+    SelfAttention,
+    TimeEmbedding,
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,8 @@ class Blocks:
     dtype: str
     dropout: float = 0.0
     seeds: Any = None
+    # Whether there are neighbours along height and width: not along an array's axis of size 1.
+    wide: tuple[bool, bool] = (True, True)
     numbers: Iterator[int] = field(default_factory=itertools.count)
     dropouts: Iterator[int] = field(default_factory=itertools.count)
     alike: Counter[str] = field(default_factory=Counter)
@@ -54,7 +63,7 @@ class Blocks:
         """A convolution to `width` channels, without bias unless it has an initialiser."""
         return layers.Conv2D(
             width,
-            size,
+            self.along(size),
             padding="same",
             use_bias=bias is not None,
             kernel_initializer=kernel,
@@ -62,6 +71,19 @@ class Blocks:
             dtype=dtype or self.dtype,
             name=name or f"conv_{next(self.numbers)}",
         )(x)
+
+    def along(self, size: int) -> tuple[int, int]:
+        """A size along height and width: 1 where there are no neighbours."""
+        height, width = (size if wide else 1 for wide in self.wide)
+        return height, width
+
+    def pool(self, x: Any) -> Any:
+        """Images of half the size: means over pairs of neighbours."""
+        return self.layer(layers.AveragePooling2D, self.along(2))(x) if any(self.wide) else x
+
+    def enlarge(self, x: Any) -> Any:
+        """Images of twice the size, of pixels that are repeated."""
+        return self.layer(NearestUpsampling, self.along(2))(x) if any(self.wide) else x
 
     def join(self, *parts: Any) -> Any:
         """The channels of all parts."""
@@ -121,8 +143,12 @@ class Blocks:
 
         Dropout, if there is any, is before the second convolution (as in arXiv 2006.11239).
         Scale starts at 1, shift and the last convolution at 0: the block begins as the identity.
+        Without an embedding, a bias of the first convolution is all there is of scale and shift.
         """
         skip = x if x.shape[-1] == width else self.conv(x, width, size=1)
+        if embedding is None:
+            h = self.conv(self.silu(self.normalise(x)), width, bias="zeros")
+            return self.add(skip, self.conv(self.silu(self.normalise(h)), width, kernel="zeros"))
         scale = self.conv(embedding, width, size=1, kernel="zeros", bias="ones")
         shift = self.conv(embedding, width, size=1, kernel="zeros", bias="zeros")
         h = self.normalise(self.conv(self.silu(self.normalise(x)), width))

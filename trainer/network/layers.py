@@ -28,24 +28,47 @@ class DepthToSpace(SpaceToDepth):
         return tf.nn.depth_to_space(inputs, self.block)
 
 
+class OnesChannel(layers.Layer):
+    """One more channel, of ones: [N, H, W, C] → [N, H, W, C + 1] (EDM2, arXiv 2312.02696).
+
+    Without it, `PixelNorm` would hide how large the values of a pixel are.
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Images of any size."""
+        return tf.pad(inputs, [[0, 0], [0, 0], [0, 0], [0, 1]], constant_values=1)
+
+
 class NearestUpsampling(layers.Layer):
-    """Every pixel becomes 2 × 2: [N, H, W, C] → [N, 2H, 2W, C].
+    """Every pixel becomes 2 × 2, or other `factors`: [N, H, W, C] → [N, 2H, 2W, C].
 
     Keras's `UpSampling2D` repeats along one axis after the other, for which ONNX has no operator;
     this one converts to a single Resize.
     """
 
+    def __init__(self, factors: tuple[int, int] = (2, 2), **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.factors = factors
+
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Images with a static height and width."""
-        return _repeat_pixels(inputs)
+        return _repeat_pixels(inputs, self.factors)
 
 
-@tf.custom_gradient
-def _repeat_pixels(images: Any) -> Any:
-    """Nearest-neighbour doubling; its gradient, a sum over each 2 × 2, in a form for XLA."""
-    size = (2 * images.shape[1], 2 * images.shape[2])
-    doubled = tf.raw_ops.ResizeNearestNeighbor(images=images, size=size)
-    return doubled, lambda upstream: 4 * tf.nn.avg_pool2d(upstream, 2, 2, "VALID")
+def _repeat_pixels(images: Any, factors: tuple[int, int]) -> Any:
+    """Nearest neighbours; the gradient, a sum over each pixel's copies, in a form for XLA."""
+    size = (factors[0] * images.shape[1], factors[1] * images.shape[2])
+
+    @tf.custom_gradient
+    def repeated(images: Any) -> Any:
+        copies = tf.raw_ops.ResizeNearestNeighbor(images=images, size=size)
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            return math.prod(factors) * tf.nn.avg_pool2d(upstream, factors, factors, "VALID")
+
+        return copies, gradient
+
+    return repeated(images)
 
 
 class KnownPart(layers.Layer):

@@ -7,7 +7,7 @@ The lowest level may have self-attention after each of its blocks. The time embe
 that passes through 1×1 convolutions, so that its layout is the same as everywhere else. Pictures
 that the network is given are joined to the noisy image (SR3, arXiv 2104.07636), small ones after
 they are enlarged. A `residual` network adds its output to the enlarged picture (SRDiff, arXiv
-2104.14951).
+2104.14951). Arrays that are no pictures pass through the same network (see `arrays`).
 """
 
 from collections.abc import Mapping
@@ -18,15 +18,9 @@ from keras import layers
 
 from ..config import NetworkConfig
 from ..errors import InputError
+from .arrays import Frame
 from .blocks import Blocks
-from .layers import (
-    DepthToSpace,
-    Extrapolation,
-    LabelEmbedding,
-    LinearEstimate,
-    NearestUpsampling,
-    SpaceToDepth,
-)
+from .layers import Extrapolation, LabelEmbedding, LinearEstimate
 
 # A graph of a bundle has at most 2^30 bytes, with four for each parameter and some for itself.
 MOST_PARAMETERS = 260_000_000
@@ -37,6 +31,7 @@ def build_unet(
 ) -> keras.Model:
     """A network of (noisy float32 [N, S, S, C], time float32 [N]) → float32 [N, S, S, C].
 
+    With an `array_shape`, `noisy` and the output are float32 [N, *array_shape] instead.
     With classes, labels int64 [N] come third: 0 … num_classes − 1, or −1 for none. With a range of
     guidance, that comes next, float32 [N] (arXiv 2210.03142): it acts on what a label adds to the
     embedding. Then come the `conditions` of a task, float32. `dtype` is a Keras dtype policy such
@@ -45,8 +40,8 @@ def build_unet(
     With `dropout`, a rate in (0, 1), the network is for training, and seeds int64 [N, 2] come last
     (see `Dropout`). Its weights are those of the network without.
     """
-    inputs = _inputs(config, dropout=dropout > 0)
-    blocks, size = Blocks(dtype, dropout, inputs.get("dropout_seeds")), config.embedding_size
+    inputs, frame, size = _inputs(config, dropout=dropout > 0), Frame(config), config.embedding_size
+    blocks = Blocks(dtype, dropout, inputs.get("dropout_seeds"), frame.wide)
     given = {each.name: inputs[each.name] for each in config.conditions}
     code, added = blocks.encode(inputs["time"], size), []
     if "augmentation" in given:
@@ -57,18 +52,15 @@ def build_unet(
         table = LabelEmbedding(config.num_classes, 4 * size, dtype=dtype, name="label_embedding")
         embedding = _labelled(blocks, table, inputs, config.guidance_range, code, added)
     pictures = blocks.pictures(given, config.factor)
-    x = inputs["noisy"]
+    x = frame.enter(blocks, inputs["noisy"])
     x = blocks.join(x, *pictures) if pictures else x
-    patch = config.patch_size
-    x = blocks.layer(SpaceToDepth, patch)(x) if patch > 1 else x
+    x = frame.divide(blocks, x)
     x, skips = _down(blocks, x, embedding, config)
     x = blocks.residual(x, embedding, config.widths[-1])
     x = blocks.attend(x, config.attention_heads, "middle")
     x = blocks.silu(blocks.normalise(_up(blocks, x, skips, embedding, config)))
-    channels = config.channels * patch**2
-    output = blocks.conv(x, channels, kernel="zeros", bias="zeros", dtype="float32")
-    if patch > 1:
-        output = blocks.exact(DepthToSpace, patch)(output)
+    output = blocks.conv(x, frame.channels, kernel="zeros", bias="zeros", dtype="float32")
+    output = frame.leave(blocks, output)
     if config.residual:
         enlarged = blocks.exact(LinearEstimate)(*pictures, given["augmentation"])
         output = blocks.exact(layers.Add)([output, enlarged])
@@ -81,8 +73,8 @@ def build_unet(
 
 def _inputs(config: NetworkConfig, *, dropout: bool) -> dict[str, Any]:
     """The inputs by name, in their order."""
-    shape = (config.image_size, config.image_size, config.channels)
-    inputs = {"noisy": keras.Input(shape, name="noisy"), "time": keras.Input((), name="time")}
+    noisy = keras.Input(config.shape, name="noisy")
+    inputs = {"noisy": noisy, "time": keras.Input((), name="time")}
     if config.num_classes is not None:
         inputs["labels"] = keras.Input((), name="labels", dtype="int64")
     if config.guidance_range is not None:
@@ -117,7 +109,7 @@ def _down(blocks: Blocks, x: Any, embedding: Any, config: NetworkConfig) -> tupl
     skips = [x]
     for level, width in enumerate(config.widths):
         if level:
-            x = blocks.layer(layers.AveragePooling2D, 2)(x)
+            x = blocks.pool(x)
         for block in range(config.blocks):
             x = blocks.residual(x, embedding, width)
             x = blocks.attend(x, config.heads(level), f"down_{block}")
@@ -132,5 +124,5 @@ def _up(blocks: Blocks, x: Any, skips: list, embedding: Any, config: NetworkConf
             x = blocks.residual(blocks.join(x, skips.pop()), embedding, width)
             x = blocks.attend(x, config.heads(level), f"up_{block}")
         if level:
-            x = blocks.layer(NearestUpsampling)(x)
+            x = blocks.enlarge(x)
     return blocks.join(x, skips.pop())

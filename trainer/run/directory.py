@@ -3,7 +3,8 @@
 config.json       settings, schema version, package versions, what the data was, earlier runs
 checkpoints/      resumable state, and a copy of config.json
 ema.weights.h5    the averaged weights;  best.weights.h5 and best.json are for the best step
-samples/*.png     preview grids;  metrics.csv and logs/ the numbers
+samples/*.png     preview grids, or *.npz with arrays;  metrics.csv and logs/ the numbers
+autoencoder/      config.json and ema.weights.h5 of a latent model's autoencoder
 cache/            decoded images of --cache=disk, which may be removed at any time between commands
 lock.json         the job that writes here at the moment
 """
@@ -50,10 +51,16 @@ class RunDirectory:
         self.lock = path / "lock.json"
 
     @property
+    def autoencoder(self) -> "RunDirectory":
+        """The copy of the autoencoder in the run of a latent model."""
+        return RunDirectory(self.path / "autoencoder")
+
+    @property
     def is_new(self) -> bool:
         """Whether there is no run here: nothing at all, or only what comes before a run's files.
 
-        These are images decoded for it, empty folders, hidden files, and the logs of its job.
+        These are images decoded for it, the copy of an autoencoder, empty folders, hidden files,
+        and the logs of its job.
         """
         if not self.path.is_dir():
             return not self.path.exists()
@@ -62,7 +69,8 @@ class RunDirectory:
     def _comes_before(self, path: Path) -> bool:
         if path in (self.checkpoints, self.samples, self.logs):
             return path.is_dir() and not any(path.iterdir())
-        return path in (self.cache, self.lock) or _LOGS.fullmatch(path.name) is not None
+        known = (self.cache, self.lock, self.autoencoder.path)
+        return path in known or _LOGS.fullmatch(path.name) is not None
 
     @property
     def has_config(self) -> bool:
@@ -191,6 +199,10 @@ class RunDirectory:
     def read_tables(self) -> dict[str, Any] | None:
         """The tables that a student is drawn with, as JSON values; None for other runs."""
         return self._read()[0].get("tables")
+
+    def read_record(self) -> dict[str, Any]:
+        """What config.json holds, or its copy if that is damaged; raises as `read_config` does."""
+        return self._read()[0]
 
     def read_config(self) -> tuple[TrainConfig, DataSummary]:
         """The settings and data of an existing run, from the copy if config.json is damaged.

@@ -7,7 +7,7 @@ from typing import Any
 from .directory import RunDirectory
 
 # Paths on the machine that trained say nothing about the model.
-_PLACES = ("data_dir", "cache", "kid_weights", "init_from", "distill_from")
+_PLACES = ("data_dir", "cache", "kid_weights", "init_from", "distill_from", "latents")
 
 
 def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any]:
@@ -15,6 +15,7 @@ def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any
 
     It has `step` and `images_seen` (by this run), `images` and `fingerprint` of the data, the
     `settings`, and as `earlier` the records of the runs whose weights it began with, oldest first.
+    That of a latent model has the record of its `autoencoder`.
     An older run has a step only if its checkpoints exist. Raises InputError if there is no run.
     """
     config, data = run.read_config()
@@ -22,8 +23,9 @@ def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any
     (*_, newest) = [0, *run.checkpoint_steps()]
     step = best.step if best else run.read_step(weights) or newest
     settings = {name: value for name, value in config.to_json().items() if name not in _PLACES}
-    if config.data.startswith("folder:"):
-        settings["data"] = "folder"
+    kind = config.data.partition(":")[0]
+    if kind in ("folder", "npz"):
+        settings["data"] = kind
     earlier = run.read_earlier()
     return {
         **({"step": step, "images_seen": step * config.batch_size} if step else {}),
@@ -31,6 +33,7 @@ def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any
         "fingerprint": data.fingerprint,
         "settings": settings,
         **({"earlier": earlier} if earlier else {}),
+        **({"autoencoder": training_record(run.autoencoder)} if config.latents else {}),
     }
 
 

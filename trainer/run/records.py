@@ -13,9 +13,11 @@ from .atomic import write_text
 class DataSummary:
     """The data of a run, with pixel statistics per channel where pixels lie in [0, 1].
 
-    `fingerprint` is the SHA-256 of all pixels in order, for training and then for evaluation; for a
-    folder it is "files-" and the SHA-256 of the paths and sizes of its files. Evaluation may use
-    fewer than `eval_images`. `class_names` are the classes that the network learns.
+    Those of arrays are for each entry of the last axis, in the units of the data. `fingerprint` is
+    the SHA-256 of all pixels in order, for training and then for evaluation; for a folder it is
+    "files-" and the SHA-256 of the paths and sizes of its files; for arrays it is of the numbers
+    and labels, in the order of the file. Evaluation may use fewer than `eval_images`. `class_names`
+    are the classes that the network learns.
     `reading_version` says by which rules the pictures of a folder were chosen.
     """
 

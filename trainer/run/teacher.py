@@ -23,7 +23,8 @@ def read_teacher(source: Path) -> Teacher:
     """The teacher in a run directory or a bundle, without its weights.
 
     A run may hold a tables.json that diffkiln-export learned. Raises InputError for a folder that
-    is neither, for a bundle of a network that diffkiln did not train, and for a student.
+    is neither, for a bundle of a network that diffkiln did not train, for a student, and for a
+    network that draws arrays.
     """
     if (source / "bundle.json").is_file():
         teacher = _of_bundle(source)
@@ -31,6 +32,10 @@ def read_teacher(source: Path) -> Teacher:
         config, data = RunDirectory(source).read_config()
         tables = source / "tables.json"
         teacher = Teacher(source, config, data, read_json(tables) if tables.is_file() else None)
+    if teacher.config.array_shape is not None:
+        kind = "latents" if teacher.config.latents else "arrays"
+        problem = f"draws {kind}, and only networks that draw pictures can be distilled"
+        raise InputError(f"distill_from={source}: {problem}; give another")
     if teacher.config.distill_from is not None or teacher.config.data == "seeds":
         raise InputError(f"distill_from={source}: is a student itself; give its teacher")
     return teacher
@@ -41,8 +46,8 @@ def _of_bundle(source: Path) -> Teacher:
     try:
         record, model = manifest["training"], manifest["model"]
         settings = {"data_dir": None, **record["settings"]}
-        if settings["data"] == "folder":
-            settings["data"] = "folder:."
+        if settings["data"] in ("folder", "npz"):
+            settings["data"] += ":."
         config = TrainConfig.from_json(settings)
         pixels = {name: manifest[name] for name in ("pixel_mean", "pixel_std")}
         of_data = {name: record[name] for name in ("fingerprint", "images")}

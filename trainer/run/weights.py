@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ..config import NetworkConfig, TrainConfig
 from ..errors import InputError
-from ..network.unet import build_unet
+from ..network.networks import build_network
 from .directory import RunDirectory
 from .teacher import Teacher
 
@@ -22,7 +22,7 @@ def load_network(path: Path, config: NetworkConfig) -> keras.Model:
 
     Raises InputError unless the file holds exactly the weights of the network.
     """
-    network = build_unet(config)
+    network = build_network(config)
     try:
         with warnings.catch_warnings():
             # Keras only warns of a file that lacks weights, and keeps random ones.
@@ -62,7 +62,7 @@ def teacher_network(teacher: Teacher) -> keras.Model:
     source, config = teacher.source, teacher.config
     if not (source / "bundle.json").is_file():
         return load_network(RunDirectory(source).ema_weights, config.network)
-    network, weights = build_unet(config.network), _of_bundle(source, config)
+    network, weights = build_network(config.network), _of_bundle(source, config)
     shapes = [tuple(variable.shape) for variable in network.weights]
     received = f"its SavedModel has {len(weights)} weights"
     expected = f"the {len(shapes)} of the network that its record of the training describes"
@@ -83,9 +83,9 @@ def _of_run(source: Path, config: TrainConfig, network: keras.Model) -> list[np.
     its = theirs.network
     _require_prediction(source, theirs.prediction, config)
     _require(theirs.task == config.task, source, f"its task is {theirs.task}", config.task)
-    # The same weights serve images of every size and factor.
+    # The same weights serve samples of every size and factor.
     lacking = (each for each in ("attention_heads", "num_classes") if not getattr(its, each))
-    same = ("image_size", "factor", *lacking)
+    same = ("image_size", "array_shape", "factor", *lacking)
     fitting = replace(its, **{name: getattr(config, name) for name in same})
     _require(fitting == config.network, source, f"it was trained as {its}", config.network)
     return matched(network, load_network(run.ema_weights, its))

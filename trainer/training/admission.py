@@ -56,8 +56,8 @@ def same_data(
         problem = _change_of(before.class_names, names)
     elif not allow_change:
         problem = (
-            f"{before.images} images, fingerprint {before.fingerprint[:14]}, not {counts[0]}, "
-            f"{images.fingerprint[:14]}"
+            f"{before.images} {config.samples}, fingerprint {before.fingerprint[:14]}, "
+            f"not {counts[0]}, {images.fingerprint[:14]}"
         )
         remedy = f"give --allow_data_change to go on with the data as it is, {remedy}"
     else:

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from ..errors import InputError, first_line
-from ..network.unet import build_unet
+from ..network.networks import build_network
 from ..run.atomic import replacing, write_error
 from ..run.directory import RunDirectory
 from .step import Trainer
@@ -66,7 +66,7 @@ class Checkpoints:
 
     def best_average(self, step: int) -> keras.Model | None:
         """The network with the averaged weights of `best/step-N`; None if they cannot be read."""
-        network = build_unet(self._trainer.config.network)
+        network = build_network(self._trainer.config.network)
         try:
             checkpoint = tf.train.Checkpoint(average=network)
             status = checkpoint.restore(str(self._folder / "best" / f"step-{step}"))

@@ -15,7 +15,7 @@ from ..data.augment import unchanged
 from ..data.batches import Batch
 from ..data.load import ImageData
 from ..errors import InputError, Stopped
-from ..quality.preview import Preview, save_png
+from ..quality.preview import save_npz, save_png
 from ..quality.quality import UNKNOWN, Quality
 from ..run.average import write_average
 from ..run.directory import Best, RunDirectory
@@ -24,6 +24,7 @@ from ..run.metrics import COLUMNS, MetricsLog, progress_bar
 from .checkpoint import Checkpoints
 from .closing import closing
 from .step import Trainer
+from .step_metrics import NO_TIME
 from .stop import Interrupted, Stop, reason
 
 _EVAL_BATCH = 64
@@ -52,8 +53,9 @@ class TrainingLoop:
         self.logged_step, self.logged_time, self.waited = self.done, time.monotonic(), 0.0
         if self.replicas.is_chief:
             self.compared = trainer.compared(self.images, self.evaluation)
-            self.preview = self.compared or Preview(trainer.denoiser, config.image_size)
-            columns = (*COLUMNS, *(self.compared.columns if self.compared else ()))
+            self.preview = self.compared or trainer.preview()
+            compared = self.compared.columns if self.compared else ()
+            columns = (*COLUMNS, *trainer.metrics.columns, *compared)
             self.metrics = MetricsLog(run, first_step=self.logged_step, columns=columns)
 
     def run(self) -> None:
@@ -175,7 +177,8 @@ class TrainingLoop:
         self.logged_step, self.logged_time, self.waited = step, time.monotonic(), 0.0
         eval_loss = measures["eval_loss"]
         held_out = "" if math.isnan(eval_loss) else f" (held out {eval_loss:.4f})"
-        return f"loss {row['loss']:.4f}{held_out}, {row['images_per_second']:.0f} images/s"
+        speed = f"{row['images_per_second']:.0f} {self.config.samples}/s"
+        return f"loss {row['loss']:.4f}{held_out}, {speed}"
 
     def _require_lock(self) -> None:
         if self.lock:
@@ -203,9 +206,10 @@ class TrainingLoop:
         if broken is None:
             return
         kept = "the checkpoint before it is kept; " if self.run_files.ema_weights.exists() else ""
+        at_time = "" if broken.time == NO_TIME else f", at time t = {broken.time:.3f}"
         raise InputError(
-            f"the loss or its gradient was not finite in step {broken.step:,}, at time t = "
-            f"{broken.time:.3f}: expected finite numbers; {kept}train in a new --run_dir with "
+            f"the loss or its gradient was not finite in step {broken.step:,}{at_time}: "
+            f"expected finite numbers; {kept}train in a new --run_dir with "
             f"a lower --learning_rate than {self.config.learning_rate:g}"
         )
 
@@ -223,13 +227,17 @@ class TrainingLoop:
         started = time.monotonic()
         with contextlib.suppress(Interrupted):
             self.stop.check()
-            grid = self.preview.draw()
-            save_png(grid, self._picture(step))
-            self.metrics.picture(grid, step)
+            drawn = self.preview.draw()
+            if isinstance(drawn, dict):
+                save_npz(drawn, self._picture(step))
+            else:
+                save_png(drawn, self._picture(step))
+                self.metrics.picture(drawn, step)
         self.logged_time += time.monotonic() - started
 
     def _picture(self, step: int) -> Path:
-        return self.run_files.samples / f"step-{step:07d}.png"
+        ending = "npz" if self.config.of_arrays else "png"
+        return self.run_files.samples / f"step-{step:07d}.{ending}"
 
     def save(self, step: int) -> None:
         """Write a checkpoint of this step, and its average for export."""

@@ -15,7 +15,7 @@ from .recipe import loss_weight
 def draw(
     shape: tf.Tensor, step: tf.Tensor, *, seed: int, noise: int, time: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Noise float32 of `shape` [N, S, S, C] and numbers in [0, 1), float32 [N].
+    """Noise float32 of `shape` [N, …] and numbers in [0, 1), float32 [N].
 
     They follow from the seed, the step, and the streams `noise` and `time`.
     """
@@ -56,18 +56,19 @@ def losses(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The weighted mean squared error of each prediction, and its time, both float32 [N].
 
-    Images are uint8 [N, S, S, C], labels int64 [N], epsilon and uniform float32, as `draw` makes.
-    The conditions of a task follow from the images and the task's own random numbers. A network
-    with dropout needs `dropout_seeds`.
+    Images are uint8 [N, S, S, C], or arrays float32 [N, …]; labels are int64 [N], epsilon and
+    uniform float32, as `draw` makes. The conditions of a task follow from the images and the task's
+    own random numbers. A network with dropout needs `dropout_seeds`.
     """
-    image = denoiser.normalise(tf.cast(images, tf.float32) / 255)
-    times = denoiser.schedule.training_time(uniform)
-    rates = denoiser.schedule.rates(times[:, None, None, None])
+    numbers = tf.cast(images, tf.float32)
+    image = denoiser.normalise(numbers if denoiser.arrays else numbers / 255)
+    times, axes = denoiser.schedule.training_time(uniform), list(range(1, image.shape.rank))
+    rates = denoiser.schedule.rates(tf.reshape(times, [-1, *(1 for _ in axes)]))
     noisy = add_noise(image, epsilon, rates)
     target = training_target(config.prediction, image, epsilon, rates)
     inputs = [noisy, times] if config.num_classes is None else [noisy, times, labels]
     inputs += conditions(config, denoiser, images, of_task)
     inputs += [] if seeds is None else [seeds]
-    error = tf.reduce_mean(tf.square(network(inputs, training=True) - target), [1, 2, 3])
+    error = tf.reduce_mean(tf.square(network(inputs, training=True) - target), axes)
     weight = loss_weight(config.loss_weighting, config.prediction, rates)
-    return error * weight[:, 0, 0, 0], times
+    return error * tf.reshape(weight, [-1]), times

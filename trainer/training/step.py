@@ -17,8 +17,10 @@ from ..data.batches import batches
 from ..data.cache import Images
 from ..maths.diffusion import Denoiser
 from ..maths.schedules import make_schedule
-from ..network.unet import build_unet
+from ..network.networks import build_network
 from ..quality.imitation import Imitation
+from ..quality.preview import ArrayPreview, LatentPreview, Preview
+from ..quality.reconstruction import Reconstruction
 from ..quality.restoration import Restoration, restoration
 from ..run.directory import DataSummary
 from ..streams import EVAL_NOISE, EVAL_TIME, NOISE, TIME
@@ -27,7 +29,7 @@ from .recipe import ema_decay, make_optimizer, stratified, update_ema
 from .replicas import Replicas, make_replicas
 from .step_metrics import StepMetrics
 
-Batch = tuple[NDArray[np.uint8], NDArray[np.int64]]
+Batch = tuple[NDArray[Any], NDArray[np.int64]]
 
 
 class Trainer:
@@ -40,8 +42,8 @@ class Trainer:
         self.replicas = replicas or make_replicas("none")
         with self.replicas.strategy.scope():
             shape, rate = config.network, config.dropout
-            self.network = build_unet(shape, dtype=config.precision, dropout=rate)
-            self.average = build_unet(shape)
+            self.network = build_network(shape, dtype=config.precision, dropout=rate)
+            self.average = build_network(shape)
             self.average.set_weights(self.network.get_weights())
             self.optimizer = make_optimizer(config)
             self.optimizer.build(self.network.trainable_variables)
@@ -50,6 +52,8 @@ class Trainer:
         pixels = data.pixel_mean, data.pixel_std
         self.denoiser = Denoiser(
             *(self.average, schedule, config.prediction, *pixels),
+            clip=config.array_shape is None,
+            arrays=config.array_shape is not None,
             num_classes=config.num_classes,
             guidance_range=config.guidance_range,
         )
@@ -69,9 +73,17 @@ class Trainer:
         self.network.set_weights(weights)
         self.average.set_weights(weights)
 
-    def compared(self, images: Images, held_out: Batch) -> Restoration | Imitation | None:
+    def compared(
+        self, images: Images, held_out: Batch
+    ) -> Restoration | Imitation | Reconstruction | None:
         """What to measure and draw with previews beside samples: what a task makes of pictures."""
         return restoration(self.config, self.denoiser, images, held_out)
+
+    def preview(self) -> Preview | ArrayPreview | LatentPreview:
+        """What draws the previews, if there is nothing to compare."""
+        if self.config.array_shape is not None:
+            return ArrayPreview(self.denoiser, self.config.array_shape)
+        return Preview(self.denoiser, self.config.image_size)
 
     def batches(self, images: Images, *, first_step: int, shard: tuple[int, int]) -> Iterator[Any]:
         """The images and labels that `train` takes, one batch for each step."""
@@ -81,7 +93,8 @@ class Trainer:
     def train(self, images: tf.Tensor, labels: tf.Tensor) -> None:
         """Do one step on this worker's part of the batch; `metrics` measure all of the batch.
 
-        Images are uint8 [B / workers, S, S, C] and labels int64 [B / workers].
+        Images are uint8 [B / workers, S, S, C], or arrays float32 [B / workers, …], and labels
+        int64 [B / workers].
         """
         values, times, norm = self.replicas.run(self._train_replica, images, labels)
         if not self.replicas.is_default:
@@ -192,6 +205,6 @@ class Trainer:
         return tf.reduce_mean(values)
 
     def _shape(self, count: tf.Tensor) -> tf.Tensor:
-        """The shape of `count` images, int32 [4]."""
+        """The shape of `count` samples, int32 [4] for images."""
         size, channels = self.config.image_size, len(self.denoiser.pixel_mean)
-        return tf.stack([count, size, size, channels])
+        return tf.stack([count, *(self.config.array_shape or (size, size, channels))])

@@ -9,11 +9,15 @@ import tensorflow as tf
 
 from ..run.metrics import TIME_COLUMNS, TIME_PARTS
 
+# The time of a loss that has none: in no part of [0, 1].
+NO_TIME = -1.0
+
 
 class Breakdown(NamedTuple):
     """The first step, counted from 1, that was not finite, and the time t of an image in it.
 
-    The image is one whose loss was not finite, or else the one with the largest loss.
+    The image is one whose loss was not finite, or else the one with the largest loss. The time is
+    NO_TIME in training without times.
     """
 
     step: int
@@ -25,6 +29,9 @@ class StepMetrics:
 
     `skips_overflow` says that a gradient that is not finite changes no weight.
     """
+
+    # What `take` returns beside the columns that all runs have.
+    columns: tuple[str, ...] = ()
 
     def __init__(self, *, skips_overflow: bool = False) -> None:
         self._skips_overflow = skips_overflow
@@ -68,3 +75,27 @@ class StepMetrics:
             mean.reset_state()
         by_column = zip(TIME_COLUMNS, by_time, strict=True)
         return {"loss": loss, "gradient_norm": norm, **dict(by_column)}
+
+
+class PartMetrics(StepMetrics):
+    """The same for a loss of two parts without times: absolute errors + `weight`·KL divergence."""
+
+    columns = ("absolute_error", "kl_divergence")
+
+    def __init__(self, weight: float, *, skips_overflow: bool = False) -> None:
+        super().__init__(skips_overflow=skips_overflow)
+        self._weight, self._kl = weight, keras.metrics.Mean()
+
+    def update(
+        self, step: tf.Tensor, losses: tf.Tensor, times: tf.Tensor, gradient_norm: tf.Tensor
+    ) -> None:
+        """Add a step as StepMetrics does; `times` are the KL divergences float32 [B]."""
+        super().update(step, losses, tf.fill(tf.shape(losses), NO_TIME), gradient_norm)
+        self._kl.update_state(times)
+
+    def take(self) -> dict[str, float]:
+        """The means by their columns, then start again."""
+        means, kl = super().take(), np.asarray(self._kl.result()).item()
+        self._kl.reset_state()
+        values = means["loss"] - self._weight * kl, kl
+        return {**means, **dict(zip(self.columns, values, strict=True))}

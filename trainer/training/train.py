@@ -11,9 +11,12 @@ import keras
 
 from ..config import TrainConfig
 from ..data.cache import IN_WORDS
+from ..data.latents import latents_of
 from ..data.load import ImageData, load_images
 from ..errors import InputError
 from ..quality.quality import Quality
+from ..run.autoencoder import read_autoencoder
+from ..run.codec import Codec
 from ..run.directory import DataSummary, RunDirectory
 from ..run.lineage import earlier_runs
 from ..run.lock import RunLock, locked
@@ -21,8 +24,10 @@ from ..run.mend import mend
 from ..run.teacher import read_teacher
 from ..run.weights import initial_weights
 from .admission import check_run_directory, check_steps, same_data
+from .autoencoder import AutoencoderTrainer
 from .checkpoint import Checkpoints, remove_unfinished
 from .distiller import Distiller
+from .latents import LatentTrainer
 from .loop import TrainingLoop
 from .replicas import Replicas, make_replicas
 from .step import Trainer
@@ -85,13 +90,23 @@ def _train(
     if replicas.is_chief:
         mend(run)
         remove_unfinished(run.checkpoints)
+    student, codec = None, None
     if config.distill_from is None:
+        if config.latents is not None:
+            codec = Codec(read_autoencoder(Path(config.latents), run))
         print(f"Reading {config.data} …", flush=True)
         images = load_images(
-            config, download=download, cache_dir=run.cache, worker=replicas.worker, run=run
+            config.pictures,
+            download=download,
+            cache_dir=run.cache,
+            worker=replicas.worker,
+            run=run,
         )
-        config = replace(config, channels=images.train.shape[-1])
-        student = None
+        if codec is not None:
+            print(f"Encoding {images.counts[0]:,} images …", flush=True)
+            images = latents_of(images, codec.encode, flips=config.flips)
+        elif not config.of_arrays:
+            config = replace(config, channels=images.train.shape[-1])
     else:
         print(f"Drawing with {config.distill_from} …", flush=True)
         keras.utils.set_random_seed(config.seed)
@@ -103,7 +118,7 @@ def _train(
         summary = student.summary(images) if student else images.summary()
     if student is None:
         keras.utils.set_random_seed(config.seed)
-    trainer = student or Trainer(config, summary, replicas)
+    trainer = student or _trainer(config, summary, replicas, codec)
     checkpoints = Checkpoints(run, trainer)
     restored = exists and checkpoints.restore()
     earlier: list[dict[str, Any]] = []
@@ -122,9 +137,22 @@ def _train(
         replicas.require_same(settings=settings, data=summary, step=first_step)
         if replicas.is_chief:
             run.make()
+            if codec is not None and not exists:
+                codec.write_into(run)
             run.write_config(config, summary, earlier, tables)
         print(f"{_in_words(trainer, images, summary)}{images}{quality}", flush=True)
         TrainingLoop(run, images, trainer, checkpoints, quality, stop, lock).run()
+
+
+def _trainer(
+    config: TrainConfig, summary: DataSummary, replicas: Replicas, codec: Codec | None
+) -> Trainer:
+    """The trainer of a run that is no student's."""
+    if codec is not None:
+        return LatentTrainer(config, summary, codec, replicas)
+    if config.task == "autoencoder":
+        return AutoencoderTrainer(config, summary, replicas)
+    return Trainer(config, summary, replicas)
 
 
 def _in_words(trainer: Trainer, images: ImageData, summary: DataSummary) -> str:
@@ -133,10 +161,15 @@ def _in_words(trainer: Trainer, images: ImageData, summary: DataSummary) -> str:
     begun = f"with the weights of {source}" if source else "from the beginning"
     start = f"on from step {first_step:,}" if first_step else begun
     grey = " in grey" if config.channels == 1 else ""
-    task = "" if config.task == "generation" else f" for {config.task}"
+    article = "an " if config.task == "autoencoder" else ""
+    task = "" if config.task == "generation" else f" for {article}{config.task}"
     shape = f"{config.image_size}×{config.image_size}{grey}{task}"
-    data = f"{summary.images:,} images of {shape} ({summary.eval_images:,} held out)"
-    data = f"{data}, {IN_WORDS[images.cache]}"
+    if config.of_arrays:
+        shape = f"shape {list(config.array_shape or ())}"
+    if config.latents is not None:
+        shape = f"{shape} as latents {list(config.array_shape or ())}"
+    data = f"{summary.images:,} {config.samples} of {shape} ({summary.eval_images:,} held out)"
+    data = f"{data}, {'in memory' if config.latents else IN_WORDS[images.cache]}"
     if config.distill_from is not None:
         counts = ", ".join(map(str, config.student_steps))
         data = f"Images of {shape} in {counts} steps ({summary.eval_images:,} seeds held out)"

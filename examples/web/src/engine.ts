@@ -12,7 +12,7 @@ export type Feeds = Record<string, Tensor>;
 type Runtime = typeof import("onnxruntime-web");
 
 // The noise must be the same everywhere, so no GPU draws it; inpaint.onnx draws noise too.
-const FOR_THE_GPU = new Set(["step"]);
+const FOR_THE_GPU = new Set(["step", "decoder"]);
 
 export class Engine {
   readonly #sessions = new Map<string, InferenceSession>();
@@ -46,6 +46,11 @@ export class Engine {
       logSeverityLevel: 3,
     });
     this.#sessions.set(name, session);
+  }
+
+  /** Whether a graph has been loaded. */
+  has(name: string): boolean {
+    return this.#sessions.has(name);
   }
 
   /** The names of a graph's inputs, in their order. */

@@ -33,13 +33,14 @@ async function* sample(engine: Engine, shape: ImageShape, job: JobOf<"sample">):
 
 async function* interpolate(engine: Engine, shape: ImageShape, job: JobOf<"interpolate">): Reports {
   const { Tensor } = engine.runtime;
-  const ends = (await drawNoise(engine, job.ends)).data as Float32Array;
+  const drawn = await drawNoise(engine, job.ends);
+  const ends = drawn.data as Float32Array;
   const size = ends.length / 2;
   const way = slerp(ends.subarray(0, size), ends.subarray(size), job.frames);
   const batches = pieces(job.frames, shape);
   for (const [number, [first, end]] of batches.entries()) {
     const piece = way.slice(first * size, end * size);
-    const noise = new Tensor("float32", piece, [end - first, ...shape]);
+    const noise = new Tensor("float32", piece, [end - first, ...drawn.dims.slice(1)]);
     const place = { first, done: number * job.steps, total: batches.length * job.steps };
     const seeds = new BigInt64Array(end - first);
     const fixed = conditioningOf(engine, job.conditioning, first, end);

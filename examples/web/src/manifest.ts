@@ -3,7 +3,7 @@
 import { BundleError } from "./errors";
 
 const FORMAT = "diffkiln-bundle";
-const FORMAT_VERSION = 4;
+const FORMAT_VERSION = 5;
 const FITS = ["crop", "pad", "stretch"] as const;
 const EXPORT_AGAIN = "export the model again";
 
@@ -36,6 +36,8 @@ export interface Manifest {
   readonly width: number;
   readonly channels: number;
   readonly dtype: "uint8" | "float32";
+  /** Whether single steps make latents, of which the graph "decoder" makes images. */
+  readonly isLatent: boolean;
   /** How pictures of another shape become images: by their middle, between bars, or squeezed. */
   readonly fit: (typeof FITS)[number];
   readonly solver: string;
@@ -58,6 +60,7 @@ export interface Manifest {
 export function parseManifest(text: string): Manifest {
   const root = new Section("bundle.json", parseJson(text));
   requireVersion(root);
+  requirePictures(root);
   const image = root.section("image");
   const sampler = root.section("sampler");
   const model = root.section("model");
@@ -70,6 +73,7 @@ export function parseManifest(text: string): Manifest {
     width: image.positive("width"),
     channels: image.positive("channels"),
     dtype: image.oneOf("dtype", ["uint8", "float32"]),
+    isLatent: root.has("latent"),
     fit: image.has("fit") ? image.oneOf("fit", FITS) : "crop",
     solver: sampler.text("solver"),
     eta: sampler.number("eta"),
@@ -108,13 +112,22 @@ function requireVersion(root: Section): void {
   }
 }
 
+function requirePictures(root: Section): void {
+  if (root.has("array")) {
+    throw new BundleError(
+      "bundle.json: 'array' says that the bundle draws arrays that are no pictures, which this " +
+        "page cannot show; draw them with the Node.js example or diffkiln-sample",
+    );
+  }
+}
+
 function requireDrawable(manifest: Manifest): void {
   if (manifest.channels > 4) {
     throw new BundleError(
       `bundle.json: 'image': 'channels' is ${manifest.channels}, expected 1 to 4 to draw it here`,
     );
   }
-  for (const name of ["noise", "step"]) {
+  for (const name of ["noise", "step", ...(manifest.isLatent ? ["decoder"] : [])]) {
     if (!manifest.graphs.has(name)) {
       throw new BundleError(
         `the bundle holds no graph '${name}', only ${[...manifest.graphs.keys()].join(", ")}; ` +

@@ -30,7 +30,8 @@ export class Sampler {
   async prepare(kind: Job["kind"]): Promise<void> {
     this.#stop = () => this.close();
     if (this.#worker === undefined) await this.#start();
-    for (const name of kind === "inpaint" ? ["inpaint"] : ["noise", "step"]) {
+    const stepped = ["noise", "step", ...(this.bundle.manifest.isLatent ? ["decoder"] : [])];
+    for (const name of kind === "inpaint" ? ["inpaint"] : stepped) {
       if (this.#loaded.has(name)) continue;
       const file = this.bundle.manifest.graphs.get(name)?.file ?? name;
       const content = await this.bundle.graph(name, (...bytes) => this.onFile(file, ...bytes));

@@ -9,7 +9,7 @@ import type { Engine, Feeds } from "./engine";
 import type { Pixels } from "./messages";
 
 /**
- * Yields the images [N,H,W,C] after each step 0 … steps − 1, for noise [N,H,W,C] and its seeds.
+ * Yields the images [N,H,W,C] after each step 0 … steps − 1, for noise [N,…] and its seeds.
  *
  * Every step gets the inputs `fixed` unchanged.
  */
@@ -32,8 +32,16 @@ export async function* stepwise(
       ...fixed,
     });
     carried = outputs.slice(0, -1);
-    yield (await outputs.at(-1)!.getData()) as Pixels;
+    const images = await decoded(engine, outputs.at(-1)!);
+    yield (await images.getData()) as Pixels;
   }
+}
+
+/** The images of a step's result: those of its latents, if the bundle has a decoder. */
+async function decoded(engine: Engine, result: Tensor): Promise<Tensor> {
+  if (!engine.has("decoder")) return result;
+  const [images] = await engine.run("decoder", { latents: result });
+  return images!;
 }
 
 /** The inputs of the first step: the noise, the seeds, and zeros for all others. */

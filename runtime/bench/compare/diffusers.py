@@ -45,7 +45,7 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
     if job["threads"]:
         torch.set_num_threads(job["threads"])
     wanted = job["network"]["multiply_adds"]
-    shape = bundle_shape(open_bundle(job["bundle"]).image_shape, job["network"]["levels"])
+    shape = bundle_shape(open_bundle(job["bundle"]).sample_shape, job["network"]["levels"])
     shape, count = nearest(shape, wanted, multiply_adds)
     task = sampling(shape, batch=job["batch"], steps=job["steps"], device=job["device"])
     task()
@@ -57,13 +57,13 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
     return about, lambda: {"ms": milliseconds(task)}
 
 
-def bundle_shape(image_shape: Sequence[int], levels: Sequence[Sequence[int]]) -> Shape:
+def bundle_shape(sample_shape: Sequence[int], levels: Sequence[Sequence[int]]) -> Shape:
     """Return the shape of a network whose levels are the bundle's convolutions.
 
     `levels` are (height, width, channels). The first size that is not half of the one before ends
     the list, for it belongs to something else, like an embedding.
     """
-    height, _, channels = image_shape
+    height, _, channels = sample_shape
     top_height, top_width, _ = levels[0]
     widths = []
     for index, (level_height, level_width, level_channels) in enumerate(levels):

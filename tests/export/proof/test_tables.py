@@ -21,7 +21,8 @@ from diffkiln.export import export_bundle
 from diffkiln.export.graphs.graph import runner, step_outputs
 from diffkiln.export.manifest import essentials
 from diffkiln.export.options import settings_as_objects
-from diffkiln.export.proof.reference import ReferenceConditioning, reference_of
+from diffkiln.export.proof.reference import reference_of
+from diffkiln.export.proof.reference_guidance import ReferenceConditioning
 from diffkiln.export.verify import verify_bundle
 from diffkiln.runtime import Sampler
 from diffkiln.trainer.config import NetworkConfig

@@ -157,6 +157,24 @@ def test_multiply_adds_of_a_bundle_are_those_of_its_network(tiny_bundle: Path) -
     assert [size for *size, _ in levels] == [[16, 16], [8, 8], [1, 1]]
 
 
+@pytest.mark.slow
+def test_multiply_adds_of_other_networks_are_counted(
+    arrays_bundle: Path, latents_bundle: Path
+) -> None:
+    # Dense layers to 8 and back to 3 around a convolution of 8 channels, and those of the time and
+    # of two classes. The second has a decoder: a transposed convolution to 8 channels, and one
+    # back to 3.
+    decoder = 16 * 3 * 8 * 16 + 256 * 8 * 3 * 9
+    expected = {
+        arrays_bundle: 13 * (24 + 3 * 64 + 24) + 8 + 16,
+        latents_bundle: 16 * (24 + 9 * 64 + 24) + 8 + decoder,
+    }
+    for bundle, count in expected.items():
+        job = {"bundle": str(bundle), "device": "cpu", "threads": None}
+        with Process("network", job) as process:
+            assert process.ready["multiply_adds"] == count
+
+
 def test_another_network_gets_as_many_multiply_adds() -> None:
     levels = [(32, 32, 48), (16, 16, 80), (8, 8, 112), (1, 1, 128)]
     shape = bundle_shape((64, 64, 3), levels)

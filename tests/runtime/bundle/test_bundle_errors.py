@@ -17,7 +17,7 @@ from diffkiln.runtime.bundle.bundle import open_bundle, shipped_bundle
 
 def test_a_sound_manifest_is_read(tmp_path: Path) -> None:
     bundle = open_bundle(write(tmp_path, manifest()))
-    assert bundle.image_shape == (8, 6, 3)
+    assert bundle.sample_shape == (8, 6, 3)
     assert (bundle.default_steps, bundle.max_steps) == (20, 1000)
     graph = bundle.graph("sampler")
     assert str(graph.signature) == "seeds int64[N], steps int64[] -> images uint8[N, 8, 6, 3]"
@@ -26,7 +26,7 @@ def test_a_sound_manifest_is_read(tmp_path: Path) -> None:
 def test_entries_of_later_writers_are_ignored(tmp_path: Path) -> None:
     values: dict[str, Any] = manifest() | {"labels": ["rose", "lily"]}
     values["image"]["colour_space"] = "sRGB"
-    assert open_bundle(write(tmp_path, values)).image_dtype == "uint8"
+    assert open_bundle(write(tmp_path, values)).sample_dtype == "uint8"
 
 
 def test_how_photographs_fit_is_one_of_three(tmp_path: Path) -> None:
@@ -88,9 +88,9 @@ def _with_path(name: str) -> Change:
     [
         (lambda v: v.update(format="zip"), "format is 'zip', expected 'diffkiln-bundle'"),
         (lambda v: v.pop("format"), "format is missing, expected 'diffkiln-bundle'"),
-        (lambda v: v.update(format_version=5), "written by a newer diffkiln; upgrade"),
-        (lambda v: v.update(format_version=0), "format_version is 0, expected 1 to 4"),
-        (lambda v: v.update(format_version=True), "format_version is True, expected 1 to 4"),
+        (lambda v: v.update(format_version=6), "written by a newer diffkiln; upgrade"),
+        (lambda v: v.update(format_version=0), "format_version is 0, expected 1 to 5"),
+        (lambda v: v.update(format_version=True), "format_version is True, expected 1 to 5"),
         (lambda v: v.pop("image"), "image is missing, expected an object that describes"),
         (lambda v: v["image"].pop("width"), "image.width is missing, expected a whole number of"),
         (lambda v: v["image"].update(height=-8), "image.height is -8, expected a whole number of"),

@@ -73,10 +73,10 @@ def require_bundle_or_error(text: bytes) -> None:
 
 
 def require_types(bundle: Bundle) -> None:
-    numbers = [*bundle.image_shape, bundle.default_steps, bundle.max_steps]
+    numbers = [*bundle.sample_shape, bundle.default_steps, bundle.max_steps]
     numbers += [n for n in (bundle.unrolled_steps, bundle.unrolled_batch) if n is not None]
     assert all(type(number) is int and number > 0 for number in numbers)
-    assert bundle.image_dtype in ("uint8", "float32")
+    assert bundle.sample_dtype in ("uint8", "float32")
     assert "sampler" in bundle.graphs
     for condition in bundle.conditions:
         assert str(condition).isprintable()

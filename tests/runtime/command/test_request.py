@@ -102,7 +102,7 @@ def test_wrong_outputs(tiny_bundle: Path, tmp_path: Path, out: str, message: str
 
 @pytest.mark.parametrize("channels", [2, 5])
 def test_channels_that_make_no_picture(full_bundle: Path, tmp_path: Path, channels: int) -> None:
-    bundle = open_bundle(full_bundle)._replace(image_shape=(8, 8, channels))
+    bundle = open_bundle(full_bundle)._replace(sample_shape=(8, 8, channels))
     with pytest.raises(BundleError, match=f"images have {channels} channels, expected 1, 3 or 4"):
         check(bundle, tmp_path / "a.png")
     for flags in ([], ["--interpolate_to=3"]):

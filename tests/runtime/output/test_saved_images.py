@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -232,9 +233,8 @@ def test_a_folder_behind_a_link_is_made_and_a_pipe_in_it_replaced(tmp_path: Path
 def test_arrays_are_read_back(tmp_path: Path) -> None:
     first, second = images(2), images(1)
     others = {"seeds": np.arange(3), "name": np.array("flowers")}
-    save_arrays(
-        tmp_path / "a.npz", [first, second], shape=(3, 4, 5, 3), dtype="uint8", others=others
-    )
+    about: Any = {"shape": (3, 4, 5, 3), "dtype": "uint8", "others": others}
+    save_arrays(tmp_path / "a.npz", "images", [first, second], **about)
     with np.load(tmp_path / "a.npz") as arrays:
         assert np.array_equal(arrays["images"], np.concatenate([first, second]))
         assert arrays["seeds"].tolist() == [0, 1, 2]
@@ -246,6 +246,7 @@ def test_many_arrays_need_the_memory_of_one_batch(tmp_path: Path) -> None:
     tracemalloc.start()
     save_arrays(
         tmp_path / "a.npz",
+        "images",
         (batch + 1 for _ in range(100)),
         shape=(1600, 64, 64, 3),
         dtype="uint8",
