@@ -31,8 +31,8 @@ class FittedNetwork:
     These are float32 [N, H, W, C], or arrays of another rank, and float32 [N]; after them come
     labels int64 [N], −1 for no class, guidance float32 [N], and `conditions`, as each says. The
     result is the prediction, float32 [N, H, W, C], as in Keras's `predict`, of 2·C channels with a
-    learned variance: `depth`. `shape` is (H, W, C), or that of an array. `roles` says what each
-    input of the network is, and `output` which of its outputs is the prediction.
+    learned variance: `depth`. `shape` is (H, W, C), or the shape of an array. `roles` says what
+    each input of the network is, and `output` which of its outputs is the prediction.
     """
 
     network: keras.Model

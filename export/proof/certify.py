@@ -69,7 +69,7 @@ class Certificate:
 
     No largest difference is more than `tolerance`, and no mean more than `mean_tolerance`.
     `onnx_to_saved_model` is None where there is no SavedModel. `cuda` says what of each ONNX graph
-    a GPU has no kernels for. `unit` is that of the differences where they are not of pixels.
+    a GPU has no kernels for. `unit` names the unit of the differences, unless they are in pixels.
     """
 
     seeds: tuple[int, ...]

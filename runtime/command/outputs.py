@@ -48,7 +48,7 @@ class Output(NamedTuple):
     """Where a task's images go; `ending` is one of a picture, ".gif", ".npz" or "" for a folder.
 
     `sample_shape` is (height, width, channels) of each, and `sample_dtype` "uint8" or "float32".
-    `name` is that of a .npz's main array, "images" or "samples" of arrays that are no pictures.
+    `name` is the main array of a .npz: "images", or "samples" for arrays that are no pictures.
     `settings` determine the images besides their numbers. What a `continued` output holds already
     is not made again: a folder, and the part of a job that has a .npz of its own.
     """

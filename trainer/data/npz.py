@@ -151,7 +151,7 @@ def _header(path: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Header:
 
 
 def _name_of_samples(path: Path, headers: dict[str, Header]) -> str:
-    """The name of the samples: `samples`, or that of the only array besides labels."""
+    """The array of samples: `samples`, or else the only one besides labels and names."""
     others = [name for name in headers if name not in (_LABELS, _NAMES)]
     if _SAMPLES in others:
         return _SAMPLES

@@ -15,7 +15,7 @@ def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any
 
     It has `step` and `images_seen` (by this run), `images` and `fingerprint` of the data, the
     `settings`, and as `earlier` the records of the runs whose weights it began with, oldest first.
-    That of a latent model has the record of its `autoencoder`.
+    The record of a latent model includes that of its `autoencoder`.
     An older run has a step only if its checkpoints exist. Raises InputError if there is no run.
     """
     config, data = run.read_config()
