@@ -26,10 +26,10 @@ from diffkiln.export.graphs.translation.translate import translated
 from diffkiln.export.network.fitted import fitted
 from diffkiln.runtime.engine.session import open_session, session_options
 from diffkiln.trainer.config import TrainConfig
-from diffkiln.trainer.describe import multiply_adds
 from diffkiln.trainer.maths.diffusion import Denoiser
 from diffkiln.trainer.maths.sampling import Sampling
 from diffkiln.trainer.maths.schedules import CosineSchedule
+from diffkiln.trainer.network.size import multiply_adds
 from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import PRESETS, preset_config
 

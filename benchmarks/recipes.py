@@ -19,7 +19,7 @@ from held_out import velocity_error
 from diffkiln.trainer.config import LOSS_WEIGHTINGS, PRECISIONS, PREDICTIONS, TrainConfig
 from diffkiln.trainer.data.batches import batches
 from diffkiln.trainer.data.load import ImageData, load_images
-from diffkiln.trainer.describe import multiply_adds
+from diffkiln.trainer.network.size import multiply_adds
 from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import PRESETS, preset_config
 from diffkiln.trainer.training.step import Trainer

@@ -19,7 +19,7 @@ from absl import app, flags
 from measuring import Task, in_turns, ratios, seconds
 
 from diffkiln.trainer.config import PRECISIONS
-from diffkiln.trainer.describe import multiply_adds
+from diffkiln.trainer.network.size import multiply_adds
 from diffkiln.trainer.presets import PRESETS, preset_config
 from diffkiln.trainer.run.directory import DataSummary
 from diffkiln.trainer.training.step import Trainer

@@ -2,14 +2,18 @@
 
 import logging
 import sys
+from collections.abc import Callable
 
 import pytest
 from absl.testing import flagsaver
 
 from diffkiln.trainer import cli
 
+# From flags to the line that refuses them.
+Refusal = Callable[..., str]
 
-def refusal(
+
+def refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
 ) -> str:
     """The one line on stderr for flags that end the command with status 2."""

@@ -1,13 +1,21 @@
 """Trained runs that the tests of the trainer share."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import MadeOnce
+from train_flags import Refusal, refused
 
 # Several processes train side by side.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+
+
+@pytest.fixture
+def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refusal:
+    """What diffkiln-train says of flags that it refuses."""
+    return partial(refused, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from PIL import Image
 
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.data.load import planned_cache
-from diffkiln.trainer.describe import describe, levels, multiply_adds, plan
+from diffkiln.trainer.describe import describe, plan
+from diffkiln.trainer.network.size import levels, multiply_adds
 from diffkiln.trainer.network.unet import build_unet
 from diffkiln.trainer.presets import preset_config
 from diffkiln.trainer.run.directory import RunDirectory

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from train_flags import refusal
+from train_flags import Refusal
 
 from diffkiln.trainer.cli import _PATHS
 from diffkiln.trainer.errors import InputError
@@ -24,11 +24,9 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     "flag",
     [*_PATHS, "data", "data=folder:", "eval_split=folder:"],
 )
-def test_urls_are_refused(
-    flag: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_urls_are_refused(flag: str, refusal: Refusal) -> None:
     assignment = flag if "=" in flag else f"{flag}="
-    line = refusal(monkeypatch, capsys, "--run_dir=r", f"--{assignment}gs://bucket/a")
+    line = refusal("--run_dir=r", f"--{assignment}gs://bucket/a")
     assert "gs://bucket/a: is a URL, expected a local path; mount the bucket" in line
     assert not Path("gs:").exists()
 
@@ -68,8 +66,6 @@ def test_what_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("hours", ["0", "-1", "nan", "inf"])
-def test_hours_are_a_number_above_0(
-    hours: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    line = refusal(monkeypatch, capsys, "--run_dir=r", f"--max_hours={hours}")
+def test_hours_are_a_number_above_0(hours: str, refusal: Refusal) -> None:
+    line = refusal("--run_dir=r", f"--max_hours={hours}")
     assert f"--max_hours={float(hours)}: expected a number of hours above 0" in line

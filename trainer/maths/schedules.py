@@ -5,6 +5,7 @@ x_t = signal(t)·x_0 + noise(t)·ε; t = 0 is the cleanest image, t = 1 is noise
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -37,6 +38,7 @@ __all__ = [
     "rescale_zero_terminal_snr",
     "schedule_from_alphas_cumprod",
     "schedule_from_betas",
+    "schedule_of",
 ]
 
 # The name of a schedule that is an array of numbers.
@@ -154,6 +156,17 @@ def make_schedule(
         return CosineSchedule(max_signal_rate, min_signal_rate)
     others = {"ddpm_linear": ddpm_linear, "ddpm_cosine": ddpm_cosine, "flow": FlowSchedule}
     return {**others, "edm": EDMSchedule}[name]()
+
+
+def schedule_of(description: Mapping[str, Any]) -> Schedule:
+    """The schedule that `describe` describes, as a bundle's manifest holds it."""
+    name, numbers = description["name"], {k: v for k, v in description.items() if k != "name"}
+    if name == ARRAY:
+        return schedule_from_alphas_cumprod(numbers[ARRAY])
+    kinds = {"cosine": CosineSchedule, "edm": EDMSchedule, "flow": FlowSchedule}
+    if name in kinds:
+        return kinds[name](**numbers)
+    return {"ddpm_linear": ddpm_linear, "ddpm_cosine": ddpm_cosine}[name](numbers["steps"])
 
 
 def as_schedule(schedule: Schedule | str | None) -> Schedule:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pictures import save_empty, save_pictures
-from train_flags import refusal
+from train_flags import Refusal
 from training_runs import small_config, train_here
 
 from diffkiln.trainer.data.folder import list_folder
@@ -182,11 +182,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         list_folder(tmp_path, labels="name:(x)")
 
 
-def test_a_url_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_url_is_refused(refusal: Refusal) -> None:
     flags = ("--run_dir=r", "--data=folder:x", "--labels=gs://x", "--num_classes=2")
-    assert "labels=gs://x: is a URL, expected a" in refusal(monkeypatch, capsys, *flags)
+    assert "labels=gs://x: is a URL, expected a" in refusal(*flags)
 
 
 def test_classes_that_are_not_those_of_the_labels(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from array_files import save_arrays
-from train_flags import refusal
+from train_flags import Refusal
 
 from diffkiln.trainer.data.npz import open_arrays
 from diffkiln.trainer.errors import InputError
@@ -84,15 +84,14 @@ def test_headers_alone_describe_a_file_of_any_size(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_arrays_are_refused_in_one_line(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    refusal: Refusal,
     tmp_path: Path,
     arrays: dict[str, Any],
     words: str,
 ) -> None:
     np.savez_compressed(tmp_path / "a.npz", **arrays)
     flags = (f"--run_dir={tmp_path / 'r'}", f"--data=npz:{tmp_path}/a.npz")
-    line = refusal(monkeypatch, capsys, *flags)
+    line = refusal(*flags)
     assert f"npz:{tmp_path}/a.npz: " in line
     assert words in line
     assert not (tmp_path / "r").exists()
@@ -109,8 +108,7 @@ def test_wrong_arrays_are_refused_in_one_line(
     ],
 )
 def test_files_that_are_none_are_refused_in_one_line(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    refusal: Refusal,
     tmp_path: Path,
     content: bytes | str | None,
     words: str,
@@ -118,7 +116,7 @@ def test_files_that_are_none_are_refused_in_one_line(
     path = tmp_path / "a.npz"
     np.savez(path, samples=X)
     spoil(path, content)
-    assert words in refusal(monkeypatch, capsys, "--run_dir=r", f"--data=npz:{path}")
+    assert words in refusal("--run_dir=r", f"--data=npz:{path}")
 
 
 def spoil(path: Path, content: bytes | str | None) -> None:
@@ -181,18 +179,15 @@ def test_labels_of_no_class_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_flags_that_are_not_for_arrays(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    refusal: Refusal,
     tmp_path: Path,
     flags: list[str],
     words: str,
 ) -> None:
     path = save_arrays(tmp_path / "a.npz", (9, 2))
-    assert words in refusal(monkeypatch, capsys, "--run_dir=r", f"--data=npz:{path}", *flags)
+    assert words in refusal("--run_dir=r", f"--data=npz:{path}", *flags)
 
 
-def test_a_preset_of_arrays_needs_arrays(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    line = refusal(monkeypatch, capsys, "--run_dir=r", "--preset=arrays")
+def test_a_preset_of_arrays_needs_arrays(refusal: Refusal) -> None:
+    line = refusal("--run_dir=r", "--preset=arrays")
     assert "--preset=arrays: is for data=npz:FILE, and data=synthetic" in line

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import Command
 from pictures import synthetic_flowers
-from train_flags import refusal
+from train_flags import Refusal
 from training_runs import rows, same_weights, train, train_here
 
 from diffkiln.trainer.data.cache import Images
@@ -171,13 +171,12 @@ def test_a_best_of_older_versions_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_flags_are_refused(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    refusal: Refusal,
     tmp_path: Path,
     flags: tuple[str, ...],
     words: str,
 ) -> None:
-    assert words in refusal(monkeypatch, capsys, f"--run_dir={tmp_path / 'r'}", *flags)
+    assert words in refusal(f"--run_dir={tmp_path / 'r'}", *flags)
     assert not (tmp_path / "r").exists()
 
 

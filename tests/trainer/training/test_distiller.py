@@ -13,7 +13,7 @@ import tensorflow as tf
 from conftest import MadeOnce
 from forked_commands import run_command
 from PIL import Image
-from train_flags import refusal
+from train_flags import Refusal
 from training_runs import rows, same_weights, small_config, train_here, weights
 
 from diffkiln.export.run import export_run
@@ -289,15 +289,14 @@ def test_tables_come_from_the_teachers(student: Distiller) -> None:
     ],
 )
 def test_flags_that_a_student_has_not(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    refusal: Refusal,
     tmp_path: Path,
     class_run: Path,
     flags: tuple[str, ...],
     message: str,
 ) -> None:
     given = (f"--run_dir={tmp_path / 'run'}", f"--distill_from={class_run}", *flags)
-    assert message in refusal(monkeypatch, capsys, *given)
+    assert message in refusal(*given)
 
 
 @pytest.mark.parametrize(
@@ -314,13 +313,12 @@ def test_flags_that_a_student_has_not(
     ],
 )
 def test_flags_that_only_a_student_has(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    refusal: Refusal,
     tmp_path: Path,
     flags: tuple[str, ...],
     message: str,
 ) -> None:
-    assert message in refusal(monkeypatch, capsys, f"--run_dir={tmp_path / 'run'}", *flags)
+    assert message in refusal(f"--run_dir={tmp_path / 'run'}", *flags)
 
 
 def test_teachers_that_cannot_be(student_run: Path, full_bundle: Path) -> None:

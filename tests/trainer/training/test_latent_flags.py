@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from train_flags import refusal
+from train_flags import Refusal
 
 
 @pytest.mark.parametrize(
@@ -25,14 +25,13 @@ from train_flags import refusal
     ],
 )
 def test_flags_that_an_autoencoder_has_not(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    refusal: Refusal,
     tmp_path: Path,
     flags: tuple[str, ...],
     message: str,
 ) -> None:
     given = (f"--run_dir={tmp_path / 'run'}", "--task=autoencoder", *flags)
-    assert message in refusal(monkeypatch, capsys, *given)
+    assert message in refusal(*given)
 
 
 @pytest.mark.slow
@@ -53,15 +52,14 @@ def test_flags_that_an_autoencoder_has_not(
     ],
 )
 def test_flags_that_latents_have_not(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    refusal: Refusal,
     tmp_path: Path,
     autoencoder_run: Path,
     flags: tuple[str, ...],
     message: str,
 ) -> None:
     given = (f"--run_dir={tmp_path / 'run'}", f"--latents={autoencoder_run}", *flags)
-    assert message in refusal(monkeypatch, capsys, *given)
+    assert message in refusal(*given)
 
 
 @pytest.mark.parametrize(
@@ -74,10 +72,9 @@ def test_flags_that_latents_have_not(
     ],
 )
 def test_flags_without_an_autoencoder(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    refusal: Refusal,
     tmp_path: Path,
     flags: tuple[str, ...],
     message: str,
 ) -> None:
-    assert message in refusal(monkeypatch, capsys, f"--run_dir={tmp_path / 'run'}", *flags)
+    assert message in refusal(f"--run_dir={tmp_path / 'run'}", *flags)
