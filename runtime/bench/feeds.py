@@ -20,3 +20,15 @@ def denoiser_feeds(bundle: Bundle, batch: int) -> dict[str, np.ndarray]:
     times = {name: np.full(batch, 0.5, np.float32) for name in names if name.endswith("time")}
     feeds = {"noisy": noisy, **times, **unguided(bundle, batch)}
     return declared(bundle.graph("denoiser").signature, feeds)
+
+
+def further_feeds(bundle: Bundle, batch: int) -> tuple[str, dict[str, np.ndarray]] | None:
+    """The graph that follows the last step, a decoder or a second stage, and inputs for it."""
+    if bundle.latent_shape is not None:
+        return "decoder", {"latents": np.zeros((batch, *bundle.latent_shape), np.float32)}
+    if bundle.factor == 1:
+        return None
+    ports = bundle.graph("upscaler").signature.inputs
+    small = np.full((batch, *bundle.small_shape), 0.5, np.float32)
+    feeds = {"low_resolution": small, "seeds": np.arange(batch), **unguided(bundle, batch)}
+    return "upscaler", {port.name: feeds[port.name] for port in ports}

@@ -22,8 +22,9 @@ COUNTS: Mapping[str, Callable[[Size, Size, Size], int]] = {
 def prepare(job: Job) -> tuple[Answer, Turn]:
     """Answer with the device and, for one image and step, multiply-adds and levels.
 
-    The job's `bundle`, `device` and `threads` are as for Sampler. Raises DeviceError if the device
-    is unavailable, BundleError if the bundle is damaged.
+    Of a cascade, they are those of the first stage. The job's `bundle`, `device` and `threads` are
+    as for Sampler. Raises DeviceError if the device is unavailable, BundleError if the bundle is
+    damaged.
     """
     from ..sampler import Sampler
 
@@ -32,7 +33,8 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
         device, bundle = sampler.device, sampler.bundle
         batch, steps = bundle.unrolled_batch or 1, bundle.unrolled_steps or 1
         graph, feeds = "sampler", sampler_feeds(bundle, batch, steps)
-        if "denoiser" in bundle.graphs:  # the network by itself, evaluated once
+        # The network by itself, evaluated once.
+        if "denoiser" in bundle.graphs or bundle.factor > 1:
             graph, feeds, steps = "denoiser", denoiser_feeds(bundle, batch), 1
         nodes = recorded(bundle.graph(graph), feeds, as_written=True)
     count = multiply_adds(nodes) // (batch * steps)

@@ -46,7 +46,8 @@ def plan(
 ) -> tuple[list[Setting], list[str]]:
     """Return the settings, and a line for each one that an unrolled bundle cannot do.
 
-    With OpenVINO, stepwise replaces the baked variants.
+    There is a line for each cascade too, whose bare calls are those of its first stage. With
+    OpenVINO, stepwise replaces the baked variants.
 
     Raises UsageError for a bundle with no setting left or too many steps, BundleError for one that
     lacks a graph.
@@ -72,6 +73,8 @@ def plan(
             raise bad_flag("bundle", bundle.path, f"{misfits[0]}; add that to the flags")
         settings += [setting for setting, misfit in zip(wanted, misfits, strict=True) if not misfit]
         left_out += [f"{name}: {misfit}" for misfit in misfits if misfit]
+        if bundle.factor > 1:
+            left_out.append(f"{name}: the second stage's network, except in the times of sampling")
     return settings, list(dict.fromkeys(left_out))
 
 

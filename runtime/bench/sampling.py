@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..device.device import PROVIDERS
 from ..device.resources import peak_bytes
 from ..engine.conditions import examples
-from .feeds import denoiser_feeds
+from .feeds import denoiser_feeds, further_feeds
 from .peak import matrix_product
 from .protocol import Answer, Job, Turn, milliseconds
 
@@ -66,7 +66,10 @@ def prepare(job: Job) -> tuple[Answer, Turn]:
 
 
 def _task(sampler: "Sampler", job: Job) -> Callable[[], object]:
-    """Return the sampling, or for "denoiser" a call for each step with nothing in between."""
+    """Return the sampling, or for "denoiser" a call for each step with nothing in between.
+
+    What follows the last step, a decoder or a second stage, is called once after these.
+    """
     batch, steps = job["batch"], job["steps"]
     # One evaluation in each step, as a model without guidance makes.
     guidance = 1.0 if sampler.bundle.is_guided else None
@@ -76,6 +79,8 @@ def _task(sampler: "Sampler", job: Job) -> Callable[[], object]:
     if job["variant"] == "denoiser":
         feeds = denoiser_feeds(sampler.bundle, batch)
         # Sampler.run would check its inputs each time.
-        session = sampler._engine.session("denoiser")
-        return lambda: deque((session.run(feeds) for _ in range(steps)), maxlen=0)
+        calls = [(sampler._engine.session("denoiser"), feeds)] * steps
+        if further := further_feeds(sampler.bundle, batch):
+            calls.append((sampler._engine.session(further[0]), further[1]))
+        return lambda: deque((session.run(given) for session, given in calls), maxlen=0)
     return lambda: sampler.sample(batch, steps=steps, **given)

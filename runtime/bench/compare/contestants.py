@@ -87,13 +87,15 @@ def _contestants(
 ) -> Iterator[_Contestant]:
     """Yield all ways to do what the first setting does, that setting first."""
     first = settings[0]
+    # What runs the first stage's network alone does less than a cascade.
+    alone = first.bundle.factor == 1
     job = first.job(threads, compare=False)
     for setting in settings:
         name = _NAMES.get(setting.variant, setting.variant)
         same = [other for other in settings if other.variant == setting.variant]
         label = name if len(same) == 1 else f"{name}, {setting.name}"
         yield _Contestant(label, "sampling", setting.job(threads, compare=False))
-    for variant in ("stepwise", "denoiser"):
+    for variant in ("stepwise", "denoiser") if alone else ("stepwise",):
         yield _Contestant(_NAMES.get(variant, variant), "sampling", {**job, "variant": variant})
     # Otherwise TensorFlow would use a GPU in a comparison on the CPU, and print a greeting.
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -101,6 +103,8 @@ def _contestants(
     name, packages = "SavedModel in TensorFlow", ("tensorflow",)
     yield _Contestant(name, "compare.tensorflow", job, packages, quiet | hidden)
     yield _Contestant("LiteRT", "compare.litert", job, ("ai_edge_litert",))
+    if not alone:
+        return
     yield _Contestant("OpenVINO, denoiser calls", "compare.openvino", job, ("openvino",))
     name, packages = "diffusers, per multiply-add", ("torch", "diffusers")
     yield _Contestant(name, "compare.diffusers", {**job, "network": dict(network)}, packages)
