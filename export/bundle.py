@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from ..runtime.bundle.manifest import EXPORT_AGAIN
 from ..runtime.bundle.seal import sealed
 from ..trainer.errors import InputError
 from ..trainer.maths.tables import Tables
-from .baking.signatures import Signatures
+from .cascade import reference_upscaler
 from .checks import check_json
 from .graphs.assemble import OnnxExporter
 from .graphs.rewriting.half_precision import require_finite
@@ -35,11 +34,15 @@ from .preparing import (
     graph_exporter,
     tables_of,
     with_codec_graphs,
+    with_second_stage,
+    with_upscaler_graph,
 )
 from .proof.certify import Certificate, ParityError, certify
 from .proof.reference import ReferenceSampler, reference_of
 from .proof.reference_noise import reference_noise
 from .publish import check_bundle_path, published
+from .saved_model import write_saved_model
+from .second import Second, second_stage
 from .verify import open_all
 
 _LOG = logging.getLogger("diffkiln.export")
@@ -51,6 +54,9 @@ def export_bundle(
     *,
     decoder: Any = None,
     encoder: Any = None,
+    then: Path | str | None = None,
+    then_steps: int | None = None,
+    then_augmentation: float = 0.0,
     baking: Baking | None = None,
     learning: Learning | None = None,
     training: Mapping[str, Any] | None = None,
@@ -74,6 +80,10 @@ def export_bundle(
     the last step; an `encoder` lets `encode`, `inpaint` and `edit` begin with images. Each is a
     Keras model or the path of an .onnx file.
 
+    `then` is a super-resolution bundle, the second stage of a cascade: it enlarges what the network
+    draws, in the same graph, in always `then_steps` steps (its default if None).
+    `then_augmentation` is the level of noise that is added to the small picture, 0 to below 1.
+
     With `class_names`, the network takes labels [N] too: class numbers, or −1 for no class; or
     one-hot labels, all 0 for no class. The graphs then take `labels` int64 [N] and `guidance`
     float32 [] last. After them come `conditions`, by name what else the network takes. `training`
@@ -87,6 +97,7 @@ def export_bundle(
     return write_bundle(
         *(network, bundle, model, baking, learning),
         codec=(decoder, encoder),
+        second=second_stage(then, then_steps, then_augmentation),
         training=training,
         overwrite=overwrite,
     )
@@ -100,13 +111,15 @@ def write_bundle(
     learning: Learning | None = None,
     *,
     codec: CodecNetworks = (None, None),
+    second: Second | None = None,
     tables: Tables | None = None,
     training: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> Certificate:
     """Do what `export_bundle` does, with its settings as objects, and with a student's tables.
 
-    `codec` are the decoder and the encoder, None for those that there are not.
+    `codec` are the decoder and the encoder, None for those that there are not, and `second` is the
+    second stage of a cascade.
     """
     # Resolved, so that a link stays and the bundle that it leads to is replaced.
     bundle = Path(bundle).expanduser().resolve()
@@ -116,9 +129,10 @@ def write_bundle(
     given = zip((DECODER, ENCODER), codec, strict=True)
     networks += [network_given(role, each) for role, each in given if each is not None]
     baking = with_codec_graphs(baking_of(networks, baking, learning), codec)
+    baking = with_upscaler_graph(baking, second)
     networks = [as_stored(each, baking) for each in networks]
     with computing(networks):
-        return _write(networks, bundle, model, baking, tables or learning, training)
+        return _write(networks, bundle, model, baking, tables or learning, second, training)
 
 
 def _write(
@@ -127,20 +141,23 @@ def _write(
     model: Model,
     baking: Baking,
     learning: Learning | Tables | None,
+    second: Second | None,
     training: Mapping[str, Any] | None,
 ) -> Certificate:
     network, decoder, encoder, *_ = (*networks, None, None)
-    signatures = baked_signatures(network, model, baking, (decoder, encoder))
+    first = baked_signatures(network, model, baking, (decoder, encoder))
+    signatures = with_second_stage(first, second, model.class_names, baking)
     exporter = graph_exporter(signatures, baking)
     # A function of its own is traced, and written, once for all that call it.
     function = signatures.network
     calling = signatures.with_network(lambda inputs: function(*inputs)["prediction"])
     try_out(calling.sampling, signatures.shape, signatures.conditions)
-    tables = tables_of(network, signatures, baking, learning, bundle)
+    tables = tables_of(network, first, baking, learning, bundle)
     signatures = signatures.with_tables(tables)
     exporter = replace(exporter, signatures=signatures)
+    then = None if second is None else second.essentials()
     description = essentials(
-        signatures, baking, network.count_params(), model.class_names, model.levels, model.fit
+        signatures, baking, network.count_params(), model.class_names, model.levels, model.fit, then
     )
     with storing(networks, baking) as is_changed, published(bundle) as folder:
         if is_changed:
@@ -152,14 +169,14 @@ def _write(
         def predict(*inputs: np.ndarray) -> np.ndarray:
             return function(*map(tf.constant, inputs))["prediction"].numpy()
 
-        def write_saved_model(left_out: Sequence[str] = ()) -> None:
+        def write_tensorflow(left_out: Sequence[str] = ()) -> None:
             if baking.saved_model:
-                _write_saved_model(
-                    calling.with_tables(tables), networks, folder / "saved_model", left_out
-                )
+                written = calling.with_tables(tables)
+                write_saved_model(written, signatures, networks, folder / "saved_model", left_out)
 
-        reference = reference_of(description, predict, codec=signatures.codec)
-        certificate = _certified(folder, baking, description, reference, write_saved_model)
+        stage = second and reference_upscaler(second, description)
+        reference = reference_of(description, predict, codec=signatures.codec, second=stage)
+        certificate = _certified(folder, baking, description, reference, write_tensorflow)
         write_manifest(folder, description, graphs, certificate, training)
         _require_openable(folder)
     return certificate
@@ -170,10 +187,10 @@ def _certified(
     baking: Baking,
     description: Mapping[str, Any],
     reference: ReferenceSampler,
-    write_saved_model: Callable[..., None],
+    write_tensorflow: Callable[..., None],
 ) -> Certificate:
     """Write the SavedModel, and prove all parity; without `encode` if it fails and is not asked."""
-    write_saved_model()
+    write_tensorflow()
     try:
         return certify(folder, baking.graphs, description, reference)
     except ParityError as error:
@@ -184,7 +201,7 @@ def _certified(
             "(it differs from the reference by up to %.3f)",
             error.received,
         )
-    write_saved_model(left_out=("encode",))
+    write_tensorflow(left_out=("encode",))
     return certify(folder, baking.graphs, description, reference)
 
 
@@ -213,30 +230,6 @@ def _write_graphs(
 def _metadata(description: Mapping[str, Any]) -> dict[str, str]:
     """What a sampler's file says of itself, so that every runtime can do without the manifest."""
     return {f"diffkiln.{name}": json.dumps(value) for name, value in description.items()}
-
-
-def _write_saved_model(
-    signatures: Signatures, networks: Sequence[Network], folder: Path, left_out: Sequence[str]
-) -> None:
-    """Write `serving_default` (the sampler), `denoise` and the other loops by their names."""
-    shutil.rmtree(folder, ignore_errors=True)
-    processes = signatures.processes().items()
-    functions = {name: each.function for name, each in processes if name not in left_out}
-    functions["serving_default"] = functions.pop("sampler")
-    functions["denoise"] = signatures.denoise
-    if signatures.codec is not None:
-        functions["decode"] = signatures.decode
-    if signatures.codec is not None and signatures.codec.encoder is not None:
-        functions["encode_latents"] = signatures.encode_latents
-    # Nobody trains a sampler, and writing its functions with their gradients takes much longer.
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    # The variables alone: a tracked Keras model would store its layers' Python side as well.
-    tracked: Any = tf.Module()
-    tracked.weights = [variable.value for each in networks for variable in each.variables]
-    try:
-        tf.saved_model.save(tracked, str(folder), functions, options)
-    except tf.errors.OpError as error:  # a full disk among others
-        raise OSError(error.message) from error
 
 
 def _require_openable(folder: Path) -> None:

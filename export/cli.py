@@ -20,19 +20,22 @@ from .flags import FLAGS, OF_NETWORK, given_learning, given_model, given_schedul
 from .model import Model
 from .options import Baking, Learning
 from .publish import check_bundle_path, terminate
+from .second import second_stage
 
 USAGE = """Bake a trained model and its sampler into a bundle that other programs can run.
 
   diffkiln-export --run_dir=run --bundle=flowers.bundle
   diffkiln-export --network=net.keras --pixel_mean=0.5 --pixel_std=0.5 --bundle=flowers.bundle
   diffkiln-export --network=unet.onnx --pixel_mean=0.5 --pixel_std=0.5 --bundle=flowers.bundle
+  diffkiln-export --run_dir=small --then=enlarging.bundle --bundle=large.bundle
   diffkiln-export --verify --bundle=flowers.bundle
 """
 
 _CODEC = ("decoder", "encoder")
+_STAGE = ("then", "then_steps", "then_augmentation")
 # --schedule and --import may also name something else, which stays as it is.
 _PATHS = (
-    *("bundle", "run_dir", "network", "schedule", "decoder", "encoder"),
+    *("bundle", "run_dir", "network", "schedule", "decoder", "encoder", "then"),
     *("class_names", "conditions", "tables", "import"),
 )
 
@@ -59,6 +62,7 @@ def _check() -> Callable[[], None]:
     if learning is not None:
         baking.check_allows_tables()
     check_bundle_path(bundle, overwrite=FLAGS.overwrite)
+    second_stage(*_stage())
     if learning is None and baking.tables is not None and not Path(baking.tables).is_file():
         raise InputError(f"--tables={baking.tables}: no such file; add --learn, or leave it out")
     if baking.tables is not None and not Path(baking.tables).absolute().parent.is_dir():
@@ -86,6 +90,11 @@ def _check() -> Callable[[], None]:
     return partial(_write, bundle, export)
 
 
+def _stage() -> Any:
+    """What the flags say of a second stage."""
+    return [FLAGS[name].value for name in _STAGE]
+
+
 def _local(name: str, text: str) -> str:
     try:
         return str(local_path(text))
@@ -97,7 +106,7 @@ def _check_verify(bundle: Path) -> Callable[[], None]:
     network = None if FLAGS.network is None else Path(FLAGS.network)
     if network is None and FLAGS["inputs"].present:
         raise InputError("--inputs: is for the .onnx file of --network; add it, or leave this out")
-    taken = ("bundle", "verify", "network", "inputs", *_CODEC)
+    taken = ("bundle", "verify", "network", "inputs", "then", *_CODEC)
     for name in (name for name in FLAGS if name not in taken and FLAGS[name].present):
         raise InputError(f"--{name}: cannot be combined with --verify; leave one of them out")
     if network and not is_onnx(network):
@@ -110,7 +119,8 @@ def _check_verify(bundle: Path) -> Callable[[], None]:
         raise InputError(
             "--decoder, --encoder: are for the .onnx file of --network; add it, or leave them out"
         )
-    return partial(_verify, bundle, network, FLAGS.inputs or (), codec)
+    second_stage(FLAGS.then)
+    return partial(_verify, bundle, network, FLAGS.inputs or (), codec, FLAGS.then)
 
 
 def _check_onnx() -> None:
@@ -144,9 +154,9 @@ def _export_run(path: Path, bundle: Path, baking: Baking, learning: Learning | N
         )
     with quiet_native_import():
         from .run import export_run
-    return export_run(
-        path, bundle, weights=weights, baking=baking, learning=learning, overwrite=FLAGS.overwrite
-    )
+    stages = dict(zip(_STAGE, _stage(), strict=True))
+    settings: Any = {"baking": baking, "learning": learning, "overwrite": FLAGS.overwrite}
+    return export_run(path, bundle, weights=weights, **settings, **stages)
 
 
 def _export_network(
@@ -173,6 +183,7 @@ def _export_network(
     return write_bundle(
         *(network, bundle, model, baking, learning),
         codec=tuple(codec),
+        second=second_stage(*_stage()),
         overwrite=FLAGS.overwrite,
     )
 
@@ -182,10 +193,11 @@ def _verify(
     network: Path | None,
     inputs: Sequence[str],
     codec: tuple[str | None, str | None],
+    then: str | None,
 ) -> None:
     with quiet_native_import():
         from .verify import verify_bundle
-    print(verify_bundle(bundle, network, inputs, codec).table())
+    print(verify_bundle(bundle, network, inputs, codec, then).table())
     print(f"{bundle} is what its manifest says.")
 
 

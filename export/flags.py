@@ -58,6 +58,10 @@ _flag(
     "a .keras or .onnx file, instead of --run_dir; or the .onnx file to --verify with",
 )
 
+_flag("then", str, None, "a super-resolution bundle: the second stage of a cascade")
+_flag("then_steps", int | None, None, "how many steps it always takes; its default if left out")
+_flag("then_augmentation", float, 0.0, "noise to add to the small picture before it, such as 0.1")
+
 _NUMBERS = "one number or one per channel"
 _ENTRIES = "one number or one per entry of the last axis"
 _NAMES = "text file with a class name on each line, if --network takes labels"

@@ -16,7 +16,7 @@ from ..trainer.errors import InputError
 from ..trainer.maths.sampling import Sampling
 from ..trainer.maths.tables import Tables
 from ..trainer.run.directory import package_versions
-from .baking.noise import NOISE_VERSION
+from .baking.noise import CASCADE_NOISE_VERSION, NOISE_VERSION, UPSCALING_STREAM
 from .baking.signatures import Signatures
 from .options import Baking
 from .proof.certify import Certificate
@@ -38,8 +38,12 @@ def essentials(
     class_names: Sequence[str] = (),
     levels: Sequence[float] | None = None,
     fit: str = "crop",
+    then: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What a host needs to know of the model, whether it has the manifest or one graph."""
+    """What a host needs to know of the model, whether it has the manifest or one graph.
+
+    `then` is what the second stage of a cascade says of itself.
+    """
     denoiser = signatures.sampling.denoiser
     conditions = [condition.describe() for condition in signatures.conditions]
     model = {
@@ -59,11 +63,20 @@ def essentials(
         "model": model,
         "schedule": denoiser.schedule.describe(),
         **_pixels(signatures),
+        **_if_set("then", then),
         "sampler": _sampler(signatures, baking),
         **({"conditions": conditions} if conditions else {}),
-        "noise": {"version": NOISE_VERSION, "golden": [_golden(*pair) for pair in _GOLDEN]},
+        "noise": _noise(signatures),
         "versions": package_versions(_PACKAGES),
     }
+
+
+def _noise(signatures: Signatures) -> dict[str, Any]:
+    """The version of the noise, and golden vectors of it."""
+    if signatures.upscaler is None:
+        return {"version": NOISE_VERSION, "golden": [_golden(*pair) for pair in _GOLDEN]}
+    pairs = (*_GOLDEN, (1, UPSCALING_STREAM))
+    return {"version": CASCADE_NOISE_VERSION, "golden": [_golden(*pair) for pair in pairs]}
 
 
 def _samples(signatures: Signatures, levels: Sequence[float] | None, fit: str) -> dict[str, Any]:
@@ -76,7 +89,7 @@ def _samples(signatures: Signatures, levels: Sequence[float] | None, fit: str) -
         about = {entry: {"shape": list(shape), **statistics}}
     if "array" in about:
         return about
-    shape = shape if signatures.codec is None else signatures.codec.image_shape
+    shape = signatures.sample_shape
     image: dict[str, Any] = dict(zip(("height", "width", "channels"), shape, strict=True))
     image["dtype"] = signatures.image_dtype
     image |= _if_set("levels", None if levels is None else list(map(float, levels)))
@@ -96,6 +109,8 @@ def _pixels(signatures: Signatures) -> dict[str, Any]:
 
 def _format_version(signatures: Signatures, baking: Baking) -> int:
     """The lowest that describes the bundle, so that older readers take those without tables."""
+    if signatures.upscaler is not None:
+        return 6
     if signatures.is_of_arrays:
         return 5
     if signatures.takes_guidance:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 GRAPHS = ("sampler", "from_noise", "denoiser", "noise", "step")
 # Those of a latent model's decoder and encoder, which its bundles always have.
 OF_CODEC = ("decoder", "encoder")
+OF_SECOND = "upscaler"
 MORE_GRAPHS = tuple(name for name in ALL_GRAPHS if name not in GRAPHS)
 PRECISIONS = ("float32", "float16")
 WEIGHTS = ("latest", "best")
@@ -162,7 +163,7 @@ class Baking:
             )
 
     def _check_graphs(self) -> None:
-        if "sampler" not in self.graphs or set(self.graphs) - {*ALL_GRAPHS, *OF_CODEC}:
+        if "sampler" not in self.graphs or set(self.graphs) - {*ALL_GRAPHS, *OF_CODEC, OF_SECOND}:
             raise InputError(
                 f"graphs={','.join(self.graphs)}: expected sampler and any others of "
                 f"{', '.join(GRAPHS + MORE_GRAPHS)}"

@@ -13,6 +13,7 @@ from ..trainer.maths.sampling import Sampling
 from ..trainer.maths.schedules import as_schedule
 from ..trainer.maths.tables import Tables
 from .baking.signatures import Signatures
+from .cascade import upscaler_behind
 from .checks import per_channel, per_entry
 from .graphs.assemble import OnnxExporter
 from .graphs.conversion import convert, converted
@@ -23,10 +24,14 @@ from .learning.teacher import Subject
 from .model import Model
 from .network.codec import Codec, fitted_codec
 from .network.kinds import Network, fit
-from .options import Baking, Learning
+from .options import GRAPHS, OF_CODEC, OF_SECOND, Baking, Learning
+from .second import Second
 
 # A decoder and an encoder.
 CodecNetworks = tuple[Any, Any]
+
+# The graphs that a cascade may have.
+OF_CASCADE = (*GRAPHS, OF_SECOND)
 
 _LOG = logging.getLogger("diffkiln.export")
 
@@ -72,6 +77,34 @@ def baked_signatures(
     arrays = model.is_of_arrays and not model.is_of_latents
     dtype = "float32" if arrays else baking.image_dtype
     return Signatures(sampling, shape, dtype, own.conditions, _codec(model, codec, shape))
+
+
+def with_second_stage(
+    signatures: Signatures, second: Second | None, class_names: Sequence[str], baking: Baking
+) -> Signatures:
+    """The functions with a second stage behind the last step, if there is one."""
+    if second is None:
+        return signatures
+    traced = baking.saved_model or baking.litert
+    return replace(
+        signatures, upscaler=upscaler_behind(signatures, second, class_names, traced=traced)
+    )
+
+
+def with_upscaler_graph(baking: Baking, second: Second | None) -> Baking:
+    """The settings with the graph of a second stage; InputError for graphs that it leaves out."""
+    if second is None:
+        return baking
+    if OF_CODEC[0] in baking.graphs:
+        problem = "enlarges pictures, and the first stage draws latents"
+        raise InputError(f"then={second.bundle.path}: {problem}; leave it out")
+    for name in (name for name in baking.graphs if name not in OF_CASCADE):
+        raise InputError(
+            f"graphs={name}: a cascade has no such graph, expected some of "
+            f"{', '.join(OF_CASCADE)}; leave it out, and use the bundle of the first stage for it"
+        )
+    graphs = tuple(dict.fromkeys((*baking.graphs, OF_SECOND)))
+    return replace(baking, graphs=graphs)
 
 
 def with_codec_graphs(baking: Baking, codec: CodecNetworks) -> Baking:

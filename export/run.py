@@ -18,6 +18,7 @@ from .conditions import Condition
 from .model import Model
 from .options import WEIGHTS, Baking, BakingSettings, Learning
 from .proof.certify import Certificate
+from .second import second_stage
 
 _SENTENCES = {
     "low_resolution": "The picture to enlarge.",
@@ -44,14 +45,17 @@ def export_run(
     weights: str = "latest",
     baking: Baking | None = None,
     learning: Learning | None = None,
+    then: Path | str | None = None,
+    then_steps: int | None = None,
+    then_augmentation: float = 0.0,
     overwrite: bool = False,
     **settings: Unpack[BakingSettings],
 ) -> Certificate:
     """Bake the averaged weights of a run into a bundle, in float32 whatever it was trained in.
 
-    `weights` are the `latest` or the `best` that it saved. `learning` and the other settings are
-    those of `export_bundle`. Raises what `export_bundle` raises, and InputError for a folder that
-    holds no finished run.
+    `weights` are the `latest` or the `best` that it saved. The other settings are those of
+    `export_bundle`. Raises what `export_bundle` raises, and InputError for a folder that holds no
+    finished run.
     """
     check_choice("weights", weights, WEIGHTS)
     run = RunDirectory(run_dir)
@@ -81,6 +85,7 @@ def export_run(
     return write_bundle(
         *(network, bundle, model, baking, learning),
         codec=(None, None) if codec is None else (codec.decoder, codec.encoder),
+        second=second_stage(then, then_steps, then_augmentation),
         tables=_tables(run, baking, learning),
         training=training,
         overwrite=overwrite,

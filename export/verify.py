@@ -15,15 +15,20 @@ from ..runtime.engine.session import SessionSettings, create_session
 from ..runtime.errors import BundleError
 from ..trainer.errors import InputError
 from ..trainer.maths.tables import Tables
+from .cascade import reference_upscaler
 from .conditions import Condition
+from .graphs.graph import Tensors
 from .manifest import describe_file
 from .network.codec import DECODER, ENCODER, Codec, fitted_codec, network_given
 from .network.onnx_file import read_onnx
 from .network.onnx_fitting import fitted_onnx
 from .proof.certify import VERIFY_STEPS, Certificate, ParityError, certify
+from .proof.denoisers import network_of
 from .proof.reference import reference_of
 from .proof.reference_codec import shape_of
-from .proof.reference_guidance import Network, ReferenceConditioning
+from .proof.reference_guidance import Network
+from .proof.reference_upscaling import ReferenceUpscaler
+from .second import second_stage
 
 
 def verify_bundle(
@@ -31,13 +36,15 @@ def verify_bundle(
     network: Path | str | None = None,
     inputs: Sequence[str] = (),
     codec: tuple[Any, Any] = (None, None),
+    then: Path | str | None = None,
 ) -> Certificate:
     """Run all that a bundle holds against the float64 reference, as at export but on more steps.
 
     The reference drives the network inside the SavedModel's `denoise`, or the .onnx file `network`
     that the bundle was made from, with the `inputs` in this order. A latent model also has its
-    SavedModel's decoder and encoder, or those of `codec` beside such a file. Raises InputError
-    where the bundle is damaged, its manifest breaks the schema, or the parity is worse than the
+    SavedModel's decoder and encoder, or those of `codec` beside such a file. A cascade needs the
+    bundle `then` of its second stage, whose denoiser the reference drives. Raises InputError where
+    the bundle is damaged, its manifest breaks the schema, or the parity is worse than the
     tolerance.
     """
     bundle = Path(bundle).expanduser()
@@ -50,12 +57,16 @@ def verify_bundle(
     description = json.loads((bundle / MANIFEST).read_bytes())
     if tables := description["sampler"].get("tables"):
         Tables.from_json(tables)  # refuses numbers that make no sampler
+    second = _second(then, description)
     if network is None:
         own = _SavedCodec(bundle, description) if "latent" in description else None
-        reference = reference_of(description, _denoiser(bundle), denoises=True, codec=own)
+        reference = reference_of(
+            description, _denoiser(bundle), denoises=True, codec=own, second=second
+        )
     else:
         given = _codec_of_files(codec, description, graphs)
-        reference = reference_of(description, _of_file(network, description, inputs), codec=given)
+        predict = _of_file(network, description, inputs)
+        reference = reference_of(description, predict, codec=given, second=second)
     try:
         return certify(bundle, graphs, description, reference, steps=VERIFY_STEPS)
     except ParityError as error:
@@ -65,6 +76,26 @@ def verify_bundle(
             f"network={network}: is not what {bundle} was made from, or the bundle is wrong: "
             f"{error}"
         ) from error
+
+
+def _second(then: Path | str | None, description: Mapping[str, Any]) -> ReferenceUpscaler | None:
+    """The second stage of a cascade, from the bundle that it was made of."""
+    entry = description.get("then")
+    if entry is None and then is not None:
+        raise InputError(
+            f"then={then}: is for a cascade, and the bundle has one stage; leave it out"
+        )
+    if entry is None:
+        return None
+    if then is None:
+        raise InputError(
+            "then: missing, but the bundle is a cascade; give its second stage's bundle"
+        )
+    second = second_stage(then, entry["steps"], entry.get("augmentation", 0.0))
+    if second is None or second.essentials()["sha256"] != entry["sha256"]:
+        problem = "is not what the cascade was made of; give the bundle of its second stage"
+        raise InputError(f"then={then}: {problem}")
+    return reference_upscaler(second, description)
 
 
 def _of_file(path: Path | str, description: Mapping[str, Any], inputs: Sequence[str]) -> Network:
@@ -141,24 +172,15 @@ def _condition(entry: Mapping[str, Any]) -> Condition:
 
 
 def _denoiser(bundle: Path) -> Network:
-    """The SavedModel's `denoise` as a denoiser of images at times: x̂_0, and v if it is learned."""
+    """The SavedModel's `denoise`."""
     denoise = tf.saved_model.load(str(bundle / "saved_model")).signatures["denoise"]
     _, names = denoise.structured_input_signature
 
-    def image(
-        noisy: np.ndarray, time: np.ndarray, told: np.ndarray, *more: ReferenceConditioning
-    ) -> np.ndarray:
-        two = "network_time" in names
-        times = {"time": time, "network_time": told} if two else {"time": told}
-        inputs: dict[str, Any] = {"noisy": noisy, **times}
-        for given in more:
-            inputs |= {**given.shown, "guidance": np.float32(given.guidance)}
-        inputs = {name: x for name, x in inputs.items() if name in names}
-        outputs = denoise(**{name: tf.constant(x) for name, x in inputs.items()})
-        wanted = [name for name in ("image", "sample", "variance_fraction") if name in outputs]
-        return np.concatenate([outputs[name] for name in wanted], axis=-1)
+    def call(tensors: Tensors) -> Tensors:
+        outputs = denoise(**{name: tf.constant(x) for name, x in tensors.items()})
+        return {name: value.numpy() for name, value in outputs.items()}
 
-    return image
+    return network_of(call, frozenset(names))
 
 
 def open_all(bundle: Path) -> tuple[str, ...]:

@@ -33,6 +33,11 @@ class Sampler(FromPhotographs):
     each. Whole numbers and floats are converted to its dtype; pixels must be uint8. Where guidance
     leaves conditions out, it is how strongly images follow them, by default what the bundle says.
 
+    A cascade draws a small picture, which a second stage enlarges by `bundle.factor`. A seed is one
+    picture here too: its noise is that of both stages. `steps`, labels, guidance and conditions are
+    the first stage's; the second has steps and a guidance of its own, and takes of labels and
+    conditions what it knows.
+
     Arguments: `bundle`, a folder or the result of open_bundle, by default the flowers bundled with
     diffkiln, which have the graph "sampler" only; `device`, "auto" (CUDA where it works, otherwise
     the CPU, with the reason in the log "diffkiln.runtime"), "cpu", "cuda" or "openvino", which

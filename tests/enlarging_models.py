@@ -9,6 +9,7 @@ from small_models import with_random_weights
 from diffkiln.export import Condition
 
 HEIGHT, WIDTH, FACTOR = 32, 24, 2
+SMALL_SHAPE = (HEIGHT // FACTOR, WIDTH // FACTOR, 3)
 SMALL_PICTURE: dict[str, Any] = {
     "low_resolution": Condition("The picture to enlarge.", dtype="uint8", null=None),
     "augmentation": Condition("The level of noise in it.", null=None, default=0.25),

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from enlarging_models import PHOTOGRAPH, SMALL_PICTURE, enlarging_network, painting_network
+from enlarging_models import (
+    PHOTOGRAPH,
+    SMALL_PICTURE,
+    SMALL_SHAPE,
+    enlarging_network,
+    painting_network,
+)
 from keras import layers
 from latent_models import LATENTS, SHAPE, convolutional_decoder, convolutional_encoder
 from small_models import PIXELS, array_network, with_random_weights
@@ -93,6 +99,11 @@ BUNDLES: dict[str, dict[str, Any]] = {
         "graphs": ("sampler", "from_noise", "noise", "step", "inpaint", "edit", "encode"),
         **LATENTS,
     },
+    "cascade.bundle": {
+        "graphs": ("sampler", "from_noise", "noise", "step"),
+        "class_names": ("rising", "falling"),
+        "then_steps": 5,
+    },
 }
 # Those of other bundles are U-Nets.
 NETWORKS = {
@@ -100,8 +111,11 @@ NETWORKS = {
     "painting.bundle": painting_network,
     "arrays.bundle": partial(array_network, (13, 3), classes=2),
     "latents.bundle": partial(array_network, SHAPE),
+    "cascade.bundle": partial(array_network, SMALL_SHAPE, classes=2),
 }
 CODECS = {"latents.bundle": {"decoder": convolutional_decoder, "encoder": convolutional_encoder}}
+# What a cascade goes on with.
+SECONDS = {"cascade.bundle": "enlarging.bundle"}
 # Random numbers, so that every one of them matters.
 TABLES = {"learned.bundle": random_tables(2, 5, guidance=(1.0, 4.0))}
 
@@ -158,6 +172,9 @@ def make(name: str, bundle: Path, **changes: Any) -> Path:
         model = network(name)
         if name in CODECS:
             settings |= {role: make() for role, make in CODECS[name].items()}
+        if name in SECONDS:
+            second = Path(folder) / SECONDS[name]
+            settings["then"] = make(SECONDS[name], second, graphs=("sampler", "denoiser"))
         export_bundle(model, bundle, **settings)
     return bundle
 

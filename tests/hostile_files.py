@@ -246,7 +246,7 @@ _ROWS: list[_Row] = [
     ("byte order mark", text(lambda t: "\ufeff" + t), "is not JSON .*BOM"),
     ("no manifest", text(lambda t: t[:0]), "is not JSON"),
     ("list", text(lambda t: f"[{t}]"), "holds a JSON list, expected an object"),
-    ("newer format", manifest(lambda v: v.update(format_version=6)), "upgrade diffkiln"),
+    ("newer format", manifest(lambda v: v.update(format_version=7)), "upgrade diffkiln"),
     ("huge image", set_value("image", height=10**9), "image.height is 1000000000, expected"),
     ("image of no size", set_value("image", width=0), "image.width is 0, expected"),
     ("many channels", set_value("image", channels=10**6), "expected a whole number from 1 to 4"),

@@ -14,9 +14,14 @@ import tensorflow as tf
 from ...runtime.device.placement import NOISE_SCOPE
 
 NOISE_VERSION = 1
+# With the streams of a second stage.
+CASCADE_NOISE_VERSION = 2
 ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 PARITY = 0x1BD11BDA
 INITIAL_STREAM = 0
+# Of the second stage of a cascade, and of what is added to the small picture before it.
+UPSCALING_STREAM = 2**20
+AUGMENTATION_STREAM = 2**21
 
 # The largest float32 that an int32 holds.
 _LARGEST = 2.0**31 - 2.0**7

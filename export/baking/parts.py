@@ -16,12 +16,15 @@ from ..network.conditions import FittedCondition
 from .admission import admitted, outputs_or_nothing, rules
 from .latents import decoded, encoded
 from .noise import INITIAL_STREAM, gaussian_noise
-from .process import RESULT, Process, Tensors
+from .process import RESULT, Process, Tensors, by_name
+from .upscaling import SMALL, Upscaler
 
 SEEDS = tf.TensorSpec([None], tf.int64, "seeds")
 LABELS = tf.TensorSpec([None], tf.int64, "labels")
 GUIDANCE = tf.TensorSpec([], tf.float32, "guidance")
 LATENTS = "latents"
+# What the second stage of a cascade takes of the seeds, whatever the first stage carries.
+FURTHER_SEEDS = "further_seeds"
 Network = Callable[..., tf.Tensor]
 
 
@@ -33,7 +36,8 @@ class Parts:
     `conditions`. `image_dtype` is `uint8`, or `float32` for pixels in [0, 1] and for arrays. What
     is said of images [N, H, W, C] holds for arrays [N, …] too, whose tensor is called `samples`.
     With a `codec`, `shape` is that of latents, which the decoder makes images of after the last
-    step, and only an encoder lets functions begin with images.
+    step, and only an encoder lets functions begin with images. With an `upscaler`, `shape` is that
+    of the small pictures which it enlarges. Noise comes from the streams from `first_stream` on.
     """
 
     sampling: Sampling
@@ -41,6 +45,8 @@ class Parts:
     image_dtype: str
     conditions: tuple[FittedCondition, ...] = ()
     codec: Codec | None = None
+    upscaler: Upscaler | None = None
+    first_stream: int = INITIAL_STREAM
 
     def with_codec(self, codec: Codec) -> Self:
         """The same with another decoder and encoder."""
@@ -73,7 +79,21 @@ class Parts:
     @property
     def step_result(self) -> str:
         """What a single step makes beside the tensors for the next."""
+        if self.upscaler is not None:
+            return SMALL
         return self.samples if self.codec is None else LATENTS
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of a sample: of what a decoder or a second stage makes, if there is one."""
+        if self.upscaler is not None:
+            return self.upscaler.shape
+        return self.shape if self.codec is None else self.codec.image_shape
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a decoder or a second stage follows the last step."""
+        return self.codec is not None or self.upscaler is not None
 
     @property
     def carried(self) -> tuple[str, ...]:
@@ -108,8 +128,7 @@ class Parts:
 
     def images(self, name: str) -> tf.TensorSpec:
         """Images as they go in and come out."""
-        shape = self.shape if self.codec is None else self.codec.image_shape
-        return tf.TensorSpec([None, *shape], self.image_dtype, name)
+        return tf.TensorSpec([None, *self.sample_shape], self.image_dtype, name)
 
     def floats(self, name: str) -> tf.TensorSpec:
         """Images, or noise, in normalised units."""
@@ -132,27 +151,36 @@ class Parts:
         take_step = step or self._step
 
         def begin_with_conditioning(*tensors: tf.Tensor) -> Tensors:
-            last = zip(self.conditioning, tensors[len(inputs) :], strict=True)
-            return {**begin(*tensors[: len(inputs)]), **{str(spec.name): x for spec, x in last}}
+            own, last = tensors[: len(inputs)], tensors[len(inputs) :]
+            further = (
+                {} if self.upscaler is None else {FURTHER_SEEDS: by_name(inputs, own)["seeds"]}
+            )
+            return {**begin(*own), **further, **by_name(self.conditioning, last)}
 
         def conditioned_step(**state: Any) -> Tensors:
             names = [str(spec.name) for spec in self.conditioning]
             given = {name: state.pop(name) for name in names}
             return take_step(conditioning=self._given(given), **state)
 
-        decodes = self.codec is not None
         return Process(
             (*inputs, *self.conditioning),
             begin_with_conditioning,
             conditioned_step,
             self.carried,
-            self.floats(RESULT) if decodes else self.images(RESULT),
+            self.floats(RESULT) if self.goes_on else self.images(RESULT),
             self._admits,
             output or self.samples,
             nothing=self._nothing,
-            finish=(lambda result, **_: self._decoded(result)) if decodes else None,
-            finished=self.images(RESULT) if decodes else None,
+            finish=self._finished if self.goes_on else None,
+            finished=self.images(RESULT) if self.goes_on else None,
+            after=() if self.upscaler is None else (FURTHER_SEEDS,),
         )
+
+    def _finished(self, result: tf.Tensor, **kept: tf.Tensor) -> tf.Tensor:
+        """Images of what the last step makes; `kept` are the inputs that steps do not change."""
+        if self.upscaler is not None:
+            return self.upscaler(result, kept[FURTHER_SEEDS], kept)
+        return self._decoded(result)
 
     @property
     def _nothing(self) -> float:
@@ -181,7 +209,7 @@ class Parts:
         return self._start(self._noise(seeds), seeds)
 
     def _noise(self, seeds: tf.Tensor, stream: tf.Tensor | None = None) -> tf.Tensor:
-        stream = tf.constant(INITIAL_STREAM, tf.int64) if stream is None else stream
+        stream = tf.constant(self.first_stream, tf.int64) if stream is None else stream
         return gaussian_noise(seeds, self.shape, stream=stream)
 
     def _start(self, noise: tf.Tensor, seeds: tf.Tensor | None) -> Tensors:
@@ -199,7 +227,7 @@ class Parts:
         start: Start | None = None,
         **state: tf.Tensor,
     ) -> Tensors:
-        fresh = None if seeds is None else self._noise(seeds, step + 1)
+        fresh = None if seeds is None else self._noise(seeds, step + (self.first_stream + 1))
         carried, image = self.sampling.step(
             *(step, steps, state),
             conditioning=conditioning,
@@ -214,7 +242,7 @@ class Parts:
 
     def _pixels(self, image: tf.Tensor) -> tf.Tensor:
         pixels = self.sampling.denoiser.pixels(image)
-        return pixels if self.codec is not None else self._typed(pixels)
+        return pixels if self.goes_on else self._typed(pixels)
 
     def _typed(self, pixels: tf.Tensor) -> tf.Tensor:
         return to_uint8(pixels) if self.image_dtype == "uint8" else pixels

@@ -37,7 +37,7 @@ class Process:
     as many fewer as the input `start` says if there is one, or none unless `admits` finds the
     inputs, by name, in order: then the result is all `nothing`. If there is a `finish`, it makes
     the output, as `finished` declares it, of the last result and of what `begin` returned and no
-    step changes.
+    step changes. Only the finish takes those of the names in `after`.
     """
 
     inputs: tuple[tf.TensorSpec, ...]
@@ -51,6 +51,7 @@ class Process:
     nothing: float = 0.0
     finish: Callable[..., tf.Tensor] | None = None
     finished: tf.TensorSpec | None = None
+    after: tuple[str, ...] = ()
 
     @property
     def gives_frames(self) -> bool:
@@ -76,7 +77,7 @@ class Process:
     @property
     def step_function(self) -> Any:
         """`step` as a tf.function of step, steps and what `begin` returns."""
-        specs = [STEP, STEPS, *self._first]
+        specs = [STEP, STEPS, *(spec for spec in self._first if spec.name not in self.after)]
         return traced(lambda *tensors: self.step(**by_name(specs, tensors)), specs)
 
     @property
@@ -110,7 +111,7 @@ class Process:
     @property
     def function(self) -> Any:
         """The whole loop as a tf.function of the inputs."""
-        return traced(self._run, self.inputs)
+        return traced(self.run, self.inputs)
 
     def _trips(self, inputs: Tensors) -> tf.Tensor:
         trips = inputs["steps"] + self.extra_steps
@@ -118,7 +119,8 @@ class Process:
             trips -= inputs["start"]
         return or_nothing(self.admits(inputs), trips)
 
-    def _run(self, *inputs: tf.Tensor) -> Tensors:
+    def run(self, *inputs: tf.Tensor) -> Tensors:
+        """The output by name, of the inputs in order."""
         named = by_name(self.inputs, inputs)
         first, steps, trips = self.begin(*inputs), named["steps"], self._trips(named)
         nothing = tf.cast(self.nothing, self.result.dtype)
@@ -128,7 +130,8 @@ class Process:
             results = tf.TensorArray(self.result.dtype, count, element_shape=shape)
 
         def body(step: tf.Tensor, carried: Tensors, results):
-            outputs = self.step(step=step, steps=steps, **{**first, **carried})
+            taken = {name: x for name, x in first.items() if name not in self.after}
+            outputs = self.step(step=step, steps=steps, **{**taken, **carried})
             result = outputs[RESULT]
             if self.gives_frames:
                 result = results.write(tf.cast(step, tf.int32), result)

@@ -29,6 +29,8 @@ class Signatures(Parts):
 
     def _names(self) -> Iterator[str]:
         yield from ("sampler", "from_noise")
+        if self.upscaler is not None:
+            return
         if self.codec is None:
             yield "trajectory"
         if self.codec is None or (self.codec.encoder and self.codec.places):
@@ -100,8 +102,9 @@ class Signatures(Parts):
 
     @property
     def from_noise(self) -> Process:
-        """noise [N, H, W, C], steps int64 [] (and seeds, for fresh noise) → images."""
-        inputs = (self.floats("noise"), STEPS, *([SEEDS] if self.sampling.eta else []))
+        """noise [N, H, W, C], steps int64 [] (and seeds, for further noise) → images."""
+        further = self.sampling.eta or self.upscaler is not None
+        inputs = (self.floats("noise"), STEPS, *([SEEDS] if further else []))
         return self._process(inputs, lambda noise, _, seeds=None: self._start(noise, seeds))
 
     @property
@@ -117,7 +120,7 @@ class Signatures(Parts):
         Where the mask is 0 the images stay as they are. A mask has no channels, except of arrays
         with one axis, which has an entry for each number.
         """
-        shape = self.shape if self.codec is None else self.codec.image_shape
+        shape = self.sample_shape
         places = (*shape[:-1], 1) if len(shape) > 1 else shape
         mask = tf.TensorSpec([None, *places], tf.uint8, "mask")
 

@@ -14,9 +14,10 @@ import onnx
 import tensorflow as tf
 from onnx import helper
 
-from ..baking.parts import Network
+from ..baking.parts import FURTHER_SEEDS, SMALL, Network
 from ..baking.process import RESULT, Process, Tensors, traced
 from ..baking.signatures import Signatures
+from ..baking.upscaling import Upscaler
 from ..network.codec import Codec, FittedMap
 from .conversion import convert, converted
 from .graph import BATCH, ancestors, finished, parts, renamed, value_info
@@ -104,6 +105,8 @@ class OnnxExporter:
             return convert(self.signatures.noise)
         if name in (_DECODER, _ENCODER):
             return self._codec_graph(name)
+        if name == "upscaler":
+            return self._upscaler({})
         if name == "denoiser":
             specs = self.signatures.denoise.input_signature
             return self._joined(self._plug, lambda s: s.denoised, specs, self.signatures.estimates)
@@ -119,6 +122,8 @@ class OnnxExporter:
 
     def _around(self, name: str, process: Process) -> dict[str, onnx.ModelProto]:
         """What begins and finishes a process, where there is a network in it."""
+        if self.signatures.upscaler is not None:
+            return {"finish": self._upscaler({SMALL: RESULT, "seeds": FURTHER_SEEDS})}
         begins_with_images = self.signatures.samples in {spec.name for spec in process.inputs}
         kinds = {_ENCODER: begins_with_images, _DECODER: process.finish is not None}
         made = {}
@@ -138,6 +143,15 @@ class OnnxExporter:
             return lambda **inputs: inner(*inputs.values())
 
         return self._joined(plug, of, function.input_signature, outputs)
+
+    def _upscaler(self, names: dict[str, str]) -> onnx.ModelProto:
+        """The second stage, with other names for some of its inputs."""
+        graph = cast("Upscaler", self.signatures.upscaler).graph.graph
+        inputs = [renamed(value, names.get(value.name, value.name)) for value in graph.input]
+        kept = {value.name: value.name for value in (*graph.input, *graph.output)} | names
+        inner = parts(finished(graph), "", kept)
+        outputs, constants = graph.output, inner.initializer
+        return finished(helper.make_graph(inner.node, graph.name, inputs, outputs, constants))
 
     def _codec_graph(self, name: str) -> onnx.ModelProto:
         """A decoder or an encoder by itself, with pixels of images as programs see them."""

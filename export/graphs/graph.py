@@ -111,12 +111,21 @@ def step_outputs(step: Call, tensors: Tensors) -> Iterator[Tensors]:
         state |= {name: outputs.get(f"next_{name}", value) for name, value in state.items()}
 
 
+def taken_by(node: onnx.NodeProto) -> Iterator[str]:
+    """What a node takes, in the bodies of a Loop as well."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from taken_by(inner)
+        yield from (value.name for value in attribute.g.output)
+
+
 def ancestors(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
     """The nodes that lead to these outputs, in order."""
     wanted, leading = set(outputs), []
     for node in reversed(nodes):
         if wanted & set(node.output):
-            wanted.update(node.input)
+            wanted.update(taken_by(node))
             leading.append(node)
     return leading[::-1]
 
@@ -125,7 +134,7 @@ def drop_unused(graph: onnx.GraphProto) -> None:
     """Remove nodes that lead to no output, and constants that no node or output takes."""
     outputs = [value.name for value in graph.output]
     nodes = ancestors(graph.node, outputs)
-    taken = {*outputs, *(name for node in nodes for name in node.input)}
+    taken = {*outputs, *(name for node in nodes for name in taken_by(node))}
     constants = [value for value in graph.initializer if value.name in taken]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
@@ -142,10 +151,11 @@ def parts(
     renaming = {"": "", **{name: name for name in keep}, **names}
     constants = [value for value in model.graph.initializer if value.name not in keep]
     graph = onnx.GraphProto(node=model.graph.node, initializer=constants)
-    for node in graph.node:
+    for node in nodes_of(graph):
         node.name = prefix + node.name
         node.input[:] = [renaming.get(name, prefix + name) for name in node.input]
         node.output[:] = [renaming.get(name, prefix + name) for name in node.output]
-    for constant in graph.initializer:
-        constant.name = renaming.get(constant.name, prefix + constant.name)
+    for inner in graphs_of(graph):
+        for value in (*inner.input, *inner.output, *inner.initializer, *inner.value_info):
+            value.name = renaming.get(value.name, prefix + value.name)
     return graph

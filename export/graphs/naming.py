@@ -14,7 +14,7 @@ from onnx import helper
 
 from ...runtime.device.placement import NETWORK_SCOPE, NOISE_SCOPE
 from ..baking.admission import EXPECTS
-from .graph import graphs_of, nodes_of, replace_nodes
+from .graph import graphs_of, nodes_of, replace_nodes, taken_by
 
 # Scopes outside of the network that mean something. TensorFlow gives others to single operations.
 _SCOPES = re.compile(f"begin|body|select|step[0-9]+|{EXPECTS}_.*|{NOISE_SCOPE}")
@@ -78,7 +78,7 @@ def _ordered(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     wanted, done = [makers[value.name] for value in reversed(graph.output)], set[int]()
     while wanted:
         place = wanted[-1]
-        taken = (makers[name] for name in _taken(nodes[place]) if name in makers)
+        taken = (makers[name] for name in taken_by(nodes[place]) if name in makers)
         missing = [maker for maker in taken if maker not in done]
         if missing:
             wanted += reversed(missing)
@@ -87,15 +87,6 @@ def _ordered(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
         if place not in done:
             done.add(place)
             yield nodes[place]
-
-
-def _taken(node: onnx.NodeProto) -> Iterator[str]:
-    """What a node takes, in the bodies of a Loop as well."""
-    yield from node.input
-    for attribute in node.attribute:
-        for inner in attribute.g.node:
-            yield from _taken(inner)
-        yield from (value.name for value in attribute.g.output)
 
 
 def _name_nodes(graph: onnx.GraphProto) -> dict[str, str]:

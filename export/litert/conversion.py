@@ -12,7 +12,7 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import tensorflow as tf
 from tensorflow.lite.python.convert_phase import ConverterError
@@ -21,6 +21,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from ...trainer.errors import InputError, first_line
 from ..baking.process import RESULT, Tensors, by_name, traced
 from ..baking.signatures import Signatures
+from ..baking.upscaling import Upscaler
 from ..graphs.refusing import layer_in
 from .file import with_metadata
 from .forms import in_litert_forms
@@ -56,6 +57,8 @@ def _function(signatures: Signatures, graph: str) -> Any:
         return signatures.denoise
     if graph == "step":
         return _step(signatures)
+    if graph == "upscaler":
+        return cast("Upscaler", signatures.upscaler).function
     if graph in _OF_CODEC:
         return getattr(signatures, _OF_CODEC[graph])
     return signatures.processes()[graph].function

@@ -186,8 +186,14 @@ def tolerances(reference: ReferenceSampler, description: Mapping[str, Any]) -> t
     t = 1, for x̂_0 = (x − noise·ε̂)/signal magnifies every difference by noise/signal: 50 for the
     default schedule, but 20,000 for `ddpm_cosine`. Beyond 8/255 it would prove nothing. Networks in
     half precision have those 8/255, and a mean of one. Arrays are compared in units of their
-    standard deviation, with the tolerances of floats.
+    standard deviation, with the tolerances of floats. A cascade has the wider ones of its stages.
     """
+    if reference.second is not None:
+        first, further = replace(reference, second=None), reference.second.sampler
+        stage = {**description["then"], "image": description["image"]}
+        both = zip(tolerances(first, description), tolerances(further, stage), strict=True)
+        largest, mean = map(max, both)
+        return largest, mean
     if description["model"]["precision"] == "float16":
         return WIDEST_TOLERANCE, HALF_PRECISION_MEAN
     signal_rate, noise_rate = reference.rates(1.0)

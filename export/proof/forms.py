@@ -27,6 +27,7 @@ _OUTPUTS = {
     "edit": ("edited",),
     "decoder": ("images",),
     "encoder": ("latents",),
+    "upscaler": ("images",),
 }
 # What the SavedModel calls a graph, where the names differ.
 _SIGNATURES = {
@@ -34,6 +35,7 @@ _SIGNATURES = {
     "denoiser": "denoise",
     "decoder": "decode",
     "encoder": "encode_latents",
+    "upscaler": "upscale",
 }
 
 
@@ -110,8 +112,10 @@ def _runs(
             tensors = with_noise(tensors)
         if name == "step":
             *_, outputs = step_outputs(calls[name], tensors)
-            # A latent model's last step is decoded as a host would.
+            # What follows the last step, as a host does it.
             outputs = calls["decoder"](outputs) if "latents" in outputs else outputs
+            if "low_resolution" in outputs:
+                outputs = calls["upscaler"]({**tensors, **outputs})
         else:
             outputs = calls[name](tensors)
         return next(outputs[output] for output in _OUTPUTS[name] if output in outputs)

@@ -19,6 +19,7 @@ from .reference_network import NetworkReference, noise_between
 from .reference_noise import Array, reference_noise
 from .reference_schedules import FlowReference, Reference, float32_time, reference_schedule, unknown
 from .reference_tables import images_by_table, reference_steps
+from .reference_upscaling import ReferenceUpscaler
 
 Hold = Callable[[Array], Array]
 
@@ -31,12 +32,14 @@ def reference_of(
     *,
     denoises: bool = False,
     codec: Any = None,
+    second: ReferenceUpscaler | None = None,
 ) -> "ReferenceSampler":
     """The float64 reference of what a manifest's essentials describe.
 
     `network` takes what the model's network does, in the order of its graph. If it `denoises`, it
     is a bundle's own denoiser (see `ReferenceOfDenoiser`). A latent model has a `codec`, whose
-    `decoder.predict` and, if there is an encoder, `encoder.predict` are called.
+    `decoder.predict` and, if there is an encoder, `encoder.predict` are called. A cascade has a
+    `second` stage.
     """
     model, sampler = description["model"], description["sampler"]
     if not denoises and "guidance_range" in model:
@@ -56,6 +59,7 @@ def reference_of(
         variance=sampler.get("variance", "fixed"),
         arrays="image" not in description,
         codec=None if codec is None else ReferenceCodec.of(description, codec),
+        second=second,
         **{name: sampler[name] for name in ("clip", "solver", "eta", "time_grid")},
     )
 
@@ -89,6 +93,7 @@ class ReferenceSampler:
     variance: str = "fixed"
     arrays: bool = False
     codec: ReferenceCodec | None = None
+    second: ReferenceUpscaler | None = None
 
     def from_noise(self, noise: Array, steps: int, seeds: Sequence[int] = ()) -> Array:
         """Pixels float64 [N, H, W, C] in [0, 1]; `seeds` are needed where η is not 0."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...runtime.bundle.samples import SIDES
 from .reference_noise import Array
 from .reference_schedules import unknown
 
@@ -21,7 +22,9 @@ def shape_of(description: Mapping[str, Any]) -> tuple[int, ...]:
     """The shape of what is denoised: one image, array or latent."""
     for entry in (description[name] for name in ("array", "latent") if name in description):
         return tuple(entry["shape"])
-    return tuple(description["image"][name] for name in ("height", "width", "channels"))
+    height, width, channels = (description["image"][name] for name in SIDES)
+    factor = description.get("then", {}).get("factor", 1)
+    return height // factor, width // factor, channels
 
 
 @dataclass(frozen=True)

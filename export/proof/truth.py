@@ -64,11 +64,16 @@ class Truth:
             "mask": mask,
             "guidance": np.array(self._conditioning.guidance, np.float32),
             **self._conditioning.shown,
+            **(
+                {}
+                if self.model.second is None
+                else {"low_resolution": self._small.astype(np.float32)}
+            ),
         }
 
     def result(self, graph: str) -> np.ndarray:
         """What a graph should return, float64: pixels in [0, 1], x̂_0 at t = 1, or noise."""
-        if graph in ("sampler", "from_noise", "step"):
+        if graph in ("sampler", "from_noise", "step", "upscaler"):
             return self._drawn
         if graph in ("decoder", "encoder"):
             return self._around(graph)
@@ -161,9 +166,16 @@ class Truth:
     @cached_property
     def _drawn(self) -> np.ndarray:
         """The pictures as pixels in [0, 1], float64 [N, H, W, C]."""
+        if self.model.second is not None:
+            return self.model.second.drawn(self._small, self.seeds, self._conditioning)
         if self.model.codec is None:
             return self._frames[-1]
         return self._reference.from_noise(self._noise, self.steps, self.seeds.tolist())
+
+    @property
+    def _small(self) -> np.ndarray:
+        """The pictures of a cascade's first stage as pixels in [0, 1]."""
+        return self._frames[-1]
 
     @cached_property
     def _latents(self) -> np.ndarray:

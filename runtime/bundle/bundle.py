@@ -6,6 +6,7 @@ bundle.schema.json says what a manifest must contain, and docs/bundle.md what a 
 import math
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
@@ -21,7 +22,7 @@ from .conditions import Condition, listed_conditions
 from .files import ListedFile, opened, unreadable
 from .graph import ESSENTIALS, Graph
 from .manifest import EXPORT_AGAIN, MANIFEST, incomplete, read_manifest
-from .samples import SIDES, drawn_samples
+from .samples import SIDES, drawn_samples, require_two_stages
 
 Value = TypeVar("Value")
 
@@ -34,6 +35,8 @@ GRAPHS = (
 
 # Those that may have no Loop, for one number of steps and perhaps of images.
 UNROLLED = ("sampler", "from_noise")
+# Those that no cascade has.
+_OF_ONE_STAGE = ("encode", "trajectory", "inpaint", "edit")
 _OF_THE_NETWORK = frozenset(GRAPHS) - {"noise"}
 
 # The inputs of step.onnx that it does not give back, besides conditions.
@@ -46,7 +49,9 @@ class Bundle(NamedTuple):
     `sample_shape` is (height, width, channels) of an image, and `sample_dtype` is "uint8" or
     "float32" in [0, 1]. Where a bundle `draws_arrays`, which are no pictures, their shape has 1 to
     3 axes, and their numbers are float32 in units of their own. A bundle of a latent model has a
-    `latent_shape`: noise has it, and a decoder makes images. `levels` are those of black and
+    `latent_shape`: noise has it, and a decoder makes images. In a cascade, a second stage enlarges
+    the pictures of the first by a `factor` above 1; steps, noise, guidance and conditions are the
+    first stage's, and `eta` is how much fresh noise its steps draw. `levels` are those of black and
     white in photographs of more than 8 bits, None for 0 and 65535. `fit` says how photographs of
     another shape become images: "crop", "pad" or "stretch". `graphs` are the graphs by name:
     "sampler", "step", … "sampler" and "from_noise" take only `unrolled_steps` steps and batches of
@@ -79,6 +84,8 @@ class Bundle(NamedTuple):
     fit: str = "crop"
     draws_arrays: bool = False
     latent_shape: tuple[int, ...] | None = None
+    factor: int = 1
+    eta: float = 0.0
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy in another process reads and checks the manifest there.
@@ -97,7 +104,15 @@ class Bundle(NamedTuple):
     @property
     def noise_shape(self) -> tuple[int, ...]:
         """The shape of the noise that one sample grows from: a latent's, if there is a decoder."""
-        return self.latent_shape or self.sample_shape
+        return self.latent_shape or self.small_shape
+
+    @property
+    def small_shape(self) -> tuple[int, ...]:
+        """The shape of the first stage's samples, which in a cascade a second stage enlarges."""
+        if self.factor == 1:
+            return self.sample_shape
+        height, width, channels = self.sample_shape
+        return height // self.factor, width // self.factor, channels
 
     @property
     def samples(self) -> str:
@@ -127,10 +142,14 @@ class Bundle(NamedTuple):
         missing = [name for name in names if name not in self.graphs]
         if not missing:
             return
-        wanted = ",".join(dict.fromkeys(("sampler", *self.graphs, *names)))
+        # Those of a decoder or a second stage come by themselves.
+        held = [name for name in ("sampler", *self.graphs, *names) if name in GRAPHS]
+        wanted = ",".join(dict.fromkeys(held))
         remedy = f"{EXPORT_AGAIN} with --graphs={wanted}"
         if missing[0] not in GRAPHS:
             remedy = "name one of these"
+        elif self.factor > 1 and missing[0] in _OF_ONE_STAGE:
+            remedy = "a cascade has no such graph, use the bundle of its first stage instead"
         elif self.path == shipped_bundle():
             remedy = (
                 "the flowers that are installed with diffkiln only draw pictures: give a --bundle "
@@ -205,9 +224,12 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
             for name, file in values.get("litert", {}).items()
         },
         levels=tuple(image["levels"]) if "levels" in image else None,
-        conditions=_checked(root, listed_conditions, values.get("conditions", [])),
+        conditions=_checked(
+            root, partial(listed_conditions, cascade="then" in values), values.get("conditions", [])
+        ),
         fit=image.get("fit", "crop"),
         **_of_tables(sampler),
+        eta=float(sampler["eta"]),
     )
     black, white = bundle.levels or (0, 1)
     if not -math.inf < black < white < math.inf:
@@ -234,6 +256,8 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
             raise _error(root, f"the graph {name!r} is {graph.signature}", f"{expected} outputs")
     if bundle.conditions:
         _require_conditions(bundle)
+    if bundle.factor > 1:
+        _checked(root, require_two_stages, bundle)
     return bundle
 
 
@@ -278,6 +302,7 @@ def _graph(root: Path, values: Mapping[str, Any], name: str) -> Graph:
         Signature.of(graph["inputs"], graph["outputs"]),
         {key: values[key] for key in ESSENTIALS if key in values} if name == "sampler" else {},
         numbers,
+        "then" in values,
     )
 
 

@@ -12,6 +12,9 @@ from .manifest import received
 # Of an array, and of all conditions of one image together: as many as the largest image has.
 MAX_NUMBERS = 2**24
 
+# The small picture that a network or the second stage of a cascade enlarges.
+SMALL = "low_resolution"
+
 # Names of other inputs and outputs of graphs.
 _TAKEN = (
     *("seeds", "steps", "step", "start", "every", "labels", "guidance", "images", "image", "mask"),
@@ -79,14 +82,20 @@ class Condition(NamedTuple):
         return np.full(self.shape, number, self.dtype)
 
 
-def listed_conditions(entries: Sequence[Mapping[str, Any]]) -> tuple[Condition, ...]:
-    """The conditions of a manifest that fits the schema; ValueError for what none can be."""
+def listed_conditions(
+    entries: Sequence[Mapping[str, Any]], *, cascade: bool = False
+) -> tuple[Condition, ...]:
+    """The conditions of a manifest that fits the schema; ValueError for what none can be.
+
+    In a `cascade`, the first stage makes what is called `low_resolution`.
+    """
+    taken = (*_TAKEN, SMALL) if cascade else _TAKEN
     total = sum(math.prod(entry["shape"]) for entry in entries)
     if total > MAX_NUMBERS:
         raise ValueError(f"conditions have {total} numbers in all, expected at most {MAX_NUMBERS}")
     names = [entry["name"] for entry in entries]
     for number, entry in enumerate(entries):
-        if entry["name"] in {*names[:number], *_TAKEN} or entry["name"].startswith("next_"):
+        if entry["name"] in {*names[:number], *taken} or entry["name"].startswith("next_"):
             expected = "one that is not taken, and without next_"
             raise ValueError(f"conditions[{number}].name is {entry['name']}, expected {expected}")
         for problem in _problems(entry):

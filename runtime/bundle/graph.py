@@ -15,8 +15,8 @@ from .seal import checked
 
 # What sampler.onnx repeats in its metadata, as far as the manifest has it.
 ESSENTIALS = (
-    *("format", "format_version", "image", "array", "latent", "model", "schedule"),
-    *("pixel_mean", "pixel_std", "sampler", "noise", "versions", "conditions"),
+    *("format", "format_version", "image", "array", "latent", "then", "model"),
+    *("schedule", "pixel_mean", "pixel_std", "sampler", "noise", "versions", "conditions"),
 )
 
 
@@ -25,12 +25,14 @@ class Graph(ListedFile):
     """What the manifest says about a graph: its file, SHA-256, size and signature.
 
     `essentials` are the entries of the manifest that the graph's metadata must repeat. A latent
-    model's graphs may take memory by the `image_numbers` that its decoder draws.
+    model's graphs may take memory by the `image_numbers` that its decoder draws. In a `cascade`,
+    a graph may have a second Loop.
     """
 
     signature: Signature
     essentials: Mapping[str, Any]
     image_numbers: int = 0
+    cascade: bool = False
 
     def content(self) -> bytes:
         """Read and check the file; BundleError if it is missing, damaged or not acceptable.
@@ -54,7 +56,7 @@ class Graph(ListedFile):
             content = stream.read(self.size_bytes)
         hashing = Background(lambda: checked(io.BytesIO(content), self.size_bytes)).start()
         try:
-            checked_graph = check(content, self.signature, self.image_numbers)
+            checked_graph = check(content, self.signature, self.image_numbers, self.cascade)
             self._require_essentials(checked_graph.metadata)
         except GraphError as error:
             # For an altered file, say that it was altered and not what is wrong with it now.

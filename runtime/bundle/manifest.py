@@ -18,7 +18,7 @@ from ..checking.limits import MAX_DIGITS, MAX_MANIFEST_BYTES
 from ..errors import BundleError, LibraryError
 
 FORMAT = "diffkiln-bundle"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 MANIFEST = "bundle.json"
 
 EXPORT_AGAIN = "export the model again"

@@ -2,8 +2,8 @@
 
 from ..errors import BundleError
 from .bundle import Bundle
+from .conditions import SMALL
 
-SMALL = "low_resolution"
 KNOWN, HOLES = "masked_image", "paint_mask"
 
 
@@ -13,8 +13,7 @@ def upscaling_factor(bundle: Bundle) -> int:
     It has the condition `low_resolution` then, a smaller picture of the same channels. Raises
     BundleError for any other network.
     """
-    if bundle.draws_arrays or bundle.latent_shape is not None:
-        what = "arrays that are no pictures" if bundle.draws_arrays else "pictures of latents"
+    if what := _of_another_kind(bundle):
         raise BundleError(f"{bundle.path} draws {what}, and enlarges none; use another bundle")
     height, width, channels = bundle.sample_shape
     for each in bundle.conditions:
@@ -40,9 +39,18 @@ def checked_factor(bundle: Bundle) -> int:
 
 def is_trained_to_paint(bundle: Bundle) -> bool:
     """Whether the network is told the photograph and the mask: `masked_image` and `paint_mask`."""
-    if bundle.draws_arrays or bundle.latent_shape is not None:
+    if _of_another_kind(bundle):
         return False
     height, width, channels = bundle.sample_shape
     inputs = {(each.name, each.dtype, each.shape) for each in bundle.conditions}
     photo, mask = (height, width, channels), (height, width, 1)
     return {(KNOWN, "uint8", photo), (HOLES, "uint8", mask)} <= inputs
+
+
+def _of_another_kind(bundle: Bundle) -> str:
+    """What a bundle draws instead of the pixels that its network denoises, in words; or ""."""
+    if bundle.draws_arrays:
+        return "arrays that are no pictures"
+    if bundle.latent_shape is not None:
+        return "pictures of latents"
+    return "pictures of two stages" if bundle.factor > 1 else ""

@@ -34,7 +34,8 @@ class Port(NamedTuple):
 
     def __str__(self) -> str:
         sizes = ("?" if size is None else str(size) for size in self.shape)
-        return f"{self.name} {self.dtype}[{', '.join(sizes)}]"
+        text = f"{self.name} {self.dtype}[{', '.join(sizes)}]"
+        return text if text.isprintable() else ascii(text)[1:-1]
 
 
 class Signature(NamedTuple):
@@ -84,15 +85,18 @@ class Checked(NamedTuple):
     tensors: Mapping[str, "Fact"]
 
 
-def check(content: bytes, signature: Signature, image_numbers: int = 0) -> Checked:
+def check(
+    content: bytes, signature: Signature, image_numbers: int = 0, cascade: bool = False
+) -> Checked:
     """Check the bytes of an ONNX file; GraphError unless an exporter could have written them.
 
     `signature` lists the inputs and outputs that the graph must have. Memory and work may grow with
     the largest of them, or with the `image_numbers` of an image that the bundle draws elsewhere.
+    In a `cascade`, a second Loop may follow or precede the one that `steps` ends.
     """
     from .graph import check_graph
 
-    return check_graph(content, signature, image_numbers)
+    return check_graph(content, signature, image_numbers, cascade)
 
 
 def taken_operators() -> frozenset[str]:

@@ -16,11 +16,18 @@ import numpy as np
 from . import Checked, GraphError, Port, Signature
 from .cost import Cost
 from .facts import Call, Fact, constant_fact
-from .limits import MAX_EXTRA_STEPS, MAX_NODES, MAX_OUTPUTS, STEPS_COUNTED
+from .limits import (
+    MAX_EXTRA_STEPS,
+    MAX_NODES,
+    MAX_OUTPUTS,
+    MAX_UPSCALING_STEPS,
+    STEPS_COUNTED,
+)
 from .onnx_reader import Message, WireError, read_model
 from .operators import RULES, infer
 from .sizes import Rows, bound, degree, is_exact
 from .tensors import DTYPES, checked_array
+from .trips import Trips
 
 OPSET = 18
 
@@ -30,7 +37,7 @@ _FIELDS = dict(enumerate(("f", "i", "s", "t", "g", "floats", "ints", "strings"),
 Facts = dict[str, Fact]
 
 
-def check_graph(content: bytes, signature: Signature, image_numbers: int) -> Checked:
+def check_graph(content: bytes, signature: Signature, image_numbers: int, cascade: bool) -> Checked:
     """GraphError unless the bytes are a graph of this signature that an exporter could write."""
     try:
         model = read_model(content)
@@ -52,24 +59,26 @@ def check_graph(content: bytes, signature: Signature, image_numbers: int) -> Che
     metadata = {entry.get("key", ""): entry.get("value", "") for entry in model["metadata_props"]}
     if len(metadata) < len(model["metadata_props"]):
         raise GraphError("has the same metadata twice")
-    return Checked(metadata, _Walk(signature, image_numbers, len(content)).whole(graph))
+    walk = _Walk(signature, image_numbers, len(content), cascade)
+    return Checked(metadata, walk.whole(graph))
 
 
 class _Walk:
-    """Goes through the nodes in their order, and through the body of the Loop."""
+    """Goes through the nodes in their order, and through the body of each Loop."""
 
-    def __init__(self, signature: Signature, image_numbers: int, file_bytes: int) -> None:
+    def __init__(
+        self, signature: Signature, image_numbers: int, file_bytes: int, cascade: bool
+    ) -> None:
         self._signature = signature
         numbers = max(
             math.prod(size for size in port.shape if isinstance(size, int))
             for port in (*signature.inputs, *signature.outputs)
         )
         self._cost = Cost(image_numbers=max(numbers, image_numbers), file_bytes=file_bytes)
-        self._nodes = self._loops = 0
-        # By how much a number may be more than the input `steps`, at most MAX_EXTRA_STEPS.
-        self._beyond_steps: dict[str, int] = {}
-        # The input `start`, which is never negative, by all its names.
-        self._starts: set[str] = set()
+        self._nodes, self._cascade, self._is_inside = 0, cascade, False
+        # Of each Loop, whether `steps` ends it.
+        self._loops: list[bool] = []
+        self._trips = Trips({})
 
     def whole(self, graph: Message) -> Facts:
         """GraphError unless the graph could be run, and makes what its signature says."""
@@ -77,8 +86,7 @@ class _Walk:
         for port in self._signature.inputs:
             sizes = (size if isinstance(size, int) else Rows(1, 1) for size in port.shape)
             _define(facts, port.name, Fact(np.dtype(port.dtype), tuple(sizes)))
-        self._beyond_steps = dict.fromkeys(facts.keys() & {"steps"}, 0)
-        self._starts = facts.keys() & {"start"}
+        self._trips = Trips(facts)
         outputs = self._graph(graph, facts)
         for port, fact in zip(self._signature.outputs, outputs, strict=True):
             _require_port(port, fact)
@@ -129,41 +137,22 @@ class _Walk:
         for name, fact in zip(names, outputs, strict=True):
             if name:
                 _define(facts, name, fact)
-        self._count_trips(kind, node, facts)
+        self._trips.note(kind, node["input"], names[0], facts)
         return dict(zip(names, self._cost.add(call, outputs), strict=True))
 
-    def _count_trips(self, kind: str, node: Message, facts: Facts) -> None:
-        """Take note of a number that the input `steps` bounds, as the Loop's is."""
-        inputs, bounds = node["input"], self._beyond_steps
-        if kind == "Reshape":
-            parts = [bounds.get(inputs[0])]
-            self._starts |= {node["output"][0]} if inputs[0] in self._starts else set()
-        elif kind == "Sub" and inputs[1] in self._starts:
-            parts = [bounds.get(inputs[0])]
-        elif kind == "Where":
-            parts = [bounds.get(name, _small(facts[name])) for name in inputs[1:]]
-        elif kind == "Add" and sum(name in bounds for name in inputs) == 1:
-            terms = [bounds.get(name, _small(facts[name])) for name in inputs]
-            parts = [None if None in terms else sum(filter(None, terms))]
-        else:
-            return
-        known = [part for part in parts if part is not None]
-        if len(known) == len(parts) and max(known) <= MAX_EXTRA_STEPS:
-            bounds[node["output"][0]] = max(known)
-
     def _loop(self, node: Message, call: Call, facts: Facts) -> list[Fact]:
-        """GraphError unless the input `steps` ends it, and its body keeps what it carries."""
-        self._loops += 1
-        if self._loops > 1:
-            raise GraphError("has more than one Loop")
-        body, carried = self._loop_body(node, call)
+        """GraphError unless something ends it, and its body keeps what it carries."""
+        self._require_place(node, call)
+        body, carried = _loop_body(node, call)
         initial = [
             Fact(fact.dtype, fact.shape) for fact in map(call.input, range(2, 2 + len(carried)))
         ]
         inner, number, yes = facts.copy(), Fact(np.dtype("<i8"), ()), Fact(np.dtype("?"), ())
         for value, fact in zip(body["input"], (number, yes, *initial), strict=True):
             _define(inner, value.get("name", ""), fact)
+        outside, self._trips, self._is_inside = self._trips, self._trips.copy(), True
         _, *after = self._graph(body, inner)
+        self._trips, self._is_inside = outside, False
         for name, before, now in zip(carried, initial, after, strict=False):
             if (before.dtype, before.shape) != (now.dtype, now.shape):
                 raise GraphError(
@@ -175,36 +164,42 @@ class _Walk:
         ]
         return [*initial, *gathered]
 
-    def _loop_body(self, node: Message, call: Call) -> tuple[Message, list[str]]:
-        """The body of a Loop and the names of the tensors that it carries."""
-        trips, condition, *carried = [*node["input"], "", ""][: max(2, len(node["input"]))]
-        if trips not in self._beyond_steps or call.input().shape != ():
+    def _require_place(self, node: Message, call: Call) -> None:
+        """GraphError for a Loop too many, or one that neither `steps` nor a constant ends."""
+        if self._loops and not self._cascade:
+            raise GraphError("has more than one Loop")
+        if self._is_inside:
+            raise GraphError("has a Loop inside of another, expected one after the other")
+        trips = next(iter(node["input"]), "")
+        most = self._trips.bound(trips, call.input()) if trips else None
+        ends = most is not None and (most.has_steps or (self._cascade and most.more > 0))
+        if most is None or not ends or call.input().shape != ():
+            also = f", or a constant from 1 to {MAX_UPSCALING_STEPS}" if self._cascade else ""
             raise GraphError(
                 f"has a Loop of {trips!r} trips, expected the input 'steps' and up to "
-                f"{MAX_EXTRA_STEPS} more"
+                f"{MAX_EXTRA_STEPS} more{also}"
             )
-        body = call.attributes.get("body")
-        if not isinstance(body, dict):
-            raise GraphError("has a Loop without body")
-        inputs, outputs = len(body["input"]), len(body["output"])
-        fits = inputs == 2 + len(carried) and len(carried) < outputs == 1 + len(node["output"])
-        if not _is_true(call.optional(1)) or not fits:
-            raise GraphError(
-                f"has a Loop with the condition {condition!r}, {len(carried)} carried tensors and "
-                f"{len(node['output'])} outputs, whose body has {inputs} inputs and {outputs} "
-                "outputs; expected no condition or the constant true, 2 inputs more and 1 output "
-                "more"
-            )
-        return body, carried
+        if most.has_steps in self._loops:
+            what = "that 'steps' ends" if most.has_steps else "of a constant number of trips"
+            raise GraphError(f"has more than one Loop {what}")
+        self._loops.append(most.has_steps)
 
 
-def _small(fact: Fact) -> int | None:
-    """The number of a constant from 0 to MAX_EXTRA_STEPS, or None."""
-    if not fact.constant or fact.shape != () or fact.values is None:
-        return None
-    # A number that does not fit its type is not known.
-    number = fact.values.item()
-    return number if type(number) is int and 0 <= number <= MAX_EXTRA_STEPS else None
+def _loop_body(node: Message, call: Call) -> tuple[Message, list[str]]:
+    """The body of a Loop and the names of the tensors that it carries."""
+    _, condition, *carried = [*node["input"], "", ""][: max(2, len(node["input"]))]
+    body = call.attributes.get("body")
+    if not isinstance(body, dict):
+        raise GraphError("has a Loop without body")
+    inputs, outputs = len(body["input"]), len(body["output"])
+    fits = inputs == 2 + len(carried) and len(carried) < outputs == 1 + len(node["output"])
+    if not _is_true(call.optional(1)) or not fits:
+        raise GraphError(
+            f"has a Loop with the condition {condition!r}, {len(carried)} carried tensors and "
+            f"{len(node['output'])} outputs, whose body has {inputs} inputs and {outputs} "
+            "outputs; expected no condition or the constant true, 2 inputs more and 1 output more"
+        )
+    return body, carried
 
 
 def _is_true(condition: Fact | None) -> bool:

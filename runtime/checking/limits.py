@@ -36,3 +36,5 @@ MAX_WORK, WORK_PER_NUMBER = 2**32, 2**24
 STEPS_COUNTED = 1000
 # Loops may take so many more steps than they are asked for.
 MAX_EXTRA_STEPS = 64
+# The second stage of a cascade may always take so many.
+MAX_UPSCALING_STEPS = 1000

@@ -137,8 +137,8 @@ class Engine:
         given = examples(self.bundle, fixed or batch)
         self.session(graph).warm_up(batch, self.bundle.unrolled_steps or 1, given)
 
-    def draws_fresh_noise(self) -> bool:
-        """Whether from_noise.onnx takes seeds, for fresh noise in each step."""
+    def draws_further_noise(self) -> bool:
+        """Whether from_noise.onnx takes seeds: for fresh noise in each step, or a second stage."""
         inputs = self.bundle.graph("from_noise").signature.inputs
         return any(port.name == "seeds" for port in inputs)
 
@@ -166,13 +166,13 @@ class Engine:
         """Whether the CPU draws the noise, so that CUDA can replay the rest.
 
         An unrolled sampler.onnx has nodes on the CPU. from_noise.onnx has none, unless it takes
-        seeds for fresh noise in each step.
+        seeds for further noise.
         """
         return (
             self.device == "cuda"
             and self.bundle.unrolled_steps is not None
             and {"noise", "from_noise"} <= self.bundle.graphs.keys()
-            and not self.draws_fresh_noise()
+            and not self.draws_further_noise()
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..bundle.bundle import UNROLLED, Bundle
+from ..bundle.conditions import SMALL
 from ..checking import Port, Signature
 from ..limits import MAX_COUNT, SEED_END
 from .arguments import as_array, checked_steps
@@ -76,6 +77,7 @@ def _ranges(bundle: Bundle, graph: str, arrays: Feeds) -> dict[str, tuple[float,
         "time": (0, 1),
         "network_time": (0, 1),
         **({} if bundle.draws_arrays else {"images": (0, 255 if pixels else 1)}),
+        **({SMALL: (0, 1)} if graph == "upscaler" and bundle.factor > 1 else {}),
         **{each.name: (each.minimum, each.maximum) for each in bundle.conditions},
     }
 

@@ -36,8 +36,9 @@ class FromSeeds(Base):
         """Sample the images of the seeds, in one array [count, height, width, channels].
 
         With `progress` the steps run one by one (the bundle must hold "noise" and "step"), and
-        progress(done, total) is called after each, counting the steps of all batches. An exception
-        from it ends the sampling. The images agree with those without progress to 1/255.
+        progress(done, total) is called after each, counting the steps of all batches, and of a
+        cascade those of the first stage. An exception from it ends the sampling. The images agree
+        with those without progress to 1/255.
         """
         seeds = checked_seeds(count, seeds, seed)
         steps = checked_steps(self.bundle, steps, guidance, baked=progress is None)
@@ -108,6 +109,8 @@ class FromSeeds(Base):
 
         `images` holds all of them each time; the last agree with `sample` to 1/255. The bundle must
         hold the graphs "noise" and "step", which do all the mathematics. Stop iterating to cancel.
+        A cascade's second stage runs once, after the last step; until then each pixel of the first
+        stage is repeated.
         """
         seeds, steps = (
             checked_seeds(count, seeds, seed),
@@ -134,7 +137,8 @@ class FromSeeds(Base):
         Of arrays, frames are float32 [F, count, …].
 
         A frame is the network's estimate of the finished image, after every `every`-th step counted
-        back from the last. The bundle must hold "trajectory", or "noise" and "step".
+        back from the last. The bundle must hold "trajectory", or "noise" and "step". Those of a
+        cascade are as in `stepwise`.
         """
         seeds, steps = (
             checked_seeds(count, seeds, seed),
@@ -165,18 +169,24 @@ class FromSeeds(Base):
         Their noise lies at equal angles on the great circle between the noise of the two seeds
         (slerp), so the first and the last image are the two pictures. All show one class, by
         default the class of the first seed. The bundle must hold "noise" and "from_noise", and must
-        not draw fresh noise (eta 0), which has no path between two seeds.
+        not draw fresh noise (eta 0), which has no path between two seeds. A cascade's second stage
+        draws noise of its own: by the first seed in the first half of the images, and by the second
+        in the others.
         """
         ends = [whole("seed_a", seed_a, 0, SEED_END - 1), whole("seed_b", seed_b, 0, SEED_END - 1)]
         first = np.full(whole("frames", frames, 2, MAX_COUNT), ends[0])
         steps = checked_steps(self.bundle, steps, guidance, baked=True)
         conditioning = checked_conditioning(self.bundle, labels, guidance, conditions, seeds=first)
-        if self._engine.draws_fresh_noise():
+        further = self._engine.draws_further_noise()
+        if further and (self.bundle.factor == 1 or self.bundle.eta > 0):
             problem = "draws fresh noise in each step, expected a deterministic sampler"
             raise BundleError(f"{self.bundle.path} {problem}; export the model with --eta=0")
         start, end = self._engine.run("noise", {"seeds": np.array(ends, np.int64)})[0]
         noise = slerp(start, end, np.linspace(0.0, 1.0, frames))
         feeds = {"noise": noise, **conditioning.feeds(steps=steps)}
+        if further:
+            halves = [frames - frames // 2, frames // 2]
+            feeds["seeds"] = np.repeat(np.array(ends, np.int64), halves)
         return np.concatenate([*self._drawn("from_noise", feeds, cancel=cancel)])
 
     def from_noise(
@@ -192,8 +202,8 @@ class FromSeeds(Base):
     ) -> np.ndarray:
         """Return the images that grow out of noise float32 [N, height, width, channels].
 
-        A bundle with fresh noise (eta above 0) draws it for `seeds`, one for each image; other
-        bundles ignore them.
+        A bundle with fresh noise (eta above 0) or a second stage draws that noise for `seeds`, one
+        for each image; other bundles ignore them.
         """
         noise = checked_noise(self.bundle, noise)
         steps = checked_steps(self.bundle, steps, guidance, baked=True)
@@ -201,9 +211,9 @@ class FromSeeds(Base):
             self.bundle, labels, guidance, conditions, count=len(noise)
         )
         feeds = {"noise": noise, **conditioning.feeds(steps=steps)}
-        if self._engine.draws_fresh_noise():
+        if self._engine.draws_further_noise():
             if seeds is None:
-                expected = "expected one for each image, since this bundle draws fresh noise"
+                expected = "expected one for each image, since this bundle draws further noise"
                 raise ValueError(f"seeds: received none, {expected}")
             feeds["seeds"] = checked_seeds(None, seeds, 0, expected=len(noise))
         return np.concatenate([*self._drawn("from_noise", feeds, cancel=cancel)])

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import GOLDEN
 from example_programs import BROWSERS, built_page, use_page
 from given_conditions import of, saved
 from needed_programs import required_program
@@ -55,6 +56,7 @@ def test_the_page_in_chromium(
     shutil.copytree(painting_bundle, site / "painting.bundle")
     shutil.copytree(arrays_bundle, site / "arrays.bundle")
     shutil.copytree(latents_bundle, site / "latents.bundle")
+    shutil.copytree(GOLDEN / "cascade.bundle", site / "cascade.bundle")
     fill_site(site, full_bundle)
     expected.mkdir()
     write_expected(expected, site)
@@ -72,6 +74,9 @@ def fill_site(site: Path, full_bundle: Path) -> None:
     for fit in FITS:
         shutil.copytree(full_bundle, site / f"{fit}.bundle")
         change_manifest(partial(_set_fit, fit))(site / f"{fit}.bundle")
+    for name, change in SPOILED_CASCADES.items():
+        shutil.copytree(GOLDEN / "cascade.bundle", site / f"{name}.bundle")
+        change_manifest(change)(site / f"{name}.bundle")
     for name, spoil in SPOILED.items():
         bundle = site / f"{name}.bundle"
         bundle.mkdir()
@@ -96,9 +101,11 @@ def write_expected(folder: Path, site: Path) -> None:
     pictures |= pictures_of_conditions(site / "conditions.bundle", batch, folder)
     pictures |= pictures_of_any_size(site / "enlarging.bundle", folder)
     pictures |= painted_pictures(site / "painting.bundle", folder)
-    for name in ("fresh", "second-order", "learned", "guided", "latents"):
+    for name in ("fresh", "second-order", "learned", "guided", "latents", "cascade"):
         with Sampler(site / f"{name}.bundle", device="cpu") as sampler:
             pictures[name] = sampler.sample(2, seed=3, steps=5)
+            if name == "cascade":
+                pictures["cascade-way"] = sampler.interpolate(3, 4, 5, steps=5)
     wide = save_stripes(folder / "wide.png")
     pictures |= {f"wide-{fit}": read_photo(wide, (16, 16, 3), fit=fit)[None] for fit in FITS}
     for name, images in pictures.items():
@@ -216,10 +223,15 @@ SPOILED: dict[str, Callable[[Path], object]] = {
     "truncated": change_step(lambda content: content[:1000]),
     "longer": change_step(lambda content: content + b"!"),
     "missing": lambda bundle: (bundle / "noise.onnx").unlink(),
-    "newer": change_manifest(lambda manifest: manifest.update(format_version=6)),
+    "newer": change_manifest(lambda manifest: manifest.update(format_version=7)),
     "foreign": change_manifest(lambda manifest: manifest.update(format="something")),
     "list": write_manifest("[]"),
     "garbled": write_manifest('{"format": '),
     "outside": change_manifest(_outside),
     "stepless": change_manifest(_keep("sampler", "noise")),
+}
+
+SPOILED_CASCADES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "uneven": lambda manifest: manifest["then"].update(factor=5),
+    "half": _keep("sampler", "from_noise", "noise", "step"),
 }

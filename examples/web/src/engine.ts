@@ -11,7 +11,7 @@ import type { Backend } from "./messages";
 export type Feeds = Record<string, Tensor>;
 type Runtime = typeof import("onnxruntime-web");
 
-// The noise must be the same everywhere, so no GPU draws it; inpaint.onnx draws noise too.
+// The noise must be the same everywhere, so no GPU draws it; inpaint.onnx and upscaler.onnx draw it too.
 const FOR_THE_GPU = new Set(["step", "decoder"]);
 
 export class Engine {

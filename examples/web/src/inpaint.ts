@@ -107,9 +107,11 @@ function showMissing(panel: HTMLElement, bundle: Bundle): void {
   const missing = !bundle.has("inpaint");
   const message = find(panel, "[data-missing]", HTMLElement);
   message.hidden = !missing;
-  message.textContent =
-    "This bundle holds no inpaint graph. Export the model again with " +
-    "diffkiln-export … --graphs=sampler,noise,step,inpaint";
+  const remedy =
+    bundle.manifest.factor > 1
+      ? "Pictures of two stages cannot be inpainted: use the bundle of the first stage"
+      : "Export the model again with diffkiln-export … --graphs=sampler,noise,step,inpaint";
+  message.textContent = `This bundle holds no inpaint graph. ${remedy}`;
   const start = find(panel, "[type=submit]", HTMLButtonElement);
   start.classList.toggle("start", !missing);
   start.disabled = missing;

@@ -27,7 +27,7 @@ async function* sample(engine: Engine, shape: ImageShape, job: JobOf<"sample">):
     const noise = await drawNoise(engine, piece);
     const place = { first, done: number * steps, total: batches.length * steps };
     const fixed = conditioningOf(engine, job.conditioning, first, end);
-    yield* steppedBatch(engine, noise, piece, steps, fixed, place);
+    yield* steppedBatch(engine, shape, noise, piece, steps, fixed, place);
   }
 }
 
@@ -42,9 +42,11 @@ async function* interpolate(engine: Engine, shape: ImageShape, job: JobOf<"inter
     const piece = way.slice(first * size, end * size);
     const noise = new Tensor("float32", piece, [end - first, ...drawn.dims.slice(1)]);
     const place = { first, done: number * job.steps, total: batches.length * job.steps };
-    const seeds = new BigInt64Array(end - first);
+    // For a second stage: the first half of the frames has the noise of the first seed.
+    const half = Math.ceil(job.frames / 2);
+    const seeds = BigInt64Array.from({ length: end - first }, (_, place) => job.ends[first + place < half ? 0 : 1]!);
     const fixed = conditioningOf(engine, job.conditioning, first, end);
-    yield* steppedBatch(engine, noise, seeds, job.steps, fixed, place);
+    yield* steppedBatch(engine, shape, noise, seeds, job.steps, fixed, place);
   }
 }
 
@@ -72,6 +74,7 @@ async function* inpaint(engine: Engine, shape: ImageShape, job: JobOf<"inpaint">
 /** Reports each step of one batch, whose first image and first step are at `place`. */
 async function* steppedBatch(
   engine: Engine,
+  shape: ImageShape,
   noise: Tensor,
   seeds: BigInt64Array,
   steps: number,
@@ -80,7 +83,7 @@ async function* steppedBatch(
 ): Reports {
   let start = performance.now();
   let done = place.done;
-  for await (const images of stepwise(engine, noise, seeds, steps, fixed)) {
+  for await (const images of stepwise(engine, shape, noise, seeds, steps, fixed)) {
     const stepMs = performance.now() - start;
     yield { ...place, images, done: ++done, stepMs, together: seeds.length };
     start = performance.now();

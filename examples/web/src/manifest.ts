@@ -3,7 +3,7 @@
 import { BundleError } from "./errors";
 
 const FORMAT = "diffkiln-bundle";
-const FORMAT_VERSION = 5;
+const FORMAT_VERSION = 6;
 const FITS = ["crop", "pad", "stretch"] as const;
 const EXPORT_AGAIN = "export the model again";
 
@@ -38,6 +38,8 @@ export interface Manifest {
   readonly dtype: "uint8" | "float32";
   /** Whether single steps make latents, of which the graph "decoder" makes images. */
   readonly isLatent: boolean;
+  /** How much larger the graph "upscaler" makes what single steps draw; 1 if there is none. */
+  readonly factor: number;
   /** How pictures of another shape become images: by their middle, between bars, or squeezed. */
   readonly fit: (typeof FITS)[number];
   readonly solver: string;
@@ -74,6 +76,7 @@ export function parseManifest(text: string): Manifest {
     channels: image.positive("channels"),
     dtype: image.oneOf("dtype", ["uint8", "float32"]),
     isLatent: root.has("latent"),
+    factor: root.has("then") ? enlarging(root.section("then"), image) : 1,
     fit: image.has("fit") ? image.oneOf("fit", FITS) : "crop",
     solver: sampler.text("solver"),
     eta: sampler.number("eta"),
@@ -121,13 +124,31 @@ function requirePictures(root: Section): void {
   }
 }
 
+/** The factor of the second stage, which the sides of an image must be multiples of. */
+function enlarging(then: Section, image: Section): number {
+  const factor = then.positive("factor");
+  const [height, width] = [image.positive("height"), image.positive("width")];
+  if (factor === 1 || height % factor !== 0 || width % factor !== 0) {
+    throw new BundleError(
+      `${then.name}: 'factor' is ${factor}, expected one above 1 that divides ${height} and ` +
+        `${width}; ${EXPORT_AGAIN}`,
+    );
+  }
+  return factor;
+}
+
+/** The graphs that draw pictures step by step. */
+export function steppedGraphs({ isLatent, factor }: Manifest): readonly string[] {
+  return ["noise", "step", ...(isLatent ? ["decoder"] : []), ...(factor > 1 ? ["upscaler"] : [])];
+}
+
 function requireDrawable(manifest: Manifest): void {
   if (manifest.channels > 4) {
     throw new BundleError(
       `bundle.json: 'image': 'channels' is ${manifest.channels}, expected 1 to 4 to draw it here`,
     );
   }
-  for (const name of ["noise", "step", ...(manifest.isLatent ? ["decoder"] : [])]) {
+  for (const name of steppedGraphs(manifest)) {
     if (!manifest.graphs.has(name)) {
       throw new BundleError(
         `the bundle holds no graph '${name}', only ${[...manifest.graphs.keys()].join(", ")}; ` +

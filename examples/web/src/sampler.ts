@@ -1,6 +1,7 @@
 /** The page's end of the worker: starts it, hands it graphs as they are needed, runs jobs. */
 
 import type { Bundle } from "./bundle";
+import { steppedGraphs } from "./manifest";
 import type { Backend, FromWorker, Job, Progress, ToWorker } from "./messages";
 import type { OnBytes } from "./source";
 
@@ -30,10 +31,10 @@ export class Sampler {
   async prepare(kind: Job["kind"]): Promise<void> {
     this.#stop = () => this.close();
     if (this.#worker === undefined) await this.#start();
-    const stepped = ["noise", "step", ...(this.bundle.manifest.isLatent ? ["decoder"] : [])];
-    for (const name of kind === "inpaint" ? ["inpaint"] : stepped) {
+    const { manifest } = this.bundle;
+    for (const name of kind === "inpaint" ? ["inpaint"] : steppedGraphs(manifest)) {
       if (this.#loaded.has(name)) continue;
-      const file = this.bundle.manifest.graphs.get(name)?.file ?? name;
+      const file = manifest.graphs.get(name)?.file ?? name;
       const content = await this.bundle.graph(name, (...bytes) => this.onFile(file, ...bytes));
       await this.#ask({ type: "graph", name, content }, [content]);
       this.#loaded.add(name);
@@ -43,8 +44,9 @@ export class Sampler {
   /** Runs a job; CancelledError if it was cancelled, or what onnxruntime says if it fails. */
   async run(job: Job, onProgress: (progress: Progress) => void): Promise<void> {
     await this.prepare(job.kind);
-    // One run of inpaint.onnx makes all steps; only ending the worker stops it.
-    if (job.kind !== "inpaint") this.#stop = () => this.#worker?.postMessage({ type: "cancel" });
+    // One run of inpaint.onnx or upscaler.onnx makes all steps; only ending the worker stops it.
+    const isStepped = job.kind !== "inpaint" && this.bundle.manifest.factor === 1;
+    if (isStepped) this.#stop = () => this.#worker?.postMessage({ type: "cancel" });
     const answer = await this.#ask({ type: "run", job }, [], onProgress);
     if (answer.type === "finished" && answer.cancelled) throw new CancelledError();
   }

@@ -6,15 +6,17 @@
 
 import type { Tensor } from "onnxruntime-web";
 import type { Engine, Feeds } from "./engine";
-import type { Pixels } from "./messages";
+import type { ImageShape, Pixels } from "./messages";
+import { SMALL } from "./tiles";
 
 /**
  * Yields the images [N,H,W,C] after each step 0 … steps − 1, for noise [N,…] and its seeds.
  *
- * Every step gets the inputs `fixed` unchanged.
+ * Every step gets the inputs `fixed` unchanged. A second stage runs after the last step alone.
  */
 export async function* stepwise(
   engine: Engine,
+  shape: ImageShape,
   noise: Tensor,
   seeds: BigInt64Array,
   steps: number,
@@ -32,24 +34,45 @@ export async function* stepwise(
       ...fixed,
     });
     carried = outputs.slice(0, -1);
-    const images = await decoded(engine, outputs.at(-1)!);
-    yield (await images.getData()) as Pixels;
+    const result = outputs.at(-1)!;
+    const isPreview = engine.has("upscaler") && step < steps - 1;
+    yield isPreview ? await preview(result, shape) : await finished(engine, result, seeds, fixed);
   }
 }
 
-/** The images of a step's result: those of its latents, if the bundle has a decoder. */
-async function decoded(engine: Engine, result: Tensor): Promise<Tensor> {
-  if (!engine.has("decoder")) return result;
-  const [images] = await engine.run("decoder", { latents: result });
-  return images!;
+/** The images of a step's result: what a decoder or a second stage makes of it, if there is one. */
+async function finished(engine: Engine, result: Tensor, seeds: BigInt64Array, fixed: Feeds): Promise<Pixels> {
+  const name = ["decoder", "upscaler"].find((each) => engine.has(each));
+  if (name === undefined) return (await result.getData()) as Pixels;
+  const known: Feeds = { ...fixed, seeds: ofSeeds(engine, seeds), latents: result, [SMALL]: result };
+  const feeds = Object.fromEntries(engine.inputs(name).map((input) => [input, known[input]!]));
+  const [images] = await engine.run(name, feeds);
+  return (await images!.getData()) as Pixels;
+}
+
+/** Small pictures as images: each pixel becomes a square. */
+async function preview(small: Tensor, [height, width, channels]: ImageShape): Promise<Pixels> {
+  const pixels = (await small.getData()) as Float32Array;
+  const [count, rows, columns] = small.dims as [number, number, number];
+  const factor = height / rows;
+  const images = new Float32Array(count * height * width * channels);
+  for (let place = 0; place < count * height * width; place++) {
+    const [y, x] = [Math.floor(place / width), place % width];
+    const from = (Math.floor(y / factor) * columns + Math.floor(x / factor)) * channels;
+    images.set(pixels.subarray(from, from + channels), place * channels);
+  }
+  return images;
 }
 
 /** The inputs of the first step: the noise, the seeds, and zeros for all others. */
 function firstOf(name: string, engine: Engine, noise: Tensor, seeds: BigInt64Array): Tensor {
-  const { Tensor } = engine.runtime;
   if (name === "noisy") return noise;
-  if (name === "seeds") return new Tensor("int64", seeds, [seeds.length]);
-  return new Tensor("float32", new Float32Array(noise.size), noise.dims);
+  if (name === "seeds") return ofSeeds(engine, seeds);
+  return new engine.runtime.Tensor("float32", new Float32Array(noise.size), noise.dims);
+}
+
+function ofSeeds(engine: Engine, seeds: BigInt64Array): Tensor {
+  return new engine.runtime.Tensor("int64", seeds, [seeds.length]);
 }
 
 /** A whole number as int64[]. */

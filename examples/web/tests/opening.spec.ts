@@ -9,13 +9,15 @@ const REFUSED = [
   ["truncated", /step\.onnx has 1000 bytes, expected \d+: truncated/],
   ["longer", /step\.onnx has more than \d+ bytes: altered/],
   ["missing", /noise\.onnx is missing, though bundle\.json lists it/],
-  ["newer", /'format_version' is 6, expected at most 5: the bundle was written by a newer diffkiln/],
+  ["newer", /'format_version' is 7, expected at most 6: the bundle was written by a newer diffkiln/],
   ["arrays", /draws arrays that are no pictures, .* with the Node\.js example or diffkiln-sample/],
   ["foreign", /'format' is "something", expected 'diffkiln-bundle'/],
   ["list", /bundle\.json is \[\], expected an object/],
   ["garbled", /bundle\.json is not JSON/],
   ["outside", /the path '\.\.\/full\.bundle\/noise\.onnx' leads out of the bundle/],
   ["stepless", /holds no graph 'step', only sampler, noise; .* --graphs=sampler,noise,step/],
+  ["uneven", /'then': 'factor' is 5, expected one above 1 that divides 32 and 24; export the model again/],
+  ["half", /holds no graph 'upscaler', only sampler, from_noise, noise, step; /],
   ["nowhere", /nowhere\.bundle holds no bundle\.json/],
 ] as const;
 

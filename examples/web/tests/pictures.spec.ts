@@ -20,7 +20,7 @@ test("pictures are Python's, whatever their seed, number and steps", async ({ pa
 });
 
 test("fresh noise and what solvers and tables carry are Python's too", async ({ page }) => {
-  for (const bundle of ["fresh", "second-order", "learned", "guided", "latents"]) {
+  for (const bundle of ["fresh", "second-order", "learned", "guided", "latents", "cascade"]) {
     await open(page, `${bundle}.bundle`);
     const panel = page.locator("#generate");
     await finish(panel, { "Seed of the first picture": 3, Pictures: 2, Steps: 5 });
@@ -36,6 +36,40 @@ test("the frames between two seeds are Python's", async ({ page }) => {
   expect(await differenceFromPython(panel, "interpolate")).toBeLessThanOrEqual(1);
   await panel.getByRole("slider", { name: "Frame" }).fill("4");
   await expect(panel.getByRole("option", { name: "frame 5", selected: true })).toBeVisible();
+});
+
+test("the frames of two stages are Python's", async ({ page }) => {
+  await open(page, "cascade.bundle");
+  await page.getByRole("tab", { name: "Interpolate" }).click();
+  const panel = page.locator("#interpolate");
+  await finish(panel, { "From seed": 3, "To seed": 4, Frames: 5, Steps: 5 });
+  expect(await differenceFromPython(panel, "cascade-way")).toBeLessThanOrEqual(1);
+});
+
+test("two stages show squares before the second stage, and cannot inpaint", async ({ page }) => {
+  await open(page, "cascade.bundle");
+  const panel = page.locator("#generate");
+  await start(panel, { Pictures: 1, Steps: 1000 });
+  await expect(page.getByText(/^[1-9]\d* of 1000/)).toBeVisible();
+  await page.keyboard.press("Escape");
+  await expectStatus(page, "Cancelled");
+  const [width, height] = [24, 32];
+  const received = await levels(panel);
+  expect(received.length).toBe(4 * width * height);
+  const corner = (place: number) => {
+    const [pixel, channel] = [Math.floor(place / 4), place % 4];
+    const [y, x] = [Math.floor(pixel / width), pixel % width];
+    return received[4 * ((y - (y % 2)) * width + x - (x % 2)) + channel];
+  };
+  expect(received).toEqual(received.map((_, place) => corner(place)));
+  expect(new Set(received).size).toBeGreaterThan(20);
+  await finish(panel, { Pictures: 1, Steps: 1 });
+
+  await page.getByRole("tab", { name: "Inpaint" }).click();
+  await expect(page.getByText(/use the bundle of the first stage/)).toBeVisible();
+  await expect(page.locator("#inpaint [type=submit]")).toBeDisabled();
+  await page.getByRole("tab", { name: "Enlarge" }).click();
+  await expect(page.locator("#enlarge [type=submit]")).toBeDisabled();
 });
 
 test("a picture inpainted under a mask drawn with the keyboard is Python's", async ({ page }) => {

@@ -74,7 +74,7 @@ def test_the_schema_has_every_solver(manifest: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (("format_version",), 6, "'format_version' is 6, expected at most 5"),
+        (("format_version",), 7, "'format_version' is 7, expected at most 6"),
         (("image", "channels"), 7, "image.channels is 7, expected a whole number from 1 to 4"),
         (("sampler", "eta"), -0.5, r"sampler.eta is -0\.5, expected a number from 0 to 1"),
         (("graphs", "sampler", "opset"), 13, "graphs.sampler.opset is 13, expected 18"),

@@ -148,11 +148,11 @@ def test_multiply_adds_of_a_bundle_are_those_of_its_network(tiny_bundle: Path) -
     # Only here: TensorFlow takes seconds to import.
     from golden_bundles import network
 
-    from diffkiln.trainer import describe
+    from diffkiln.trainer.network import size
 
     job = {"bundle": str(tiny_bundle), "device": "cpu", "threads": None}
     with Process("network", job) as process:
-        assert process.ready["multiply_adds"] == describe.multiply_adds(network("full.bundle"))
+        assert process.ready["multiply_adds"] == size.multiply_adds(network("full.bundle"))
         levels = process.ready["levels"]
     assert [size for *size, _ in levels] == [[16, 16], [8, 8], [1, 1]]
 

@@ -88,9 +88,9 @@ def _with_path(name: str) -> Change:
     [
         (lambda v: v.update(format="zip"), "format is 'zip', expected 'diffkiln-bundle'"),
         (lambda v: v.pop("format"), "format is missing, expected 'diffkiln-bundle'"),
-        (lambda v: v.update(format_version=6), "written by a newer diffkiln; upgrade"),
-        (lambda v: v.update(format_version=0), "format_version is 0, expected 1 to 5"),
-        (lambda v: v.update(format_version=True), "format_version is True, expected 1 to 5"),
+        (lambda v: v.update(format_version=7), "written by a newer diffkiln; upgrade"),
+        (lambda v: v.update(format_version=0), "format_version is 0, expected 1 to 6"),
+        (lambda v: v.update(format_version=True), "format_version is True, expected 1 to 6"),
         (lambda v: v.pop("image"), "image is missing, expected an object that describes"),
         (lambda v: v["image"].pop("width"), "image.width is missing, expected a whole number of"),
         (lambda v: v["image"].update(height=-8), "image.height is -8, expected a whole number of"),
