@@ -224,15 +224,20 @@ def _fitted_encoder(network: Any, decoder: FittedMap) -> FittedMap:
 
 
 def _checked(fitted: FittedMap) -> FittedMap:
-    """The map, if it is finite and takes one alone as it does among others."""
+    """The map, if it is finite, the same each time, and takes one alone as it does among others."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(_EXAMPLES, *fitted.taken)).astype(np.float32)
     together = fitted.predict(values)
     alone = np.concatenate([fitted.predict(values[row : row + 1]) for row in range(_EXAMPLES)])
     if not np.isfinite(together).all():
         raise InputError(f"{fitted.role}: what it gives for noise is not finite; expected numbers")
-    apart = np.abs(together - alone).max() / max(np.abs(alone).max(), 1e-12)
-    if apart > _SAME:
+    size = max(np.abs(alone).max(), 1e-12)
+    if (apart := np.abs(fitted.predict(values) - together).max() / size) > _SAME:
+        raise InputError(
+            f"{fitted.role}: what it gives for the same changes by {apart:.1%} from call to call; "
+            "expected one that draws no random numbers, such as an encoder that gives the mean"
+        )
+    if (apart := np.abs(together - alone).max() / size) > _SAME:
         raise InputError(
             f"{fitted.role}: what it gives for one changes by {apart:.1%} with the rest of the "
             "batch; look for a layer that takes a mean over the batch"

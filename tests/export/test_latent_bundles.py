@@ -210,6 +210,18 @@ def encoder_of(latents: tuple[int, ...]) -> keras.Model:
     return keras.Model(images, x)
 
 
+class Reparametrized(layers.Layer):
+    """Draws latents around their mean, as encoders do during training."""
+
+    def call(self, mean: Any) -> Any:
+        return mean + keras.random.normal(keras.ops.shape(mean))
+
+
+def drawing_encoder() -> keras.Model:
+    mean = encoder_of(SHAPE)
+    return keras.Model(mean.input, Reparametrized()(mean.output))
+
+
 def other_decoder(taken: tuple[int, ...], channels: int) -> keras.Model:
     latents = keras.Input(taken)
     return keras.Model(latents, layers.Conv2DTranspose(channels, 4, 4)(latents))
@@ -229,6 +241,7 @@ def other_decoder(taken: tuple[int, ...], channels: int) -> keras.Model:
         ({"decoder": None}, "decoder: missing, but the model has statistics of latents"),
         ({"decoder": None, "encoder": averaging_encoder()}, "encoder: is for a latent model"),
         ({"encoder": encoder_of((4, 4, 5))}, r"encoder: gives \[N, 4, 4, 5\], expected one that"),
+        ({"encoder": drawing_encoder()}, r"encoder: .* the same changes by .* from call to call"),
         ({"encoder": repeating_decoder()}, r"encoder: takes \[N, 4, 4, 3\], expected images"),
         ({"decoder": array_network(SHAPE)}, r"decoder: takes .* and \[N\], expected one input"),
         ({"pixel_mean": None}, "got mean, pixel_std, std; expected"),
