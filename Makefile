@@ -51,6 +51,8 @@ lint: environment
 hosts: $(BUILDS:%=$(VENV)-%/installed) $(VENV)-oldest/installed $(VENV)-litert/oldest $(VENV)-beam/installed
 	$(VENV)-gpu/bin/python -m pytest $(addprefix tests/runtime/,$(GPU_TESTS))
 	$(VENV)-openvino/bin/python -m pytest $(addprefix tests/runtime/,$(OPENVINO_TESTS))
+	DIFFKILN_OPENVINO_PYTHON=$(abspath $(VENV))-openvino/bin/python $(BIN)/python -m pytest \
+	  tests/examples/test_arrays.py tests/examples/test_latents_and_cascades.py -k openvino
 	DIFFKILN_OLDEST_PYTHON=$(VENV)-oldest/bin/python $(BIN)/python -m pytest tests/examples/test_oldest.py
 	DIFFKILN_LITERT_PYTHON=$(VENV)-litert/bin/python $(BIN)/python -m pytest tests/examples/test_litert.py
 	DIFFKILN_BEAM_PYTHON=$(abspath $(VENV))-beam/bin/python $(BIN)/python -m pytest tests/examples/test_beam.py

@@ -104,7 +104,7 @@ def _draw_on_the_page(bundle: Path, folder: Path) -> Pictures:
 
 def _draw_with_openvino(bundle: Path, folder: Path) -> Pictures:
     file = folder / "flowers.npz"
-    command = [_openvino_python(), "-m", "diffkiln.runtime", "--device=openvino"]
+    command = [openvino_python(), "-m", "diffkiln.runtime", "--device=openvino"]
     numbers = [f"--seed={_FIRST}", f"--count={_COUNT}"]
     start([*command, f"--bundle={bundle}", *numbers, f"--out={file}"])
     with np.load(file) as arrays:
@@ -126,7 +126,7 @@ def _steps(bundle: Path) -> str:
     return str(open_bundle(bundle).default_steps)
 
 
-def _openvino_python() -> str:
+def openvino_python() -> str:
     """A Python whose onnxruntime has OpenVINO: this one, or the one that the tests use."""
     if OPENVINO_PROVIDER in onnxruntime.get_available_providers():
         return sys.executable
@@ -141,7 +141,7 @@ def _openvino_python() -> str:
 
 def _openvino_version() -> str:
     asked = "from importlib.metadata import version; print(version('onnxruntime-openvino'))"
-    return f"onnxruntime-openvino {start([_openvino_python(), '-c', asked]).strip()}"
+    return f"onnxruntime-openvino {start([openvino_python(), '-c', asked]).strip()}"
 
 
 def _chromium_version() -> str:

@@ -1,5 +1,6 @@
-"""Small .npz files of arrays, and runs that train on them."""
+"""Small .npz files of arrays, runs that train on them, and whether two hosts draw the same."""
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,20 @@ SMALL: dict[str, Any] = {
     "log_every_steps": 1,
     "checkpoint_every_steps": 2,
 }
+
+
+# In standard deviations. A float32 has seven digits, and hosts add in another order; what that
+# changes grows over twenty steps, to about 2e-6 in the tests' bundles.
+MOST_DEVIATIONS = 1e-4
+
+
+def require_near(bundle: Path, received: np.ndarray, expected: np.ndarray) -> None:
+    """Another host drew the Sampler's arrays with this bundle."""
+    std = json.loads((bundle / "bundle.json").read_text())["array"]["std"]
+    assert (received.dtype, received.shape) == (np.float32, expected.shape)
+    apart = np.abs((received - expected) / std).max()
+    print(f"largest difference {apart:.1e} standard deviations")
+    assert apart <= MOST_DEVIATIONS
 
 
 def save_arrays(path: Path, shape: tuple[int, ...], **arrays: Any) -> Path:

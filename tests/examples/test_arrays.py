@@ -1,30 +1,30 @@
 """Every host writes arrays that are no pictures to a NumPy file: those of diffkiln's Sampler."""
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from array_files import require_near
 from example_programs import (
+    BROWSERS,
     EXAMPLES,
     ExampleError,
     MissingProgramError,
+    built_page,
     cpp_program,
     csharp_program,
     npm,
     start,
+    use_page,
 )
+from gallery_hosts import openvino_python
 from needed_programs import required_litert, required_program
 
 from diffkiln.runtime import Sampler
 
 pytestmark = pytest.mark.slow
-
-# In standard deviations. A float32 has seven digits, and hosts add in another order; what that
-# changes grows over twenty steps, to about 2e-6 here.
-MOST = 1e-4
 
 
 def in_onnxruntime(bundle: Path, out: Path) -> None:
@@ -61,9 +61,7 @@ def require_the_samplers(bundle: Path, file: Path) -> None:
     received = np.load(file)
     with Sampler(bundle, device="cpu") as sampler:
         expected = sampler.sample(8)
-    std = json.loads((bundle / "bundle.json").read_text())["array"]["std"]
-    assert (received.dtype, received.shape) == (np.float32, expected.shape)
-    assert np.abs((received - expected) / std).max() <= MOST
+    require_near(bundle, received, expected)
 
 
 @pytest.mark.parametrize("draw", HOSTS)
@@ -88,6 +86,26 @@ def test_node_draws_the_samplers_arrays(arrays_bundle: Path, tmp_path: Path) -> 
     npm("node", "run", "sample", "--", str(arrays_bundle), "0", "8", "20", str(tmp_path))
     require_the_samplers(arrays_bundle, tmp_path / "samples.npy")
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_web_page_draws_the_samplers_arrays(arrays_bundle: Path, tmp_path: Path) -> None:
+    required_program(*BROWSERS)
+    out = tmp_path / "samples.npy"
+    numbers = {"WEB_SEED": "0", "WEB_COUNT": "8", "WEB_STEPS": "20"}
+    use_page(built_page(), "draw", WEB_BUNDLE=str(arrays_bundle), WEB_PICTURE=str(out), **numbers)
+    require_the_samplers(arrays_bundle, out)
+
+
+def test_openvino_draws_the_samplers_arrays(arrays_bundle: Path, tmp_path: Path) -> None:
+    try:
+        command = [openvino_python(), "-m", "diffkiln.runtime", "--device=openvino"]
+    except MissingProgramError as error:
+        pytest.skip(str(error))
+    out = tmp_path / "samples.npz"
+    start([*command, f"--bundle={arrays_bundle}", "--seed=0", "--count=8", f"--out={out}"])
+    with np.load(out) as file:
+        np.save(tmp_path / "samples.npy", file["samples"])
+    require_the_samplers(arrays_bundle, tmp_path / "samples.npy")
 
 
 def test_tensorflows_command_writes_them_too(saved_arrays_bundle: Path, tmp_path: Path) -> None:

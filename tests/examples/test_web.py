@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from array_files import require_near
 from conftest import GOLDEN
 from example_programs import BROWSERS, built_page, use_page
 from given_conditions import of, saved
 from needed_programs import required_program
 from PIL import Image
-from small_models import PIXELS, conditioned_network
+from small_models import PIXELS, array_network, conditioned_network
 
 from diffkiln.export import export_bundle
 from diffkiln.runtime import Sampler
@@ -29,6 +30,8 @@ pytestmark = pytest.mark.slow
 # Those that full.bundle does not have.
 FITS = ("pad", "stretch")
 STEPWISE = ("sampler", "noise", "step")
+# Besides those of arrays.bundle, which are drawn as lines: one line, maps, and a spectrogram.
+SHAPES = {"vectors": (7,), "fields": (6, 5, 2), "bands": (9, 12)}
 
 
 def test_the_page_in_chromium(
@@ -61,6 +64,18 @@ def test_the_page_in_chromium(
     expected.mkdir()
     write_expected(expected, site)
     assert " passed" in use_page(site, "test", WEB_EXPECTED=str(expected))
+    for name in ("arrays", *SHAPES):
+        require_arrays(expected, name, site / f"{name}.bundle")
+
+
+def require_arrays(folder: Path, name: str, bundle: Path) -> None:
+    """The page saved the Sampler's arrays, and those between two seeds."""
+    with Sampler(bundle, device="cpu") as sampler:
+        require_near(bundle, np.load(folder / f"{name}.npy"), sampler.sample(2, seed=3, steps=5))
+        one = sampler.sample(1, seed=3, steps=5)[0]
+        require_near(bundle, np.load(folder / f"{name}-one.npy"), one)
+        way = sampler.interpolate(3, 4, 5, steps=5)
+        require_near(bundle, np.load(folder / f"{name}-way.npy"), way)
 
 
 def fill_site(site: Path, full_bundle: Path) -> None:
@@ -71,6 +86,11 @@ def fill_site(site: Path, full_bundle: Path) -> None:
     second_order: dict[str, Any] = {**PIXELS, **grey, "solver": "dpmpp_2m", "prediction": "noise"}
     baking: dict[str, Any] = {"graphs": STEPWISE, "saved_model": False}
     export_bundle(network, site / "second-order.bundle", **second_order, **baking)
+    for name, shape in SHAPES.items():
+        units: dict[str, Any] = {"mean": 1.5, "std": 2.0, "prediction": "noise"}
+        export_bundle(array_network(shape), site / f"{name}.bundle", **units, **baking)
+    shutil.copytree(site / "arrays.bundle", site / "four-axes.bundle")
+    change_manifest(_set_four_axes)(site / "four-axes.bundle")
     for fit in FITS:
         shutil.copytree(full_bundle, site / f"{fit}.bundle")
         change_manifest(partial(_set_fit, fit))(site / f"{fit}.bundle")
@@ -202,6 +222,10 @@ def write_manifest(text: str) -> Callable[[Path], None]:
 
 def _set_fit(fit: str, manifest: dict[str, Any]) -> None:
     manifest["image"]["fit"] = fit
+
+
+def _set_four_axes(manifest: dict[str, Any]) -> None:
+    manifest["array"]["shape"] = [1, 2, *manifest["array"]["shape"]]
 
 
 def _outside(manifest: dict[str, Any]) -> None:

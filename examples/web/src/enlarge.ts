@@ -7,7 +7,7 @@ import { addDice, onSubmit, setSteps } from "./fields";
 import type { Manifest } from "./manifest";
 import type { Picture, Pixels } from "./messages";
 import { draw, type Size, wholeFromFile } from "./pixels";
-import { savePng } from "./png";
+import { savePng } from "./samples";
 import { SMALL } from "./tiles";
 
 // More may not fit in the memory of a browser.
@@ -52,7 +52,7 @@ export function setUpEnlarging(app: App): void {
       const [height, width] = [picture.height * factor, picture.width * factor];
       const size = { height, width, channels: app.manifest.channels };
       void app.run({ kind: "upscale", picture, factor, ...numbers }, ({ images }) => {
-        if (images !== undefined) stage.show(images, size, `enlarged-${numbers.seed}.png`);
+        if (images !== undefined) stage.show(images, size, `enlarged-${numbers.seed}`);
       });
     },
   );

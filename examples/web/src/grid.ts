@@ -2,7 +2,7 @@
 
 import type { Manifest } from "./manifest";
 import type { Pixels } from "./messages";
-import { draw, split } from "./pixels";
+import { show, shownSize, split } from "./samples";
 
 interface Tile {
   element: HTMLElement;
@@ -25,7 +25,8 @@ export class ImageGrid {
     this.#manifest = manifest;
     this.#tiles = labels.map((label, index) => this.#tile(label, index));
     this.root.replaceChildren(...this.#tiles.map((tile) => tile.element));
-    this.root.style.setProperty("--ratio", `${manifest.width} / ${manifest.height}`);
+    const { width, height } = shownSize(manifest);
+    this.root.style.setProperty("--ratio", `${width} / ${height}`);
     this.select(0);
     if (labels.length > 0) this.root.scrollIntoView({ block: "nearest" });
   }
@@ -36,7 +37,7 @@ export class ImageGrid {
       const tile = this.#tiles[first + number]!;
       tile.image = image;
       tile.element.classList.remove("waiting");
-      draw(tile.canvas, image, this.#manifest);
+      show(tile.canvas, image, this.#manifest);
     });
     this.onchange();
   }

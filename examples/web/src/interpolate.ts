@@ -5,8 +5,7 @@ import { readConditioning, setClasses } from "./classes";
 import { byId, find } from "./dom";
 import { onSubmit, setSteps } from "./fields";
 import { ImageGrid } from "./grid";
-import { clear, draw } from "./pixels";
-import { savePng } from "./png";
+import { clear, save, show } from "./samples";
 
 const FRAME_MS = 90;
 
@@ -16,7 +15,7 @@ export function setUpInterpolating(app: App): void {
   const grid = new ImageGrid(find(panel, ".grid", HTMLElement));
   const player = setUpPlayer(panel, grid, app);
   find(panel, ".save-all", HTMLButtonElement).addEventListener("click", () => {
-    void savePng(grid.images, app.manifest, "interpolation.png");
+    void save(grid.images, app.manifest, "interpolation");
   });
   app.onOpen(({ manifest }) => {
     setSteps(form, manifest);
@@ -68,7 +67,7 @@ function setUpPlayer(panel: HTMLElement, grid: ImageGrid, app: App): { stop(): v
     stage.hidden = grid.isEmpty;
     scrub.max = String(Math.max(0, grid.images.length - 1));
     scrub.value = String(grid.selected);
-    if (image) draw(stage, image, app.manifest);
+    if (image) show(stage, image, app.manifest);
     else if (!grid.isEmpty) clear(stage, app.manifest);
   };
   const stop = () => {

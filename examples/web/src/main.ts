@@ -8,6 +8,7 @@ import { setUpEnlarging } from "./enlarge";
 import { setUpGenerating } from "./generate";
 import { setUpInpainting } from "./inpaint";
 import { setUpInterpolating } from "./interpolate";
+import type { Manifest } from "./manifest";
 import type { Backend } from "./messages";
 import { setUpOpening } from "./open";
 import { showTab, setUpTabs } from "./tabs";
@@ -35,13 +36,28 @@ byId("other", HTMLButtonElement).addEventListener("click", () => {
 void setUpBackends();
 
 function showWorkspace({ name, manifest }: Bundle): void {
-  const { height, width, parameters, solver, classNames } = manifest;
-  const size = `${(parameters / 1e6).toFixed(1)} million parameters`;
-  const parts = [name, `${width} × ${height}`, size, SOLVER_NAMES[solver] ?? solver];
+  const { height, width, array, parameters, solver, classNames } = manifest;
+  const shape = array ? `arrays of [${array.shape.join(", ")}]` : `${width} × ${height}`;
+  const millions = `${(parameters / 1e6).toFixed(1)} million`;
+  const size = `${parameters < 1e5 ? parameters : millions} parameters`;
+  const parts = [name, shape, size, SOLVER_NAMES[solver] ?? solver];
   if (classNames.length > 0) parts.push(`${classNames.length} classes`);
   byId("summary", HTMLElement).textContent = parts.join(" · ");
+  suit(manifest);
   setOpened(true);
   showTab("tab-generate");
+}
+
+/** Shows what index.html has for pictures only, and its other words for arrays. */
+function suit({ array }: Manifest): void {
+  for (const element of document.querySelectorAll<HTMLElement>("[data-of-pictures-only]")) {
+    element.hidden = array !== undefined;
+  }
+  for (const element of document.querySelectorAll<HTMLElement>("[data-of-arrays]")) {
+    const { dataset } = element;
+    dataset["ofPictures"] ??= element.textContent ?? "";
+    element.textContent = (array ? dataset["ofArrays"] : dataset["ofPictures"]) ?? "";
+  }
 }
 
 function setOpened(opened: boolean): void {

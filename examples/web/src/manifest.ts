@@ -30,12 +30,21 @@ export interface Condition {
   readonly maximum: number;
 }
 
+/** Arrays that are no pictures: the shape of one, and what each entry of its last axis has on average. */
+export interface ArrayFormat {
+  readonly shape: readonly number[];
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
 /** The parts of a checked manifest that the page needs. */
 export interface Manifest {
+  /** For arrays [D] and [T,C], height and width are 1 or T and 1, and channels the last axis. */
   readonly height: number;
   readonly width: number;
   readonly channels: number;
   readonly dtype: "uint8" | "float32";
+  readonly array: ArrayFormat | undefined;
   /** Whether single steps make latents, of which the graph "decoder" makes images. */
   readonly isLatent: boolean;
   /** How much larger the graph "upscaler" makes what single steps draw; 1 if there is none. */
@@ -46,6 +55,7 @@ export interface Manifest {
   readonly eta: number;
   readonly defaultSteps: number;
   readonly maxSteps: number;
+  /** Of all stages. */
   readonly parameters: number;
   /** The names of classes 0, 1, …; empty for a model without classes. */
   readonly classNames: readonly string[];
@@ -62,8 +72,9 @@ export interface Manifest {
 export function parseManifest(text: string): Manifest {
   const root = new Section("bundle.json", parseJson(text));
   requireVersion(root);
-  requirePictures(root);
-  const image = root.section("image");
+  const array = root.has("array") ? arrayFormat(root.section("array")) : undefined;
+  const size = array ? sizeOf(array) : imageSize(root.section("image"));
+  const then = root.has("then") ? root.section("then") : undefined;
   const sampler = root.section("sampler");
   const model = root.section("model");
   const classNames = model.texts("class_names");
@@ -71,18 +82,15 @@ export function parseManifest(text: string): Manifest {
   const isGuided = classNames.length > 0 || conditions.some(({ hasNull }) => hasNull);
   const graphs = root.section("graphs");
   const manifest: Manifest = {
-    height: image.positive("height"),
-    width: image.positive("width"),
-    channels: image.positive("channels"),
-    dtype: image.oneOf("dtype", ["uint8", "float32"]),
+    ...size,
+    array,
     isLatent: root.has("latent"),
-    factor: root.has("then") ? enlarging(root.section("then"), image) : 1,
-    fit: image.has("fit") ? image.oneOf("fit", FITS) : "crop",
+    factor: then ? enlarging(then, size) : 1,
     solver: sampler.text("solver"),
     eta: sampler.number("eta"),
     defaultSteps: sampler.positive("default_steps"),
     maxSteps: sampler.positive("max_steps"),
-    parameters: model.positive("parameters"),
+    parameters: model.positive("parameters") + (then?.section("model").positive("parameters") ?? 0),
     classNames,
     conditions,
     isGuided,
@@ -115,19 +123,39 @@ function requireVersion(root: Section): void {
   }
 }
 
-function requirePictures(root: Section): void {
-  if (root.has("array")) {
+type Size = Pick<Manifest, "height" | "width" | "channels" | "dtype" | "fit">;
+
+function imageSize(image: Section): Size {
+  return {
+    height: image.positive("height"),
+    width: image.positive("width"),
+    channels: image.positive("channels"),
+    dtype: image.oneOf("dtype", ["uint8", "float32"]),
+    fit: image.has("fit") ? image.oneOf("fit", FITS) : "crop",
+  };
+}
+
+function arrayFormat(array: Section): ArrayFormat {
+  const shape = array.positives("shape");
+  const [mean, std] = [array.numbers("mean"), array.numbers("std")];
+  const last = shape.at(-1);
+  if (shape.length > 3 || mean.length !== last || std.length !== last) {
     throw new BundleError(
-      "bundle.json: 'array' says that the bundle draws arrays that are no pictures, which this " +
-        "page cannot show; draw them with the Node.js example or diffkiln-sample",
+      `${array.name}: 'shape' is [${shape.join(", ")}], with ${mean.length} means and ${std.length} ` +
+        `deviations, expected 1 to 3 axes, and one of each for an entry of the last; ${EXPORT_AGAIN}`,
     );
   }
+  return { shape, mean, std };
+}
+
+function sizeOf({ shape }: ArrayFormat): Size {
+  const [height = 1, width = 1] = shape.slice(0, -1);
+  return { height, width, channels: shape.at(-1)!, dtype: "float32", fit: "crop" };
 }
 
 /** The factor of the second stage, which the sides of an image must be multiples of. */
-function enlarging(then: Section, image: Section): number {
+function enlarging(then: Section, { height, width }: Size): number {
   const factor = then.positive("factor");
-  const [height, width] = [image.positive("height"), image.positive("width")];
   if (factor === 1 || height % factor !== 0 || width % factor !== 0) {
     throw new BundleError(
       `${then.name}: 'factor' is ${factor}, expected one above 1 that divides ${height} and ` +
@@ -143,7 +171,7 @@ export function steppedGraphs({ isLatent, factor }: Manifest): readonly string[]
 }
 
 function requireDrawable(manifest: Manifest): void {
-  if (manifest.channels > 4) {
+  if (manifest.array === undefined && manifest.channels > 4) {
     throw new BundleError(
       `bundle.json: 'image': 'channels' is ${manifest.channels}, expected 1 to 4 to draw it here`,
     );

@@ -1,7 +1,7 @@
-/** Reads NumPy's .npy files, in versions 1 and 2 of the format. */
+/** NumPy's .npy files: reads versions 1 and 2 of the format, and writes version 1. */
 
 import type { Dtype } from "./manifest";
-import type { Numbers } from "./messages";
+import type { Numbers, Pixels } from "./messages";
 
 const MAGIC = "\x93NUMPY";
 const LONGEST_HEADER = 4096;
@@ -33,4 +33,15 @@ export function parseNpy(
   const count = shape.reduce((product, size) => product * size, 1);
   const isWhole = content.byteLength === start + count * Kind.BYTES_PER_ELEMENT;
   return isWhole ? { shape, numbers: new Kind(content.slice(start)) } : undefined;
+}
+
+/** A file of float32 with this shape, whose numbers are those of all parts. */
+export function toNpy(shape: readonly number[], parts: readonly Pixels[]): Blob {
+  const sizes = shape.length === 1 ? `${shape[0]},` : shape.join(", ");
+  const text = `{'descr': '${KINDS.float32[0]}', 'fortran_order': False, 'shape': (${sizes}), }`;
+  // The numbers begin at a multiple of 64 bytes.
+  const length = Math.ceil((text.length + 11) / 64) * 64 - 10;
+  const start = Uint8Array.from(MAGIC, (letter) => letter.charCodeAt(0));
+  const about = `${text.padEnd(length - 1)}\n`;
+  return new Blob([start, Uint8Array.of(1, 0, length % 256, length >> 8), about, ...(parts as readonly BlobPart[])]);
 }

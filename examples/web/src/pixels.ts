@@ -8,14 +8,6 @@ type Format = Pick<Manifest, "height" | "width" | "channels" | "dtype">;
 
 export type Size = Omit<Format, "dtype">;
 
-/** Splits [N,H,W,C] into images of their own. */
-export function split(images: Pixels, manifest: Manifest): Pixels[] {
-  const size = manifest.height * manifest.width * manifest.channels;
-  return Array.from({ length: images.length / size }, (_, number) =>
-    images.slice(number * size, (number + 1) * size),
-  );
-}
-
 /** Channels are grey, grey and alpha, RGB, or RGBA. */
 export function toImageData(image: Pixels, format: Size): ImageData {
   const { height, width, channels } = format;
@@ -84,12 +76,6 @@ export async function wholeFromFile(file: File, channels: number): Promise<Pictu
   bitmap.close();
   const pixels = (await fromFile(file, format)) as Uint8Array<ArrayBuffer>;
   return { pixels, height, width };
-}
-
-/** Resizes a canvas to an image, and leaves it empty. */
-export function clear(canvas: HTMLCanvasElement, { width, height }: Manifest): void {
-  canvas.width = width;
-  canvas.height = height;
 }
 
 /** Shows one image on a canvas, pixel by pixel. */

@@ -37,7 +37,7 @@ export function showShare(share: number | undefined): void {
 
 export function showProgress({ done, total, stepMs, together }: Progress): void {
   showShare(done / total);
-  const each = together > 1 ? ` for ${together} pictures` : "";
+  const each = together > 1 ? `, ${together} at once` : "";
   const far = total > 1 ? `${done} of ${total} · ` : "";
   timing.textContent = `${far}${stepMs.toFixed(stepMs < 10 ? 1 : 0)} ms a step${each}`;
 }

@@ -8,8 +8,9 @@ export function setUpTabs(list: HTMLElement): void {
   list.addEventListener("keydown", (event) => {
     const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (way === undefined) return;
-    const chosen = tabs.findIndex((tab) => tab.ariaSelected === "true");
-    const next = tabs[(chosen + way + tabs.length) % tabs.length]!;
+    const shown = tabs.filter((tab) => !tab.hidden);
+    const chosen = shown.findIndex((tab) => tab.ariaSelected === "true");
+    const next = shown[(chosen + way + shown.length) % shown.length]!;
     showTab(next.id);
     next.focus();
   });

@@ -4,7 +4,7 @@ import type { App } from "./app";
 import { find } from "./dom";
 import type { ImageGrid } from "./grid";
 import type { Pixels } from "./messages";
-import { savePng } from "./png";
+import { save } from "./samples";
 
 export function setUpToolbar(
   panel: HTMLElement,
@@ -16,11 +16,11 @@ export function setUpToolbar(
   const buttons = ["save-one", "save-all", "paint"].map(button);
   grid.onchange = () => buttons.forEach((each) => (each.disabled = !grid.selectedImage));
   button("save-one").addEventListener("click", () => {
-    const name = `${grid.selectedLabel.replace(/[^\p{L}\p{N}]+/gu, "-")}.png`;
-    if (grid.selectedImage) void savePng([grid.selectedImage], app.manifest, name);
+    const name = grid.selectedLabel.replace(/[^\p{L}\p{N}]+/gu, "-");
+    if (grid.selectedImage) void save([grid.selectedImage], app.manifest, name);
   });
   button("save-all").addEventListener("click", () => {
-    void savePng(grid.images, app.manifest, "pictures.png");
+    void save(grid.images, app.manifest, app.manifest.array ? "samples" : "pictures");
   });
   button("paint").addEventListener("click", () => {
     if (grid.selectedImage) paint(grid.selectedImage);

@@ -10,7 +10,7 @@ const REFUSED = [
   ["longer", /step\.onnx has more than \d+ bytes: altered/],
   ["missing", /noise\.onnx is missing, though bundle\.json lists it/],
   ["newer", /'format_version' is 7, expected at most 6: the bundle was written by a newer diffkiln/],
-  ["arrays", /draws arrays that are no pictures, .* with the Node\.js example or diffkiln-sample/],
+  ["four-axes", /'array': 'shape' is \[1, 2, 13, 3\], with 3 means and 3 deviations, expected 1 to 3 axes/],
   ["foreign", /'format' is "something", expected 'diffkiln-bundle'/],
   ["list", /bundle\.json is \[\], expected an object/],
   ["garbled", /bundle\.json is not JSON/],

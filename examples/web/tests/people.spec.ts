@@ -4,7 +4,7 @@ import { expect, expectStatus, finish, open, start, test } from "./page";
 test("all by keyboard: open, generate, select, go to another tab", async ({ page }) => {
   await page.goto("/");
   await page.keyboard.press("Tab");
-  await expect(page.getByRole("link", { name: "Skip to the pictures" })).toBeFocused();
+  await expect(page.getByRole("link", { name: "Skip to the content" })).toBeFocused();
   for (let presses = 0; presses < 3; presses++) await page.keyboard.press("Tab");
   await page.keyboard.type("full.bundle");
   await page.keyboard.press("Enter");

@@ -24,7 +24,7 @@ test("it runs on threads, and says so with the time of a step", async ({ page })
   expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
   await expect(page.getByText(/^WebAssembly, \d+ threads$/)).toBeVisible();
   await finish(page.locator("#generate"), { Pictures: 3, Steps: 4 });
-  await expect(page.getByText(/^4 of 4 · [\d.]+ ms a step for 3 pictures$/)).toBeVisible();
+  await expect(page.getByText(/^4 of 4 · [\d.]+ ms a step, 3 at once$/)).toBeVisible();
 });
 
 test("a host without isolation headers has one thread", async ({ page }) => {
