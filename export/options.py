@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from ..runtime.bundle.bundle import GRAPHS as ALL_GRAPHS
 from ..runtime.bundle.bundle import IMAGE_DTYPES
+from ..runtime.bundle.graph import GRAPHS as ALL_GRAPHS
 from ..runtime.limits import MAX_BATCH, MAX_GUIDANCE
 from ..trainer.config import FEWEST_TABLE_STEPS, MOST_TABLE_STEPS, SOLVERS, TIME_GRIDS
 from ..trainer.errors import InputError, check_choice

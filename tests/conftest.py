@@ -7,6 +7,7 @@ marked `slow`: `make check` leaves it out, and no other test may start a process
 import gc
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # Some tests import onnxruntime before diffkiln.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# Python starts a process to find it out, once; importing h5py asks for it.
+platform.processor()
 # The commands leave SIGHUP alone if they begin under nohup, as the tests themselves may.
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -13,32 +13,21 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..checking import Port, Signature
+from ..checking import Signature
 from ..checking.limits import MAX_GRAPH_BYTES, MAX_MANIFEST_BYTES
 from ..errors import BundleError
 from ..limits import MAX_GUIDANCE
 from ..paths import local_path
+from .agreement import require_agreement
 from .conditions import Condition, listed_conditions
 from .files import ListedFile, opened, unreadable
-from .graph import ESSENTIALS, Graph
+from .graph import ESSENTIALS, GRAPHS, OF_ONE_STAGE, Graph
 from .manifest import EXPORT_AGAIN, MANIFEST, incomplete, read_manifest
 from .samples import SIDES, drawn_samples, require_two_stages
 
 Value = TypeVar("Value")
 
 IMAGE_DTYPES = ("uint8", "float32")
-# What diffkiln-export --graphs knows.
-GRAPHS = (
-    *("sampler", "from_noise", "denoiser", "noise", "step"),
-    *("encode", "trajectory", "inpaint", "edit"),
-)
-
-# Those that may have no Loop, for one number of steps and perhaps of images.
-UNROLLED = ("sampler", "from_noise")
-# Those that no cascade has.
-_OF_ONE_STAGE = ("encode", "trajectory", "inpaint", "edit")
-_OF_THE_NETWORK = frozenset(GRAPHS) - {"noise"}
-
 # The inputs of step.onnx that it does not give back, besides conditions.
 _NOT_CARRIED = ("step", "steps", "labels", "guidance")
 
@@ -142,13 +131,12 @@ class Bundle(NamedTuple):
         missing = [name for name in names if name not in self.graphs]
         if not missing:
             return
-        # Those of a decoder or a second stage come by themselves.
         held = [name for name in ("sampler", *self.graphs, *names) if name in GRAPHS]
         wanted = ",".join(dict.fromkeys(held))
         remedy = f"{EXPORT_AGAIN} with --graphs={wanted}"
         if missing[0] not in GRAPHS:
             remedy = "name one of these"
-        elif self.factor > 1 and missing[0] in _OF_ONE_STAGE:
+        elif self.factor > 1 and missing[0] in OF_ONE_STAGE:
             remedy = "a cascade has no such graph, use the bundle of its first stage instead"
         elif self.path == shipped_bundle():
             remedy = (
@@ -231,46 +219,11 @@ def _bundle(root: Path, values: Mapping[str, Any]) -> Bundle:
         **_of_tables(sampler),
         eta=float(sampler["eta"]),
     )
-    black, white = bundle.levels or (0, 1)
-    if not -math.inf < black < white < math.inf:
-        raise _error(root, f"image.levels is {image['levels']}", "numbers that rise")
-    for name in ("default_steps", "default_steps_outside"):
-        if (steps := getattr(bundle, name)) > bundle.max_steps:
-            expected = f"at most max_steps, {bundle.max_steps}"
-            raise _error(root, f"sampler.{name} is {steps}", expected)
-    entry = "array" if bundle.draws_arrays else "image"
-    shape = (bundle.unrolled_batch or "N", *bundle.sample_shape)
-    samples = Port(bundle.samples, bundle.sample_dtype, shape)
-    sampler_graph = bundle.graphs["sampler"].signature
-    if sampler_graph.outputs != (samples,):
-        expected = f"{samples} as {entry!r} says"
-        raise _error(root, f"the graph 'sampler' is {sampler_graph}", expected)
-    if bundle.latent_shape and "step" in bundle.graphs and "decoder" not in bundle.graphs:
-        raise _error(root, "the graph 'step' makes latents", "a graph 'decoder' of them")
-    for name, graph in bundle.graphs.items():
-        # As many tensors as the engine takes from it.
-        denoiser = 3 if sampler.get("variance") == "learned" else 2
-        carried = len(bundle.carried()) if name == "step" else 0
-        expected = {"step": carried + 1, "denoiser": denoiser}.get(name, 1)
-        if len(graph.signature.outputs) != expected:
-            raise _error(root, f"the graph {name!r} is {graph.signature}", f"{expected} outputs")
-    if bundle.conditions:
-        _require_conditions(bundle)
+    agree = partial(require_agreement, learned_variance=sampler.get("variance") == "learned")
+    _checked(root, agree, bundle)
     if bundle.factor > 1:
         _checked(root, require_two_stages, bundle)
     return bundle
-
-
-def _require_conditions(bundle: Bundle) -> None:
-    """BundleError unless the conditions are the last inputs of all that evaluates the network."""
-    for name in bundle.graphs.keys() & _OF_THE_NETWORK:
-        rows = bundle.unrolled_batch if name in UNROLLED else None
-        expected = tuple(each.port(rows or "N") for each in bundle.conditions)
-        last = bundle.graphs[name].signature.inputs[-len(expected) :]
-        if last != expected:
-            received, wanted = (", ".join(map(str, ports))[:200] for ports in (last, expected))
-            problem = f"the last inputs of the graph {name!r} are {received}"
-            raise _error(bundle.path, problem, f"{wanted} as 'conditions' says")
 
 
 def _checked(root: Path, check: Callable[[Any], Value], entries: Any) -> Value:

@@ -13,6 +13,16 @@ from .files import ListedFile, opened
 from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST, received, strict_json
 from .seal import checked
 
+# What diffkiln-export --graphs knows. Those of a decoder or a second stage come by themselves.
+GRAPHS = (
+    *("sampler", "from_noise", "denoiser", "noise", "step"),
+    *("encode", "trajectory", "inpaint", "edit"),
+)
+# Those that may have no Loop, for one number of steps and perhaps of images.
+UNROLLED = ("sampler", "from_noise")
+# Those that no cascade has.
+OF_ONE_STAGE = ("encode", "trajectory", "inpaint", "edit")
+
 # What sampler.onnx repeats in its metadata, as far as the manifest has it.
 ESSENTIALS = (
     *("format", "format_version", "image", "array", "latent", "then", "model"),

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..bundle.bundle import UNROLLED, Bundle
+from ..bundle.bundle import Bundle
+from ..bundle.graph import UNROLLED
 from ..device.device import usable_device
 from ..device.resources import trim_memory
 from ..errors import BundleError, MemoryShortError, RunError

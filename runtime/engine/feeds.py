@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ..bundle.bundle import UNROLLED, Bundle
+from ..bundle.bundle import Bundle
 from ..bundle.conditions import SMALL
+from ..bundle.graph import UNROLLED
 from ..checking import Port, Signature
 from ..limits import MAX_COUNT, SEED_END
 from .arguments import as_array, checked_steps
