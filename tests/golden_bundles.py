@@ -173,8 +173,8 @@ def make(name: str, bundle: Path, **changes: Any) -> Path:
         if name in CODECS:
             settings |= {role: make() for role, make in CODECS[name].items()}
         if name in SECONDS:
-            second = Path(folder) / SECONDS[name]
-            settings["then"] = make(SECONDS[name], second, graphs=("sampler", "denoiser"))
+            needed = {"graphs": ("sampler", "denoiser"), "saved_model": settings["saved_model"]}
+            settings["then"] = make(SECONDS[name], Path(folder) / SECONDS[name], **needed)
         export_bundle(model, bundle, **settings)
     return bundle
 

@@ -3,7 +3,6 @@
 `pytest -s` prints how far each is away, for docs/gallery.md.
 """
 
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,9 @@ from conftest import MadeOnce
 from example_programs import BROWSERS, MissingProgramError
 from gallery_hosts import HOSTS, REFERENCE
 from gallery_page import Row, compared
-from golden_bundles import BUNDLES, SECONDS, make, network
+from golden_bundles import make
 from needed_programs import required_litert, required_program
-from small_models import PIXELS
 
-from diffkiln.export import export_bundle
 from diffkiln.runtime import Sampler
 
 pytestmark = pytest.mark.slow
@@ -32,19 +29,8 @@ NEEDED = {"web": [BROWSERS], "cpp": [("cmake",), ("c++",)]}
 
 @pytest.fixture(params=["latents.bundle", "cascade.bundle"])
 def bundle(request: pytest.FixtureRequest, made_once: MadeOnce) -> Path:
-    return made_once(f"saved-{request.param}", partial(save, request.param))
-
-
-def save(name: str, path: Path) -> None:
-    """Write the golden bundle of this name in all forms that hosts run."""
-    if name not in SECONDS:
-        make(name, path, **FORMS)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        graphs = ("sampler", "denoiser")
-        second = make(SECONDS[name], Path(folder) / "second", saved_model=True, graphs=graphs)
-        fixed = {**PIXELS, "prediction": "velocity", **BUNDLES[name], **FORMS}
-        export_bundle(network(name), path, then=second, **fixed)
+    """A golden bundle in all forms that hosts run."""
+    return made_once(f"saved-{request.param}", partial(make, request.param, **FORMS))
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTS if name != REFERENCE])
