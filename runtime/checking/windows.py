@@ -10,6 +10,9 @@ from .sizes import Shape, Size, broadcast, broadcast_size, count, product, requi
 
 # Of a stride, a dilation or a block, in pixels: more than any network's.
 _MAX_STEP = 64
+# How far a convolution's margin may reach beyond its window, in pixels. Windows of margin alone
+# give the bias, and the limits on memory and work count them. In pools onnxruntime refuses them.
+_MAX_MARGIN = 1024
 _EQUATION = re.compile(r"([a-zA-Z]{0,8}(?:,[a-zA-Z]{0,8}){0,3})->([a-zA-Z]{0,8})")
 
 
@@ -37,7 +40,9 @@ def _fixed(sizes: Sequence[Size]) -> list[int]:
     return fixed
 
 
-def _windows(call: Call, kernel: Sequence[Size]) -> list[tuple[int, int, int]]:
+def _windows(
+    call: Call, kernel: Sequence[Size], *, pools: bool = False
+) -> list[tuple[int, int, int]]:
     """By axis: the stride and extent of a window, and what is added to the ends of the axis."""
     rank, sizes = len(kernel), _fixed(kernel)
     # Exporters that know the sizes of images write the margins themselves.
@@ -45,16 +50,16 @@ def _windows(call: Call, kernel: Sequence[Size]) -> list[tuple[int, int, int]]:
     strides = call.wholes("strides", [1] * rank, 1, _MAX_STEP)
     dilations = call.wholes("dilations", [1] * rank, 1, _MAX_STEP)
     extents = [(size - 1) * step + 1 for size, step in zip(sizes, dilations, strict=True)]
-    pads = call.wholes("pads", [0] * (2 * rank), 0, max(extents))
-    # More would be windows that hold nothing but margin.
-    require(all(pad < extent for pad, extent in zip(pads, extents * 2, strict=True)))
+    most = [size - 1 for size in sizes] if pools else [size + _MAX_MARGIN for size in extents]
+    pads = call.wholes("pads", [0] * (2 * rank), 0, max(most))
+    require(all(pad <= limit for pad, limit in zip(pads, most * 2, strict=True)))
     return list(zip(strides, extents, map(operator.add, pads, pads[rank:]), strict=False))
 
 
-def _slid(call: Call, kernel: Sequence[Size]) -> list[int]:
+def _slid(call: Call, kernel: Sequence[Size], *, pools: bool = False) -> list[int]:
     """The size of what a window makes that slides over the input."""
     up = call.whole("ceil_mode", 0, 0, 1)
-    axes = zip(_fixed(call.input().shape[2:]), _windows(call, kernel), strict=True)
+    axes = zip(_fixed(call.input().shape[2:]), _windows(call, kernel, pools=pools), strict=True)
     rooms = [(size + margin - extent, stride) for size, (stride, extent, margin) in axes]
     require(all(room >= 0 for room, _ in rooms))
     return [1 + (room + up * (stride - 1)) // stride for room, stride in rooms]
@@ -88,7 +93,7 @@ def _transposed_convolution(call: Call) -> Shape:
 def _pool(call: Call) -> Shape:
     shape = call.input().shape
     kernel = call.wholes("kernel_shape", [0] * (len(shape) - 2), 1, 2**31)
-    return (*shape[:2], *_slid(call, kernel))
+    return (*shape[:2], *_slid(call, kernel, pools=True))
 
 
 def _global_pool(call: Call) -> Shape:

@@ -39,6 +39,10 @@ LAYERS: dict[str, list[Layer]] = {
         layers.Conv2DTranspose(8, 4, strides=2, padding="same"),
         layers.Conv2DTranspose(8, 3, strides=2, padding="valid"),
         lambda x: layers.Conv1D(8, 3)(layers.Reshape((96, 8))(x)),
+        lambda x: layers.Conv2D(8, 3)(layers.ZeroPadding2D(3)(x)),
+        lambda x: layers.Conv2D(8, 1)(layers.ZeroPadding2D(1)(x)),
+        lambda x: layers.DepthwiseConv2D(2)(layers.ZeroPadding2D(2)(x)),
+        lambda x: layers.MaxPooling2D(2)(layers.ZeroPadding2D(2)(x)),
     ],
     "products": [
         layers.Dense(4),
