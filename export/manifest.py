@@ -18,6 +18,7 @@ from ..trainer.maths.tables import Tables
 from ..trainer.run.directory import package_versions
 from .baking.noise import CASCADE_NOISE_VERSION, NOISE_VERSION, UPSCALING_STREAM
 from .baking.signatures import Signatures
+from .network.codec import CHANNELS_FIRST
 from .options import Baking
 from .proof.certify import Certificate
 from .proof.reference_noise import reference_noise, reference_words
@@ -87,6 +88,8 @@ def _samples(signatures: Signatures, levels: Sequence[float] | None, fit: str) -
         statistics = {"mean": list(denoiser.pixel_mean), "std": list(denoiser.pixel_std)}
         entry = "array" if signatures.codec is None else "latent"
         about = {entry: {"shape": list(shape), **statistics}}
+        if signatures.codec is not None and signatures.codec.places == CHANNELS_FIRST:
+            about[entry]["channels_first"] = True
     if "array" in about:
         return about
     shape = signatures.sample_shape

@@ -76,7 +76,13 @@ def baked_signatures(
     sampling = Sampling(denoiser, baking.solver, baking.eta, baking.time_grid)
     arrays = model.is_of_arrays and not model.is_of_latents
     dtype = "float32" if arrays else baking.image_dtype
-    return Signatures(sampling, shape, dtype, own.conditions, _codec(model, codec, shape))
+    fitted = _codec(model, codec, shape)
+    if fitted is not None and "inpaint" in baking.graphs and fitted.places is None:
+        raise InputError(
+            f"graphs=inpaint: latents {list(shape)} have no rows and columns that are blocks of "
+            f"pixels of the decoder's images {list(fitted.image_shape)}; leave it out"
+        )
+    return Signatures(sampling, shape, dtype, own.conditions, fitted)
 
 
 def with_second_stage(

@@ -18,7 +18,8 @@ from ..baking.parts import FURTHER_SEEDS, SMALL, Network
 from ..baking.process import RESULT, Process, Tensors, traced
 from ..baking.signatures import Signatures
 from ..baking.upscaling import Upscaler
-from ..network.codec import Codec, FittedMap
+from ..network.codec import Codec, blamed
+from ..network.maps import FittedMap
 from .conversion import convert, converted
 from .graph import BATCH, ancestors, finished, parts, renamed, value_info
 from .loops import looped, unrolled
@@ -179,10 +180,12 @@ class OnnxExporter:
             fitted = codec and getattr(codec, name)
             if not isinstance(fitted, FittedMap):
                 continue
-            if fitted.graph is None:
-                graph = convert(_prediction_of(fitted), self.signatures.image_numbers)
-            else:
-                graph = converted(fitted.graph, self.signatures.image_numbers)
+            numbers = self.signatures.image_numbers
+            with blamed(name):
+                if fitted.graph is None:
+                    graph = convert(_prediction_of(fitted), numbers)
+                else:
+                    graph = converted(fitted.graph, numbers)
             spec = tf.TensorSpec([None, *fitted.given], tf.float32, f"{name}_prediction")
             plugs[name] = Plug(name, blocked(graph), spec, partial(_with_map, name))
         return plugs

@@ -4,18 +4,16 @@ Latent diffusion (arXiv 2112.10752) denoises what an encoder makes of images. Sa
 decoder once, after their last step.
 """
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import onnx
 import tensorflow as tf
-from onnx import TensorProto
 
 from ...trainer.config import MAX_SIDE
 from ...trainer.errors import InputError, first_line
@@ -23,11 +21,14 @@ from ..checks import is_onnx
 from .causes import cause
 from .fitted import Shape
 from .given import model_of
-from .onnx_file import OnnxFile, declared, in_single_precision, read_onnx, session_of
-from .onnx_graph import Around, at_opset, for_any_batch
+from .maps import CalledMap, FittedMap, outputs_of, run_all
+from .onnx_file import OnnxFile, declared, read_onnx, session_of
 from .roles import CHANNELS
 
 DECODER, ENCODER = "decoder", "encoder"
+# The axes of latents that may be rows and columns: channels come last, or first.
+CHANNELS_FIRST = (1, 2)
+_LAYOUTS = ((0, 1), CHANNELS_FIRST)
 _EXAMPLES = 2
 # How far an image alone and among others are apart, relative to the size of the numbers.
 _SAME = 1e-4
@@ -36,95 +37,19 @@ _MEANS = ("mean", "mu")
 
 
 @dataclass(frozen=True)
-class FittedMap:
-    """A network of float32 [N, *taken] → float32 [N, *given], for any N.
-
-    `output` says which of its outputs that is; more entries on the last axis than `given` has are
-    left out. Images have their channels last here; `swaps_input` and `swaps_output` say where the
-    network has them first.
-    """
-
-    role: str
-    network: "keras.Model | OnnxFile"
-    taken: Shape
-    given: Shape
-    output: int = 0
-    swaps_input: bool = False
-    swaps_output: bool = False
-
-    def __call__(self, values: tf.Tensor) -> tf.Tensor:
-        """The output as a tensor; of an ONNX file, onnxruntime's."""
-        if isinstance(self.network, OnnxFile):
-            result: Any = tf.numpy_function(self.predict, [values], tf.float32, stateful=False)
-            result.set_shape([None, *self.given])
-            return result
-        values = tf.transpose(values, [0, 3, 1, 2]) if self.swaps_input else values
-        dtype: Any = keras.tree.flatten(self.network.input)[0].dtype
-        outputs = keras.tree.flatten(self.network(tf.cast(values, dtype), training=False))
-        result = tf.cast(outputs[self.output], tf.float32)
-        result = tf.transpose(result, [0, 2, 3, 1]) if self.swaps_output else result
-        return result if result.shape[-1] == self.given[-1] else result[..., : self.given[-1]]
-
-    def predict(self, values: np.ndarray) -> np.ndarray:
-        """The output as an array, float32 [N, *given]."""
-        if not isinstance(self.network, OnnxFile):
-            return self(tf.constant(values)).numpy()
-        values = values.transpose(0, 3, 1, 2) if self.swaps_input else values
-        result = _run(self._session, values)[self.output].astype(np.float32)
-        result = result.transpose(0, 2, 3, 1) if self.swaps_output else result
-        return np.ascontiguousarray(result[..., : self.given[-1]])
-
-    @cached_property
-    def _session(self) -> Any:
-        return session_of(in_single_precision(self.network.model))
-
-    @cached_property
-    def graph(self) -> onnx.ModelProto | None:
-        """The graph of an ONNX file: given → prediction, for any N; None for a Keras model."""
-        if not isinstance(self.network, OnnxFile):
-            return None
-        model = at_opset(self.network)
-        (value,) = model.graph.input
-        taken = (self.taken[-1], *self.taken[:-1]) if self.swaps_input else self.taken
-        for_any_batch(model, {value.name: ["N", *taken]}, fixed=declared(value)[0][0] == 1)
-        around = Around(model)
-        name = around.input("given", TensorProto.FLOAT, self.taken)
-        if self.swaps_input:
-            name = around.before("Transpose", name, perm=[0, 3, 1, 2])
-        around.before("Cast", name, output=value.name, to=value.type.tensor_type.elem_type)
-        name = around.after("Cast", around.inner_output(self.output), to=TensorProto.FLOAT)
-        if self.swaps_output:
-            name = around.after("Transpose", name, perm=[0, 2, 3, 1])
-        ends = [around.constant(np.array([n])) for n in (0, self.given[-1], len(self.given))]
-        around.after("Slice", name, *ends, output="prediction")
-        return around.finished(self.given, ["given"])
-
-
-@dataclass(frozen=True)
-class CalledMap:
-    """A map of the same shapes that calls another function."""
-
-    call: Callable[[tf.Tensor], tf.Tensor]
-    taken: Shape
-    given: Shape
-
-    def __call__(self, values: tf.Tensor) -> tf.Tensor:
-        """The output as a tensor."""
-        return self.call(values)
-
-
-@dataclass(frozen=True)
 class Codec:
     """A decoder and perhaps an encoder of images, whose pixels have `mean` and `std` there.
 
     The decoder takes latents in their own units and gives normalised images, (pixel − mean)/std of
-    pixels in [0, 1]; the encoder does the reverse.
+    pixels in [0, 1]; the encoder does the reverse. `places` are the two axes of latents that are
+    rows and columns of blocks of pixels, if any are.
     """
 
     decoder: FittedMap | CalledMap
     encoder: FittedMap | CalledMap | None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    places: tuple[int, int] | None = None
 
     @property
     def image_shape(self) -> Shape:
@@ -135,15 +60,6 @@ class Codec:
     def latent_shape(self) -> Shape:
         """The shape of latents."""
         return self.decoder.taken
-
-    @property
-    def places(self) -> tuple[int, int] | None:
-        """The two axes of latents that are rows and columns of blocks of pixels, if any are."""
-        (*image, _), latent = self.image_shape, self.latent_shape
-        for axes in ((0, 1), (1, 2)) if len(latent) == 3 else ():
-            if all(side % latent[axis] == 0 for side, axis in zip(image, axes, strict=True)):
-                return axes
-        return None
 
     @property
     def networks(self) -> "list[keras.Model | OnnxFile]":
@@ -161,12 +77,21 @@ class Codec:
 
 def network_given(role: str, given: Any) -> "keras.Model | OnnxFile":
     """The decoder or encoder that is meant: a Keras model, or the path of an .onnx file."""
-    if isinstance(given, str | os.PathLike) and is_onnx(given):
-        return read_onnx(Path(given))
+    with blamed(role):
+        if isinstance(given, str | os.PathLike) and is_onnx(given):
+            return read_onnx(Path(given))
+        return model_of(given, role=role)
+
+
+@contextlib.contextmanager
+def blamed(role: str) -> Iterator[None]:
+    """Name a decoder or an encoder in errors of what is written for the network itself."""
     try:
-        return model_of(given)
+        yield
     except InputError as error:
-        raise InputError(f"{role}: {str(error).removeprefix('network: ')}") from error
+        if not str(error).startswith("network"):
+            raise
+        raise InputError(f"{role}{str(error).removeprefix('network')}") from error
 
 
 def fitted_codec(decoder: Any, encoder: Any, latent_shape: Shape) -> Codec:
@@ -175,22 +100,27 @@ def fitted_codec(decoder: Any, encoder: Any, latent_shape: Shape) -> Codec:
     Raises InputError for networks of other shapes, and for what cannot be called.
     """
     down = _fitted_decoder(decoder, latent_shape)
-    return Codec(down, None if encoder is None else _fitted_encoder(encoder, down))
+    up = None if encoder is None else _fitted_encoder(encoder, down)
+    return Codec(down, up, places=_places(down))
 
 
 def _fitted_decoder(network: Any, latent_shape: Shape) -> FittedMap:
     shape = _input_of(DECODER, network)
     if not _agrees(shape, latent_shape):
+        remedy = "give the decoder that belongs to it"
+        if sorted(map(str, shape)) == sorted(map(str, latent_shape)):
+            remedy = "give both with channels last, or both with channels first"
         raise InputError(
             f"decoder: takes {_listed(shape)}, expected latents {_listed(latent_shape)}, which the "
-            "network denoises; give the decoder that belongs to it"
+            f"network denoises; {remedy}"
         )
     outputs = _outputs_of(DECODER, network, latent_shape)
     fits = [place for place, each in enumerate(outputs) if _is_image(each)]
     if len(fits) != 1:
+        remedy = "; keep only that one" if fits else ""
         raise InputError(
             f"decoder: gives {' and '.join(map(_listed, outputs))}, expected one image [N, H, W, "
-            f"C] with 1 to 4 channels and sides of at most {MAX_SIDE}"
+            f"C] with 1 to 4 channels and sides of at most {MAX_SIDE}{remedy}"
         )
     image = outputs[fits[0]]
     swaps = image[-1] not in CHANNELS
@@ -209,18 +139,22 @@ def _fitted_encoder(network: Any, decoder: FittedMap) -> FittedMap:
             "gives; give the encoder that belongs to it"
         )
     outputs = _outputs_of(ENCODER, network, first if swaps else image)
-    twice = (*latent[:-1], 2 * latent[-1])
-    fits = [place for place, each in enumerate(outputs) if each in (latent, twice)]
+    # Mean and variance share the axis of channels, which is the last or the first.
+    wider = {(*latent[:-1], 2 * latent[-1]): -1, (2 * latent[0], *latent[1:]): 0}
+    fits = [place for place, each in enumerate(outputs) if each == latent or each in wider]
     if len(fits) > 1:
         named = [place for place in fits if _is_mean(_output_names(network)[place])]
         fits = named if len(named) == 1 else fits
     if len(fits) != 1:
+        expected = " or ".join(_listed(each) for each in wider)
         raise InputError(
             f"encoder: gives {' and '.join(map(_listed, outputs))}, expected one that is the "
-            f"latents' mean, {_listed(latent)}, or mean and variance, {_listed(twice)}; keep only "
-            "that one"
+            f"latents' mean, {_listed(latent)}, or mean and variance, {expected}; keep only that "
+            "one"
         )
-    return _checked(FittedMap(ENCODER, network, image, latent, fits[0], swaps_input=swaps))
+    (place,) = fits
+    shortened = wider.get(outputs[place], -1)
+    return _checked(FittedMap(ENCODER, network, image, latent, place, shortened, swaps))
 
 
 def _checked(fitted: FittedMap) -> FittedMap:
@@ -231,18 +165,74 @@ def _checked(fitted: FittedMap) -> FittedMap:
     alone = np.concatenate([fitted.predict(values[row : row + 1]) for row in range(_EXAMPLES)])
     if not np.isfinite(together).all():
         raise InputError(f"{fitted.role}: what it gives for noise is not finite; expected numbers")
-    size = max(np.abs(alone).max(), 1e-12)
-    if (apart := np.abs(fitted.predict(values) - together).max() / size) > _SAME:
+    if (apart := _apart(fitted.predict(values), together)) > _SAME:
         raise InputError(
             f"{fitted.role}: what it gives for the same changes by {apart:.1%} from call to call; "
             "expected one that draws no random numbers, such as an encoder that gives the mean"
         )
-    if (apart := np.abs(together - alone).max() / size) > _SAME:
+    if (apart := _apart(together, alone)) > _SAME:
         raise InputError(
             f"{fitted.role}: what it gives for one changes by {apart:.1%} with the rest of the "
             "batch; look for a layer that takes a mean over the batch"
         )
+    if fitted.graph is not None:
+        _require_same_graph(fitted, values, together)
     return fitted
+
+
+def _require_same_graph(fitted: FittedMap, values: np.ndarray, expected: np.ndarray) -> None:
+    """Raise InputError if an ONNX file's graph for any batch is not what the file computes."""
+    received = f"{fitted.role}: its graph, changed to take several,"
+    remedy = "export it with the batch as a free dimension, and with opset_version=18"
+    try:
+        (given,) = run_all(session_of(fitted.graph), values)
+    except Exception as error:  # onnxruntime's errors have no other common base
+        raise InputError(f"{received} fails ({first_line(error)}); {remedy}") from error
+    if given.shape != expected.shape:
+        raise InputError(f"{received} gives {given.shape}, expected {expected.shape}; {remedy}")
+    if (apart := _apart(given, expected)) > _SAME:
+        raise InputError(f"{received} differs from the file by {apart:.1%}; {remedy}")
+
+
+def _apart(some: np.ndarray, others: np.ndarray) -> float:
+    """The largest difference, relative to the size of the numbers."""
+    return float(np.abs(some - others).max() / max(np.abs(others).max(), 1e-12))
+
+
+def _places(decoder: FittedMap) -> tuple[int, int] | None:
+    """The axes of latents that are rows and columns of blocks of pixels, if any are.
+
+    Where sizes alone leave it open, as for latents [4, 8, 8] of images [32, 32, 3], those win at
+    which a latent changes most of its own block.
+    """
+    (*image, _), latent = decoder.given, decoder.taken
+    fits = [
+        axes
+        for axes in (_LAYOUTS if len(latent) == 3 else ())
+        if all(side % latent[axis] == 0 for side, axis in zip(image, axes, strict=True))
+    ]
+    if len(fits) < 2:
+        return fits[0] if fits else None
+    return max(fits, key=lambda axes: _locality(decoder, axes))
+
+
+def _locality(decoder: FittedMap, axes: tuple[int, int]) -> float:
+    """How much of what changes with a latent is in its block, were these its rows and columns."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=decoder.taken).astype(np.float32)
+    rows, columns = (decoder.taken[axis] for axis in axes)
+    corners = [(row, column) for row in {0, rows - 1} for column in {0, columns - 1}]
+    changed = np.repeat(values[np.newaxis], len(corners), axis=0)
+    for latent, corner in zip(changed, corners, strict=True):
+        place: Any = [slice(None)] * 3
+        place[axes[0]], place[axes[1]] = corner
+        latent[tuple(place)] += 1
+    apart = np.abs(decoder.predict(changed) - decoder.predict(values[np.newaxis]))
+    height, width, channels = decoder.given
+    blocks = (-1, rows, height // rows, columns, width // columns, channels)
+    sums = apart.reshape(blocks).sum(axis=(2, 4, 5))
+    own = [each[corner] for each, corner in zip(sums, corners, strict=True)]
+    return float(sum(own) / max(sums.sum(), 1e-12))
 
 
 def _input_of(role: str, network: Any) -> tuple[int | None, ...]:
@@ -250,37 +240,25 @@ def _input_of(role: str, network: Any) -> tuple[int | None, ...]:
     if isinstance(network, OnnxFile):
         shapes = [declared(value)[0] for value in network.model.graph.input]
     else:
-        shapes = [tuple(each.shape) for each in keras.tree.flatten(network.input)]
+        shapes = [tuple(each.shape) for each in network.inputs]
     if len(shapes) != 1:
         inputs = " and ".join(_listed(shape[1:]) for shape in shapes)
         raise InputError(f"{role}: takes {inputs}, expected one input")
-    return shapes[0][1:]
+    size, *shape = shapes[0]
+    if size not in (None, 1):
+        remedy = "export it with the batch as a free dimension"
+        raise InputError(f"{role}: is for a batch of {size}; {remedy}")
+    return tuple(shape)
 
 
 def _outputs_of(role: str, network: Any, taken: Shape) -> list[tuple[int, ...]]:
     """The shapes of the outputs, without N, for an input of this shape."""
-    values = np.zeros((_EXAMPLES, *taken), np.float32)
     try:
-        if isinstance(network, OnnxFile):
-            outputs = _run(session_of(in_single_precision(network.model)), values)
-        else:
-            outputs = keras.tree.flatten(network(values, training=False))
+        outputs = outputs_of(network, np.zeros((_EXAMPLES, *taken), np.float32))
     except Exception as error:  # of its layers or of onnxruntime, whatever it is
         reason = first_line(error) if isinstance(network, OnnxFile) else cause(error)
         raise InputError(f"{role}: cannot be called on {_listed(taken)} ({reason})") from error
     return [tuple(map(int, each.shape[1:])) for each in outputs]
-
-
-def _run(session: Any, values: np.ndarray) -> list[np.ndarray]:
-    """What a session of one input returns; one at a time, where it is for a batch of one."""
-    (given,) = session.get_inputs()
-    single = given.shape and given.shape[0] == 1
-    size = 1 if single else len(values)
-    calls = [
-        session.run(None, {given.name: values[row : row + size]})
-        for row in range(0, len(values), size)
-    ]
-    return [np.concatenate(parts) for parts in zip(*calls, strict=True)]
 
 
 def _output_names(network: Any) -> list[str]:

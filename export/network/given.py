@@ -7,20 +7,26 @@ from typing import Any
 import keras
 
 from ...trainer.errors import InputError
-from .subclasses import wrapped
+from .subclasses import wrapped, wrapped_map
 
 _LOG = logging.getLogger("diffkiln.export")
 
-_EXPECTED = "expected a keras.Model of noisy images and a condition, or the path of an .onnx file"
+# What each takes; all but the network itself take one tensor.
+_TAKEN = {"network": "noisy images and a condition", "decoder": "latents", "encoder": "images"}
 
 
-def model_of(given: Any, *, classes: bool = False) -> keras.Model:
+def model_of(given: Any, *, role: str = "network", classes: bool = False) -> keras.Model:
     """The functional model that is meant: itself, its `ema_network`, or one around a subclass.
 
     A subclass of keras.Model must have been called once, so that its weights are there. With
-    `classes` it takes labels too. Raises InputError for anything else, with what to give instead.
+    `classes` it takes labels too. The `role` is that of a network, a decoder or an encoder. Raises
+    InputError for anything else, with what to give instead.
     """
-    _require_model(given)
+    _require_model(given, role)
+    if role != "network":
+        # A Sequential has no structure of inputs before it is part of another model.
+        plain = isinstance(given, keras.Sequential) and given.built
+        return keras.Model(given.inputs, given.outputs) if plain else _map_of(given, role)
     averaged = getattr(given, "ema_network", None)
     if isinstance(averaged, keras.Model):
         _LOG.info("network: takes ema_network, the averaged weights of this %s", _kind(given))
@@ -35,7 +41,12 @@ def model_of(given: Any, *, classes: bool = False) -> keras.Model:
     return wrapped(given, classes=classes)
 
 
-def _require_model(given: Any) -> None:
+def _map_of(given: keras.Model, role: str) -> keras.Model:
+    """The functional model of one tensor that is meant."""
+    return given if getattr(given, "inputs", None) else wrapped_map(given, role, _TAKEN[role])
+
+
+def _require_model(given: Any, role: str) -> None:
     """Raise InputError for what is no Keras model."""
     if isinstance(given, keras.Model):
         require_tensorflow()
@@ -44,7 +55,7 @@ def _require_model(given: Any) -> None:
         received, remedy = f"the class {given.__name__}", "build a model of it first"
     elif isinstance(given, str | os.PathLike):
         received = f"the path {os.fspath(given)}"
-        remedy = "load it with keras.models.load_model, or give it to the command's --network"
+        remedy = f"load it with keras.models.load_model, or give it to the command's --{role}"
     elif hasattr(given, "state_dict"):
         received = f"a torch module ({_kind(given)})"
         remedy = "export it with torch.onnx.export, and give the path of the .onnx file"
@@ -55,7 +66,8 @@ def _require_model(given: Any) -> None:
         remedy = "build it with Keras 3 and give it the same weights"
     else:
         received, remedy = _kind(given), "wrap yours in keras.Model(inputs, outputs)"
-    raise InputError(f"network: got {received}, {_EXPECTED}; {remedy}")
+    expected = f"expected a keras.Model of {_TAKEN[role]}, or the path of an .onnx file"
+    raise InputError(f"{role}: got {received}, {expected}; {remedy}")
 
 
 def require_tensorflow() -> None:

@@ -23,12 +23,20 @@ def settle_sizes(model: onnx.ModelProto, batches: Sequence[int]) -> None:
     """Make constants of what is the same for all of these batches, and of all targets of Reshape.
 
     A Reshape takes the size that follows from the batch from what it reshapes, and the first size
-    where there is but one batch. It fails where onnxruntime cannot run the model.
+    where there is but one batch. There a Resize to sizes, of which that is one, gets scales. It
+    fails where onnxruntime cannot run the model.
     """
     graph = model.graph
     follows = list(_of_sizes(graph))
     reshaped = [node.output[0] for node in graph.node if node.op_type == "Reshape"]
-    runs = _run(model, [*follows, *map(_shape_name, reshaped)], reshaped, batches)
+    resized = [node for node in graph.node if len(batches) == 1 and _has_all_sizes(node)]
+    ends = (name for node in resized for name in (node.input[0], node.output[0]))
+    shaped = list(dict.fromkeys([*reshaped, *ends]))
+    runs = _run(model, [*follows, *map(_shape_name, shaped)], shaped, batches)
+    for node in resized:
+        taken, made = (runs[_shape_name(name)][0] for name in (node.input[0], node.output[0]))
+        _take(graph, node, 2, np.array([*map(_scale, taken, made)], np.float32))
+        del node.input[3]
     known = {name: runs[name][0] for name in follows if _is_small(runs[name]) and _same(runs[name])}
     nodes = [node for node in graph.node if node.output[0] not in known]
     del graph.node[:], graph.value_info[:]
@@ -46,6 +54,19 @@ def settle_sizes(model: onnx.ModelProto, batches: Sequence[int]) -> None:
             for place, name in enumerate(node.input):
                 if name in runs and name not in known and _is_filled(runs[name]):
                     _take(graph, node, place, runs[name][0].reshape(-1)[:1])
+
+
+def _has_all_sizes(node: onnx.NodeProto) -> bool:
+    """Whether it is a Resize to a size for each axis."""
+    settings = {each.name for each in node.attribute}
+    partial = settings & {"axes", "keep_aspect_ratio_policy"}
+    return node.op_type == "Resize" and len(node.input) > 3 and not partial
+
+
+def _scale(taken: int, made: int) -> np.float32:
+    """The number by which a Resize, which rounds down, makes one size of another."""
+    scale = np.float32(made / taken)
+    return scale if int(scale * np.float32(taken)) == made else np.nextafter(scale, np.float32(9e9))
 
 
 def _is_spread(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
@@ -74,12 +95,12 @@ def _follows(node: onnx.NodeProto, follows: set[str]) -> bool:
 
 
 def _run(
-    model: onnx.ModelProto, names: Sequence[str], reshaped: Sequence[str], batches: Sequence[int]
+    model: onnx.ModelProto, names: Sequence[str], shaped: Sequence[str], batches: Sequence[int]
 ) -> dict[str, Runs]:
     """These values, and the shapes of others, for batches of images of zeros."""
     copy = onnx.ModelProto.FromString(model.SerializeToString())
     del copy.graph.output[:]
-    copy.graph.node.extend(helper.make_node("Shape", [x], [_shape_name(x)]) for x in reshaped)
+    copy.graph.node.extend(helper.make_node("Shape", [x], [_shape_name(x)]) for x in shaped)
     copy.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     if not names:
         return {}

@@ -46,6 +46,27 @@ def wrapped(model: keras.Model, *, classes: bool) -> keras.Model:
     return keras.Model(inputs[0] if len(inputs) == 1 else inputs, outputs)
 
 
+def wrapped_map(model: keras.Model, role: str, taken: str) -> keras.Model:
+    """A functional model around a subclass of one tensor that was called before."""
+    shapes: Mapping[str, Any] = model._build_shapes_dict or {}
+    name = type(model).__name__
+    if not model.built or not shapes:
+        raise InputError(
+            f"{role}: got {name}, whose input is not known, since it was never called; call it "
+            f"once on a batch of {taken}, then export it"
+        )
+    if len(shapes) > 1:
+        raise InputError(f"{role}: the call of {name} takes {', '.join(shapes)}, expected {taken}")
+    given = _inputs("given", next(iter(shapes.values())), "float32")
+    try:
+        return keras.Model(given, model(given, training=False))
+    except Exception as error:  # of the user's code, whatever it is
+        raise InputError(
+            f"{role}: {name} cannot be traced for a batch of any size ({cause(error)}); take the "
+            "batch from tf.shape(x)[0], and loop over nothing that it has"
+        ) from error
+
+
 def _inputs(name: str, shape: Any, dtype: str) -> Any:
     """A keras.Input for a shape, or one for each in a list or dict of them."""
     if isinstance(shape, Mapping):

@@ -31,20 +31,22 @@ def shape_of(description: Mapping[str, Any]) -> tuple[int, ...]:
 class ReferenceCodec:
     """The networks around a latent model: latents in their own units, and normalised images.
 
-    `mean` and `std` are those of pixels in [0, 1].
+    `mean` and `std` are those of pixels in [0, 1]. Latents may have their channels first.
     """
 
     decode: Callable[[Array], Array]
     encode: Callable[[Array], Array] | None
     mean: Sequence[float]
     std: Sequence[float]
+    channels_first: bool = False
 
     @classmethod
     def of(cls, description: Mapping[str, Any], codec: Any) -> "ReferenceCodec":
         """The codec of a manifest's essentials."""
         encode = None if codec.encoder is None else codec.encoder.predict
         pixels = description["pixel_mean"], description["pixel_std"]
-        return cls(codec.decoder.predict, encode, *pixels)
+        channels_first = description["latent"].get("channels_first", False)
+        return cls(codec.decoder.predict, encode, *pixels, channels_first)
 
     def decoded(self, latents: Array) -> Array:
         """Pixels in [0, 1], float64."""
@@ -61,8 +63,7 @@ class ReferenceCodec:
     def blocks(self, mask: Array, latents: tuple[int, ...]) -> Array:
         """Whether a mask [N, H, W, 1] marks any pixel of a latent's block; channels are one."""
         (_, height, width, _), (_, *shape) = mask.shape, latents
-        first = height % shape[0] == 0 and width % shape[1] == 0
-        rows, columns = shape[:2] if first else shape[1:]
+        rows, columns = shape[1:] if self.channels_first else shape[:2]
         blocks = mask.reshape(-1, rows, height // rows, columns, width // columns)
         marked = np.asarray(blocks.any((2, 4)))
-        return marked[..., None] if first else marked[:, None]
+        return marked[:, None] if self.channels_first else marked[..., None]
