@@ -175,13 +175,14 @@ def _checked(fitted: FittedMap) -> FittedMap:
             f"{fitted.role}: what it gives for one changes by {apart:.1%} with the rest of the "
             "batch; look for a layer that takes a mean over the batch"
         )
-    if fitted.graph is not None:
-        _require_same_graph(fitted, values, together)
+    _require_same_graph(fitted, values, together)
     return fitted
 
 
 def _require_same_graph(fitted: FittedMap, values: np.ndarray, expected: np.ndarray) -> None:
     """Raise InputError if an ONNX file's graph for any batch is not what the file computes."""
+    if fitted.graph is None:
+        return
     received = f"{fitted.role}: its graph, changed to take several,"
     remedy = "export it with the batch as a free dimension, and with opset_version=18"
     try:

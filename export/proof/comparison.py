@@ -53,6 +53,7 @@ def compare(
         for form in (form for form in forms if _runs(form, seeds, steps, max(batches))):
             pixels[form.name] = drawn = truth.pixels(form.graph, _run(form, truth))
             expected = truth.pixels(form.graph, truth.result(form.graph))
+            _require_size(form, drawn.size, expected.size)
             compared.to_reference[form.name].append(np.abs(drawn - expected))
             if form.graph == "sampler":
                 own = alone.setdefault((form.name, first, steps), drawn)
@@ -73,6 +74,14 @@ def _run(form: Form, truth: Truth) -> np.ndarray:
             f"({first_line(error)}); expected a network for any number of images: look for a "
             "layer that reshapes to a fixed batch"
         ) from error
+
+
+def _require_size(form: Form, received: int, expected: int) -> None:
+    if received != expected:
+        raise InputError(
+            f"network: {form.name} gives {received} numbers, expected {expected}; one of its "
+            "layers was converted wrongly: leave parts of it out to find which"
+        )
 
 
 def _runs(form: Form, seeds: np.ndarray, steps: int, largest_batch: int) -> bool:

@@ -18,6 +18,7 @@ from tf2onnx.graph import Node
 from tf2onnx.optimizer import _get_optimizers, optimize_graph
 from tf2onnx.optimizer.merge_duplicated_nodes_optimizer import MergeDuplicatedNodesOptimizer
 from tf2onnx.optimizer.reshape_optimizer import ReshapeOptimizer
+from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer
 from tf2onnx.tfonnx import process_tf_graph
 
 from ....trainer.errors import InputError, first_line
@@ -51,10 +52,26 @@ class _ReshapesInside(ReshapeOptimizer):
         return inside and super()._optimize_reshape(node, graph)
 
 
+class _TransposesMoved(TransposeOptimizer):
+    """Makes no Reshape of a Transpose that was moved without the shape of what it takes.
+
+    By the old shape, tf2onnx would reshape one pixel of many channels to many pixels of one.
+    """
+
+    def post_optimize_action(self) -> None:
+        for node in (node for node in self.nodes if node.type == "Transpose"):
+            taken, made = map(self._g.get_shape, (node.input[0], node.output[0]))
+            order = node.get_attr_value("perm")
+            if taken and made and order and [taken[axis] for axis in order] != made:
+                self._g.set_shape(node.input[0], None)
+        super().post_optimize_action()
+
+
 OPTIMIZERS = {
     **_get_optimizers(),
     "merge_duplication": _MergeByScope,
     "reshape_optimizer": _ReshapesInside,
+    "optimize_transpose": _TransposesMoved,
 }
 
 
