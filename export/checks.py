@@ -12,8 +12,6 @@ import numpy as np
 
 from ..trainer.errors import InputError
 
-# Below, differences between numbers of float32 would be lost.
-LEAST_STD = 1e-30
 _EXPECTED: dict[Any, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "True or False"),
     bool | None: ((bool, NoneType), "True or False, or None"),
@@ -71,9 +69,9 @@ def per_entry(
 ) -> tuple[float, ...]:
     """One finite number per entry of an array's last axis; InputError for others."""
     numbers = _one_each(values, entries)
-    fits = np.isfinite(numbers) & ((numbers >= LEAST_STD) | (not positive))
+    fits = np.isfinite(numbers) & ((numbers > 0) | (not positive))
     if numbers.shape != (entries,) or not np.all(fits):
-        above = f", at least {LEAST_STD:g}" if positive else ""
+        above = " above 0" if positive else ""
         raise InputError(
             f"{name}={values}: expected one finite number, or one for each of the {entries} "
             f"entries of an array's last axis{above}"

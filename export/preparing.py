@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from ..runtime.limits import MAX_GUIDANCE
 from ..trainer.errors import InputError
+from ..trainer.maths import units
 from ..trainer.maths.diffusion import Denoiser
 from ..trainer.maths.sampling import Sampling
 from ..trainer.maths.schedules import as_schedule
@@ -163,7 +164,11 @@ def _statistics(model: Model, channels: int) -> tuple[tuple[float, ...], tuple[f
     """Mean and standard deviation of each channel, or of each entry of an array's last axis."""
     mean, std = model.statistics
     if model.is_of_arrays:
-        return per_entry("mean", mean, channels), per_entry("std", std, channels, positive=True)
+        means = per_entry("mean", mean, channels)
+        stds = per_entry("std", std, channels, positive=True)
+        if reason := units.problem(means, stds):
+            raise InputError(f"mean, std: {reason}")
+        return means, stds
     return (
         per_channel("pixel_mean", mean, channels, least=0),
         per_channel("pixel_std", std, channels, least=1e-6),

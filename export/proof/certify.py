@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 
 from ...trainer.errors import InputError
+from ...trainer.maths import units
 from ..graphs.cuda_check import CudaCheck, check_cuda
 from .comparison import ONNX, SAVED_MODEL, SEEDS, Differences, compare
 from .forms import litert_forms, onnx_forms, saved_model_forms
@@ -186,7 +187,8 @@ def tolerances(reference: ReferenceSampler, description: Mapping[str, Any]) -> t
     t = 1, for x̂_0 = (x − noise·ε̂)/signal magnifies every difference by noise/signal: 50 for the
     default schedule, but 20,000 for `ddpm_cosine`. Beyond 8/255 it would prove nothing. Networks in
     half precision have those 8/255, and a mean of one. Arrays are compared in units of their
-    standard deviation, with the tolerances of floats. A cascade has the wider ones of its stages.
+    standard deviation, with the tolerances of floats, or by what float32 rounds. A cascade has
+    the wider ones of its stages.
     """
     if reference.second is not None:
         first, further = replace(reference, second=None), reference.second.sampler
@@ -200,7 +202,8 @@ def tolerances(reference: ReferenceSampler, description: Mapping[str, Any]) -> t
     magnified = noise_rate / signal_rate if description["model"]["prediction"] == "noise" else 1.0
     if "array" in description:
         apart = UNCLIPPED * KERNEL_DIFFERENCE * magnified
-        largest = min(max(FLOAT_TOLERANCE, apart), WIDEST_TOLERANCE)
+        rounded = units.rounding(reference.pixel_mean, reference.pixel_std)
+        largest = max(min(max(FLOAT_TOLERANCE, apart), WIDEST_TOLERANCE), rounded)
         return largest, largest
     codec = reference.codec
     apart = KERNEL_DIFFERENCE * magnified * max(codec.std if codec else reference.pixel_std)

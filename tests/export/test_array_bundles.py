@@ -118,6 +118,13 @@ def test_out_of_range_inputs_give_no_numbers() -> None:
         ((13, 3), {"std": 0.0}, "std=0.0: expected one finite number"),
         ((13, 3), {"mean": (1.0, 2.0)}, r"mean=\(1.0, 2.0\): expected one finite number"),
         ((13, 3), {"mean": float("nan")}, "mean=nan: expected one finite number"),
+        ((13, 3), {"mean": 1e8}, "^mean, std: .* float32 rounds by 24 deviations, .* subtract"),
+        (
+            (13, 3),
+            {"std": 1e39},
+            "^mean, std: .* deviation 1e[+]39, expected .* choose other units",
+        ),
+        ((13, 3), {"std": 1e-39}, "^mean, std: .* deviation 1e-39, expected a deviation from"),
         ((13, 3), {"std": None}, "got mean; expected pixel_mean"),
         ((13, 3), {"pixel_mean": 0.5}, "got mean, pixel_mean, std; expected"),
         ((13, 3), {"image_size": 13}, "image_size=13: is for images"),
@@ -132,6 +139,15 @@ def test_what_does_not_fit_is_refused(
         export_bundle(zero_network(shape), tmp_path / "b", **{**DATA, **SMALL, **changes})
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_numbers_far_from_zero_are_proved_as_float32_holds_them(tmp_path: Path) -> None:
+    """Degrees of places in one town."""
+    network, units = zero_network((2,)), {"mean": (48.85, 2.35), "std": 1e-4}
+    export_bundle(network, tmp_path / "b", **{**DATA, **SMALL, **units})
+    certificate = json.loads((tmp_path / "b/bundle.json").read_text())["certificate"]
+    # Between one and two units in the last place of float32, in deviations.
+    assert certificate["tolerance"] == pytest.approx(2**-23 * 48.85 / 1e-4)
 
 
 def test_arrays_are_not_taken_for_images_nor_images_for_arrays(tmp_path: Path) -> None:

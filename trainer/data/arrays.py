@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..config import TrainConfig
 from ..errors import InputError
+from ..maths import units
 from .cache import Images, machine_memory_bytes
 from .classes import check_classes
 from .npz import ArrayFile, open_arrays
@@ -188,8 +189,9 @@ def array_statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of arrays [n, …, C] for each entry of the last axis.
 
-    An entry that is the same everywhere gets a deviation of 1. Sums are in float64, of differences
-    from the first numbers, so that a large mean costs no digits.
+    An entry that is the same everywhere gets a deviation of 1, or of a thousandth of a number above
+    1000. Sums are in float64, of differences from the first numbers, so that a large mean costs no
+    digits. Raises InputError for numbers that float32 cannot hold.
     """
     count, origin, sums, squares = 0, None, 0.0, 0.0
     for samples in portions:
@@ -199,8 +201,11 @@ def array_statistics(
         count, sums, squares = count + len(rows), sums + rows.sum(0), squares + (rows**2).sum(0)
     if origin is None:
         raise InputError("the data has no samples to train on; give some")
-    mean = sums / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    apart = sums / count
+    std = np.sqrt(np.maximum(squares / count - apart**2, 0))
+    mean = origin + apart
     # What float32 cannot divide by counts as the same everywhere.
-    std = np.where(std < np.finfo(np.float32).tiny, 1.0, std)
-    return tuple((origin + mean).tolist()), tuple(std.tolist())
+    std = np.where(std < np.finfo(np.float32).tiny, np.maximum(1.0, np.abs(mean) / 1000), std)
+    if reason := units.problem(mean.tolist(), std.tolist()):
+        raise InputError(f"the data: {reason}")
+    return tuple(mean.tolist()), tuple(std.tolist())

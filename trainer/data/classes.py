@@ -24,7 +24,8 @@ def check_classes(config: TrainConfig, names: Sequence[str]) -> None:
     if not names:
         remedy = "each in a folder of its own" if of_folder else "or leave it out"
         remedy = f"listed in labels={config.labels}" if config.labels else remedy
-        raise InputError(f"{received} no classes; expected pictures of classes, {remedy}")
+        kind = f"{config.samples} of classes"
+        raise InputError(f"{received} no classes; expected {kind}, {remedy}")
     listed = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
     optional = "" if config.labels or config.label_feature else ", or leave it out"
     remedy = f"give num_classes={len(names)}{optional}"

@@ -48,10 +48,12 @@ def same_data(
     before, counts = run.read_config()[1], images.counts
     # Older runs on a folder have a fingerprint of all pixels instead of its files.
     of_pixels = config.data.startswith("folder:") and not before.fingerprint.startswith("files-")
-    if before.fingerprint == images.fingerprint or (of_pixels and before.images == counts[0]):
+    names = images.class_names if config.num_classes else ()
+    is_same = before.fingerprint == images.fingerprint or (of_pixels and before.images == counts[0])
+    # Older runs have no names of classes.
+    if is_same and before.class_names in ((), names):
         return before
     remedy = "restore the data, or choose a new folder"
-    names = images.class_names if config.num_classes else ()
     if before.class_names != names:
         problem = _change_of(before.class_names, names)
     elif not allow_change:
@@ -67,6 +69,9 @@ def same_data(
 
 
 def _change_of(before: Sequence[str], now: Sequence[str]) -> str:
+    if sorted(before) == sorted(now):
+        orders = (", ".join(names[:3]) for names in (now, before))
+        return "its classes come in the order {} …, not {} …".format(*orders)
     gone, new = (sorted(set(before) - set(now)), sorted(set(now) - set(before)))
     names = f"gone: {', '.join(gone) or 'none'}; new: {', '.join(new) or 'none'}"
     return f"{len(before)} classes, not {len(now)}; {names}"

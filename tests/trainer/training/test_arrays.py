@@ -103,6 +103,28 @@ def test_other_numbers_are_refused(tmp_path: Path, labelled: Path, labelled_run:
 
 
 @pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["down", "up"], r"\(its classes come in the order down, up …, not up, down …\)"),
+        (["up", "left"], r"\(2 classes, not 2; gone: down; new: left\)"),
+    ],
+)
+def test_other_names_of_the_same_labels_are_refused(
+    tmp_path: Path, labelled: Path, labelled_run: Path, names: list[str], message: str
+) -> None:
+    with np.load(labelled) as file:
+        np.savez(tmp_path / "a.npz", **{**file, "class_names": names})
+    with pytest.raises(InputError, match=message):
+        train_arrays(labelled_run, tmp_path / "a.npz", train_steps=5, **OF_LABELLED)
+
+
+def test_labels_that_are_all_of_no_class_are_refused(tmp_path: Path) -> None:
+    path = save_arrays(tmp_path / "a.npz", (9, 2), labels=np.full(9, -1))
+    with pytest.raises(InputError, match="has no classes; expected samples of classes, or leave"):
+        train_arrays(tmp_path / "r", path, num_classes=2, train_steps=1)
+
+
+@pytest.mark.parametrize(
     ("shape", "settings"),
     [
         ((5,), {"precision": "mixed_float16", "loss_weighting": "min_snr"}),
