@@ -101,6 +101,9 @@ def with_second_stage(
 def with_upscaler_graph(baking: Baking, second: Second | None) -> Baking:
     """The settings with the graph of a second stage; InputError for graphs that it leaves out."""
     if second is None:
+        if OF_SECOND in baking.graphs:
+            problem = "there is no second stage; give its bundle as then, or leave the graph out"
+            raise InputError(f"graphs={OF_SECOND}: {problem}")
         return baking
     if OF_CODEC[0] in baking.graphs:
         problem = "enlarges pictures, and the first stage draws latents"

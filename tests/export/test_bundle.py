@@ -125,6 +125,8 @@ def test_weights_that_are_not_finite_fail_and_leave_nothing(tmp_path: Path) -> N
         ({"image_dtype": "int8"}, "image_dtype=int8: expected one of uint8, float32"),
         ({"graphs": ("noise",)}, "graphs=noise: expected sampler and"),
         ({"graphs": ("sampler", "poem")}, "graphs=sampler,poem: expected"),
+        ({"graphs": ("sampler", "encoder")}, "graphs=encoder: there is no encoder; give it, or le"),
+        ({"graphs": ("sampler", "upscaler")}, "graphs=upscaler: there is no second stage; give i"),
     ],
 )
 def test_wrong_settings_are_refused(tmp_path: Path, settings: dict, message: str) -> None:
