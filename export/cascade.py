@@ -1,6 +1,6 @@
 """From a super-resolution bundle to the second stage of a cascade, and to its float64 reference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +9,7 @@ import onnx
 import tensorflow as tf
 
 from ..runtime.bundle.bundle import Bundle
-from ..runtime.bundle.conditions import Condition
+from ..runtime.bundle.conditions import Condition, condition_of
 from ..runtime.bundle.manifest import EXPORT_AGAIN
 from ..runtime.bundle.tasks import SMALL
 from ..trainer.errors import InputError
@@ -42,7 +42,7 @@ def upscaler_behind(
     """
     _require_fit(first, second, class_names)
     bundle, shared = second.bundle, _shared(first, second.bundle)
-    fixed = _fixed(second, {str(spec.name) for spec in shared})
+    fixed = _fixed(second, frozenset(str(spec.name) for spec in shared))
     augmentation = Augmentation(second.augmentation, *second.pixels)
     numbers = {
         "steps": np.array(second.steps, np.int64),
@@ -62,10 +62,8 @@ def reference_upscaler(second: Second, description: Mapping[str, Any]) -> Refere
     names = frozenset(value.name for value in denoiser.graph.input)
     network = network_of(runner(denoiser.SerializeToString()), names)
     sampler = reference_of(second.description, network, denoises=True)
-    entries = description.get("conditions", [])
-    own = {(each["name"], each["dtype"], tuple(each["shape"])) for each in entries}
-    bundle = second.bundle
-    shared = {each.name for each in bundle.conditions if _key(each) in own}
+    bundle, own = second.bundle, map(condition_of, description.get("conditions", []))
+    shared = _names_of_both(own, bundle)
     fixed, guidance = _fixed(second, shared), bundle.default_guidance
     given = frozenset({"labels", *shared} & names), fixed, second.augmentation, *second.pixels
     settings = second.steps, guidance, *given
@@ -95,33 +93,64 @@ def _require_fit(first: Signatures, second: Second, class_names: Sequence[str]) 
             f"{received}: knows {len(bundle.class_names)} classes that are not the "
             f"{len(class_names)} of the first stage; give another bundle"
         )
+    _require_same_conditions(first, bundle)
+
+
+def _require_same_conditions(first: Signatures, bundle: Bundle) -> None:
+    """Raise InputError unless the second stage takes what a condition of both may be.
+
+    Callers see the first stage's entry, whose default is for both. Each stage keeps its own null
+    and its own statistics of pixels, since they are in the units of its network.
+    """
+    theirs = {each.name: each._replace(description="") for each in bundle.conditions}
+    theirs.pop(AUGMENTATION, None)  # whose level is baked
+    for own in (each for each in _conditions(first) if each.name in theirs):
+        one = theirs[own.name]
+        received = f"then={bundle.path}: takes {one}, expected"
+        if _form(one) != _form(own):
+            remedy = "rename it in one of the networks"
+            raise InputError(f"{received} {own} as in the first stage; {remedy}")
+        if not one.minimum <= own.minimum <= own.maximum <= one.maximum:
+            remedy = "give the first stage a minimum and a maximum within these"
+            raise InputError(f"{received} all that the first stage takes, {own}; {remedy}")
+
+
+def _conditions(first: Signatures) -> list[Condition]:
+    """The conditions of the first stage, as its manifest lists them."""
+    return [condition_of({**each.describe(), "description": ""}) for each in first.conditions]
+
+
+def _form(condition: Condition) -> tuple[str, str, tuple[int, ...]]:
+    return condition.name, condition.dtype, condition.shape
+
+
+def _names_of_both(own: Iterable[Condition], bundle: Bundle) -> frozenset[str]:
+    """The conditions that both stages take, except the level of the augmentation."""
+    forms = {_form(each) for each in own}
+    shared = {each.name for each in bundle.conditions if _form(each) in forms}
+    return frozenset(shared - {AUGMENTATION})
 
 
 def _shared(first: Signatures, bundle: Bundle) -> tuple[tf.TensorSpec, ...]:
     """The labels and the conditions that both stages take."""
     labels = [LABELS] if bundle.class_names else []
-    own = {_key(each): each.spec for each in first.conditions}
-    return *labels, *(own[_key(each)] for each in bundle.conditions if _key(each) in own)
+    own = {each.name: each.spec for each in first.conditions}
+    both = _names_of_both(_conditions(first), bundle)
+    return *labels, *(own[each.name] for each in bundle.conditions if each.name in both)
 
 
-def _key(condition: FittedCondition | Condition) -> tuple[str, str, tuple[int, ...]]:
-    """What has to be the same for two stages to take one condition."""
-    return condition.name, condition.dtype, condition.shape
-
-
-def _fixed(second: Second, shared: set[str]) -> dict[str, np.ndarray]:
+def _fixed(second: Second, shared: frozenset[str]) -> dict[str, np.ndarray]:
     """The values of its other conditions: the level of the augmentation, and defaults."""
-    bundle = second.bundle
-    others = [each for each in bundle.conditions if each.name not in {SMALL, *shared}]
+    bundle, level = second.bundle, second.augmentation
+    baked = {AUGMENTATION: np.array(level, np.float32)} if level else {}
+    others = [each for each in bundle.conditions if each.name not in {SMALL, *shared, *baked}]
     for each in (each for each in others if each.default is None):
+        remedy = "give then_augmentation, or" if each.name == AUGMENTATION else "give"
         raise InputError(
-            f"then={bundle.path}: its network also takes {each}, which the first stage does not "
-            "take and which has no default; give another bundle"
+            f"then={bundle.path}: its network also takes {each}, which has no default and is not "
+            f"given by the first stage; {remedy} another bundle"
         )
-    values = {each.name: np.full(each.shape, each.default, each.dtype) for each in others}
-    if second.augmentation:
-        values[AUGMENTATION] = np.array(second.augmentation, np.float32)
-    return values
+    return {each.name: np.full(each.shape, each.default, each.dtype) for each in others} | baked
 
 
 def _with_functions(upscaler: Upscaler, second: Second) -> Upscaler:

@@ -14,7 +14,7 @@ from ..runtime.bundle.tasks import SMALL, upscaling_factor
 from ..runtime.checking.limits import MAX_UPSCALING_STEPS
 from ..runtime.errors import BundleError
 from ..trainer.errors import InputError
-from .checks import is_whole
+from .checks import check_type
 
 # The condition that says how much noise is in the small picture.
 AUGMENTATION = "augmentation"
@@ -72,6 +72,9 @@ def second_stage(
     for a bundle that enlarges no pictures, has no denoiser, is unrolled, draws fresh noise or may
     leave the picture out.
     """
+    check_type("then", path, str | None)
+    check_type("then_steps", steps, int | None)
+    check_type("then_augmentation", augmentation, float)
     if path is None:
         for name, value in (("steps", steps), ("augmentation", augmentation or None)):
             if value is not None:
@@ -79,14 +82,19 @@ def second_stage(
                 raise InputError(f"then_{name}={value}: {problem}")
         return None
     bundle, description = _opened(path)
-    default = bundle.default_steps_at(bundle.default_guidance)
-    second = Second(bundle, description, default if steps is None else steps, augmentation)
+    if steps is None:
+        steps = bundle.default_steps_at(bundle.default_guidance)
+    # NumPy's numbers are none to JSON.
+    second = Second(bundle, description, int(steps), float(augmentation))
     _check_numbers(second)
     return second
 
 
 def _opened(path: Path | str) -> tuple[Bundle, Mapping[str, Any]]:
     """The bundle and its manifest; InputError for one that cannot be a second stage."""
+    if path == "":  # which a Path takes for the current folder
+        expected = "expected the folder of a super-resolution bundle"
+        raise InputError(f"then={path!r}: {expected}; give one, or leave it out")
     with _input_errors():
         bundle = open_bundle(path)
         upscaling_factor(bundle)
@@ -110,10 +118,10 @@ def _check_numbers(second: Second) -> None:
     """Raise InputError for steps out of range, and for noise that the network cannot be told."""
     bundle, level = second.bundle, second.augmentation
     most = min(bundle.max_steps, MAX_UPSCALING_STEPS)
-    if not is_whole(second.steps, 1, most):
+    if not 1 <= second.steps <= most:
         raise InputError(f"then_steps={second.steps}: expected a whole number from 1 to {most}")
-    if not isinstance(level, int | float) or not 0 <= level < 1:
-        raise InputError(f"then_augmentation={level}: expected a number from 0 to below 1")
+    if not 0 <= level < 1:
+        raise InputError(f"then_augmentation={level:g}: expected a number from 0 to below 1")
     known = [(each.name, each.dtype, each.shape) for each in bundle.conditions]
     if level and (AUGMENTATION, "float32", ()) not in known:
         problem = f"its network has no condition {AUGMENTATION!r}, a number, to be told it"

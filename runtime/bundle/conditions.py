@@ -100,10 +100,11 @@ def listed_conditions(
             raise ValueError(f"conditions[{number}].name is {entry['name']}, expected {expected}")
         for problem in _problems(entry):
             raise ValueError(f"conditions[{number}]{problem}")
-    return tuple(map(_condition, entries))
+    return tuple(map(condition_of, entries))
 
 
-def _condition(entry: Mapping[str, Any]) -> Condition:
+def condition_of(entry: Mapping[str, Any]) -> Condition:
+    """The condition of a manifest's entry that has been checked."""
     least, most = _LIMITS[entry["dtype"]]
     names = ("description", "null", "default")
     optional = {name: entry[name] for name in names if name in entry}
@@ -113,7 +114,7 @@ def _condition(entry: Mapping[str, Any]) -> Condition:
 
 def _problems(entry: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with the entry of a condition, beyond the schema and its name."""
-    condition = _condition(entry)
+    condition = condition_of(entry)
     limited = not {"minimum", "maximum"}.isdisjoint(entry)
     if not condition.description.isprintable():
         text = received(condition.description)

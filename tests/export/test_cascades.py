@@ -17,7 +17,7 @@ from small_models import PIXELS, array_network, with_random_weights
 from diffkiln.export import Condition, export_bundle
 from diffkiln.export.proof.reference_noise import reference_noise
 from diffkiln.export.verify import verify_bundle
-from diffkiln.runtime import Sampler
+from diffkiln.runtime import Sampler, open_bundle
 from diffkiln.trainer.errors import InputError
 
 pytestmark = pytest.mark.slow
@@ -131,7 +131,9 @@ def test_noise_in_the_small_picture_is_told(tmp_path: Path, second: Path) -> Non
 def test_a_condition_of_both_stages_is_given_once(tmp_path: Path) -> None:
     text = {"text": Condition("Two words.", null=None)}
     first, then = conditioned(["text"], classes=0), tmp_path / "second"
-    enlarging = {"low_resolution": SMALL_PICTURE["low_resolution"], **text}
+    # The null is that stage's own, and the first one's entry has no default.
+    other = {"text": Condition("The same two words.", null=0.5, default=1.0)}
+    enlarging = {"low_resolution": SMALL_PICTURE["low_resolution"], **other}
     second: dict[str, Any] = {**LEAST, **ENLARGES, "conditions": enlarging}
     second["graphs"] = ("sampler", "denoiser")
     export_bundle(enlarging_network_told("text"), then, **second)
@@ -148,6 +150,60 @@ def test_a_condition_of_both_stages_is_given_once(tmp_path: Path) -> None:
         assert [port.name for port in sampler.bundle.graph("upscaler").signature.inputs] == [
             *("low_resolution", "seeds", "text")
         ]
+
+
+def second_told_an_age(folder: Path) -> dict[str, Any]:
+    """The settings of a first stage before a second one that is told an age of 0 to 4."""
+    age = {"age": Condition("How old.", maximum=4, null=None, default=0)}
+    given = {"low_resolution": SMALL_PICTURE["low_resolution"], **age}
+    own: dict[str, Any] = {**LEAST, **ENLARGES, "conditions": given}
+    own["graphs"] = ("sampler", "denoiser")
+    export_bundle(enlarging_network_told("age"), folder, **own)
+    return {**LEAST, "then": folder, "then_steps": 2}
+
+
+def test_the_second_stage_takes_all_that_the_first_may_be_given(tmp_path: Path) -> None:
+    first, settings = conditioned(["age"], classes=0), second_told_an_age(tmp_path / "second")
+    wide, narrow = ({"age": Condition(minimum=1, maximum=most, null=None)} for most in (9, 4))
+    expected = r"takes age int64\[\] from 0 to 4, expected all .*, age int64\[\] from 1 to 9; give"
+    with pytest.raises(InputError, match=expected):
+        export_bundle(first, tmp_path / "bundle", **settings, conditions=wide)
+    export_bundle(first, tmp_path / "bundle", **settings, conditions=narrow)
+    age = {"age": np.array([1, 4])}
+    assert Sampler(tmp_path / "bundle", device="cpu").sample(2, steps=2, conditions=age).any()
+
+
+def test_a_condition_of_both_stages_has_one_form(tmp_path: Path) -> None:
+    first, settings = network_told("age", (16, 16, 3)), second_told_an_age(tmp_path / "second")
+    expected = r"takes age int64\[\] .*, expected age float32\[\] as in the first stage; rename it"
+    with pytest.raises(InputError, match=expected):
+        export_bundle(first, tmp_path / "bundle", **settings, conditions={"age": Condition()})
+
+
+def test_the_level_that_is_baked_is_told_whatever_the_first_stage_is(tmp_path: Path) -> None:
+    level = {"augmentation": Condition(null=None)}  # without a default, which it does not need
+    second: dict[str, Any] = {**LEAST, **ENLARGES, "conditions": SMALL_PICTURE | level}
+    second["graphs"], then = ("sampler", "denoiser"), tmp_path / "second"
+    export_bundle(enlarging_network(), then, **second)
+    own: dict[str, Any] = {**LEAST, "then": then, "conditions": level}
+    own |= {"then_steps": np.int64(2), "then_augmentation": np.float32(0.25)}
+    # The certificate compares it with the reference, for other levels of the first stage.
+    export_bundle(network_told("augmentation", SMALL_SHAPE), tmp_path / "bundle", **own)
+    bundle = open_bundle(tmp_path / "bundle")
+    inputs = [port.name for port in bundle.graph("upscaler").signature.inputs]
+    assert inputs == ["low_resolution", "seeds"]
+    assert [each.name for each in bundle.conditions] == ["augmentation"]
+    then_entry = json.loads((tmp_path / "bundle" / "bundle.json").read_text())["then"]
+    assert (then_entry["steps"], then_entry["augmentation"]) == (2, 0.25)
+
+
+def network_told(name: str, shape: tuple[int, int, int]) -> keras.Model:
+    """A network of pictures of this shape that is told a number."""
+    noisy, time = keras.Input(shape, name="noisy"), keras.Input((), name="time")
+    told = keras.Input((), name=name)
+    numbers = layers.Concatenate()([layers.Reshape((1,))(each) for each in (time, told)])
+    x = layers.Dense(8)(noisy) + layers.Reshape((1, 1, 8))(layers.Dense(8)(numbers))
+    return with_random_weights(keras.Model([noisy, time, told], layers.Dense(3)(keras.ops.tanh(x))))
 
 
 def test_classes_of_both_stages_are_given_once(tmp_path: Path) -> None:
@@ -173,16 +229,16 @@ def test_classes_of_both_stages_are_given_once(tmp_path: Path) -> None:
 
 
 def enlarging_network_told(name: str) -> keras.Model:
-    """Convolutions of noise, a picture half as large, and two words or one of two classes."""
+    """Convolutions of noise, a picture half as large, and two words, an age or one of 2 classes."""
     noisy, time = keras.Input((32, 32, 3), name="noisy"), keras.Input((), name="time")
     small = keras.Input((16, 16, 3), name="low_resolution")
-    if name == "labels":
+    if name == "text":
+        further = keras.Input((2, 3), name=name)
+        told = layers.Reshape((6,))(further)
+    else:
         further = keras.Input((), dtype="int64", name=name)
         told = keras.ops.equal(layers.Reshape((1,))(further), keras.ops.arange(2))
         told = keras.ops.cast(told, "float32")
-    else:
-        further = keras.Input((2, 3), name=name)
-        told = layers.Reshape((6,))(further)
     large, numbers = layers.UpSampling2D(2)(small), [layers.Reshape((1,))(time), told]
     added = layers.Reshape((1, 1, 8))(layers.Dense(8)(layers.Concatenate()(numbers)))
     x = layers.Conv2D(8, 3, padding="same")(layers.Concatenate()([noisy, large])) + added
@@ -201,6 +257,8 @@ def enlarging_network_told(name: str) -> keras.Model:
         (SMALL_SHAPE, {"graphs": ("sampler", "edit")}, "graphs=edit: a cascade has no such graph"),
         (SMALL_SHAPE, {"then_steps": 0}, "then_steps=0: expected a whole number from 1 to 1000"),
         (SMALL_SHAPE, {"then_steps": 2.5}, "then_steps=2.5: expected a whole number"),
+        (SMALL_SHAPE, {"then_steps": True}, "then_steps=True: expected a whole number"),
+        (SMALL_SHAPE, {"then_augmentation": False}, "then_augmentation=False: expected a number"),
         (SMALL_SHAPE, {"then_augmentation": 1}, "then_augmentation=1: expected a number from 0"),
     ],
 )
@@ -247,6 +305,8 @@ def test_other_bundles_are_refused(tmp_path: Path, cascade: Path, second: Path) 
     for then in (cascade, tmp_path / "nothing"):
         with pytest.raises(InputError, match=r"enlarges none|does not exist"):
             export_bundle(array_network(SMALL_SHAPE), tmp_path / "b", then=then, **LEAST)
+    with pytest.raises(InputError, match=r"then='': expected the folder of a super-resolution bun"):
+        export_bundle(array_network(SMALL_SHAPE), tmp_path / "b", then="", **LEAST)
     with pytest.raises(InputError, match="then: missing, but the bundle is a cascade"):
         verify_bundle(cascade)
     with pytest.raises(InputError, match="is for a cascade, and the bundle has one stage"):
