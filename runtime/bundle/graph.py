@@ -9,8 +9,9 @@ from ..background import Background
 from ..checking import GraphError, Signature, check
 from ..checking.limits import MAX_HELD_BYTES
 from ..errors import BundleError
+from .differences import difference
 from .files import ListedFile, opened
-from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST, received, strict_json
+from .manifest import COPY_AGAIN, EXPORT_AGAIN, MANIFEST, strict_json
 from .seal import checked
 
 # What diffkiln-export --graphs knows. Those of a decoder or a second stage come by themselves.
@@ -91,8 +92,8 @@ class Graph(ListedFile):
                 ) from error
             if value != expected:
                 raise GraphError(
-                    f"says of itself that {name} is {received(value)}, expected "
-                    f"{received(expected)} as {MANIFEST} says"
+                    f"says of itself that {name} is not what {MANIFEST} says: "
+                    f"{difference(name, value, expected)}"
                 )
 
     def require(self, signature: Signature) -> None:

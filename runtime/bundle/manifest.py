@@ -50,7 +50,7 @@ def read_manifest(content: bytes, file: Path) -> dict[str, Any]:
         values = strict_json(content)
     except ValueError as error:
         raise BundleError(
-            f"{file} is not JSON ({_printable(str(error))[:120]}); {COPY_AGAIN}"
+            f"{file} is not JSON ({printable(str(error))[:120]}); {COPY_AGAIN}"
         ) from error
     if not isinstance(values, dict):
         raise BundleError(
@@ -150,7 +150,7 @@ def _explained(error: Any) -> str:
         pattern, most = definition["pattern"], definition.get("maxLength", math.inf)
         odd = next(name for name in value if len(name) > most or not re.search(pattern, name))
         problem = f"has an entry {received(odd)}"
-    place = _printable(place.removeprefix("data").removeprefix("."))[:80] or "all of it"
+    place = printable(place.removeprefix("data").removeprefix("."))[:80] or "all of it"
     # In the schema's own words, or in those of its rule.
     expected = _TYPES.get(definition.get("type", ""), "something else")
     expected = " or ".join(map(str, definition.get("enum", ()))) or expected
@@ -180,5 +180,6 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text in ASCII, with all else escaped."""
     return ascii(text)[1:-1]

@@ -102,8 +102,8 @@ def test_null_may_be_any_number_of_the_dtype(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v["conditions"][0].update(null=0), "says of itself that conditions is"),
-        (lambda v: v["conditions"][1].pop("maximum"), "says of itself that conditions is"),
+        (lambda v: v["conditions"][0].update(null=0), r"conditions\[0\].null is 0.5, expected 0"),
+        (lambda v: v["conditions"][1].pop("maximum"), r"conditions\[1\].maximum is 9, expected no"),
         (lambda v: v.pop("conditions"), "the graph 'step' is .*, expected 5 outputs"),
     ],
 )
