@@ -99,9 +99,12 @@ def checked_noise(bundle: Bundle, noise: Any) -> np.ndarray:
 
 
 def _floats(name: str, array: np.ndarray) -> np.ndarray:
-    if not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
-        raise ValueError(f"{name} of dtype {array.dtype}: expected floats without NaN or infinity")
-    return array.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # to infinity
+        floats = array.astype(np.float32, copy=False) if array.dtype.kind == "f" else None
+    if floats is None or not np.isfinite(floats).all():
+        expected = "expected floats without NaN or infinity, as float32 holds them"
+        raise ValueError(f"{name} of dtype {array.dtype}: {expected}")
+    return floats
 
 
 def checked_mask(bundle: Bundle, mask: Any, count: int) -> np.ndarray:
@@ -116,7 +119,7 @@ def checked_mask(bundle: Bundle, mask: Any, count: int) -> np.ndarray:
     whole = (*places, 1) if places else (last,)
     if array.dtype not in (np.uint8, np.bool_):
         raise ValueError(f"mask of dtype {array.dtype}: expected uint8 or bool")
-    if array.shape in (tuple(places), whole):
+    if array.shape in (tuple(places) or whole, whole):
         array = np.broadcast_to(array.reshape(whole), (count, *whole))
     if array.shape != (count, *whole):
         raise ValueError(

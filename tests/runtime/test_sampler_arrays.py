@@ -8,6 +8,7 @@ import pytest
 from in_process import run_sample
 
 from diffkiln.runtime import Sampler
+from diffkiln.runtime.engine.arguments import checked_mask
 from diffkiln.runtime.errors import BundleError
 
 SHAPE = (13, 3)
@@ -58,6 +59,19 @@ def test_a_part_is_filled_in_and_the_rest_stays(sampler: Sampler) -> None:
     assert not np.isclose(filled[:, 5:], samples[:, 5:]).any()
 
 
+def test_noise_that_float32_cannot_hold_is_refused(sampler: Sampler) -> None:
+    with pytest.raises(ValueError, match="noise of dtype float64: expected floats without NaN or"):
+        sampler.from_noise(np.full((1, *SHAPE), -1e300))
+
+
+@pytest.mark.parametrize("last", [1, 3])
+def test_a_mask_has_an_axis(sampler: Sampler, last: int) -> None:
+    vectors = sampler.bundle._replace(sample_shape=(last,))
+    assert checked_mask(vectors, np.ones(last, np.uint8), 2).shape == (2, last)
+    with pytest.raises(ValueError, match=rf"mask of shape \[\]: expected .* or \[{last}\] for all"):
+        checked_mask(vectors, np.uint8(1), 2)
+
+
 def test_edits_and_interpolations_are_arrays(sampler: Sampler) -> None:
     samples = sampler.sample(2, steps=4)
     assert sampler.edit(samples, 0.5, steps=4).shape == samples.shape
@@ -72,6 +86,8 @@ def test_edits_and_interpolations_are_arrays(sampler: Sampler) -> None:
         (np.zeros((2, 12, 3), np.float32), r"samples of shape \[2, 12, 3\]: expected \[N, 13, 3\]"),
         (np.zeros((2, 13, 3), np.uint8), "samples of dtype uint8: expected floats"),
         (np.full((2, 13, 3), np.nan, np.float32), "expected floats without NaN"),
+        # Which float32 would hold as infinity.
+        (np.full((2, 13, 3), 1e300), "dtype float64: expected floats without NaN or infinity"),
     ],
 )
 def test_wrong_arrays_are_refused(sampler: Sampler, wrong: np.ndarray, expected: str) -> None:
