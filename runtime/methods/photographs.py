@@ -40,6 +40,7 @@ class FromPhotographs(FromSeeds):
         labels and guidance must be the same both ways. It evaluates the network 7 times as often as
         sampling does.
         """
+        self.bundle.require_graphs("encode")
         images, steps = (
             checked_images(self.bundle, images),
             checked_steps(self.bundle, steps, guidance),
@@ -61,6 +62,7 @@ class FromPhotographs(FromSeeds):
         cancel: threading.Event | None = None,
     ) -> np.ndarray:
         """Return the images as the model draws them: `encode`, then `from_noise`."""
+        self.bundle.require_graphs("encode", "from_noise")
         same: dict[str, Any] = {"labels": labels, "guidance": guidance, "conditions": conditions}
         noise = self.encode(images, steps=steps, cancel=cancel, **same)
         return self.from_noise(noise, steps=steps, cancel=cancel, **same)
@@ -84,7 +86,9 @@ class FromPhotographs(FromSeeds):
         is 0 an image stays as it is. The bundle must hold "inpaint", or its network must have been
         trained to inpaint: then it gets its conditions `masked_image` and `paint_mask` from here.
         """
-        images, graph = checked_images(self.bundle, images), inpainting_graph(self.bundle)
+        graph = inpainting_graph(self.bundle)
+        self.bundle.require_graphs(graph)
+        images = checked_images(self.bundle, images)
         steps = checked_steps(self.bundle, steps, guidance, baked=graph == "sampler")
         mask, count = checked_mask(self.bundle, mask, len(images)), len(images)
         seeds = checked_seeds(count if seeds is None else None, seeds, seed, expected=count)
@@ -116,6 +120,7 @@ class FromPhotographs(FromSeeds):
         changes details, 1 leaves nearly nothing (SDEdit, arXiv 2108.01073). The bundle must hold
         "edit".
         """
+        self.bundle.require_graphs("edit")
         images, steps = (
             checked_images(self.bundle, images),
             checked_steps(self.bundle, steps, guidance),

@@ -40,6 +40,8 @@ class FromSeeds(Base):
         cascade those of the first stage. An exception from it ends the sampling. The images agree
         with those without progress to 1/255.
         """
+        if progress is not None:
+            self.bundle.require_graphs("noise", "step")
         seeds = checked_seeds(count, seeds, seed)
         steps = checked_steps(self.bundle, steps, guidance, baked=progress is None)
         feeds = self._seeded(seeds, labels, guidance, conditions, steps=steps)
@@ -112,6 +114,7 @@ class FromSeeds(Base):
         A cascade's second stage runs once, after the last step; until then each pixel of the first
         stage is repeated.
         """
+        self.bundle.require_graphs("noise", "step")
         seeds, steps = (
             checked_seeds(count, seeds, seed),
             checked_steps(self.bundle, steps, guidance),
@@ -140,13 +143,16 @@ class FromSeeds(Base):
         back from the last. The bundle must hold "trajectory", or "noise" and "step". Those of a
         cascade are as in `stepwise`.
         """
+        in_one_run = "trajectory" in self.bundle.graphs and self.device != "openvino"
+        if not in_one_run:
+            self.bundle.require_graphs("noise", "step")
         seeds, steps = (
             checked_seeds(count, seeds, seed),
             checked_steps(self.bundle, steps, guidance),
         )
         every = whole("every", every, 1, self.bundle.max_steps)
         feeds = self._seeded(seeds, labels, guidance, conditions, steps=steps, every=every)
-        if "trajectory" in self.bundle.graphs and self.device != "openvino":
+        if in_one_run:
             return np.concatenate([*self._engine.run_all("trajectory", feeds, cancel)], axis=1)
         frames = enumerate(stepwise(self._engine, feeds, cancel))
         as_frame = np.asarray if self.bundle.draws_arrays else to_uint8
@@ -173,6 +179,7 @@ class FromSeeds(Base):
         draws noise of its own: by the first seed in the first half of the images, and by the second
         in the others.
         """
+        self.bundle.require_graphs("noise", "from_noise")
         ends = [whole("seed_a", seed_a, 0, SEED_END - 1), whole("seed_b", seed_b, 0, SEED_END - 1)]
         first = np.full(whole("frames", frames, 2, MAX_COUNT), ends[0])
         steps = checked_steps(self.bundle, steps, guidance, baked=True)
@@ -205,6 +212,7 @@ class FromSeeds(Base):
         A bundle with fresh noise (eta above 0) or a second stage draws that noise for `seeds`, one
         for each image; other bundles ignore them.
         """
+        self.bundle.require_graphs("from_noise")
         noise = checked_noise(self.bundle, noise)
         steps = checked_steps(self.bundle, steps, guidance, baked=True)
         conditioning = checked_conditioning(

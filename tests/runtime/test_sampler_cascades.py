@@ -1,5 +1,6 @@
 """A Sampler, and the commands, of a bundle whose second stage enlarges what the first one draws."""
 
+import copy
 import json
 import shutil
 import threading
@@ -14,6 +15,7 @@ from PIL import Image
 
 from diffkiln.runtime import BundleError, Sampler, open_bundle
 from diffkiln.runtime.bench.plan import plan
+from diffkiln.runtime.bundle.conditions import Condition
 from diffkiln.runtime.errors import CancelledError
 
 SMALL, LARGE = (16, 12, 3), (32, 24, 3)
@@ -155,6 +157,19 @@ def test_what_two_stages_cannot_do(
     assert "\n" not in str(caught.value)
 
 
+def test_a_missing_graph_is_said_before_a_missing_condition(sampler: Sampler) -> None:
+    text = Condition("text", "float32", (2, 3), -np.inf, np.inf)
+    told = copy.copy(sampler)
+    told.bundle = sampler.bundle._replace(conditions=(text,), graphs={})
+    for method, *given in (
+        ("edit", np.zeros((1, *LARGE), np.uint8), 0.5),
+        ("from_noise", np.zeros((1, *SMALL), np.float32)),
+        *(("interpolate", 0, 1, 2), ("stepwise", 1), ("trajectory", 1)),
+    ):
+        with pytest.raises(BundleError, match="holds no graph"):
+            getattr(told, method)(*given)
+
+
 def test_the_manifest_must_say_that_there_are_two(bundle: Path, tmp_path: Path) -> None:
     def one_stage(values: dict[str, Any]) -> None:
         del values["then"]
@@ -166,8 +181,8 @@ def test_the_manifest_must_say_that_there_are_two(bundle: Path, tmp_path: Path) 
 
 
 def test_the_graph_repeats_the_second_stage(bundle: Path, tmp_path: Path) -> None:
-    altered = changed(bundle, tmp_path / "a", lambda values: values["then"].update(sha256="0" * 64))
-    with pytest.raises(BundleError, match="says of itself that then is"):
+    altered = changed(bundle, tmp_path / "a", lambda values: values["then"].update(steps=9))
+    with pytest.raises(BundleError, match=r"that then is not .*: then\.steps is 5, expected 9;"):
         altered.sample(1, steps=1)
 
 
