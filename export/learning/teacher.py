@@ -15,7 +15,7 @@ from ...trainer.maths.tables import Tables
 from ...trainer.run.atomic import replacing
 from ..baking.signatures import Signatures
 from ..graphs.assemble import OnnxExporter
-from ..graphs.graph import Call, runner
+from ..graphs.graph import Call, Tensors, runner
 from ..proof.reference_noise import reference_noise
 
 TEACHER_STEPS = 80
@@ -36,15 +36,24 @@ class Subject:
     signatures: Signatures
     network: onnx.ModelProto
 
+    @property
+    def denoised(self) -> Signatures:
+        """The functions of what the network denoises, in float32; latents stay latents.
+
+        A decoder would only follow the last step, where no number of a table reaches.
+        """
+        return replace(self.signatures, image_dtype="float32", codec=None)
+
     def sampler(self, tables: Tables | None = None, **settings: Any) -> Call:
-        """from_noise.onnx, of float32 images, with tables or other settings of the sampling."""
+        """from_noise.onnx of `denoised`, with tables or other settings of the sampling."""
         sampling = replace(self.signatures.sampling, tables=tables, **settings)
-        signatures = replace(self.signatures, sampling=sampling, image_dtype="float32")
+        signatures = replace(self.denoised, sampling=sampling)
         graph = OnnxExporter(signatures, self.network).graph("from_noise")
         return runner(graph.SerializeToString())
 
-    def comparable(self, samples: np.ndarray) -> np.ndarray:
-        """What a sampler draws as pixels in [0, 1], or arrays in normalised units."""
+    def comparable(self, outputs: Tensors) -> np.ndarray:
+        """What a sampler draws as pixels in [0, 1], or arrays and latents in normalised units."""
+        samples = outputs[self.denoised.samples]
         if not self.denoiser.arrays:
             return samples
         mean, std = (np.array(x, "f4") for x in (self.denoiser.pixel_mean, self.denoiser.pixel_std))
@@ -86,14 +95,14 @@ class Group:
         return self.seeds % (self.subject.num_classes or 1)
 
     def pictures(self, sampler: Call, steps: int, advance: Advance = no_advance) -> np.ndarray:
-        """Pixels in [0, 1] that a sampler draws in this many steps, float32 [count, H, W, C]."""
+        """What a sampler draws in this many steps, float32 [count, H, W, C]: see `comparable`."""
         noise, labels, drawn = self.noise, self.labels, []
         for start in range(0, self.count, _TOGETHER):
             rows = slice(start, start + _TOGETHER)
             tensors = {"noise": noise[rows], "steps": np.array(steps)}
             if self.guidance is not None:
                 tensors |= {"labels": labels[rows], "guidance": np.array(self.guidance, "f4")}
-            drawn.append(self.subject.comparable(sampler(tensors)[self.subject.signatures.samples]))
+            drawn.append(self.subject.comparable(sampler(tensors)))
             advance(len(drawn[-1]) * self.evaluations(steps) // self.count)
         return np.concatenate(drawn)
 
@@ -124,7 +133,7 @@ class Teacher:
         self._known: dict[Path, np.ndarray] = {}
 
     def pictures(self, group: Group) -> np.ndarray:
-        """Pixels in [0, 1] of a group, float32 [count, H, W, C]."""
+        """What it draws of a group, float32 [count, H, W, C]."""
         return self._kept(group, self.steps)
 
     def error(self, group: Group, count: int) -> float:
@@ -150,6 +159,6 @@ class Teacher:
 def distance(pictures: np.ndarray, others: np.ndarray) -> float:
     """The root mean square difference of pixels in [0, 1], in levels of 255.
 
-    Of arrays, in parts of 255 of their standard deviation.
+    Of arrays and latents, in parts of 255 of their standard deviation.
     """
     return float(255 * np.sqrt(np.mean(np.square(pictures - others, dtype=np.float64))))

@@ -1,16 +1,21 @@
 """Learning tables from beginning to end: stopped and continued, judged, kept and refused."""
 
+import itertools
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
-from small_models import PIXELS, conditioned_network, with_random_weights
+from enlarging_models import SMALL_PICTURE, SMALL_SHAPE, enlarging_network
+from keras import layers
+from latent_models import LATENTS, SHAPE, repeating_decoder
+from small_models import PIXELS, array_network, conditioned_network, with_random_weights
 from small_tables import random_tables
 
-from diffkiln.export import Learning
+from diffkiln.export import Learning, export_bundle
 from diffkiln.export.baking.signatures import Signatures
 from diffkiln.export.graphs.conversion import convert
 from diffkiln.export.learning import learn
@@ -20,6 +25,7 @@ from diffkiln.export.learning.learner import Learner
 from diffkiln.export.learning.teacher import Group, Subject, Teacher
 from diffkiln.export.options import Baking, settings_as_objects
 from diffkiln.export.preparing import baked_signatures, tables_of
+from diffkiln.runtime import Sampler
 from diffkiln.trainer.config import NetworkConfig
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.maths.plain_tables import plain_table
@@ -81,6 +87,79 @@ def test_what_was_stopped_goes_on_to_the_same_tables(
         file = read_tables(path, file.subject) if path.exists() else file
     learn_tables(subject, FEW, file, path)
     assert path.read_text() == (tmp_path / "whole.json").read_text()
+
+
+def latent_subject(decoder: Any) -> Subject:
+    """A model of latents, whose decoder makes images of another shape and other channels."""
+    codec = None if decoder is None else decoder, None
+    settings: dict[str, Any] = {
+        "mean": 1.5,
+        "std": 3.0,
+        "prediction": "velocity",
+        "solver": "dpmpp_2m",
+    }
+    pixels: dict[str, Any] = {} if decoder is None else {"pixel_mean": 0.5, "pixel_std": 0.25}
+    model, baking = settings_as_objects(**settings, **pixels)
+    signatures = baked_signatures(array_network((4, 4, 4)), model, baking, codec)
+    return Subject(signatures, convert(signatures.network, signatures.image_numbers))
+
+
+def wide_decoder() -> Any:
+    latents = keras.Input((4, 4, 4))
+    return with_random_weights(keras.Model(latents, layers.Conv2DTranspose(3, 4, 4)(latents)))
+
+
+def test_latents_are_learned_as_arrays_are_without_their_decoder(
+    tmp_path: Path, caplog: Any
+) -> None:
+    caplog.set_level(logging.INFO, "diffkiln.export")
+    tables = [
+        learned(latent_subject(decoder), tmp_path / f"{place}.json").tables
+        for place, decoder in enumerate((None, wide_decoder()))
+    ]
+    assert tables[0] is not None
+    assert tables[0] == tables[1]
+    assert caplog.text.count("root mean square in 255ths of a deviation") == 4
+
+
+@pytest.mark.slow
+def test_a_latent_model_goes_on_and_draws_with_its_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "b"
+    settings: dict[str, Any] = {**LATENTS, "prediction": "velocity", "saved_model": False}
+    settings |= {"graphs": ("sampler",), "learning": FEW, "decoder": repeating_decoder()}
+    network, improve, calls = array_network(SHAPE), Learner.improve, itertools.count()
+
+    def stopped(*arguments: Any) -> float:
+        if next(calls) == 8:
+            raise KeyboardInterrupt
+        return improve(*arguments)
+
+    monkeypatch.setattr(Learner, "improve", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        export_bundle(network, bundle, **settings)
+    assert [*tmp_path.glob("b.tables.json.part/*.npz")]
+    export_bundle(network, bundle, **settings)
+    # What was saved after five of twelve iterations was not learned again.
+    assert next(calls) == 9 + 2 * 12 - 5
+    judged = json.loads((tmp_path / "b.tables.json").read_text())["judged"]
+    assert all(each["table"][0] < each["solver"][0] for each in judged.values())
+    assert Sampler(bundle, device="cpu").sample(2, steps=3).shape == (2, 16, 16, 3)
+
+
+@pytest.mark.slow
+def test_a_cascade_learns_the_table_of_its_first_stage(tmp_path: Path) -> None:
+    enlarges: dict[str, Any] = {**PIXELS, "prediction": "image", "conditions": SMALL_PICTURE}
+    export_bundle(enlarging_network(), tmp_path / "second", solver="dpmpp_2m", **enlarges)
+    settings: dict[str, Any] = {**SETTINGS, "graphs": ("sampler",), "saved_model": False}
+    network, files = array_network(SMALL_SHAPE), []
+    for name, then in (("alone", None), ("cascade", tmp_path / "second")):
+        export_bundle(network, tmp_path / name, then=then, learning=FEW, **settings)
+        files.append((tmp_path / f"{name}.tables.json").read_text())
+    assert files[0] == files[1]
+    assert json.loads(files[0])["by_steps"].keys() == {"2", "3"}
+    assert Sampler(tmp_path / "cascade", device="cpu").sample(1, steps=3).shape == (1, 32, 24, 3)
 
 
 def test_a_table_is_judged_on_other_noise_and_only_a_better_one_is_kept(
