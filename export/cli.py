@@ -32,6 +32,7 @@ USAGE = """Bake a trained model and its sampler into a bundle that other program
 """
 
 _CODEC = ("decoder", "encoder")
+_FILES = ("network", *_CODEC)
 _STAGE = ("then", "then_steps", "then_augmentation")
 # --schedule and --import may also name something else, which stays as it is.
 _PATHS = (
@@ -82,10 +83,9 @@ def _check() -> Callable[[], None]:
     network, model = Path(require_flag(FLAGS, "network")), given_model()
     named: list[Any] = [FLAGS[name].value for name in _CODEC]
     others = [None if name is None else Path(name) for name in named]
-    if any(each is not None and is_onnx(each) for each in (network, *others)):
-        _check_onnx()
-    schedule = given_schedule()
     files = network, *others
+    _check_onnx(files)
+    schedule = given_schedule()
     export = partial(_export_network, files, bundle, model, schedule, baking, learning)
     return partial(_write, bundle, export)
 
@@ -103,29 +103,26 @@ def _local(name: str, text: str) -> str:
 
 
 def _check_verify(bundle: Path) -> Callable[[], None]:
-    network = None if FLAGS.network is None else Path(FLAGS.network)
-    if network is None and FLAGS["inputs"].present:
-        raise InputError("--inputs: is for the .onnx file of --network; add it, or leave this out")
-    taken = ("bundle", "verify", "network", "inputs", "then", *_CODEC)
+    named: list[Any] = [FLAGS[name].value for name in _FILES]
+    files = [None if name is None else Path(name) for name in named]
+    if files[0] is None:
+        for name in (name for name in ("inputs", *_CODEC, "import") if FLAGS[name].present):
+            problem = "goes with --network, the file that the bundle was made from"
+            raise InputError(f"--{name}: {problem}; add it, or leave this out")
+    taken = ("bundle", "verify", "inputs", "import", "then", *_FILES)
     for name in (name for name in FLAGS if name not in taken and FLAGS[name].present):
         raise InputError(f"--{name}: cannot be combined with --verify; leave one of them out")
-    if network and not is_onnx(network):
-        raise InputError(
-            f"--network={network}: --verify takes an .onnx file; leave it out for a bundle with a "
-            "SavedModel"
-        )
-    codec = FLAGS.decoder, FLAGS.encoder
-    if network is None and any(codec):
-        raise InputError(
-            "--decoder, --encoder: are for the .onnx file of --network; add it, or leave them out"
-        )
+    _check_onnx(files)
     second_stage(FLAGS.then)
-    return partial(_verify, bundle, network, FLAGS.inputs or (), codec, FLAGS.then)
+    return partial(_verify, bundle, files, FLAGS.inputs or (), FLAGS.then)
 
 
-def _check_onnx() -> None:
-    """Raise InputError for flags that a network in an .onnx file has no use for."""
-    for name in ("learn", "tables", "saved_model", "litert", "import"):
+def _check_onnx(files: Sequence[Path | None]) -> None:
+    """Raise InputError for flags that networks in .onnx files have no use for."""
+    kinds = [is_onnx(file) for file in files if file is not None]
+    own, some, every = any(kinds[:1]), any(kinds), all(kinds)
+    useless = {"learn": own, "tables": own, "saved_model": some, "litert": some, "import": every}
+    for name in (name for name, applies in useless.items() if applies):
         if FLAGS[name].present and FLAGS[name].value:
             raise InputError(f"--{name}: is for Keras networks, not for .onnx files; leave it out")
 
@@ -167,19 +164,10 @@ def _export_network(
     baking: Baking,
     learning: Learning | None,
 ) -> Any:
-    for name, file in zip(("network", *_CODEC), files, strict=True):
-        if file is not None:
-            check_network_path(file, name)
+    network, *codec = _loaded(files)
     with quiet_native_import():
         from .bundle import write_bundle
-        from .network.file import load_keras_file
     model = replace(model, schedule=schedule())
-    modules = FLAGS["import"].value or ()
-    loaded: list[Any] = [
-        each if each is None or is_onnx(each) else load_keras_file(each, modules, name)
-        for name, each in zip(("network", *_CODEC), files, strict=True)
-    ]
-    network, *codec = loaded
     return write_bundle(
         *(network, bundle, model, baking, learning),
         codec=tuple(codec),
@@ -189,16 +177,27 @@ def _export_network(
 
 
 def _verify(
-    bundle: Path,
-    network: Path | None,
-    inputs: Sequence[str],
-    codec: tuple[str | None, str | None],
-    then: str | None,
+    bundle: Path, files: Sequence[Path | None], inputs: Sequence[str], then: str | None
 ) -> None:
+    network, *codec = _loaded(files)
     with quiet_native_import():
         from .verify import verify_bundle
-    print(verify_bundle(bundle, network, inputs, codec, then).table())
+    print(verify_bundle(bundle, network, inputs, tuple(codec), then).table())
     print(f"{bundle} is what its manifest says.")
+
+
+def _loaded(files: Sequence[Path | None]) -> list[Any]:
+    """The models of .keras files among the network's, the decoder's and the encoder's."""
+    for name, file in zip(_FILES, files, strict=True):
+        if file is not None:
+            check_network_path(file, name)
+    with quiet_native_import():
+        from .network.file import load_keras_file
+    modules = FLAGS["import"].value or ()
+    return [
+        each if each is None or is_onnx(each) else load_keras_file(each, modules, name)
+        for name, each in zip(_FILES, files, strict=True)
+    ]
 
 
 def main() -> int:

@@ -55,7 +55,7 @@ _flag(
     "network",
     str,
     None,
-    "a .keras or .onnx file, instead of --run_dir; or the .onnx file to --verify with",
+    "a .keras or .onnx file, instead of --run_dir; or the one to --verify a bundle with",
 )
 
 _flag("then", str, None, "a super-resolution bundle: the second stage of a cascade")

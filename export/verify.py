@@ -16,16 +16,15 @@ from ..runtime.errors import BundleError
 from ..trainer.errors import InputError
 from ..trainer.maths.tables import Tables
 from .cascade import reference_upscaler
-from .conditions import Condition
 from .graphs.graph import Tensors
 from .manifest import describe_file
-from .network.codec import DECODER, ENCODER, Codec, fitted_codec, network_given
-from .network.onnx_file import read_onnx
-from .network.onnx_fitting import fitted_onnx
-from .proof.certify import VERIFY_STEPS, Certificate, ParityError, certify
+from .network.codec import DECODER, ENCODER
+from .proof.certify import BATCHES, VERIFY_STEPS, Certificate, ParityError, certify, tolerances
+from .proof.comparison import compare
 from .proof.denoisers import network_of
-from .proof.reference import reference_of
-from .proof.reference_codec import shape_of
+from .proof.forms import onnx_forms
+from .proof.originals import NETWORK, Originals, originals
+from .proof.reference import ReferenceSampler, reference_of
 from .proof.reference_guidance import Network
 from .proof.reference_upscaling import ReferenceUpscaler
 from .second import second_stage
@@ -33,49 +32,73 @@ from .second import second_stage
 
 def verify_bundle(
     bundle: Path | str,
-    network: Path | str | None = None,
+    network: Any = None,
     inputs: Sequence[str] = (),
     codec: tuple[Any, Any] = (None, None),
     then: Path | str | None = None,
 ) -> Certificate:
     """Run all that a bundle holds against the float64 reference, as at export but on more steps.
 
-    The reference drives the network inside the SavedModel's `denoise`, or the .onnx file `network`
-    that the bundle was made from, with the `inputs` in this order. A latent model also has its
-    SavedModel's decoder and encoder, or those of `codec` beside such a file. A cascade needs the
-    bundle `then` of its second stage, whose denoiser the reference drives. Raises InputError where
-    the bundle is damaged, its manifest breaks the schema, or the parity is worse than the
-    tolerance.
+    The reference drives the network inside the SavedModel's `denoise`, or the `network` that the
+    bundle was made from, with the `inputs` in this order. A latent model also has its SavedModel's
+    decoder and encoder, or those of `codec` beside such a network. As in `export_bundle`, each is a
+    Keras model or the path of an .onnx file. A cascade needs the bundle `then` of its second stage,
+    whose denoiser the reference drives. Raises InputError where the bundle is damaged, its manifest
+    breaks the schema, or the parity is worse than the tolerance.
     """
     bundle = Path(bundle).expanduser()
     graphs = open_all(bundle)
     if network is None and not (bundle / "saved_model").is_dir():
         raise InputError(
-            f"bundle={bundle}: holds no saved_model for the reference to call; give the .onnx file "
-            "that it was made from as network, or export it with a SavedModel"
+            f"bundle={bundle}: holds no saved_model for the reference to call; give the .keras or "
+            ".onnx file that it was made from as network, or export it with a SavedModel"
         )
     description = json.loads((bundle / MANIFEST).read_bytes())
     if tables := description["sampler"].get("tables"):
         Tables.from_json(tables)  # refuses numbers that make no sampler
     second = _second(then, description)
-    if network is None:
-        own = _SavedCodec(bundle, description) if "latent" in description else None
-        reference = reference_of(
-            description, _denoiser(bundle), denoises=True, codec=own, second=second
-        )
-    else:
-        given = _codec_of_files(codec, description, graphs)
-        predict = _of_file(network, description, inputs)
-        reference = reference_of(description, predict, codec=given, second=second)
-    try:
-        return certify(bundle, graphs, description, reference, steps=VERIFY_STEPS)
-    except ParityError as error:
-        if network is None:
-            raise
-        raise InputError(
-            f"network={network}: is not what {bundle} was made from, or the bundle is wrong: "
-            f"{error}"
-        ) from error
+    if network is not None:
+        given: Any = dict(zip((NETWORK, DECODER, ENCODER), (network, *codec), strict=True))
+        return _certified(bundle, graphs, originals(given, description, graphs, inputs), second)
+    own = _SavedCodec(bundle, description) if "latent" in description else None
+    denoiser = _denoiser(bundle)
+    reference = reference_of(description, denoiser, denoises=True, codec=own, second=second)
+    return certify(bundle, graphs, description, reference, steps=VERIFY_STEPS)
+
+
+def _certified(
+    bundle: Path, graphs: Sequence[str], own: Originals, second: ReferenceUpscaler | None
+) -> Certificate:
+    """The certificate of a bundle by the networks that it was made from.
+
+    Raises InputError that names those which it was not made from, as far as that can be told.
+    """
+    description = own.description
+    with own.computing():
+        predict, codec = own.predict(), own.codec()
+        reference = reference_of(description, predict, codec=codec, second=second)
+        try:
+            return certify(bundle, graphs, description, reference, steps=VERIFY_STEPS)
+        except ParityError as error:
+            others = [role for role in (DECODER, ENCODER) if role in own.networks]
+            wrong = [role for role in others if not _agrees(bundle, role, description, reference)]
+            named = ", ".join(map(own.named, wrong or [NETWORK]))
+            raise InputError(
+                f"{named}: {'are' if len(wrong) > 1 else 'is'} not what {bundle} was made from, or "
+                f"the bundle is wrong: {error.form} differs from the float64 reference by up to "
+                f"{error.received:.6f}; give what it was made from"
+            ) from error
+
+
+def _agrees(
+    bundle: Path, role: str, description: Mapping[str, Any], reference: ReferenceSampler
+) -> bool:
+    """Whether the reference's decoder or encoder, by itself, does what that of the bundle does."""
+    forms = list(onnx_forms(bundle, (role,), description))
+    compared = compare(forms, description, reference, BATCHES[-1:], VERIFY_STEPS[:1]).to_reference
+    largest, _ = tolerances(reference, description)
+    # A NaN is within no tolerance.
+    return all(np.max(apart) <= largest * (1 + 1e-9) for apart in compared.values())
 
 
 def _second(then: Path | str | None, description: Mapping[str, Any]) -> ReferenceUpscaler | None:
@@ -96,45 +119,6 @@ def _second(then: Path | str | None, description: Mapping[str, Any]) -> Referenc
         problem = "is not what the cascade was made of; give the bundle of its second stage"
         raise InputError(f"then={then}: {problem}")
     return reference_upscaler(second, description)
-
-
-def _of_file(path: Path | str, description: Mapping[str, Any], inputs: Sequence[str]) -> Network:
-    """The network of an .onnx file as the reference calls it."""
-    model, shape = description["model"], shape_of(description)
-    arrays = "array" in description
-    names, file = model.get("class_names", []), read_onnx(Path(path))
-    network = fitted_onnx(
-        file.rounded() if model.get("weight_storage") == "float16" else file,
-        classes=len(names),
-        inputs=inputs,
-        image_size=None if arrays else shape[:2],
-        whole_condition=model["conditioning"] == "timestep",
-        learned_variance=description["sampler"].get("variance") == "learned",
-        conditions={each["name"]: _condition(each) for each in description.get("conditions", [])},
-        takes_guidance="guidance_range" in model,
-        arrays=arrays,
-    )
-    if network.shape != shape:
-        raise InputError(
-            f"network={path}: is for samples of {list(network.shape)}, expected the network of the "
-            f"bundle, for {list(shape)}"
-        )
-    return network.predict
-
-
-def _codec_of_files(
-    codec: tuple[Any, Any], description: Mapping[str, Any], graphs: Sequence[str]
-) -> Codec | None:
-    """The decoder and encoder of a latent model, from their files."""
-    decoder, encoder = codec
-    if "latent" not in description:
-        return None
-    if decoder is None or (encoder is None and "encoder" in graphs):
-        missing = "decoder" if decoder is None else "encoder"
-        raise InputError(f"{missing}: missing; give the file that the bundle was made from")
-    given = zip((DECODER, ENCODER), codec, strict=True)
-    down, up = (None if each is None else network_given(role, each) for role, each in given)
-    return fitted_codec(down, up, tuple(description["latent"]["shape"]))
 
 
 class _SavedCodec:
@@ -162,13 +146,6 @@ class _SavedCodec:
 
 class _Predicts(NamedTuple):
     predict: Callable[[np.ndarray], np.ndarray]
-
-
-def _condition(entry: Mapping[str, Any]) -> Condition:
-    """A condition of a manifest."""
-    names = ("dtype", "shape", "pixel_mean", "pixel_std", "minimum", "maximum")
-    fields = {name: entry[name] for name in names if name in entry}
-    return Condition(null=entry.get("null"), **fields)
 
 
 def _denoiser(bundle: Path) -> Network:

@@ -29,6 +29,8 @@ _LOG = logging.getLogger("diffkiln.export")
 
 Network = keras.Model | OnnxFile
 
+_ROLES = ("network", "decoder", "encoder")
+
 
 def network_of(given: Any, *, classes: bool) -> Network:
     """The Keras model that is meant, or the .onnx file at a path; InputError for anything else."""
@@ -69,26 +71,25 @@ def storing(networks: Sequence[Network], baking: Baking) -> Iterator[bool]:
 
 
 def baking_of(networks: Sequence[Network], baking: Baking, learning: Learning | None) -> Baking:
-    """How to bake networks: of an ONNX file there is no SavedModel.
+    """How to bake a network, and perhaps its decoder and encoder: of ONNX files, no SavedModel.
 
-    Raises InputError for learned tables, which need TensorFlow's gradients, and for LiteRT files,
-    which TensorFlow makes.
+    Raises InputError for LiteRT files, which TensorFlow makes, and for learned tables, which need
+    the gradients of the network. A decoder follows all steps, so that it may be an ONNX file there.
     """
-    files = [each for each in networks if isinstance(each, OnnxFile)]
-    if not files:
-        return baking
-    network = files[0]
-    if baking.litert:
-        raise InputError(
-            f"network={network.path}: only Keras networks can become LiteRT files; leave litert out"
-        )
-    if learning is not None or baking.tables is not None:
-        raise InputError(
-            f"network={network.path}: only Keras networks can have learned tables; leave them out"
-        )
-    if baking.saved_model:
-        _LOG.info("The bundle will have no SavedModel, because the network is an ONNX file")
-    return replace(baking, saved_model=False)
+    roles = zip(_ROLES, networks, strict=False)
+    files = {role: each for role, each in roles if isinstance(each, OnnxFile)}
+    for role, each in files.items():
+        if baking.litert:
+            problem = "only Keras networks can become LiteRT files; leave litert out"
+            raise InputError(f"{role}={each.path}: {problem}")
+        if role == _ROLES[0] and (learning is not None or baking.tables is not None):
+            problem = "only Keras networks can have learned tables; leave them out"
+            raise InputError(f"{role}={each.path}: {problem}")
+    if files and baking.saved_model:
+        kind = "is an ONNX file" if len(files) == 1 else "are ONNX files"
+        named = " and ".join(f"the {role}" for role in files)
+        _LOG.info("The bundle will have no SavedModel, because %s %s", named, kind)
+    return replace(baking, saved_model=baking.saved_model and not files)
 
 
 def fit(
