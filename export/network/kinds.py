@@ -18,6 +18,7 @@ from ...trainer.errors import InputError
 from ..checks import is_onnx
 from ..model import Model
 from ..options import Baking, Learning
+from .codec import blamed
 from .fitted import FittedNetwork, fitted
 from .given import model_of
 from .onnx_file import OnnxFile, read_onnx
@@ -41,11 +42,12 @@ def network_of(given: Any, *, classes: bool) -> Network:
 
 @contextlib.contextmanager
 def computing(networks: Sequence[Network]) -> Iterator[None]:
-    """Have networks compute as they are to be baked."""
+    """Have a network, and perhaps a decoder and an encoder, compute as they are to be baked."""
     with contextlib.ExitStack() as stack:
-        for network in networks:
+        for role, network in zip(_ROLES, networks, strict=False):
             if isinstance(network, keras.Model):
-                stack.enter_context(in_float32(network))
+                with blamed(role):
+                    stack.enter_context(in_float32(network))
         yield
 
 

@@ -227,6 +227,12 @@ def other_decoder(taken: tuple[int, ...], channels: int) -> keras.Model:
     return keras.Model(latents, layers.Conv2DTranspose(channels, 4, 4)(latents))
 
 
+def spoiled_decoder() -> keras.Model:
+    decoder = other_decoder(SHAPE, 3)
+    decoder.set_weights([np.full_like(weights, np.nan) for weights in decoder.get_weights()])
+    return decoder
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -238,6 +244,7 @@ def other_decoder(taken: tuple[int, ...], channels: int) -> keras.Model:
             {"decoder": other_decoder(SHAPE, 7)},
             r"decoder: gives \[N, 16, 16, 7\], expected one image",
         ),
+        ({"decoder": spoiled_decoder()}, r"^decoder: its weight .*kernel is not finite"),
         ({"decoder": None}, "decoder: missing, but the model has statistics of latents"),
         ({"decoder": None, "encoder": averaging_encoder()}, "encoder: is for a latent model"),
         ({"encoder": encoder_of((4, 4, 5))}, r"encoder: gives \[N, 4, 4, 5\], expected one that"),
