@@ -232,12 +232,18 @@ def latent_config(preset: str, autoencoder: TrainConfig, **settings: Any) -> Tra
     own = {name: getattr(autoencoder, name) for name in _OF_AUTOENCODER} | {"channels": channels}
     for name, value in own.items():
         if settings.get(name) not in (None, value):
-            problem = f"the pictures of the autoencoder have {value}; leave it out"
-            raise InputError(f"{name}={settings[name]}: {problem}")
+            has = f"the pictures of the autoencoder have {_shown(value)}"
+            problem = "the autoencoder was trained without it" if value is None else has
+            raise InputError(f"{name}={_shown(settings[name])}: {problem}; leave it out")
     own["array_shape"] = side, side, autoencoder.latent_channels
     augment = "flip" if autoencoder.flips else "none"
     own["augment"] = settings.get("augment") or augment
     return preset_config(preset, **{**settings, **own})
+
+
+def _shown(value: object) -> object:
+    """A setting as it is written in a flag."""
+    return ",".join(f"{each:g}" for each in value) if isinstance(value, tuple) else value
 
 
 def student_config(teacher: TrainConfig, **settings: Any) -> TrainConfig:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from . import choices
 from .choices import check_array_shape, check_integer, check_settings, require, setting
 from .conditions import FEWEST_TIMES, MOST_TIMES, ConditionSpec, check_task, conditions_of
-from .latents import check_autoencoder
+from .latents import FACTORS, check_autoencoder
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,18 @@ class NetworkConfig:
         if self.array_shape is not None:
             check_array_shape(self.array_shape)
             return
+        self._check_size()
+
+    def _check_size(self) -> None:
         size, patch, levels = self.image_size, self.patch_size, len(self.widths)
-        divisor = self.divisor
-        expected = f"expected a multiple of {divisor}, for patch_size={patch} and {levels} levels"
+        reason = f"for patch_size={patch} and {levels} levels"
         remedy = "choose another size, or fewer widths"
-        require(size % divisor == 0, f"image_size={size}: {expected}; {remedy}")
+        if self.task == "autoencoder":
+            # Its levels follow from its factor.
+            smaller = "" if self.factor == min(FACTORS) else ", or a smaller factor"
+            reason, remedy = f"since factor={self.factor}", f"choose another size{smaller}"
+        expected = f"expected a multiple of {self.divisor}, {reason}"
+        require(size % self.divisor == 0, f"image_size={size}: {expected}; {remedy}")
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -18,7 +18,8 @@ from train_flags import Refusal
         (("--distill_from=nowhere",), "nowhere: no such folder"),
         (("--factor=3",), "factor=3: task=autoencoder: expected one of 2, 4, 8"),
         (("--widths=8,8",), "widths: 2 of them; expected 3, since factor=4"),
-        (("--image_size=18",), "image_size=18: expected a multiple of 4"),
+        (("--image_size=18",), "4, since factor=4; choose another size, or a smaller factor"),
+        (("--image_size=17", "--factor=2"), "a multiple of 2, since factor=2; choose another size"),
         (("--latent_channels=0",), "latent_channels=0: expected a whole number from 1"),
         (("--preset=tiny",), "preset=tiny: is not for task=autoencoder; leave it out"),
         (("--data=npz:a.npz",), "a.npz"),
@@ -40,6 +41,7 @@ def test_flags_that_an_autoencoder_has_not(
     [
         (("--image_size=32",), "image_size=32: the pictures of the autoencoder have 16; leave it"),
         (("--channels=1",), "channels=1: the pictures of the autoencoder have 3; leave it out"),
+        (("--levels=0,1",), "levels=0,1: the autoencoder was trained without it; leave it out"),
         (("--fit=pad",), "fit=pad: the pictures of the autoencoder have crop; leave it out"),
         (("--augment=crop",), "augment=crop: whole images become latents, once, at the start"),
         (("--kid_every_steps=5",), "kid_every_steps=5: a network of latents has no such setting"),
