@@ -23,7 +23,6 @@ _NOT_OF_AUTOENCODER: dict[str, Any] = {
     "attention_heads": 0,
     "patch_size": 1,
     "guidance_range": None,
-    "distill_from": None,
     "kid_every_steps": None,
     "kid_images": 512,
     "kid_weights": None,

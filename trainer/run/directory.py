@@ -1,6 +1,7 @@
 """The run directory: what a training run leaves behind, and what export reads.
 
-config.json       settings, schema version, package versions, what the data was, earlier runs
+config.json       settings, schema version, package versions, what the data was, earlier runs, the
+                  fingerprint of a latent model's autoencoder
 checkpoints/      resumable state, and a copy of config.json
 ema.weights.h5    the averaged weights;  best.weights.h5 and best.json are for the best step
 samples/*.png     preview grids, or *.npz with arrays;  metrics.csv and logs/ the numbers
@@ -123,16 +124,19 @@ class RunDirectory:
         data: DataSummary,
         earlier: Sequence[Mapping[str, Any]] = (),
         tables: Mapping[str, Any] | None = None,
+        autoencoder: str | None = None,
     ) -> None:
         """Write config.json and its copy, each whole or not at all.
 
-        Package versions and `earlier` runs (records of lineage.py) stay those of the run's start.
+        Package versions, `earlier` runs (records of lineage.py) and the fingerprint of the
+        `autoencoder` of a latent model stay those of the run's start.
         `tables` are those that a student is drawn with, as JSON values.
         Of data that has changed, `data_before` keeps the fingerprints and counts, oldest first.
         """
         before = self._read()[0] if self.has_config else {}
         replaced, summary = before.get("data", {}), asdict(data)
         names = ("fingerprint", "images", "eval_images")
+        autoencoder = before.get("autoencoder_fingerprint") or autoencoder
         changed = replaced and replaced["fingerprint"] != data.fingerprint
         history = [{name: replaced[name] for name in names}] if changed else []
         history = [*before.get("data_before", []), *history]
@@ -144,6 +148,7 @@ class RunDirectory:
             "versions": before.get("versions") or package_versions(_PACKAGES),
             "earlier": before.get("earlier") or list(earlier),
             **({"tables": dict(tables)} if tables else {}),
+            **({"autoencoder_fingerprint": autoencoder} if autoencoder else {}),
         }
         self.checkpoints.mkdir(exist_ok=True)
         for path in (self.config, self.config_copy):
@@ -192,6 +197,12 @@ class RunDirectory:
                 f"{self.path}; restore them, or choose another --run_dir"
             )
 
+    def require_weights(self, setting: str) -> None:
+        """Raise InputError without averaged weights, naming the setting that leads here."""
+        if not self.ema_weights.exists():
+            problem = "has no weights yet; let it train to its first checkpoint"
+            raise InputError(f"{setting}={self.path}: {problem}")
+
     def read_earlier(self) -> list[dict[str, Any]]:
         """The records of the runs whose weights this one began with, oldest first."""
         return self._read()[0].get("earlier", [])
@@ -199,6 +210,10 @@ class RunDirectory:
     def read_tables(self) -> dict[str, Any] | None:
         """The tables that a student is drawn with, as JSON values; None for other runs."""
         return self._read()[0].get("tables")
+
+    def read_autoencoder_fingerprint(self) -> str | None:
+        """What identifies the autoencoder of a latent model; None for others and older runs."""
+        return self._read()[0].get("autoencoder_fingerprint")
 
     def read_record(self) -> dict[str, Any]:
         """What config.json holds, or its copy if that is damaged; raises as `read_config` does."""

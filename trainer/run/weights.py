@@ -1,5 +1,6 @@
 """Saved weights: a run's average, and the weights with which another run begins."""
 
+import itertools
 import json
 import warnings
 from dataclasses import replace
@@ -42,7 +43,7 @@ def initial_weights(source: Path, config: TrainConfig, network: keras.Model) -> 
     nothing at first. Raises InputError for a folder that is neither, or of another network.
     """
     if (source / "bundle.json").is_file():
-        weights = _of_bundle(source, config)
+        weights = _of_bundle(source, config, "init_from")
     elif (source / "config.json").is_file():
         weights = _of_run(source, config, network)
     else:
@@ -57,16 +58,36 @@ def initial_weights(source: Path, config: TrainConfig, network: keras.Model) -> 
     return weights
 
 
+def check_initial_weights(source: Path, config: TrainConfig) -> None:
+    """Raise InputError where `initial_weights` will, before a picture is read.
+
+    If the pictures are to say how many channels there are, weights for either number are taken.
+    """
+    known = config.of_arrays or config.channels is not None
+    refusals = []
+    for channels in (config.channels,) if known else (3, 1):
+        own = replace(config, channels=channels)
+        try:
+            initial_weights(source, own, build_network(own.network))
+        except InputError as error:
+            refusals.append(error)
+        else:
+            return
+    raise refusals[0]
+
+
 def teacher_network(teacher: Teacher) -> keras.Model:
     """The teacher's network in float32; InputError if its weights cannot be read."""
     source, config = teacher.source, teacher.config
     if not (source / "bundle.json").is_file():
         return load_network(RunDirectory(source).ema_weights, config.network)
-    network, weights = build_network(config.network), _of_bundle(source, config)
+    network, weights = build_network(config.network), _of_bundle(source, config, "distill_from")
     shapes = [tuple(variable.shape) for variable in network.weights]
-    received = f"its SavedModel has {len(weights)} weights"
-    expected = f"the {len(shapes)} of the network that its record of the training describes"
-    _require([values.shape for values in weights] == shapes, source, received, expected)
+    if [values.shape for values in weights] != shapes:
+        received = f"its SavedModel has {len(weights)} weights"
+        expected = f"the {len(shapes)} of the network that its record of the training describes"
+        problem = f"{received}, expected {expected}; give its run, or another bundle"
+        raise InputError(f"distill_from={source}: {problem}")
     network.set_weights(weights)
     return network
 
@@ -88,26 +109,39 @@ def _of_run(source: Path, config: TrainConfig, network: keras.Model) -> list[np.
     same = ("image_size", "array_shape", "factor", *lacking)
     fitting = replace(its, **{name: getattr(config, name) for name in same})
     _require(fitting == config.network, source, f"it was trained as {its}", config.network)
+    run.require_weights("init_from")
     return matched(network, load_network(run.ema_weights, its))
 
 
-def _of_bundle(source: Path, config: TrainConfig) -> list[np.ndarray]:
+def _of_bundle(source: Path, config: TrainConfig, setting: str) -> list[np.ndarray]:
+    """The weights of a bundle's network; of a cascade's first. `setting` is what names it."""
     try:
         text = (source / "bundle.json").read_text(encoding="utf-8")
         model: dict[str, Any] = json.loads(text)["model"]
         prediction, conditioning = model["prediction"], model["conditioning"]
+        parameters = model["parameters"]
         reader = tf.train.load_checkpoint(str(source / "saved_model" / "variables" / "variables"))
         count = sum("weights/" in name for name in reader.get_variable_to_shape_map())
         names = (f"weights/{index}/.ATTRIBUTES/VARIABLE_VALUE" for index in range(count))
         weights = [reader.get_tensor(name) for name in names]
     except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         reason = " ".join(str(error).split())[:200]
-        problem = f"init_from={source}: cannot be read as a bundle ({reason})"
+        problem = f"{setting}={source}: cannot be read as a bundle ({reason})"
         expected = "expected one that diffkiln-export wrote, with its saved_model"
         raise InputError(f"{problem}; {expected}") from error
     _require_prediction(source, prediction, config)
     _require(conditioning == "time", source, f"its conditioning is {conditioning}", "time")
-    return weights
+    return _leading(weights, parameters)
+
+
+def _leading(weights: list[np.ndarray], parameters: int) -> list[np.ndarray]:
+    """The first weights, of so many numbers together; all of them if none fit.
+
+    After those of its network, a SavedModel has those of a decoder, an encoder or a second stage.
+    """
+    totals = itertools.accumulate(values.size for values in weights)
+    counts = (count for count, total in enumerate(totals, 1) if total == parameters)
+    return weights[: next(counts, None)]
 
 
 def _require_prediction(source: Path, prediction: Any, config: TrainConfig) -> None:

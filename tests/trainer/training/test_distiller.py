@@ -321,7 +321,13 @@ def test_flags_that_only_a_student_has(
     assert message in refusal(f"--run_dir={tmp_path / 'run'}", *flags)
 
 
-def test_teachers_that_cannot_be(student_run: Path, full_bundle: Path) -> None:
+def test_teachers_that_cannot_be(
+    student_run: Path, full_bundle: Path, arrays_bundle: Path, autoencoder_run: Path
+) -> None:
+    with pytest.raises(InputError, match="draws arrays, and only networks that draw pictures"):
+        read_teacher(arrays_bundle)
+    with pytest.raises(InputError, match="its task is autoencoder, and only networks that draw"):
+        of(autoencoder_run)
     with pytest.raises(InputError, match="is a student itself; give its teacher"):
         read_teacher(student_run)
     with pytest.raises(InputError, match="is not of a run of diffkiln-train"):
