@@ -1,5 +1,6 @@
 """The files of averaged weights, in Keras's layout, and what they say of themselves."""
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,27 @@ def attributes(path: Path) -> dict[str, Any]:
             return {name: _plain(value) for name, value in file.attrs.items()}
     except OSError:
         return {}
+
+
+def weights_digest(path: Path) -> str | None:
+    """The SHA-256 of the weights in a file of `write_average`; None if they cannot be read.
+
+    Their names and order do not matter, since other versions of Keras have others.
+    """
+    digests: list[str] = []
+
+    def add(_: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            values = np.asarray(item[()])
+            told = f"{values.dtype} {values.shape} ".encode() + values.tobytes()
+            digests.append(hashlib.sha256(told).hexdigest())
+
+    try:
+        with h5py.File(path) as file:
+            file.visititems(add)
+    except OSError:
+        return None
+    return hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()
 
 
 def is_whole(path: Path) -> bool:

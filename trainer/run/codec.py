@@ -1,5 +1,7 @@
 """An autoencoder with its averaged weights, between pictures and latents."""
 
+import logging
+
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -10,6 +12,8 @@ from .directory import RunDirectory
 from .weights import load_network
 
 _BATCH = 64
+
+logger = logging.getLogger("diffkiln.trainer")
 
 
 class Codec:
@@ -38,9 +42,14 @@ class Codec:
         pixels = image * tf.constant(self.pixel_std) + tf.constant(self.pixel_mean)
         return to_uint8(tf.clip_by_value(pixels, 0.0, 1.0))
 
-    def write_into(self, model: RunDirectory) -> None:
-        """Write a copy of the autoencoder into the run of a latent model."""
-        write_copy(self._source, self._network, model)
+    def copy_into(self, model: RunDirectory) -> str | None:
+        """Write a copy into the run of a latent model, unless this is it; its fingerprint."""
+        if self._source.run.path != model.autoencoder.path:
+            if model.has_config:
+                again = "was gone or damaged; it is written again, from"
+                logger.warning("%s %s %s", model.autoencoder.path, again, self._source.run.path)
+            write_copy(self._source, self._network, model)
+        return AutoencoderRun(model.autoencoder, *model.autoencoder.read_config()).fingerprint()
 
     def _means_of(self, pictures: tf.Tensor) -> tf.Tensor:
         pixels = tf.cast(pictures, tf.float32) / 255

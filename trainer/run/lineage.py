@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .autoencoder import copy_of
 from .directory import RunDirectory
 
 # Paths on the machine that trained say nothing about the model.
@@ -33,7 +34,7 @@ def training_record(run: RunDirectory, weights: str = "latest") -> dict[str, Any
         "fingerprint": data.fingerprint,
         "settings": settings,
         **({"earlier": earlier} if earlier else {}),
-        **({"autoencoder": training_record(run.autoencoder)} if config.latents else {}),
+        **({"autoencoder": training_record(copy_of(run).run)} if config.latents else {}),
     }
 
 

@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -15,14 +14,14 @@ from ..data.latents import latents_of
 from ..data.load import ImageData, load_images
 from ..errors import InputError
 from ..quality.quality import Quality
-from ..run.autoencoder import read_autoencoder
+from ..run.autoencoder import name_on_record, read_autoencoder
 from ..run.codec import Codec
 from ..run.directory import DataSummary, RunDirectory
 from ..run.lineage import earlier_runs
 from ..run.lock import RunLock, locked
 from ..run.mend import mend
 from ..run.teacher import read_teacher
-from ..run.weights import initial_weights
+from ..run.weights import check_initial_weights, initial_weights
 from .admission import check_run_directory, check_steps, same_data
 from .autoencoder import AutoencoderTrainer
 from .checkpoint import Checkpoints, remove_unfinished
@@ -90,10 +89,14 @@ def _train(
     if replicas.is_chief:
         mend(run)
         remove_unfinished(run.checkpoints)
-    student, codec = None, None
+    codec = None if config.latents is None else Codec(read_autoencoder(Path(config.latents), run))
+    if config.init_from and not run.checkpoint_steps():
+        check_initial_weights(Path(config.init_from), config)
+    begun_with = config.init_from or config.distill_from
+    # A run that has begun has them on record.
+    earlier = earlier_runs(Path(begun_with)) if begun_with and not exists else []
+    student = None
     if config.distill_from is None:
-        if config.latents is not None:
-            codec = Codec(read_autoencoder(Path(config.latents), run))
         print(f"Reading {config.data} …", flush=True)
         images = load_images(
             config.pictures,
@@ -102,10 +105,7 @@ def _train(
             worker=replicas.worker,
             run=run,
         )
-        if codec is not None:
-            print(f"Encoding {images.counts[0]:,} images …", flush=True)
-            images = latents_of(images, codec.encode, flips=config.flips)
-        elif not config.of_arrays:
+        if not config.of_arrays:
             config = replace(config, channels=images.train.shape[-1])
     else:
         print(f"Drawing with {config.distill_from} …", flush=True)
@@ -115,20 +115,21 @@ def _train(
     if exists:
         summary = same_data(run, config, images, allow_change=allow_data_change)
     else:
+        images = _encoded(images, config, codec)
         summary = student.summary(images) if student else images.summary()
     if student is None:
         keras.utils.set_random_seed(config.seed)
     trainer = student or _trainer(config, summary, replicas, codec)
     checkpoints = Checkpoints(run, trainer)
     restored = exists and checkpoints.restore()
-    earlier: list[dict[str, Any]] = []
     tables = student.tables.to_json() if student else None
     if config.init_from and not restored:
         trainer.begin_with(initial_weights(Path(config.init_from), config, trainer.average))
-    if source := config.init_from or config.distill_from:
-        earlier = earlier_runs(Path(source))
     first_step = int(trainer.step)
     check_steps(config, first_step)
+    if exists:
+        # Only now, since it takes long, and nothing can be refused any more.
+        images = _encoded(images, config, codec)
     quality = Quality(config, images, trainer.denoiser)
     with replicas.naming_lost_workers():
         # Paths may differ from machine to machine.
@@ -137,11 +138,25 @@ def _train(
         replicas.require_same(settings=settings, data=summary, step=first_step)
         if replicas.is_chief:
             run.make()
-            if codec is not None and not exists:
-                codec.write_into(run)
-            run.write_config(config, summary, earlier, tables)
+            autoencoder = codec and codec.copy_into(run)
+            run.write_config(_on_record(config, run), summary, earlier, tables, autoencoder)
         print(f"{_in_words(trainer, images, summary)}{images}{quality}", flush=True)
         TrainingLoop(run, images, trainer, checkpoints, quality, stop, lock).run()
+
+
+def _on_record(config: TrainConfig, run: RunDirectory) -> TrainConfig:
+    """The settings for config.json, which keeps the name of an autoencoder that has moved."""
+    if config.latents is None:
+        return config
+    return replace(config, latents=name_on_record(config.latents, run))
+
+
+def _encoded(images: ImageData, config: TrainConfig, codec: Codec | None) -> ImageData:
+    """The latents of a latent model's pictures; other images as they are."""
+    if codec is None:
+        return images
+    print(f"Encoding {images.counts[0]:,} images …", flush=True)
+    return latents_of(images, codec.encode, flips=config.flips)
 
 
 def _trainer(

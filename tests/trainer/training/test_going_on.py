@@ -5,7 +5,9 @@ import re
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import keras
 import numpy as np
 import pytest
 from conftest import TINY, Command
+from enlarging_models import SMALL_PICTURE, enlarging_network
+from small_models import PIXELS
 from training_runs import (
     SAVED,
     SAVED_FLAGS,
@@ -26,14 +30,18 @@ from training_runs import (
     weights,
 )
 
+from diffkiln.export import export_bundle
+from diffkiln.export.run import export_run
 from diffkiln.trainer.config import NetworkConfig, TrainConfig
 from diffkiln.trainer.data.synthetic.species import SPECIES
 from diffkiln.trainer.errors import InputError
 from diffkiln.trainer.network.unet import build_unet
+from diffkiln.trainer.run.autoencoder import read_autoencoder
 from diffkiln.trainer.run.directory import RunDirectory
 from diffkiln.trainer.run.lineage import training_record
 from diffkiln.trainer.run.metrics import COLUMNS
-from diffkiln.trainer.run.weights import initial_weights, load_network
+from diffkiln.trainer.run.teacher import read_teacher
+from diffkiln.trainer.run.weights import initial_weights, load_network, teacher_network
 
 pytestmark = pytest.mark.slow
 
@@ -234,6 +242,47 @@ def test_a_folder_without_weights_is_refused(command: Command, tmp_path: Path) -
     assert result.returncode == 1
     assert "holds neither config.json nor bundle.json" in result.stderr
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("setting", ["latents", "init_from", "distill_from"])
+def test_runs_that_have_no_weights_yet(
+    tmp_path: Path, small_run: Path, autoencoder_run: Path, setting: str
+) -> None:
+    first = autoencoder_run if setting == "latents" else small_run
+    source = shutil.copytree(first, tmp_path / "stopped")
+    (source / "ema.weights.h5").unlink()
+    read: dict[str, Callable[[Path], object]] = {
+        "latents": partial(read_autoencoder, model=RunDirectory(tmp_path / "new")),
+        "init_from": grown,
+        "distill_from": read_teacher,
+    }
+    words = f"{setting}=.*stopped: has no weights yet; let it train to its first checkpoint"
+    with pytest.raises(InputError, match=words):
+        read[setting](source)
+
+
+def test_a_run_goes_on_without_the_one_that_it_began_with(tmp_path: Path, small_run: Path) -> None:
+    source = shutil.copytree(small_run, tmp_path / "source")
+    begun(tmp_path / "r", source)
+    shutil.rmtree(source)
+    begun(tmp_path / "r", source, train_steps=2)
+    (earlier,) = RunDirectory(tmp_path / "r").read_earlier()
+    assert earlier["step"] == STEPS
+
+
+def test_the_weights_of_a_cascade_are_those_of_its_first_stage(
+    tmp_path: Path, small_run: Path
+) -> None:
+    settings: dict[str, Any] = {**PIXELS, "prediction": "image", "conditions": SMALL_PICTURE}
+    second, cascade = tmp_path / "second", tmp_path / "cascade"
+    export_bundle(enlarging_network((32, 32)), second, solver="dpmpp_2m", **settings)
+    export_run(small_run, cascade, then=second, then_steps=2, graphs=("sampler",))
+    _, network = grown(cascade)
+    config = RunDirectory(small_run).read_config()[0].network
+    expected = load_network(small_run / "ema.weights.h5", config).get_weights()
+    taught = teacher_network(read_teacher(cascade)).get_weights()
+    for received in (network.get_weights(), taught):
+        assert all(np.array_equal(*pair) for pair in zip(received, expected, strict=True))
 
 
 def test_saved_weights_are_the_runs(small_run: Path) -> None:

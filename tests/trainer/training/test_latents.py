@@ -126,7 +126,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, latent_run: Path) -> Path:
     folder = tmp_path_factory.mktemp("latents")
     moved = shutil.copytree(latent_run, folder / "run")
     graphs = ("sampler", "encode", "inpaint")
-    export_run(moved, folder / "b", graphs=graphs, saved_model=False)
+    export_run(moved, folder / "b", graphs=graphs)
     return folder / "b"
 
 
@@ -178,6 +178,32 @@ def test_an_autoencoder_begins_with_the_weights_of_another(autoencoder_run: Path
         initial_weights(autoencoder_run, drawing, network)
 
 
-def test_a_latent_model_is_no_teacher(latent_run: Path) -> None:
-    with pytest.raises(InputError, match="draws latents, and only networks that draw pictures"):
-        read_teacher(latent_run)
+def test_a_latent_model_is_no_teacher(latent_run: Path, bundle: Path) -> None:
+    for source in (latent_run, bundle):
+        with pytest.raises(InputError, match="draws latents, and only networks that draw pictures"):
+            read_teacher(source)
+
+
+def test_a_latent_model_begins_with_the_weights_of_a_bundle(latent_run: Path, bundle: Path) -> None:
+    config = RunDirectory(latent_run).read_config()[0]
+    network = load_network(latent_run / "ema.weights.h5", config.network)
+    given = initial_weights(bundle, config, build_network(config.network))
+    assert all(np.array_equal(*pair) for pair in zip(given, network.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("steps", [1, 16])
+def test_what_needs_no_latents_is_refused_before_they_are_made(
+    tmp_path: Path,
+    autoencoder_run: Path,
+    latent_run: Path,
+    capsys: pytest.CaptureFixture[str],
+    steps: int,
+) -> None:
+    run_dir, settings = tmp_path / "r", {"init_from": str(autoencoder_run)}
+    words = "its task is autoencoder, expected generation"
+    if steps == 1:
+        run_dir, settings = shutil.copytree(latent_run, run_dir), {}
+        words = "the run is at step 16 already"
+    with pytest.raises(InputError, match=words):
+        latent_model(run_dir, autoencoder_run, train_steps=steps, **settings)
+    assert "Encoding" not in capsys.readouterr().out
