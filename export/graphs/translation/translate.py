@@ -59,11 +59,12 @@ class _TransposesMoved(TransposeOptimizer):
     """
 
     def post_optimize_action(self) -> None:
+        graph: Any = self._g
         for node in (node for node in self.nodes if node.type == "Transpose"):
-            taken, made = map(self._g.get_shape, (node.input[0], node.output[0]))
+            taken, made = map(graph.get_shape, (node.input[0], node.output[0]))
             order = node.get_attr_value("perm")
             if taken and made and order and [taken[axis] for axis in order] != made:
-                self._g.set_shape(node.input[0], None)
+                graph.set_shape(node.input[0], None)
         super().post_optimize_action()
 
 
