@@ -18,7 +18,7 @@ from ..trainer.maths.tables import Tables
 from ..trainer.run.directory import package_versions
 from .baking.noise import CASCADE_NOISE_VERSION, NOISE_VERSION, UPSCALING_STREAM
 from .baking.signatures import Signatures
-from .network.codec import CHANNELS_FIRST
+from .network.places import CHANNELS_FIRST
 from .options import Baking
 from .proof.certify import Certificate
 from .proof.reference_noise import reference_noise, reference_words

@@ -8,6 +8,7 @@ from typing import cast
 import tensorflow as tf
 
 from ..network.codec import Codec
+from ..network.places import CHANNELS_LAST
 
 
 def decoded(codec: Codec, latents: tf.Tensor) -> tf.Tensor:
@@ -33,4 +34,4 @@ def latent_mask(codec: Codec, mask: tf.Tensor) -> tf.Tensor:
     rows, columns = (codec.latent_shape[axis] for axis in place)
     blocks = [-1, rows, height // rows, columns, width // columns]
     marked = tf.reduce_max(tf.reshape(tf.cast(mask > 0, tf.float32), blocks), axis=[2, 4])
-    return tf.expand_dims(marked, 3 if place == (0, 1) else 1) > 0
+    return tf.expand_dims(marked, 3 if place == CHANNELS_LAST else 1) > 0

@@ -23,12 +23,10 @@ from .fitted import Shape
 from .given import model_of
 from .maps import CalledMap, FittedMap, outputs_of, run_all
 from .onnx_file import OnnxFile, declared, read_onnx, session_of
+from .places import places_of
 from .roles import CHANNELS
 
 DECODER, ENCODER = "decoder", "encoder"
-# The axes of latents that may be rows and columns: channels come last, or first.
-CHANNELS_FIRST = (1, 2)
-_LAYOUTS = ((0, 1), CHANNELS_FIRST)
 _EXAMPLES = 2
 # How far an image alone and among others are apart, relative to the size of the numbers.
 _SAME = 1e-4
@@ -101,7 +99,7 @@ def fitted_codec(decoder: Any, encoder: Any, latent_shape: Shape) -> Codec:
     """
     down = _fitted_decoder(decoder, latent_shape)
     up = None if encoder is None else _fitted_encoder(encoder, down)
-    return Codec(down, up, places=_places(down))
+    return Codec(down, up, places=places_of(down))
 
 
 def _fitted_decoder(network: Any, latent_shape: Shape) -> FittedMap:
@@ -198,42 +196,6 @@ def _require_same_graph(fitted: FittedMap, values: np.ndarray, expected: np.ndar
 def _apart(some: np.ndarray, others: np.ndarray) -> float:
     """The largest difference, relative to the size of the numbers."""
     return float(np.abs(some - others).max() / max(np.abs(others).max(), 1e-12))
-
-
-def _places(decoder: FittedMap) -> tuple[int, int] | None:
-    """The axes of latents that are rows and columns of blocks of pixels, if any are.
-
-    Where sizes alone leave it open, as for latents [4, 8, 8] of images [32, 32, 3], those win at
-    which a latent changes most of its own block.
-    """
-    (*image, _), latent = decoder.given, decoder.taken
-    fits = [
-        axes
-        for axes in (_LAYOUTS if len(latent) == 3 else ())
-        if all(side % latent[axis] == 0 for side, axis in zip(image, axes, strict=True))
-    ]
-    if len(fits) < 2:
-        return fits[0] if fits else None
-    return max(fits, key=lambda axes: _locality(decoder, axes))
-
-
-def _locality(decoder: FittedMap, axes: tuple[int, int]) -> float:
-    """How much of what changes with a latent is in its block, were these its rows and columns."""
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=decoder.taken).astype(np.float32)
-    rows, columns = (decoder.taken[axis] for axis in axes)
-    corners = [(row, column) for row in {0, rows - 1} for column in {0, columns - 1}]
-    changed = np.repeat(values[np.newaxis], len(corners), axis=0)
-    for latent, corner in zip(changed, corners, strict=True):
-        place: Any = [slice(None)] * 3
-        place[axes[0]], place[axes[1]] = corner
-        latent[tuple(place)] += 1
-    apart = np.abs(decoder.predict(changed) - decoder.predict(values[np.newaxis]))
-    height, width, channels = decoder.given
-    blocks = (-1, rows, height // rows, columns, width // columns, channels)
-    sums = apart.reshape(blocks).sum(axis=(2, 4, 5))
-    own = [each[corner] for each, corner in zip(sums, corners, strict=True)]
-    return float(sum(own) / max(sums.sum(), 1e-12))
 
 
 def _input_of(role: str, network: Any) -> tuple[int | None, ...]:

@@ -11,7 +11,8 @@ import pytest
 from keras import layers
 from onnx import helper, numpy_helper
 
-from diffkiln.export.network.codec import CHANNELS_FIRST, Codec, fitted_codec, network_given
+from diffkiln.export.network.codec import Codec, fitted_codec, network_given
+from diffkiln.export.network.places import CHANNELS_FIRST, CHANNELS_LAST
 from diffkiln.trainer.errors import InputError
 
 LATENT = (4, 8, 8)
@@ -85,7 +86,7 @@ def test_rows_and_columns_are_where_latents_change_their_own_pixels() -> None:
     """The sizes 4 and 8 divide 32 too, as channels and rows of blocks would."""
     assert codec_of(*permuting()).places == CHANNELS_FIRST
     last = keras.Sequential([keras.Input((8, 8, 8)), layers.Conv2DTranspose(3, 4, 4)])
-    assert codec_of(last, shape=(8, 8, 8)).places == (0, 1)
+    assert codec_of(last, shape=(8, 8, 8)).places == CHANNELS_LAST
 
 
 def onnx_file(

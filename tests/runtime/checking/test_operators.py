@@ -1,47 +1,20 @@
 """What is known of tensors before a graph is run is what onnxruntime then makes of them."""
 
-from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from checked_nodes import FLOAT, IMAGE, X, array, facts_of, ops, run
+from onnx import TensorProto
 from onnx.numpy_helper import from_array
 
 from diffkiln.runtime import open_bundle
-from diffkiln.runtime.checking import GraphError, Port, Signature, check
+from diffkiln.runtime.checking import GraphError, check
 from diffkiln.runtime.checking.facts import Fact
 from diffkiln.runtime.checking.operators import RULES
 from diffkiln.runtime.checking.sizes import Rows, count, degree, is_exact, least
-from diffkiln.runtime.engine.binding import DTYPES
-
-FLOAT = TensorProto.FLOAT
-
-
-def run(model: ModelProto, names: list[str], images: int) -> dict[str, np.ndarray]:
-    """Every one of these tensors, as onnxruntime makes it for so many images."""
-    del model.graph.output[:]
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    feeds = {
-        entry.name: np.full(
-            [images if isinstance(size, str) else size for size in entry.shape],
-            entry.name != "step",  # which is below the steps
-            DTYPES[entry.type],
-        )
-        for entry in session.get_inputs()
-    }
-    made = map(np.asarray, session.run(names, feeds))
-    return dict(zip(names, made, strict=True))
 
 
 def require_size(size: Any, found: int, images: int, about: Any) -> None:
@@ -73,20 +46,6 @@ def test_every_tensor_of_a_bundle(request: pytest.FixtureRequest, bundle: str, i
         # Hardly anything is left open: bounds are for the rows with and without guidance.
         exact = [all(map(is_exact, facts[name].shape)) for name in names]
         assert bundle == "class_bundle" or all(exact)
-
-
-def array(name: str, values: Any, dtype: Any = None) -> TensorProto:
-    return from_array(np.asarray(values, dtype), name)
-
-
-X = ("x", FLOAT, ["N", 4, 6, 8])
-IMAGE = ("x", FLOAT, ["N", 8, 6, 4])
-
-
-def ops(*nodes: tuple[Any, ...]) -> list[onnx.NodeProto]:
-    return [
-        helper.make_node(kind, i, o, **(more[0] if more else {})) for kind, i, o, *more in nodes
-    ]
 
 
 CASES: dict[str, tuple[tuple, list[onnx.NodeProto], list[TensorProto]]] = {
@@ -250,20 +209,6 @@ CASES: dict[str, tuple[tuple, list[onnx.NodeProto], list[TensorProto]]] = {
 }
 
 
-def facts_of(
-    nodes: list[onnx.NodeProto], constants: list[TensorProto], *inputs: tuple
-) -> tuple[ModelProto, Mapping[str, Fact]]:
-    """A model of these nodes, and what the check knows of each tensor."""
-    values = [helper.make_tensor_value_info(*value) for value in inputs]
-    graph = helper.make_graph(nodes, "g", values, [], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    ports = [
-        Port(name, helper.tensor_dtype_to_np_dtype(dtype).name, tuple(shape))
-        for name, dtype, shape in inputs
-    ]
-    return model, check(model.SerializeToString(), Signature(tuple(ports), ())).tensors
-
-
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("images", [1, 3])
 def test_operators(case: str, images: int) -> None:
@@ -284,67 +229,6 @@ def test_every_rule_is_compared(class_bundle: Path) -> None:
         compared |= {node.op_type for node in onnx.load(file).graph.node}
     rules = {RULES[kind] for kind in compared if kind in RULES}
     assert not {kind for kind, rule in RULES.items() if rule not in rules}
-
-
-@pytest.mark.parametrize(
-    ("kind", "attributes"),
-    [
-        ("Conv", {"auto_pad": "SAME_UPPER"}),
-        ("AveragePool", {"kernel_shape": [2, 2], "auto_pad": "VALID"}),
-        ("ConvTranspose", {"strides": [2, 2], "output_shape": [12, 8]}),
-        ("ConvTranspose", {"strides": [2, 2], "output_padding": [1, 0]}),
-    ],
-)
-def test_margins_that_onnxruntime_would_choose_are_refused(kind: str, attributes: dict) -> None:
-    inputs = ["x", "w"][: 2 - kind.endswith("Pool")]
-    constants = [array("w", np.ones((8, 8, 3, 3)), np.float32)]
-    with pytest.raises(GraphError, match=f"cannot be run: {kind}"):
-        facts_of(ops((kind, inputs, ["y"], attributes)), constants, IMAGE)
-
-
-@pytest.mark.parametrize(("kernel", "margin"), [(1, 1), (2, 3), (3, 3), (3, 3 + 1024)])
-def test_margins_as_wide_as_a_window_are_zeros_around_the_image(kernel: int, margin: int) -> None:
-    weights = np.random.default_rng(0).normal(size=(8, 8, kernel, 3)).astype(np.float32)
-    around = np.array([0, 0, margin, 3, 0, 0, margin, 3])
-    nodes = ops(
-        ("Conv", ["x", "w"], ["y"], {"pads": [margin, 3, margin, 3]}),
-        ("Pad", ["x", "around"], ["padded"]),
-        ("Conv", ["padded", "w"], ["expected"]),
-    )
-    model, _ = facts_of(nodes, [array("w", weights), array("around", around)], IMAGE)
-    made = run(model, ["y", "expected"], 3)
-    # Sums of 72 numbers, in another order.
-    np.testing.assert_allclose(made["y"], made["expected"], atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("kind", "attributes"),
-    [
-        ("Conv", {"pads": [0, 4 + 1024, 0, 0]}),
-        ("Conv", {"pads": [0, 0, -1, 0]}),
-        ("ConvTranspose", {"pads": [4, 4, 4, 4]}),
-        ("AveragePool", {"kernel_shape": [2, 2], "pads": [0, 2, 0, 0]}),
-        ("MaxPool", {"kernel_shape": [2, 3], "pads": [0, 0, 2, 0]}),
-        ("MaxPool", {"kernel_shape": [2, 2], "dilations": [2, 2], "pads": [0, 0, 2, 0]}),
-    ],
-)
-def test_margins_with_which_nothing_can_be_made_are_refused(kind: str, attributes: dict) -> None:
-    inputs = ["x", "w"][: 2 - kind.endswith("Pool")]
-    constants = [array("w", np.ones((8, 8, 3, 3)), np.float32)]
-    with pytest.raises(GraphError, match=f"cannot be run: {kind}"):
-        facts_of(ops((kind, inputs, ["y"], attributes)), constants, IMAGE)
-
-
-@pytest.mark.parametrize("dilation", [1, 2])
-def test_onnxruntime_pools_no_margins_as_wide_as_the_kernel(dilation: int) -> None:
-    settings: dict[str, Any] = {"kernel_shape": [2, 2], "dilations": [dilation] * 2}
-    model, _ = facts_of(ops(("MaxPool", ["x"], ["y"], settings)), [], IMAGE)
-    for margin, fits in ((1, True), (2, False)):
-        node = model.graph.node[0]
-        node.CopyFrom(helper.make_node("MaxPool", ["x"], ["y"], **settings, pads=[margin] * 4))
-        outcome = nullcontext() if fits else pytest.raises(Exception, match="smaller than kernel")
-        with outcome:
-            run(model, ["y"], 1)
 
 
 def test_the_greatest_of_sizes_that_are_alike_is_a_size() -> None:

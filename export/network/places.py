@@ -1,0 +1,45 @@
+"""Which axes of latents are rows and columns of blocks of pixels."""
+
+from typing import Any
+
+import numpy as np
+
+from .maps import FittedMap
+
+CHANNELS_LAST, CHANNELS_FIRST = (0, 1), (1, 2)
+
+
+def places_of(decoder: FittedMap) -> tuple[int, int] | None:
+    """The axes of latents that are rows and columns of blocks of pixels, if any are.
+
+    Where sizes alone leave it open, as for latents [4, 8, 8] of images [32, 32, 3], those win at
+    which a latent changes most of its own block.
+    """
+    (*image, _), latent = decoder.given, decoder.taken
+    fits = [
+        axes
+        for axes in ((CHANNELS_LAST, CHANNELS_FIRST) if len(latent) == 3 else ())
+        if all(side % latent[axis] == 0 for side, axis in zip(image, axes, strict=True))
+    ]
+    if len(fits) < 2:
+        return fits[0] if fits else None
+    return max(fits, key=lambda axes: _locality(decoder, axes))
+
+
+def _locality(decoder: FittedMap, axes: tuple[int, int]) -> float:
+    """How much of what changes with a latent is in its block, were these its rows and columns."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=decoder.taken).astype(np.float32)
+    rows, columns = (decoder.taken[axis] for axis in axes)
+    corners = [(row, column) for row in {0, rows - 1} for column in {0, columns - 1}]
+    changed = np.repeat(values[np.newaxis], len(corners), axis=0)
+    for latent, corner in zip(changed, corners, strict=True):
+        place: Any = [slice(None)] * 3
+        place[axes[0]], place[axes[1]] = corner
+        latent[tuple(place)] += 1
+    apart = np.abs(decoder.predict(changed) - decoder.predict(values[np.newaxis]))
+    height, width, channels = decoder.given
+    blocks = (-1, rows, height // rows, columns, width // columns, channels)
+    sums = apart.reshape(blocks).sum(axis=(2, 4, 5))
+    own = [each[corner] for each, corner in zip(sums, corners, strict=True)]
+    return float(sum(own) / max(sums.sum(), 1e-12))
