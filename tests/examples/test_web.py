@@ -88,7 +88,8 @@ def fill_site(site: Path, full_bundle: Path) -> None:
     export_bundle(network, site / "second-order.bundle", **second_order, **baking)
     for name, shape in SHAPES.items():
         units: dict[str, Any] = {"mean": 1.5, "std": 2.0, "prediction": "noise"}
-        export_bundle(array_network(shape), site / f"{name}.bundle", **units, **baking)
+        units["graphs"] = (*STEPWISE, "from_noise")  # which Python interpolates with
+        export_bundle(array_network(shape), site / f"{name}.bundle", **{**baking, **units})
     shutil.copytree(site / "arrays.bundle", site / "four-axes.bundle")
     change_manifest(_set_four_axes)(site / "four-axes.bundle")
     for fit in FITS:

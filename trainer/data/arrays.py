@@ -189,8 +189,8 @@ def array_statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of arrays [n, …, C] for each entry of the last axis.
 
-    An entry that is the same everywhere gets a deviation of 1, or of a thousandth of a number above
-    1000. Sums are in float64, of differences from the first numbers, so that a large mean costs no
+    An entry that is the same everywhere gets a deviation of 1, or of a millionth of a number above
+    10⁶. Sums are in float64, of differences from the first numbers, so that a large mean costs no
     digits. Raises InputError for numbers that float32 cannot hold.
     """
     count, origin, sums, squares = 0, None, 0.0, 0.0
@@ -205,7 +205,7 @@ def array_statistics(
     std = np.sqrt(np.maximum(squares / count - apart**2, 0))
     mean = origin + apart
     # What float32 cannot divide by counts as the same everywhere.
-    std = np.where(std < np.finfo(np.float32).tiny, np.maximum(1.0, np.abs(mean) / 1000), std)
+    std = np.where(std < np.finfo(np.float32).tiny, np.maximum(1.0, np.abs(mean) / 1e6), std)
     if reason := units.problem(mean.tolist(), std.tolist()):
         raise InputError(f"the data: {reason}")
     return tuple(mean.tolist()), tuple(std.tolist())

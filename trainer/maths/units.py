@@ -7,7 +7,7 @@ import numpy as np
 # Below, float32 has fewer digits than elsewhere; above, it has no room for a few deviations.
 LEAST_STD, MOST = 1e-33, 1e37
 # By how much of a standard deviation float32 may round. By more, its steps would show.
-_MOST_ROUNDED = 0.1
+_MOST_ROUNDED = 0.25
 
 
 def rounding(mean: Sequence[float], std: Sequence[float]) -> float:

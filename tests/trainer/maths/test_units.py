@@ -44,7 +44,7 @@ def test_statistics_that_no_export_takes_are_refused_before_training() -> None:
         array_statistics([rows * np.float32(1e-35)])
 
 
-@pytest.mark.parametrize(("number", "deviation"), [(0.1, 1.0), (-5e9, 5e6)])
+@pytest.mark.parametrize(("number", "deviation"), [(0.1, 1.0), (-5e9, 5e3)])
 def test_an_entry_that_is_the_same_everywhere(number: float, deviation: float) -> None:
     mean, std = array_statistics([np.full((9, 1), number, np.float32)])
     assert mean == pytest.approx([number])
