@@ -172,7 +172,8 @@ def _of_tables(tables: Tables, unrolled: int | None, most: int) -> dict[str, Any
 def _default_steps(sampling: Sampling, guidance: float) -> int:
     """The least count that is enough, if pictures without guidance, and with the default, have one.
 
-    Too few steps without a table would be bad pictures without a word.
+    Too few steps without a table would be bad pictures without a word. A student has learned no
+    others than those of its tables.
     """
     tables, student = sampling.tables, sampling.denoiser.guidance_range is not None
     if tables is None:
@@ -183,7 +184,7 @@ def _default_steps(sampling: Sampling, guidance: float) -> int:
             return DEFAULT_STEPS
     least = DEFAULT_STUDENT_STEPS if student else DEFAULT_LEARNED_STEPS
     enough = (count for count in tables.counts if count >= least)
-    return next(enough, DEFAULT_STEPS)
+    return next(enough, max(tables.counts) if student else DEFAULT_STEPS)
 
 
 def write_manifest(

@@ -121,6 +121,12 @@ class Model:
         return self.mean is not None
 
     @property
+    def pixel_statistics(self) -> tuple[Any, Any]:
+        """Mean and standard deviation of pixels; 0 and 1 if there are no images."""
+        given = self.pixel_mean is not None
+        return (self.pixel_mean, self.pixel_std) if given else (0.0, 1.0)
+
+    @property
     def statistics(self) -> tuple[Any, Any]:
         """Mean and standard deviation, of pixels or of the data."""
         return (self.mean, self.std) if self.is_of_arrays else (self.pixel_mean, self.pixel_std)

@@ -75,7 +75,7 @@ internal static class Program
             throw new FormatException($"{file}: the bundle draws arrays that are no pictures, expected OUT.npy");
         using var session = new InferenceSession(Path.Combine(bundle, "sampler.onnx"));
         using var options = new RunOptions();
-        var inputs = new Dictionary<string, OrtValue> { ["seeds"] = Vector(seeds), ["steps"] = Scalar(steps) };
+        var inputs = new Dictionary<string, OrtValue> { ["seeds"] = Vector(seeds), ["steps"] = Number(session, "steps", steps) };
         if (manifest.GetProperty("model").TryGetProperty("class_names", out var names))
         {
             inputs["labels"] = Vector(seeds.Select(seed => seed % names.GetArrayLength()).ToArray());
@@ -83,7 +83,7 @@ internal static class Program
         // A model without classes has a guidance if it has conditions to leave out.
         if (manifest.GetProperty("sampler").TryGetProperty("default_guidance", out var guidance))
         {
-            inputs["guidance"] = Scalar(guidance.GetSingle());
+            inputs["guidance"] = Number(session, "guidance", guidance.GetSingle());
         }
         if (manifest.TryGetProperty("conditions", out var conditions))
         {
@@ -141,8 +141,10 @@ internal static class Program
     private static OrtValue Vector(long[] values) =>
         OrtValue.CreateTensorValueFromMemory(values, new long[] { values.Length });
 
-    private static OrtValue Scalar<T>(T value) where T : unmanaged =>
-        OrtValue.CreateTensorValueFromMemory(new[] { value }, new long[0]);
+    // Its shape is [], or [1] in a bundle that was exported with --numbers_as_lists.
+    private static OrtValue Number<T>(InferenceSession session, string name, T value) where T : unmanaged =>
+        OrtValue.CreateTensorValueFromMemory(
+            new[] { value }, session.InputMetadata[name].Dimensions.Select(_ => 1L).ToArray());
 
     // images: uint8 [N, H, W, 3].
     private static void WriteBitmap(string path, OrtValue images)

@@ -16,6 +16,9 @@ manifest = json.loads((file.parent / "bundle.json").read_text("utf-8"))
 draws_arrays = "array" in manifest
 if draws_arrays and out.suffix != ".npy":
     sys.exit(f"{out}: the bundle draws arrays that are no pictures, expected OUT.npy")
+image = manifest.get("image", {"channels": 3, "dtype": "uint8"})
+if (image["channels"], image["dtype"]) != (3, "uint8"):
+    sys.exit(f"{file}: expected a bundle of RGB images with --image_dtype=uint8")
 steps = np.array(manifest["sampler"]["default_steps"], np.int64)
 feeds = {"seeds": np.arange(8, dtype=np.int64), "steps": steps}
 if classes := manifest["model"].get("class_names"):
@@ -24,7 +27,9 @@ if "default_guidance" in manifest["sampler"]:
     feeds["guidance"] = np.array(manifest["sampler"]["default_guidance"], np.float32)
 given = dict(text.split("=", 1) for text in sys.argv[3:])
 for each in manifest.get("conditions", []):
-    name, is_left_out = each["name"], each["name"] not in given and "default" in each
+    name, is_left_out = each["name"], each["name"] not in given
+    if is_left_out and "default" not in each:
+        sys.exit(f"expected {name}=FILE.npy, {each['dtype']} {each['shape']}")
     rows = np.array(each["default"], each["dtype"]) if is_left_out else np.load(given[name])
     feeds[name] = np.broadcast_to(rows, (8, *each["shape"])).copy()
 

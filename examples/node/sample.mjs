@@ -11,7 +11,7 @@ import { PNG } from "pngjs";
 process.env.ORT_DISABLE_TELEMETRY ??= "1";
 
 const [bundle = ".", seed = "0", count = "4", asked, folder = "pictures", ...given] = process.argv.slice(2);
-const { array, image, model, sampler, conditions = [] } = JSON.parse(readFileSync(`${bundle}/bundle.json`, "utf8"));
+const { array, graphs, image, model, sampler, conditions = [] } = JSON.parse(readFileSync(`${bundle}/bundle.json`, "utf8"));
 const steps = asked ?? sampler.default_steps;
 
 // BigInt, since JavaScript's own numbers are whole only below 2 ** 53, and seeds go up to 2 ** 63.
@@ -21,16 +21,18 @@ if (first < 0n || end > 2n ** 63n || BigInt(steps) < 1n || BigInt(steps) > most)
 }
 const seeds = BigInt64Array.from({ length: Number(count) }, (_, index) => first + BigInt(index));
 const session = await InferenceSession.create(`${bundle}/sampler.onnx`);
+// Numbers are [], or [1] in a bundle that was exported with --numbers_as_lists.
+const one = graphs.sampler.inputs.find(({ name }) => name === "steps").shape;
 const feeds = {
   seeds: new Tensor("int64", seeds, [seeds.length]),
-  steps: new Tensor("int64", [BigInt(steps)], []),
+  steps: new Tensor("int64", [BigInt(steps)], one),
 };
 if (model.class_names) {
   const labels = seeds.map((each) => each % BigInt(model.class_names.length));
   feeds.labels = new Tensor("int64", labels, [labels.length]);
 }
 if (model.class_names || conditions.some((condition) => "null" in condition)) {
-  feeds.guidance = new Tensor("float32", [sampler.default_guidance], []);
+  feeds.guidance = new Tensor("float32", [sampler.default_guidance], one);
 }
 const values = Object.fromEntries(given.map((text) => text.split(/=(.*)/s)));
 for (const condition of conditions) feeds[condition.name] = tensor(condition, values[condition.name]);

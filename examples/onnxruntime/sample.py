@@ -28,11 +28,18 @@ if "default_guidance" in sampler:
     feeds["guidance"] = np.array(sampler["default_guidance"], np.float32)
 given = dict(text.split("=", 1) for text in sys.argv[3:])
 for each in json.loads(known.get("diffkiln.conditions", "[]")):
-    name, is_left_out = each["name"], each["name"] not in given and "default" in each
+    name, is_left_out = each["name"], each["name"] not in given
+    if is_left_out and "default" not in each:
+        sys.exit(f"expected {name}=FILE.npy, {each['dtype']} {each['shape']}")
     rows = np.array(each["default"], each["dtype"]) if is_left_out else np.load(given[name])
     feeds[name] = np.broadcast_to(rows, (8, *each["shape"]))
+for each in session.get_inputs():  # numbers are [], or [1] with --numbers_as_lists
+    if each.name in ("steps", "guidance"):
+        feeds[each.name] = feeds[each.name].reshape([1] * len(each.shape))
 (samples,) = session.run(None, feeds)
 if draws_arrays:
     np.save(out, samples)
 else:
-    Image.fromarray(np.hstack(samples)).save(out)
+    levels = samples if samples.dtype == np.uint8 else np.rint(255 * samples).astype(np.uint8)
+    row = np.hstack(levels)
+    Image.fromarray(row[..., 0] if row.shape[-1] == 1 else row).save(out)

@@ -25,11 +25,16 @@ if "default_guidance" in manifest["sampler"]:
     feeds["guidance"] = tf.constant(manifest["sampler"]["default_guidance"], tf.float32)
 given = dict(text.split("=", 1) for text in sys.argv[3:])
 for each in manifest.get("conditions", []):
-    name, is_left_out = each["name"], each["name"] not in given and "default" in each
+    name, is_left_out = each["name"], each["name"] not in given
+    if is_left_out and "default" not in each:
+        sys.exit(f"expected {name}=FILE.npy, {each['dtype']} {each['shape']}")
     rows = np.array(each["default"], each["dtype"]) if is_left_out else np.load(given[name])
     feeds[name] = tf.constant(np.broadcast_to(rows, (8, *each["shape"])))
 outputs = model.signatures["serving_default"](**feeds)
 if draws_arrays:
     np.save(out, outputs["samples"].numpy())
 else:
-    Image.fromarray(np.hstack(outputs["images"].numpy())).save(out)
+    images = outputs["images"].numpy()
+    levels = images if images.dtype == np.uint8 else np.rint(255 * images).astype(np.uint8)
+    row = np.hstack(levels)
+    Image.fromarray(row[..., 0] if row.shape[-1] == 1 else row).save(out)

@@ -89,21 +89,26 @@ def fitted_conditions(
     *,
     channels_first: bool,
     pixels: Pixels,
-    channels: int,
+    channels: int | None,
 ) -> tuple[FittedCondition, ...]:
     """Conditions for the network's `inputs` of the same names, in the order of the conditions.
 
-    `pixels` are mean and standard deviation of the images' pixels, of so many `channels`. Raises
-    InputError for one that its input cannot take.
+    `pixels` are mean and standard deviation of the images' pixels, of so many `channels`; None if
+    the network denoises other arrays, and one number then stands for any. Raises InputError for one
+    that its input cannot take.
     """
     if not conditions:
         return ()
     statistics = [
-        per_channel(name, values, channels, least=least)
+        per_channel(name, values, channels or np.size(values), least=least)
         for name, values, least in zip(_STATISTICS, pixels, _LEAST, strict=True)
     ]
     return tuple(
-        _fitted(name, given, inputs[name], statistics, channels_first=channels_first)
+        _fitted(
+            *(name, given, inputs[name], statistics),
+            channels_first=channels_first,
+            one_for_any=channels is None,
+        )
         for name, given in conditions.items()
     )
 
@@ -115,6 +120,7 @@ def _fitted(
     statistics: Sequence[tuple[float, ...]],
     *,
     channels_first: bool,
+    one_for_any: bool,
 ) -> FittedCondition:
     received = f"conditions: {name}"
     dtype = given.dtype or ("int64" if one.is_whole else "float32")
@@ -142,7 +148,8 @@ def _fitted(
     sizes = tuple(int(size) for size in shape if size is not None)
     mean = std = ()
     if dtype == "uint8":
-        mean, std = _pixels(received, given, statistics, sizes[-1])
+        own = [each * sizes[-1] if one_for_any and len(each) == 1 else each for each in statistics]
+        mean, std = _pixels(received, given, own, sizes[-1])
     null = _null(received, given, dtype, sizes)
     if given.default is not None:
         _array(f"{received}: default", given.default, dtype, sizes)

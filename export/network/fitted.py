@@ -141,8 +141,9 @@ def fitted(
         shape = array_shape_of(image)
     else:
         shape = size_of(image.shape, image_size, channels_first=channels_first)
+    channels = None if arrays else shape[-1]
     further = fitted_conditions(
-        conditions, by_role, channels_first=channels_first, pixels=pixels, channels=shape[-1]
+        conditions, by_role, channels_first=channels_first, pixels=pixels, channels=channels
     )
     outputs = [tuple(tensor.shape[1:]) for tensor in keras.tree.flatten(network.output)]
     remedy = "keep only that one, with keras.Model(network.inputs, …)"

@@ -105,7 +105,7 @@ def fit(
         "whole_condition": model.conditioning == "timestep",
         "learned_variance": learned_variance,
         "conditions": model.conditions,
-        "pixels": (0.0, 1.0) if model.is_of_arrays else model.statistics,
+        "pixels": model.pixel_statistics,
         "takes_guidance": model.guidance_range is not None,
         "arrays": model.is_of_arrays,
     }

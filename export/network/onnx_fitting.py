@@ -62,8 +62,9 @@ def fitted_onnx(
     if most := max((size for size in batches if size not in (None, 1)), default=0):
         raise InputError(f"network={file.path}: is for a batch of {most}; {_FREE_BATCH}")
     depth = 2 * shape[-1] if learned_variance else shape[-1]
+    channels = None if arrays else shape[-1]
     further = fitted_conditions(
-        conditions, by_role, channels_first=channels_first, pixels=pixels, channels=shape[-1]
+        conditions, by_role, channels_first=channels_first, pixels=pixels, channels=channels
     )
     alone = 1 in batches
     network = OnnxNetwork(file, shape, tuple(own), roles, 0, channels_first, alone, depth, further)

@@ -7,13 +7,15 @@ import numpy as np
 from .maps import FittedMap
 
 CHANNELS_LAST, CHANNELS_FIRST = (0, 1), (1, 2)
+# How many times as local latents with channels first must be to be taken for such.
+_CLEARLY = 2
 
 
 def places_of(decoder: FittedMap) -> tuple[int, int] | None:
     """The axes of latents that are rows and columns of blocks of pixels, if any are.
 
-    Where sizes alone leave it open, as for latents [4, 8, 8] of images [32, 32, 3], those win at
-    which a latent changes most of its own block.
+    Where sizes alone leave it open, as for latents [4, 8, 8] of images [32, 32, 3], channels come
+    last, unless a latent clearly changes the pixels where it would be if they came first.
     """
     (*image, _), latent = decoder.given, decoder.taken
     fits = [
@@ -23,11 +25,15 @@ def places_of(decoder: FittedMap) -> tuple[int, int] | None:
     ]
     if len(fits) < 2:
         return fits[0] if fits else None
-    return max(fits, key=lambda axes: _locality(decoder, axes))
+    last, first = (_locality(decoder, axes) for axes in fits)
+    return CHANNELS_FIRST if first > _CLEARLY * last else CHANNELS_LAST
 
 
 def _locality(decoder: FittedMap, axes: tuple[int, int]) -> float:
-    """How much of what changes with a latent is in its block, were these its rows and columns."""
+    """How much more than other pixels those of its block change with a latent.
+
+    The axes would be its rows and columns. It is about 1 if they are not.
+    """
     rng = np.random.default_rng(0)
     values = rng.normal(size=decoder.taken).astype(np.float32)
     rows, columns = (decoder.taken[axis] for axis in axes)
@@ -42,4 +48,4 @@ def _locality(decoder: FittedMap, axes: tuple[int, int]) -> float:
     blocks = (-1, rows, height // rows, columns, width // columns, channels)
     sums = apart.reshape(blocks).sum(axis=(2, 4, 5))
     own = [each[corner] for each, corner in zip(sums, corners, strict=True)]
-    return float(sum(own) / max(sums.sum(), 1e-12))
+    return float(np.mean(own) / max(sums.mean(), 1e-12))

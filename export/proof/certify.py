@@ -31,7 +31,7 @@ VERIFY_STEPS = (1, 2, 20, 50)
 BATCHES = (1, 5)
 
 # How far float32 networks of different kernels drift apart over 20 steps, with room to spare.
-FLOAT_TOLERANCE = 1e-3
+FLOAT_TOLERANCE = units.FLOAT_TOLERANCE
 # How far the outputs of one network, of size 1, are apart in different kernels.
 KERNEL_DIFFERENCE = 1e-6
 # By how much more they may be where nothing clips x̂_0 in any step.
@@ -187,8 +187,7 @@ def tolerances(reference: ReferenceSampler, description: Mapping[str, Any]) -> t
     t = 1, for x̂_0 = (x − noise·ε̂)/signal magnifies every difference by noise/signal: 50 for the
     default schedule, but 20,000 for `ddpm_cosine`. Beyond 8/255 it would prove nothing. Networks in
     half precision have those 8/255, and a mean of one. Arrays are compared in units of their
-    standard deviation, with the tolerances of floats, or by what float32 rounds. A cascade has
-    the wider ones of its stages.
+    standard deviation, with the tolerances of floats. A cascade has the wider ones of its stages.
     """
     if reference.second is not None:
         first, further = replace(reference, second=None), reference.second.sampler
@@ -202,8 +201,7 @@ def tolerances(reference: ReferenceSampler, description: Mapping[str, Any]) -> t
     magnified = noise_rate / signal_rate if description["model"]["prediction"] == "noise" else 1.0
     if "array" in description:
         apart = UNCLIPPED * KERNEL_DIFFERENCE * magnified
-        rounded = units.rounding(reference.pixel_mean, reference.pixel_std)
-        largest = max(min(max(FLOAT_TOLERANCE, apart), WIDEST_TOLERANCE), rounded)
+        largest = min(max(FLOAT_TOLERANCE, apart), WIDEST_TOLERANCE)
         return largest, largest
     codec = reference.codec
     apart = KERNEL_DIFFERENCE * magnified * max(codec.std if codec else reference.pixel_std)

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from ...runtime.limits import MAX_GUIDANCE
+from ...trainer.maths import units
 from .reference import ReferenceSampler
 from .reference_codec import ReferenceCodec, shape_of
 from .reference_guidance import ReferenceConditioning
@@ -97,10 +98,16 @@ class Truth:
         """The step that editing begins with."""
         return self.steps // 3
 
+    @property
+    def _units(self) -> np.ndarray:
+        """The units in which arrays are compared, one for each entry."""
+        return units.comparable(self.model.pixel_mean, self.model.pixel_std)
+
     def pixels(self, graph: str, values: np.ndarray) -> np.ndarray:
         """What a graph returns as pixels in [0, 1], float64 [n], rounded where its images are.
 
-        The noise of `encode` is in their units. Arrays are in units of their standard deviation.
+        The noise of `encode` is in their units. Arrays are in units of their standard deviation, or
+        in wider ones where float32 rounds more.
         """
         std = np.asarray(self.model.pixel_std)
         if self.model.codec is not None and graph in ("encode", "encoder"):
@@ -108,11 +115,12 @@ class Truth:
             latents = latents if graph == "encode" else (latents - self.model.pixel_mean) / std
             return (latents * np.mean(self.model.codec.std)).ravel()
         if graph == "encode":
-            return (np.asarray(values, np.float64) * (1 if self.model.arrays else std)).ravel()
+            unit = std / self._units if self.model.arrays else std
+            return (np.asarray(values, np.float64) * unit).ravel()
         if graph == "denoiser":
             values = self.model.pixels(values)
         if self.model.arrays and self.model.codec is None:
-            return ((np.asarray(values, np.float64) - self.model.pixel_mean) / std).ravel()
+            return ((np.asarray(values, np.float64) - self.model.pixel_mean) / self._units).ravel()
         if values.dtype == np.uint8:
             return values.ravel() / 255
         rounded = self.dtype == "uint8" or graph == "trajectory"

@@ -13,7 +13,7 @@ from ..engine.slerp import slerp
 from ..engine.stepwise import Progress, stepwise
 from ..errors import BundleError
 from ..limits import MAX_COUNT, SEED_END, whole
-from ..output.images import to_uint8
+from ..output.images import as_levels
 from .base import Base
 
 
@@ -155,7 +155,7 @@ class FromSeeds(Base):
         if in_one_run:
             return np.concatenate([*self._engine.run_all("trajectory", feeds, cancel)], axis=1)
         frames = enumerate(stepwise(self._engine, feeds, cancel))
-        as_frame = np.asarray if self.bundle.draws_arrays else to_uint8
+        as_frame = np.asarray if self.bundle.draws_arrays else as_levels
         return np.stack([as_frame(x) for step, x in frames if (steps - 1 - step) % every == 0])
 
     def interpolate(

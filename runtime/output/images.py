@@ -42,7 +42,12 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     if not np.issubdtype(images.dtype, np.floating) or np.isnan(images).any():
         expected = "uint8, or floats in [0, 1] without NaN"
         raise ValueError(f"images of dtype {images.dtype}: expected {expected}")
-    return np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8)
+    return as_levels(images)
+
+
+def as_levels(images: np.ndarray) -> np.ndarray:
+    """Levels of 255 of images of any shape, uint8 or floats in [0, 1], to the nearest even one."""
+    return images if images.dtype == np.uint8 else np.rint(255 * images.clip(0, 1)).astype(np.uint8)
 
 
 def grid_shape(count: int, *, one_row: bool = False) -> tuple[int, int]:

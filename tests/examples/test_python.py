@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from example_programs import EXAMPLES, start
+from example_programs import EXAMPLES, ExampleError, npm, start
 from given_conditions import of, saved
 from golden_bundles import make
 from needed_programs import required_litert
 from PIL import Image
+from small_models import conditioned_network
 
+from diffkiln.export import export_bundle
 from diffkiln.runtime import Sampler
+from diffkiln.runtime.output.images import to_uint8
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +43,45 @@ def test_they_draw_without_classes(
     images = Sampler(saved_bundle, device="cpu").sample(8, steps=20)
     # One level of 255: TensorFlow adds in another order.
     assert np.abs(np.asarray(Image.open(picture)).astype(int) - np.hstack(list(images))).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def grey_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Grey floats, from graphs whose numbers are lists of one."""
+    bundle = tmp_path_factory.mktemp("grey") / "b"
+    settings: dict[str, Any] = {"pixel_mean": 0.4, "pixel_std": 0.3, "image_dtype": "float32"}
+    forms: dict[str, Any] = {"graphs": ("sampler",), "numbers_as_lists": True, "litert": True}
+    export_bundle(conditioned_network((4, 6, 1)), bundle, **settings, **forms)
+    return bundle
+
+
+@pytest.mark.parametrize(
+    ("example", "model"), [("onnxruntime", "sampler.onnx"), ("savedmodel", "saved_model")]
+)
+def test_they_draw_grey_floats(grey_bundle: Path, tmp_path: Path, example: str, model: str) -> None:
+    picture = tmp_path / "grey.png"
+    start([sys.executable, EXAMPLES / example / "sample.py", grey_bundle / model, picture])
+    images = to_uint8(Sampler(grey_bundle, device="cpu").sample(8, steps=20))[..., 0]
+    assert np.abs(np.asarray(Image.open(picture)).astype(int) - np.hstack(list(images))).max() <= 1
+
+
+def test_node_draws_grey_floats(grey_bundle: Path, tmp_path: Path) -> None:
+    npm("node", "run", "sample", "--", str(grey_bundle), "0", "2", "20", str(tmp_path / "p"))
+    images = to_uint8(Sampler(grey_bundle, device="cpu").sample(2, steps=20))[..., 0]
+    drawn = np.stack([np.asarray(Image.open(tmp_path / f"p/{seed}.png")) for seed in range(2)])
+    assert np.abs(drawn.astype(int) - images).max() <= 1
+
+
+def test_litert_refuses_what_a_ppm_cannot_hold(grey_bundle: Path, tmp_path: Path) -> None:
+    command = [required_litert(), EXAMPLES / "litert/sample.py", grey_bundle / "sampler.tflite"]
+    with pytest.raises(ExampleError, match="expected a bundle of RGB images with --image_dtype"):
+        start([*command, tmp_path / "grey.ppm"])
+
+
+def test_a_missing_condition_is_named(conditions_bundle: Path, tmp_path: Path) -> None:
+    command = [sys.executable, EXAMPLES / "onnxruntime/sample.py"]
+    with pytest.raises(ExampleError, match=r"expected text=FILE.npy, float32 \[2, 3\]"):
+        start([*command, conditions_bundle / "sampler.onnx", tmp_path / "x.png"])
 
 
 def test_they_draw_with_conditions(tmp_path: Path) -> None:

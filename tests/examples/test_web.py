@@ -86,6 +86,8 @@ def fill_site(site: Path, full_bundle: Path) -> None:
     second_order: dict[str, Any] = {**PIXELS, **grey, "solver": "dpmpp_2m", "prediction": "noise"}
     baking: dict[str, Any] = {"graphs": STEPWISE, "saved_model": False}
     export_bundle(network, site / "second-order.bundle", **second_order, **baking)
+    lists = {**second_order, **baking, "numbers_as_lists": True}
+    export_bundle(network, site / "lists.bundle", **lists)
     for name, shape in SHAPES.items():
         units: dict[str, Any] = {"mean": 1.5, "std": 2.0, "prediction": "noise"}
         units["graphs"] = (*STEPWISE, "from_noise")  # which Python interpolates with
@@ -122,7 +124,7 @@ def write_expected(folder: Path, site: Path) -> None:
     pictures |= pictures_of_conditions(site / "conditions.bundle", batch, folder)
     pictures |= pictures_of_any_size(site / "enlarging.bundle", folder)
     pictures |= painted_pictures(site / "painting.bundle", folder)
-    for name in ("fresh", "second-order", "learned", "guided", "latents", "cascade"):
+    for name in ("fresh", "second-order", "lists", "learned", "guided", "latents", "cascade"):
         with Sampler(site / f"{name}.bundle", device="cpu") as sampler:
             pictures[name] = sampler.sample(2, seed=3, steps=5)
             if name == "cascade":

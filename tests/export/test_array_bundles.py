@@ -146,8 +146,17 @@ def test_numbers_far_from_zero_are_proved_as_float32_holds_them(tmp_path: Path) 
     network, units = zero_network((2,)), {"mean": (48.85, 2.35), "std": 1e-4}
     export_bundle(network, tmp_path / "b", **{**DATA, **SMALL, **units})
     certificate = json.loads((tmp_path / "b/bundle.json").read_text())["certificate"]
-    # Between one and two units in the last place of float32, in deviations.
-    assert certificate["tolerance"] == pytest.approx(2**-23 * 48.85 / 1e-4)
+    assert certificate["tolerance"] == 1e-3
+
+
+def test_an_entry_far_from_zero_leaves_others_their_proof(tmp_path: Path) -> None:
+    network = array_network((3,))
+    data: dict[str, Any] = {"mean": (0.0, 0.0, 2e7), "std": (1.0, 1.0, 20.0)}
+    export_bundle(network, tmp_path / "b", **{**DATA, **data}, graphs=("sampler",))
+    other = keras.models.clone_model(network)
+    other.set_weights([1.005 * weights for weights in network.get_weights()])
+    with pytest.raises(InputError, match=r"is not what .* was made from"):
+        verify_bundle(tmp_path / "b", other)
 
 
 def test_arrays_are_not_taken_for_images_nor_images_for_arrays(tmp_path: Path) -> None:

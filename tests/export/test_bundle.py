@@ -23,6 +23,7 @@ from small_models import (
 
 from diffkiln.export import export_bundle, publish
 from diffkiln.export.publish import published
+from diffkiln.runtime import Sampler
 from diffkiln.trainer.errors import InputError
 
 pytestmark = pytest.mark.slow
@@ -133,6 +134,15 @@ def test_wrong_settings_are_refused(tmp_path: Path, settings: dict, message: str
     with pytest.raises(InputError, match=message):
         small_bundle(tmp_path / "b", **settings)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_trajectory_may_have_two_channels(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"pixel_mean": 0.5, "pixel_std": 0.3, "saved_model": False}
+    graphs = ("sampler", "noise", "step")
+    export_bundle(conditioned_network((4, 6, 2)), tmp_path / "b", graphs=graphs, **settings)
+    with Sampler(tmp_path / "b", device="cpu") as sampler:
+        frames = sampler.trajectory(2, steps=3)
+        np.testing.assert_array_equal(frames[-1], sampler.sample(2, steps=3))
 
 
 def test_one_number_stands_for_all_channels() -> None:

@@ -20,7 +20,7 @@ from latent_models import (
 from onnx import TensorProto, helper, numpy_helper
 from small_models import array_network, run_onnx, small_exporter
 
-from diffkiln.export import export_bundle
+from diffkiln.export import Condition, export_bundle
 from diffkiln.export.verify import verify_bundle
 from diffkiln.runtime import Sampler
 from diffkiln.runtime.checking import GraphError, Port, Signature, check
@@ -160,6 +160,32 @@ def test_other_settings_are_baked_too(tmp_path: Path, settings: dict[str, Any]) 
     with Sampler(tmp_path / "b", device="cpu") as sampler:
         images = sampler.sample(1)
     assert (images.shape, images.dtype) == ((1, 16, 16, 3), settings.get("image_dtype", "uint8"))
+
+
+def sketched_network(channels: int) -> keras.Model:
+    """A network of latents [4, 4, 4] that sees a sketch of so many channels."""
+    noisy, time = keras.Input((4, 4, 4), name="noisy"), keras.Input((), name="time")
+    sketch = keras.Input((4, 4, channels), name="sketch")
+    x = layers.Conv2D(4, 1)(layers.Concatenate()([noisy, sketch]))
+    return keras.Model([noisy, time, sketch], x + layers.Reshape((1, 1, 1))(time))
+
+
+@pytest.mark.parametrize(
+    ("channels", "mean", "expected"),
+    [(3, (0.5, 0.4, 0.3), [0.5, 0.4, 0.3]), (3, 0.5, [0.5] * 3), (1, 0.5, [0.5])],
+)
+def test_pixels_of_conditions_have_the_statistics_of_the_images(
+    tmp_path: Path, channels: int, mean: Any, expected: list[float]
+) -> None:
+    """Not those of the latents, of which there are four."""
+    settings: dict[str, Any] = {**SMALL, "mean": 0.2, "std": 1.7, "prediction": "velocity"}
+    sketch = {"sketch": Condition(dtype="uint8", null=None)}
+    pixels: dict[str, Any] = {"pixel_mean": mean, "pixel_std": 0.3, "conditions": sketch}
+    decoder = other_decoder((4, 4, 4), 3)
+    network = sketched_network(channels)
+    export_bundle(network, tmp_path / "b", decoder=decoder, **settings, **pixels)
+    (entry,) = json.loads((tmp_path / "b/bundle.json").read_text())["conditions"]
+    assert (entry["pixel_mean"], entry["pixel_std"]) == (expected, [0.3] * channels)
 
 
 def wide_decoder(shape: tuple[int, int, int]) -> keras.Model:

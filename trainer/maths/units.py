@@ -8,11 +8,22 @@ import numpy as np
 LEAST_STD, MOST = 1e-33, 1e37
 # By how much of a standard deviation float32 may round. By more, its steps would show.
 _MOST_ROUNDED = 0.25
+# By how many units floats of two computations may be apart.
+FLOAT_TOLERANCE = 1e-3
 
 
 def rounding(mean: Sequence[float], std: Sequence[float]) -> float:
     """By how many standard deviations float32 rounds numbers of these means, at most."""
     return float(np.max(np.finfo(np.float32).eps * np.abs(mean) / np.asarray(std)))
+
+
+def comparable(mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """The unit of each entry in which numbers may differ by `FLOAT_TOLERANCE`.
+
+    It is the standard deviation, or more where float32 rounds by more than the tolerance of that.
+    """
+    rounded = np.finfo(np.float32).eps * np.abs(mean)
+    return np.maximum(np.asarray(std), rounded / FLOAT_TOLERANCE)
 
 
 def problem(mean: Sequence[float], std: Sequence[float]) -> str | None:

@@ -43,7 +43,7 @@ def read_autoencoder(latents: Path, model: RunDirectory) -> AutoencoderRun:
     copy = _whole_copy(model)
     if copy is None:
         return _lost(latents, model)
-    if latents.exists():
+    if RunDirectory(latents).has_config:
         _require_same(latents, copy, model)
     return copy
 
@@ -71,7 +71,7 @@ def name_on_record(latents: str, model: RunDirectory) -> str:
     before = model.read_config()[0].latents if model.has_config else None
     path = Path(latents)
     is_copy = path.resolve() == model.autoencoder.path.resolve()
-    return latents if path.exists() and not is_copy else before or latents
+    return latents if RunDirectory(path).has_config and not is_copy else before or latents
 
 
 def _at(latents: Path) -> AutoencoderRun:

@@ -61,7 +61,7 @@ export class Engine {
   /** Runs a graph once; returns its outputs in their order. */
   async run(name: string, feeds: Feeds): Promise<Tensor[]> {
     const session = this.#session(name);
-    const outputs = await session.run(feeds);
+    const outputs = await session.run(Object.fromEntries(session.inputMetadata.map(declared(feeds))));
     return session.outputNames.map((output) => outputs[output]!);
   }
 
@@ -70,6 +70,15 @@ export class Engine {
     if (session === undefined) throw new Error(`the graph '${name}' has not been loaded`);
     return session;
   }
+}
+
+/** An input by its name; numbers are [], or [1] in a bundle exported with --numbers_as_lists. */
+function declared(feeds: Feeds) {
+  return (about: InferenceSession.ValueMetadata): [string, Tensor] => {
+    const tensor = feeds[about.name]!;
+    const isListed = about.isTensor && about.shape.length === 1 && tensor.dims.length === 0;
+    return [about.name, isListed ? tensor.reshape([1]) : tensor];
+  };
 }
 
 function absolute(url: string): string {

@@ -20,7 +20,7 @@ test("pictures are Python's, whatever their seed, number and steps", async ({ pa
 });
 
 test("fresh noise and what solvers and tables carry are Python's too", async ({ page }) => {
-  for (const bundle of ["fresh", "second-order", "learned", "guided", "latents", "cascade"]) {
+  for (const bundle of ["fresh", "second-order", "lists", "learned", "guided", "latents", "cascade"]) {
     await open(page, `${bundle}.bundle`);
     const panel = page.locator("#generate");
     await finish(panel, { "Seed of the first picture": 3, Pictures: 2, Steps: 5 });

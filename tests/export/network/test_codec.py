@@ -89,6 +89,34 @@ def test_rows_and_columns_are_where_latents_change_their_own_pixels() -> None:
     assert codec_of(last, shape=(8, 8, 8)).places == CHANNELS_LAST
 
 
+def blurring(shape: tuple[int, ...], norm: bool) -> keras.Model:
+    """A decoder in which each latent changes pixels far from its own, or all of them."""
+    stack: list[Any] = [keras.Input(shape), layers.UpSampling2D(8)]
+    for _ in range(8):
+        stack += [layers.Conv2D(8, 5, padding="same", activation="swish")]
+        stack += [layers.GroupNormalization(2)] * norm
+    return keras.Sequential([*stack, layers.Conv2D(3, 3, padding="same")])
+
+
+def mixing(shape: tuple[int, ...]) -> keras.Model:
+    """A decoder whose latents have no places at all."""
+    mixed = [layers.Flatten(), layers.Dense(64), layers.Dense(64 * 64 * 3)]
+    return keras.Sequential([keras.Input(shape), *mixed, layers.Reshape((64, 64, 3))])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 8])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_channels_come_last_unless_it_is_clear(channels: int, seed: int) -> None:
+    keras.utils.set_random_seed(seed)
+    shape = (8, 8, channels)
+    for decoder in (blurring(shape, norm=False), blurring(shape, norm=True), mixing(shape)):
+        assert codec_of(decoder, shape=shape).places == CHANNELS_LAST
+    first = keras.Input((channels, 8, 8))
+    moved = blurring(shape, norm=True)(layers.Permute((2, 3, 1))(first))
+    places = codec_of(keras.Model(first, moved), shape=(channels, 8, 8)).places
+    assert places == CHANNELS_FIRST
+
+
 def onnx_file(
     path: Path, nodes: list[onnx.NodeProto], ends: tuple[Any, Any], **constants: np.ndarray
 ) -> Path:

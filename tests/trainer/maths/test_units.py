@@ -33,6 +33,12 @@ def test_what_float32_cannot_hold_is_said(
     assert re.search(expected, units.problem(mean, std) or "")
 
 
+def test_only_an_entry_that_float32_rounds_has_a_wider_unit() -> None:
+    assert units.comparable((0.0, -20.0, 1e6), (1.0, 0.1, 1.0)) == pytest.approx(
+        [1, 0.1, 119.2], 1e-3
+    )
+
+
 def test_small_and_far_numbers_may_be_held() -> None:
     """Masses of electrons in kilograms, and degrees of places in one town."""
     assert units.problem((9e-31, 48.85), (1e-31, 1e-4)) is None

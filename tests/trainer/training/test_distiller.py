@@ -228,8 +228,8 @@ def test_the_export_draws_with_its_steps(
     export_run(student_run, bundle, graphs=("sampler", "denoiser", "noise", "step"))
     verify_bundle(bundle)
     with Sampler(bundle, device="cpu") as sampler:
-        # There is none of at least four steps.
-        assert (sampler.bundle.default_steps, sampler.bundle.guidance_range) == (20, (1.0, 4.0))
+        # It has learned none of at least four steps.
+        assert (sampler.bundle.default_steps, sampler.bundle.guidance_range) == (3, (1.0, 4.0))
         drawn = sampler.sample(4, steps=3, guidance=2.5)
     assert RunDirectory(student_run).read_tables() == student.tables.to_json()
     assert drawn.shape == (4, 16, 16, 3)
