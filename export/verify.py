@@ -93,7 +93,7 @@ def _certified(
 def _agrees(
     bundle: Path, role: str, description: Mapping[str, Any], reference: ReferenceSampler
 ) -> bool:
-    """Whether the reference's decoder or encoder, by itself, does what that of the bundle does."""
+    """Whether the given decoder or encoder, by itself, agrees with the one in the bundle."""
     forms = list(onnx_forms(bundle, (role,), description))
     compared = compare(forms, description, reference, BATCHES[-1:], VERIFY_STEPS[:1]).to_reference
     largest, _ = tolerances(reference, description)

@@ -19,7 +19,7 @@ def model_of(given: Any, *, role: str = "network", classes: bool = False) -> ker
     """The functional model that is meant: itself, its `ema_network`, or one around a subclass.
 
     A subclass of keras.Model must have been called once, so that its weights are there. With
-    `classes` it takes labels too. The `role` is that of a network, a decoder or an encoder. Raises
+    `classes` it takes labels too. The `role` is "network", "decoder" or "encoder". Raises
     InputError for anything else, with what to give instead.
     """
     _require_model(given, role)

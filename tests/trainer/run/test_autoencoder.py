@@ -32,7 +32,7 @@ def further(tmp_path: Path, autoencoder_run: Path) -> Path:
 
 
 def forget(model: RunDirectory) -> None:
-    """Make the record that of an older version, which had no fingerprint."""
+    """Take the fingerprint out of the record, as older versions wrote it."""
     for path in (model.config, model.config_copy):
         content = json.loads(path.read_text())
         del content["autoencoder_fingerprint"]
